@@ -1,0 +1,39 @@
+# Name a table, get it rebuilt: `snakemake results/demo.csv`. Everything a rule depends on stands in params.yaml; machine
+# matters (cores, GPUs, partitions) stand in profiles/.
+from snakemake.exceptions import WorkflowError
+
+from semiseg.errors import UserError
+from semiseg.lineage import code_hash
+from semiseg.params import parse
+from semiseg.plan import PREPARED, RAW, ROW, RUN, SPLIT, STATE, TABLE, Plan, Run, as_text
+
+
+configfile: "params.yaml"
+
+
+container: None
+
+
+wildcard_constraints:
+    dataset=r"\w+",
+    preparation=r"\w+",
+    protocol=r"\w+",
+    split=r"\w+",
+    method=r"\w+",
+    seed=r"\d+",
+    table=r"\w+",
+
+
+include: "workflow/rules/common.smk"
+
+
+rule demo:
+    """The default target: the demo table."""
+    default_target: True
+    input:
+        TABLE.format(table="demo"),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/run.smk"
+include: "workflow/rules/table.smk"

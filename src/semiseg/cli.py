@@ -1,0 +1,166 @@
+"""The command line: one verb per rule. Nothing heavy is imported before the verb runs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from semiseg import progress
+from semiseg.errors import UserError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; a user's mistake is one sentence and exit status 2, never a traceback."""
+    options = _parser().parse_args(arguments)
+    progress.log_to(options.log)
+    try:
+        options.run(options)
+    except UserError as error:
+        progress.say(f"error: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        progress.say("interrupted: the next call continues where this one stopped")
+        return INTERRUPTED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="semiseg", description=sys.modules["semiseg"].__doc__)
+    parser.add_argument("--log", type=Path, help="also write every line to this file")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_data_verbs(verbs)
+    _add_run_verbs(verbs)
+    _add_table_verbs(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Any, *, spec: bool = True) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=run.__doc__, description=run.__doc__)
+    verb.set_defaults(run=run)
+    if spec:
+        verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.plan)")
+    return verb
+
+
+def _paths(verb: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        verb.add_argument(f"--{name}", type=Path, required=True)
+
+
+def _add_data_verbs(verbs: Any) -> None:
+    bring = _verb(verbs, "import", _import, spec=False)
+    bring.add_argument("dataset")
+    bring.add_argument("source", type=Path, metavar="FOLDER")
+    raw = _verb(verbs, "raw", _raw)
+    raw.add_argument("--workers", type=int, default=1)
+    _paths(raw, "out")
+    prepare = _verb(verbs, "prepare", _prepare)
+    prepare.add_argument("--workers", type=int, default=1)
+    _paths(prepare, "raw", "out")
+    _paths(_verb(verbs, "split", _split), "raw", "out")
+
+
+def _add_run_verbs(verbs: Any) -> None:
+    train = _verb(verbs, "train", _train)
+    _paths(train, "prepared", "split", "state", "out", "history")
+    train.add_argument("--checkpoint-seconds", type=float, default=120.0, help="work that a kill costs at most")
+    predict = _verb(verbs, "predict", _predict)
+    _paths(predict, "weights", "prepared", "split", "out")
+    for verb in (train, predict):
+        verb.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+        verb.add_argument("--threads", type=int, default=1)
+    evaluate = _verb(verbs, "evaluate", _evaluate, spec=False)
+    evaluate.add_argument("--workers", type=int, default=1)
+    _paths(evaluate, "predictions", "prepared", "raw", "out")
+
+
+def _add_table_verbs(verbs: Any) -> None:
+    row = _verb(verbs, "row", _row)
+    _paths(row, "split", "out")
+    row.add_argument("cases", type=Path, nargs="+")
+    table = _verb(verbs, "table", _table)
+    _paths(table, "out")
+    table.add_argument("rows", type=Path, nargs="+")
+    _verb(verbs, "show", _show, spec=False).add_argument("table", type=Path, metavar="results/TABLE.csv")
+
+
+def _import(options: argparse.Namespace) -> None:
+    """Verify your own copy of a dataset and put it under data/raw."""
+    from semiseg.stages.raw import import_raw
+
+    import_raw(options.dataset, options.source, Path("data/raw") / options.dataset)
+
+
+def _raw(options: argparse.Namespace) -> None:
+    """Draw a synthetic dataset, or import a real one from the folder that params.yaml names."""
+    from semiseg.stages.raw import build_raw
+
+    build_raw(options.spec["dataset"], options.spec["options"], options.out.parent, options.workers)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    """Bring raw cases onto the protocol's grid."""
+    from semiseg.stages.prepare import prepare
+
+    prepare(options.spec, options.raw, options.out, options.workers)
+
+
+def _split(options: argparse.Namespace) -> None:
+    """Decide which cases are labelled, unlabelled, validation and test."""
+    from semiseg.stages.split import split
+
+    split(options.spec, options.raw, options.out)
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train one run, or continue it."""
+    from semiseg.stages.train import choose_machine, train
+
+    machine = choose_machine(options.device, options.threads, options.checkpoint_seconds)
+    train(options.spec, options.prepared, options.split, options.state, options.out, options.history, machine)
+
+
+def _predict(options: argparse.Namespace) -> None:
+    """Segment the test cases with a sliding window."""
+    from semiseg.stages.predict import predict
+    from semiseg.stages.train import choose_machine
+
+    machine = choose_machine(options.device, options.threads, 0.0)
+    predict(options.spec, options.weights, options.prepared, options.split, options.out, machine)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    """Measure predictions against the truth, case by case and organ by organ."""
+    from semiseg.stages.evaluate import evaluate_run
+
+    evaluate_run(options.predictions, options.prepared, options.raw, options.out, options.workers)
+
+
+def _row(options: argparse.Namespace) -> None:
+    """Score one row of a table."""
+    from semiseg.stages.row import row
+
+    row(options.spec, options.cases, options.split, options.out)
+
+
+def _table(options: argparse.Namespace) -> None:
+    """Write a table as CSV, Markdown, LaTeX and HTML."""
+    from semiseg.stages.tabulate import tabulate
+
+    tabulate(options.spec, options.rows, options.out)
+
+
+def _show(options: argparse.Namespace) -> None:
+    """Print a finished table."""
+    from semiseg.stages.show import show
+
+    show(options.table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One file per dataset: where it comes from and how its raw files become cases (contract: ``semiseg.dataset``)."""

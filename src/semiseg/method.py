@@ -1,0 +1,163 @@
+"""What a method is: the contract between one file of ``semiseg.methods`` and the training loop.
+
+Shapes are written ``[b c z y x]``; the three spatial axes are those of the stored volume, whatever their order.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import semiseg.methods
+from semiseg.errors import UserError
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's input. Labels of unlabelled crops do not exist here, so no method can read them.
+
+    images: ``[b c z y x]``; labels: ``[b z y x]`` class ids (int64); unlabelled: ``[u c z y x]``.
+    """
+
+    images: Tensor
+    labels: Tensor
+    unlabelled: Tensor
+
+    @property
+    def everything(self) -> Tensor:
+        """Labelled crops first, unlabelled after them, ``[b+u c z y x]``."""
+        return torch.cat([self.images, self.unlabelled])
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device, copied without waiting when the memory is pinned."""
+        return Batch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in pinned memory; torch's loader calls this."""
+        return Batch(*(getattr(self, field.name).pin_memory() for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands. Counters are read BEFORE the step and start at 0; ``ramp`` is the protocol's in [0, 1]."""
+
+    iteration: int
+    iterations: int
+    epoch: int
+    epochs: int
+    ramp: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the engine hands to a method when it is built.
+
+    classes: number of classes K, background included.
+    network: builds one backbone of the protocol; argument: initialisation ``"default" | "kaiming" | "xavier"``.
+    supervised: the protocol's supervised loss of (logits ``[b k z y x]``, labels ``[b z y x]``).
+    labelled_voxels: ``[k]`` float64, voxels of each class in the labelled training volumes.
+    """
+
+    classes: int
+    network: Callable[[str], nn.Module]
+    supervised: Callable[[Tensor, Tensor], Tensor]
+    labelled_voxels: Tensor
+
+
+class Hyper:
+    """A hyperparameter of a method: default, meaning in one line, and where the default comes from."""
+
+    def __init__(self, default: Any, meaning: str, source: str) -> None:
+        self.default, self.meaning, self.source = default, meaning, source
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else instance.hyper.get(self.name, self.default)
+
+
+class Method(nn.Module):
+    """Base of all methods. ``state_dict`` holds the WHOLE training state, so a resumed run continues bit for bit.
+
+    Class attributes say what the engine provides:
+
+    networks: name -> initialisation of each trained network, built as an attribute of that name.
+    teachers: name -> network it follows; built with its own random weights and without gradients.
+    predictors: the networks that speak at inference.
+    labelled_only: the whole batch is labelled crops (supervised rows).
+    oracle: whether ``predict`` is shown the truth (controls only).
+    """
+
+    networks: Mapping[str, str] = {}
+    teachers: Mapping[str, str] = {}
+    predictors: tuple[str, ...] = ()
+    labelled_only: bool = False
+    oracle: bool = False
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__()
+        known = hyperparameters(type(self))
+        for name in hyper.keys() - known.keys():
+            raise UserError(f"{type(self).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}")
+        self.hyper = hyper
+        self.context = context
+        for name, initialisation in self.networks.items():
+            self.add_module(name, context.network(initialisation))
+        for name, followed in self.teachers.items():
+            self.add_module(name, context.network(self.networks[followed]).requires_grad_(False))
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
+        raise NotImplementedError
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Weight of each term of ``losses`` at this moment; a term that is not named weighs 1."""
+        return {}
+
+    def after_step(self, progress: Progress) -> None:
+        """Moving averages and other updates without gradient, after the optimiser's step."""
+
+    def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
+        """Class probabilities ``[b k z y x]`` of a window ``[b c z y x]``: softmax of the networks' mean logits."""
+        logits = torch.stack([self.get_submodule(name)(image) for name in networks])
+        return logits.mean(0).softmax(1)
+
+
+def total(terms: Terms, weights: Mapping[str, float]) -> Tensor:
+    """Weighted sum of the terms, a scalar."""
+    return sum((term * weights.get(name, 1.0) for name, term in terms.items()), start=torch.zeros(()))
+
+
+def hyperparameters(method: type[Method]) -> dict[str, Hyper]:
+    """Declared hyperparameters by name, base classes first."""
+    return {
+        name: value
+        for owner in reversed(method.__mro__)
+        for name, value in vars(owner).items()
+        if isinstance(value, Hyper)
+    }
+
+
+def method_names() -> list[str]:
+    """Names of all methods: the files of ``semiseg.methods``."""
+    return sorted(module.name for module in pkgutil.iter_modules(semiseg.methods.__path__))
+
+
+def method_class(name: str) -> type[Method]:
+    """The one ``Method`` subclass that the file ``semiseg/methods/<name>.py`` defines; import errors are raised."""
+    module = importlib.import_module(f"semiseg.methods.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise UserError(f"semiseg/methods/{name}.py must define exactly one Method, it defines {len(found)}")
+    return found[0]

@@ -1,0 +1,1 @@
+"""One file per method: the paper's algorithm and nothing else (see ``semiseg.method`` for the contract)."""

@@ -1,0 +1,69 @@
+"""Reading params.yaml: every error names the key path and what is allowed there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from semiseg.config import Params
+from semiseg.errors import UserError
+
+
+def parse(content: Any, origin: str = "params.yaml") -> Params:
+    """Typed parameters from what YAML or Snakemake read. Raises UserError naming every wrong key path."""
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{origin}: " + "; ".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def read(path: Path) -> Params:
+    """Read a parameter file. Raises UserError when it is missing or not YAML."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run from the project's folder") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    return parse(content, str(path))
+
+
+def _sentence(problem: Any) -> str:
+    """One of pydantic's errors in words: key path, what is allowed, what was found."""
+    path = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        return f"{path} is not a known key (allowed there: {', '.join(_allowed(problem['loc'])) or 'nothing'})"
+    if problem["type"] == "missing":
+        return f"{path} is missing"
+    found = "" if isinstance(problem.get("input"), Mapping) else f", found {problem.get('input')!r}"
+    return f"{path}: {problem['msg']}{found}"
+
+
+def _allowed(path: tuple[str | int, ...]) -> list[str]:
+    """Keys that the schema allows beside the last part of a key path."""
+    schema: Any = Params.model_json_schema()
+    definitions = schema["$defs"]
+    for part in path[:-1]:
+        schema = _step_into(schema, part, definitions)
+    return sorted(_resolved(schema, definitions).get("properties", {}))
+
+
+def _resolved(schema: Any, definitions: Any) -> Any:
+    for option in [schema, *schema.get("anyOf", [])]:
+        if "$ref" in option:
+            return definitions[option["$ref"].rsplit("/", 1)[-1]]
+    return schema
+
+
+def _step_into(schema: Any, part: str | int, definitions: Any) -> Any:
+    schema = _resolved(schema, definitions)
+    mapping = schema.get("discriminator", {}).get("mapping", {})
+    if part in mapping:
+        return {"$ref": mapping[part]}
+    if isinstance(part, int):
+        return schema.get("items", {})
+    named = schema.get("properties", {}).get(part) or next(iter(schema.get("patternProperties", {}).values()), None)
+    additional = schema.get("additionalProperties")
+    return named or (additional if isinstance(additional, dict) else {})

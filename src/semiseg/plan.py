@@ -1,0 +1,221 @@
+"""From params.yaml to jobs: which runs a table needs, where files lie, and what each rule depends on.
+
+Imported while the workflow is planned, so nothing heavy is imported here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from semiseg import catalogue
+from semiseg.config import Params, Protocol, Row, Table
+from semiseg.dataset import get_dataset
+from semiseg.errors import UserError
+
+Spec = dict[str, Any]
+
+RAW = "data/raw/{dataset}/manifest.json"
+PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
+SPLIT = "data/splits/{dataset}/{split}.json"
+RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}"
+STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}"
+ROW = "results/{table}/{method}.csv"
+TABLE = "results/{table}.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained once and shared by every table that needs it; ``method`` may be a variant."""
+
+    dataset: str
+    protocol: str
+    split: str
+    method: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where the run's results lie."""
+        return RUN.format(**vars(self))
+
+
+class Plan:
+    """Checked parameters and everything that follows from them."""
+
+    def __init__(self, params: Params) -> None:
+        self.params = params
+        _check_methods(params)
+        _check_protocols(params)
+        for name, table in params.tables.items():
+            _check_table(params, name, table)
+
+    def table(self, name: str) -> Table:
+        """A table by name; UserError lists the known ones."""
+        if name not in self.params.tables:
+            raise UserError(f"unknown table {name!r}; known: {', '.join(sorted(self.params.tables))}")
+        return self.params.tables[name]
+
+    def row(self, table: str, method: str) -> Row:
+        """A row of a table by its method; UserError lists the table's rows."""
+        rows = {row.method: row for row in self.table(table).rows}
+        if method not in rows:
+            raise UserError(f"table {table} has no row {method!r}; it has: {', '.join(rows)}")
+        return rows[method]
+
+    def runs(self, table: str, method: str) -> list[Run]:
+        """The runs of one row, a run per seed."""
+        definition, row = self.table(table), self.row(table, method)
+        split = row.split or definition.split
+        return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
+
+    def protocol(self, name: str) -> Protocol:
+        """A protocol by name; UserError lists the known ones."""
+        if name not in self.params.protocols:
+            raise UserError(f"unknown protocol {name!r}; known: {', '.join(sorted(self.params.protocols))}")
+        return self.params.protocols[name]
+
+    def base(self, method: str) -> str:
+        """The method behind a row: a variant's method, or the method itself."""
+        variant = self.params.variants.get(method)
+        base = variant.method if variant else method
+        catalogue.require("methods", base, f"row {method}")
+        return base
+
+    def hyper(self, protocol: str, method: str) -> Spec:
+        """A row's deviations from the method's defaults: everywhere, in this protocol, in this variant."""
+        base = self.base(method)
+        variant = self.params.variants.get(method)
+        everywhere, family = self.params.methods.get(base, {}), self.protocol(protocol).methods.get(base, {})
+        return {**everywhere, **family, **(variant.parameters if variant else {})}
+
+    # --- what each rule depends on, and nothing more -----------------------------------------------------------------
+
+    def raw(self, dataset: str) -> Spec:
+        """Parameters of the rule ``raw``."""
+        get_dataset(dataset)
+        options = self.params.datasets.get(dataset)
+        return {"dataset": dataset, "options": _plain(options) if options else {}}
+
+    def preparation(self, dataset: str, preparation: str) -> Spec:
+        """Parameters of the rule ``prepare``."""
+        if preparation not in self.params.preparations:
+            known = ", ".join(sorted(self.params.preparations))
+            raise UserError(f"unknown preparation {preparation!r}; known: {known}")
+        steps = _plain(self.params.preparations[preparation])
+        return {"dataset": dataset, "name": preparation, "preparation": steps}
+
+    def split(self, dataset: str, split: str) -> Spec:
+        """Parameters of the rule ``split``."""
+        known = self.params.splits.get(dataset, {})
+        if split not in known:
+            raise UserError(f"dataset {dataset} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
+        return {"dataset": dataset, "name": split, "split": _plain(known[split])}
+
+    def training(self, run: Run) -> Spec:
+        """Parameters of the rule ``train``: inference is among them, since validation slides the same window."""
+        protocol = self.protocol(run.protocol)
+        return {**self.prediction(run), "seed": run.seed, "training": _plain(protocol.training)}
+
+    def prediction(self, run: Run) -> Spec:
+        """Parameters of the rule ``predict``."""
+        protocol = self.protocol(run.protocol)
+        return {
+            "dataset": run.dataset,
+            "method": self.base(run.method),
+            "hyper": self.hyper(run.protocol, run.method),
+            "network": _plain(protocol.network),
+            "inference": _plain(protocol.inference),
+        }
+
+    def scoring(self, table: str, method: str) -> Spec:
+        """Parameters of the rule ``row``."""
+        definition, row = self.table(table), self.row(table, method)
+        return {
+            "method": method,
+            "label": row.label or method,
+            "dataset": definition.dataset,
+            "organs": list(definition.organs or (organ.abbreviation for organ in get_dataset(definition.dataset).organs)),
+            "metrics": list(definition.metrics),
+            "published": self.protocol(definition.protocol).scoring,
+        }
+
+    def tabulation(self, table: str) -> Spec:
+        """Parameters of the rule ``table``: the text of its page."""
+        definition = self.table(table)
+        return {
+            "table": table,
+            "title": definition.title,
+            "paper": definition.paper,
+            "dataset": definition.dataset,
+            "protocol": definition.protocol,
+            "rows": [row.method for row in definition.rows],
+            "runs": {row.method: [run.folder for run in self.runs(table, row.method)] for row in definition.rows},
+            "split": SPLIT.format(dataset=definition.dataset, split=definition.split),
+            "prepared": self.prepared(definition.dataset, definition.protocol),
+        }
+
+    def prepared(self, dataset: str, protocol: str) -> str:
+        """Path of the index of the prepared cases that a protocol trains on."""
+        return PREPARED.format(dataset=dataset, preparation=self.protocol(protocol).preparation)
+
+
+def as_text(spec: Mapping[str, Any]) -> str:
+    """A specification as one line of JSON with sorted keys: a job's exact parameters, as they stand in its command."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(model: Any) -> Any:
+    return model.model_dump(mode="json")
+
+
+def _check_methods(params: Params) -> None:
+    for method, given in params.methods.items():
+        catalogue.require("methods", method, f"methods.{method}")
+        catalogue.check_hyper(method, dict(given), f"methods.{method}")
+    for name, variant in params.variants.items():
+        where = f"variants.{name}"
+        if name in catalogue.entries("methods"):
+            raise UserError(f"{where}: a method has this name; choose another")
+        catalogue.require("methods", variant.method, f"{where}.method")
+        catalogue.check_hyper(variant.method, dict(variant.parameters), f"{where}.parameters")
+        base = {**catalogue.defaults(variant.method), **params.methods.get(variant.method, {})}
+        if all(base[key] == value for key, value in variant.parameters.items()):
+            raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
+
+
+def _check_protocols(params: Params) -> None:
+    for name, protocol in params.protocols.items():
+        where = f"protocols.{name}"
+        if protocol.preparation not in params.preparations:
+            known = ", ".join(sorted(params.preparations))
+            raise UserError(f"{where}.preparation: unknown preparation {protocol.preparation!r}; known: {known}")
+        catalogue.require("networks", protocol.network.name, f"{where}.network.name")
+        for method, given in protocol.methods.items():
+            catalogue.require("methods", method, f"{where}.methods.{method}")
+            catalogue.check_hyper(method, dict(given), f"{where}.methods.{method}")
+
+
+def _check_table(params: Params, name: str, table: Table) -> None:
+    where = f"tables.{name}"
+    catalogue.require("datasets", table.dataset, f"{where}.dataset")
+    dataset = get_dataset(table.dataset)
+    for abbreviation in table.organs:
+        try:
+            dataset.organ(abbreviation)
+        except UserError as error:
+            raise UserError(f"{where}.organs: {error}") from None
+    if table.protocol not in params.protocols:
+        known = ", ".join(sorted(params.protocols))
+        raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
+    splits = params.splits.get(table.dataset, {})
+    for split in {table.split, *(row.split for row in table.rows if row.split)}:
+        if split not in splits:
+            known = ", ".join(sorted(splits)) or "none"
+            raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")
+    methods = [row.method for row in table.rows]
+    for method in methods:
+        if method not in params.variants:
+            catalogue.require("methods", method, f"{where}.rows")
+    if len(set(methods)) < len(methods):
+        raise UserError(f"{where}.rows: a method occurs twice; name each row once")

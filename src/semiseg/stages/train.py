@@ -1,0 +1,111 @@
+"""Rule ``train``: one run, from split and prepared cases to weights and history."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semiseg import weights
+from semiseg.config import BatchSize, Inference, Network, Training
+from semiseg.errors import UserError
+from semiseg.files import read_json
+from semiseg.lineage import code_hash, digest
+from semiseg.method import Method
+from semiseg.progress import say
+from semiseg.training.loop import Machine, Trainer, build_method, chosen, start
+from semiseg.training.sampling import Sampler, StoredCase
+from semiseg.training.schedule import Timetable
+from semiseg.training.validation import Judge
+
+
+def train(
+    spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Path, history: Path, machine: Machine
+) -> None:
+    """Train a run, or continue it from ``state``; writes weights and history last, then drops the state.
+
+    A method without networks (a control) is written as it is. Raises UserError when the split names a case that was
+    not prepared, or a case without a label is to be learnt from.
+    """
+    index, parts = read_json(prepared), read_json(split)
+    training = Training.model_validate(spec["training"])
+    inference = Inference.model_validate(spec["inference"])
+    cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
+    torch.manual_seed(spec["seed"])
+    network = Network.model_validate(spec["network"])
+    method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
+    running = start(method, inference, training.optimiser, machine.device, training.amp) if method.networks else None
+    if running is None:
+        weights.save(out, {}, {"networks": [], "iteration": 0})
+        _header_only(history)
+        return
+    sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
+    rule = training.validation
+    judge = None
+    if rule is not None:
+        if not cases["val"]:
+            raise UserError(f"{split} has no validation cases, which the protocol needs: choose another split")
+        judge = Judge(cases["val"], index["classes"], training.patch, rule, inference, machine.device)
+    fingerprint = digest([spec, index, parts, code_hash("semiseg.stages.train", *plugged_in(spec))])
+    path = state / "state.safetensors"
+    title = f"train {spec['method']}"
+    timetable = Timetable(training, steps_per_epoch)
+    Trainer(title, running, sampler, timetable, judge, machine, path, fingerprint).run()
+    networks, best = chosen(running)
+    running.history.write(history)
+    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": best.score if judge else None}
+    weights.save(out, best.weights, note)
+    path.unlink(missing_ok=True)
+    say(f"{title}: {running.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
+
+
+def plugged_in(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """Modules that a run loads by name."""
+    return f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
+
+
+def choose_machine(device: str, threads: int, checkpoint_seconds: float) -> Machine:
+    """Device (``auto``: a GPU if there is one), CPU threads, loader processes; the same threads give the same bits."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(threads)
+    workers = max(min(threads, os.cpu_count() or 1) - 1, 0) if device == "cuda" else 0
+    return Machine(torch.device(device), workers, checkpoint_seconds)
+
+
+def _sampler(
+    method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int
+) -> tuple[Sampler, int]:
+    """The two streams, and the steps of one epoch; a supervised row fills the whole batch with labelled crops."""
+    size, unlabelled, stream = training.batch, cases["unlabelled"], training.epoch
+    if method.labelled_only:
+        size = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled)
+        unlabelled, stream = [], "labelled"
+    elif not unlabelled:
+        raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
+    per_step = size.labelled if stream == "labelled" else size.unlabelled
+    sampler = Sampler(cases["labelled"], unlabelled, size, training.patch, training.augmentation, seed)
+    return sampler, max(len(cases[stream]) // per_step, 1)
+
+
+def _stored(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[StoredCase]:
+    for name in names:
+        if name not in index["cases"]:
+            raise UserError(f"case {name} ({part}) is not among the prepared cases of {prepared}: prepare it first")
+        if part != "unlabelled" and not index["cases"][name]["label"]:
+            raise UserError(f"case {name} ({part}) has no label in {prepared}: correct the split")
+    entries = [index["cases"][name] for name in names]
+    return [StoredCase(prepared.parent / entry["file"], tuple(entry["shape"])) for entry in entries]
+
+
+def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
+    """Voxels per class in the labelled training volumes."""
+    counts = [index["cases"][name]["voxels"] for name in labelled]
+    return [float(sum(column)) for column in zip(*counts, strict=True)]
+
+
+def _header_only(history: Path) -> None:
+    from semiseg.training.history import History
+
+    History().write(history)

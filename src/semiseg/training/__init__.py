@@ -1,0 +1,1 @@
+"""The one training loop: batches, state that survives a kill, validation."""

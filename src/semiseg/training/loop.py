@@ -1,0 +1,146 @@
+"""The one training loop. A method gives loss terms; everything else happens here, once."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from semiseg import weights
+from semiseg.config import Inference, Network, Optimiser, Training
+from semiseg.losses import SUPERVISED
+from semiseg.method import Batch, Context, Method, method_class, total
+from semiseg.network import build
+from semiseg.progress import Progress
+from semiseg.training.history import History
+from semiseg.training.sampling import Sampler, batches
+from semiseg.training.schedule import Timetable
+from semiseg.training.state import Best, Candidate, State
+from semiseg.training.validation import Judge
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What may differ between machines without changing the numbers (but for the GPU's own rounding)."""
+
+    device: torch.device
+    workers: int
+    checkpoint_seconds: float
+
+
+def build_method(
+    name: str, hyper: dict[str, bool | int | float | str], network: Network, training: Training | None, voxels: list[float]
+) -> Method:
+    """The method with fresh networks.
+
+    voxels: per class, of the labelled training volumes; training: None when the method will only predict.
+    """
+
+    def backbone(initialisation: str) -> nn.Module:
+        return build(network.name, 1, len(voxels), initialisation, filters=network.filters)
+
+    supervised = SUPERVISED[training.supervised] if training else SUPERVISED["half_ce_dice_all"]
+    context = Context(len(voxels), backbone, supervised, torch.tensor(voxels, dtype=torch.float64))
+    return method_class(name)(context, **hyper)
+
+
+def candidates(method: Method, inference: Inference) -> list[Candidate]:
+    """The sets of networks that may speak at inference: each predictor alone, or all together."""
+    if inference.networks == "one" and len(method.predictors) > 1:
+        return [(name,) for name in method.predictors]
+    return [tuple(method.predictors)]
+
+
+def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
+    """A fresh state at step 0 on the device."""
+    method.to(device)
+    optimiser = torch.optim.SGD(
+        [parameter for parameter in method.parameters() if parameter.requires_grad],
+        lr=rule.lr,
+        momentum=rule.momentum,
+        weight_decay=rule.weight_decay,
+        nesterov=rule.nesterov,
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
+    best = {candidate: Best() for candidate in candidates(method, inference)}
+    return State(method, optimiser, scaler, History(), best, device)
+
+
+@dataclass
+class Trainer:
+    """One run: ``path`` receives the state every so often, marked with the run's fingerprint."""
+
+    title: str
+    state: State
+    sampler: Sampler
+    timetable: Timetable
+    judge: Judge | None
+    machine: Machine
+    path: Path
+    fingerprint: str
+
+    def run(self) -> None:
+        """Do the remaining steps. Raises UserError when the loss is no longer a number."""
+        state, total_steps = self.state, self.timetable.iterations
+        state.resume(self.path, self.fingerprint)
+        saved = time.monotonic()
+        pin = self.machine.device.type == "cuda"
+        state.method.train()
+        with Progress(self.title, total_steps, "step", state.iteration) as bar:
+            for batch in batches(self.sampler, state.iteration, total_steps, self.machine.workers, pin):
+                self._step(batch.to(self.machine.device))
+                if self.judge is not None and self.timetable.validates_after(state.iteration - 1):
+                    self._validate(self.judge)
+                if time.monotonic() - saved > self.machine.checkpoint_seconds:
+                    state.save(self.path, self.fingerprint)
+                    saved = time.monotonic()
+                bar.step(**state.history.latest())
+                newest = max(best.iteration for best in state.best.values())
+                if newest >= 0 and self.timetable.out_of_patience(state.iteration, newest):
+                    break
+
+    def _step(self, batch: Batch) -> None:
+        """One optimiser step, then the method's own updates."""
+        state, clock = self.state, self.timetable.progress(self.state.iteration)
+        rate = self.timetable.learning_rate(clock.iteration)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+            terms = state.method.losses(batch, clock)
+            loss = total(terms, state.method.weights(clock))
+        state.optimiser.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+        state.method.after_step(clock)
+        state.history.add(clock.iteration, rate, loss, terms)
+        state.iteration += 1
+
+    def _validate(self, judge: Judge) -> None:
+        """Judge every candidate and keep the weights of a new best."""
+        state, scores = self.state, []
+        for candidate, best in state.best.items():
+            score = judge.dice(state.method, candidate)
+            scores.append(score)
+            if score > best.score:
+                kept = {name: tensor.clone() for name, tensor in network_weights(state.method, candidate).items()}
+                state.best[candidate] = Best(score, state.iteration, kept)
+        state.history.validated(max(scores))
+
+
+def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
+    """Weights of some networks, named ``<network>.<parameter>``."""
+    return {
+        name: tensor
+        for network in networks
+        for name, tensor in weights.prefixed(network, method.get_submodule(network).state_dict()).items()
+    }
+
+
+def chosen(state: State) -> tuple[Candidate, Best]:
+    """The candidate with the best validation, or, where nothing was validated, the first one as it is now."""
+    candidate, best = max(state.best.items(), key=lambda item: item[1].score)
+    if best.weights:
+        return candidate, best
+    return candidate, Best(iteration=state.iteration, weights=network_weights(state.method, candidate))
