@@ -1,17 +1,28 @@
 # Name a table, get it rebuilt: `snakemake results/demo.csv`. Everything a rule depends on stands in params.yaml; machine
 # matters (cores, GPUs, partitions) stand in profiles/.
+import shlex
+import sys
+
 from snakemake.exceptions import WorkflowError
 
 from semiseg.errors import UserError
 from semiseg.lineage import code_hash
-from semiseg.params import parse
-from semiseg.plan import PREPARED, RAW, ROW, RUN, SPLIT, STATE, TABLE, Plan, Run, as_text
+from semiseg.params import parse_params
+from semiseg.plan import (
+    PREPARED,
+    RAW,
+    ROW,
+    RUN,
+    SPLIT,
+    STATE,
+    TABLE,
+    Plan,
+    Run,
+    as_text,
+)
 
 
 configfile: "params.yaml"
-
-
-container: None
 
 
 wildcard_constraints:

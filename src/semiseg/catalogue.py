@@ -2,6 +2,8 @@
 
 import ast
 import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +25,52 @@ def require(kind: str, name: str, where: str) -> None:
         raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(entries(kind))}")
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A hyperparameter as its method's file declares it; ``choices`` is empty where any value will do."""
+
+    default: Any
+    choices: tuple[Any, ...]
+
+
 @functools.cache
-def defaults(method: str) -> dict[str, Any]:
-    """Declared hyperparameters of a method and their defaults: the ``name = Hyper(default, ...)`` lines of its file."""
+def hyperparameters(method: str) -> dict[str, Declared]:
+    """Declared hyperparameters of a method: the ``name = Hyper(default, ...)`` lines of its file."""
     tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
     return {
-        statement.targets[0].id: ast.literal_eval(statement.value.args[0])
+        statement.targets[0].id: Declared(ast.literal_eval(call.args[0]), _literals(call.args[3:]))
         for definition in tree.body
         if isinstance(definition, ast.ClassDef)
         for statement in definition.body
-        if isinstance(statement, ast.Assign)
-        and isinstance(statement.targets[0], ast.Name)
-        and isinstance(statement.value, ast.Call)
-        and isinstance(statement.value.func, ast.Name)
-        and statement.value.func.id == "Hyper"
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        for call in [statement.value]
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Hyper"
     }
 
 
-def check_hyper(method: str, given: dict[str, Any], where: str) -> None:
-    """Raise UserError for a parameter that the method does not have, or a value of another type than the default's."""
-    known = defaults(method)
+def check_hyper(method: str, given: Mapping[str, Any], where: str) -> None:
+    """Raise UserError for a parameter that the method does not have, or a value that cannot stand for its default."""
+    known = hyperparameters(method)
     for name, value in given.items():
         if name not in known:
             raise UserError(f"{where}.{name}: {method} has no such parameter; it has: {', '.join(known) or 'none'}")
-        default = known[name]
-        fits = isinstance(value, int | float) if type(default) is float else type(value) is type(default)
-        if isinstance(value, bool) != isinstance(default, bool) or not (fits or default is None):
+        default, choices = known[name].default, known[name].choices
+        if choices and value not in choices:
+            raise UserError(f"{where}.{name}: expected one of {', '.join(map(str, choices))}, found {value!r}")
+        if not _same_kind(value, default):
             kind = type(default).__name__
             raise UserError(f"{where}.{name}: expected a value of type {kind} such as {default!r}, found {value!r}")
+
+
+def _same_kind(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
+
+
+def _literals(arguments: list[ast.expr]) -> tuple[Any, ...]:
+    """The choices, where they are written out; others are checked when the method is built."""
+    try:
+        return tuple(ast.literal_eval(arguments[0])) if arguments else ()
+    except ValueError:
+        return ()

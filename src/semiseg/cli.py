@@ -86,6 +86,7 @@ def _add_table_verbs(verbs: Any) -> None:
     table = _verb(verbs, "table", _table)
     _paths(table, "out")
     table.add_argument("rows", type=Path, nargs="+")
+    _verb(verbs, "schema", _schema, spec=False)
     _verb(verbs, "show", _show, spec=False).add_argument("table", type=Path, metavar="results/TABLE.csv")
 
 
@@ -162,5 +163,8 @@ def _show(options: argparse.Namespace) -> None:
     show(options.table)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _schema(options: argparse.Namespace) -> None:
+    """Print the JSON schema of params.yaml, generated from semiseg.config."""
+    from semiseg.params import schema_text
+
+    print(schema_text(), end="")

@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 Three = tuple[PositiveInt, PositiveInt, PositiveInt]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -203,12 +202,12 @@ class Validation(Strict):
     every: PositiveInt
     per: Literal["iteration", "epoch"]
     start: Fraction = Field(0.0, description="share of the training before the first validation")
-    on: Literal["volume", "centre_crop"]
+    region: Literal["volume", "centre_crop"]
     absent: Literal["zero", "half"] = Field(description="Dice of an organ that is neither present nor predicted")
     patience: PositiveInt | None = Field(None, description="stop after this many iterations or epochs without gain")
 
 
-Supervised = Literal["half_ce_dice_fg", "half_ce_dice_all", "ce_dice_organs"]
+Supervised = Literal["half_ce_dice_fg", "half_ce_dice_all", "ce_dice_organs", "half_ce_dice_organs"]
 
 
 class Training(Strict):

@@ -23,7 +23,7 @@ def slide(
     Memory beyond the network's own is one score volume; it stays on the GPU only where it fits there.
     """
     # MONAI takes an overlap fraction and truncates window x (1 - overlap): aim half a voxel above the stride
-    overlap = [1 - (step + 0.5) / size for step, size in zip(stride, window, strict=True)]
+    overlap = [max(1 - (step + 0.5) / size, 0.0) for step, size in zip(stride, window, strict=True)]
     voxels = math.prod(max(side, size) for side, size in zip(image.shape[1:], window, strict=True))
     scores = sliding_window_inference(
         image[None],

@@ -71,10 +71,10 @@ class Context:
 
 
 class Hyper:
-    """A hyperparameter of a method: default, meaning in one line, and where the default comes from."""
+    """A hyperparameter of a method: default, meaning in one line, source of the default, allowed values if few."""
 
-    def __init__(self, default: Any, meaning: str, source: str) -> None:
-        self.default, self.meaning, self.source = default, meaning, source
+    def __init__(self, default: Any, meaning: str, source: str, choices: tuple[Any, ...] = ()) -> None:
+        self.default, self.meaning, self.source, self.choices = default, meaning, source, choices
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -104,8 +104,14 @@ class Method(nn.Module):
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__()
         known = hyperparameters(type(self))
-        for name in hyper.keys() - known.keys():
-            raise UserError(f"{type(self).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}")
+        for name, value in hyper.items():
+            if name not in known:
+                raise UserError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}"
+                )
+            if known[name].choices and value not in known[name].choices:
+                allowed = ", ".join(map(str, known[name].choices))
+                raise UserError(f"{type(self).__name__}.{name} must be one of {allowed}; found {value!r}")
         self.hyper = hyper
         self.context = context
         for name, initialisation in self.networks.items():
@@ -125,7 +131,10 @@ class Method(nn.Module):
         """Moving averages and other updates without gradient, after the optimiser's step."""
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
-        """Class probabilities ``[b k z y x]`` of a window ``[b c z y x]``: softmax of the networks' mean logits."""
+        """Class probabilities ``[b k z y x]`` of a window ``[b c z y x]``: softmax of the networks' mean logits.
+
+        truth: class ids ``[b z y x]``, given to methods with ``oracle`` alone.
+        """
         logits = torch.stack([self.get_submodule(name)(image) for name in networks])
         return logits.mean(0).softmax(1)
 

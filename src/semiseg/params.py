@@ -1,5 +1,6 @@
 """Reading params.yaml: every error names the key path and what is allowed there."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from semiseg.config import Params
 from semiseg.errors import UserError
 
 
-def parse(content: Any, origin: str = "params.yaml") -> Params:
+def parse_params(content: Any, origin: str = "params.yaml") -> Params:
     """Typed parameters from what YAML or Snakemake read. Raises UserError naming every wrong key path."""
     try:
         return Params.model_validate(content)
@@ -27,7 +28,12 @@ def read(path: Path) -> Params:
         raise UserError(f"{path} is missing: run from the project's folder") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return parse(content, str(path))
+    return parse_params(content, str(path))
+
+
+def schema_text() -> str:
+    """JSON schema of params.yaml, for editors and for other tools; kept in workflow/schemas."""
+    return json.dumps(Params.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
 def _sentence(problem: Any) -> str:

@@ -135,7 +135,9 @@ class Plan:
             "method": method,
             "label": row.label or method,
             "dataset": definition.dataset,
-            "organs": list(definition.organs or (organ.abbreviation for organ in get_dataset(definition.dataset).organs)),
+            "organs": list(
+                definition.organs or (organ.abbreviation for organ in get_dataset(definition.dataset).organs)
+            ),
             "metrics": list(definition.metrics),
             "published": self.protocol(definition.protocol).scoring,
         }
@@ -143,12 +145,23 @@ class Plan:
     def tabulation(self, table: str) -> Spec:
         """Parameters of the rule ``table``: the text of its page."""
         definition = self.table(table)
+        protocol, dataset = self.protocol(definition.protocol), get_dataset(definition.dataset)
+        chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs
         return {
             "table": table,
             "title": definition.title,
             "paper": definition.paper,
             "dataset": definition.dataset,
+            "collection": {"title": dataset.title, "modality": dataset.modality, "citation": dataset.citation},
+            "organs": [{"id": organ.id, "name": organ.name, "abbreviation": organ.abbreviation} for organ in chosen],
+            "metrics": list(definition.metrics),
+            "seeds": list(definition.seeds),
             "protocol": definition.protocol,
+            "published": protocol.scoring,
+            "preparation": _plain(self.params.preparations[protocol.preparation]),
+            "network": _plain(protocol.network),
+            "training": _plain(protocol.training),
+            "inference": _plain(protocol.inference),
             "rows": [row.method for row in definition.rows],
             "runs": {row.method: [run.folder for run in self.runs(table, row.method)] for row in definition.rows},
             "split": SPLIT.format(dataset=definition.dataset, split=definition.split),
@@ -172,14 +185,15 @@ def _plain(model: Any) -> Any:
 def _check_methods(params: Params) -> None:
     for method, given in params.methods.items():
         catalogue.require("methods", method, f"methods.{method}")
-        catalogue.check_hyper(method, dict(given), f"methods.{method}")
+        catalogue.check_hyper(method, given, f"methods.{method}")
     for name, variant in params.variants.items():
         where = f"variants.{name}"
         if name in catalogue.entries("methods"):
             raise UserError(f"{where}: a method has this name; choose another")
         catalogue.require("methods", variant.method, f"{where}.method")
-        catalogue.check_hyper(variant.method, dict(variant.parameters), f"{where}.parameters")
-        base = {**catalogue.defaults(variant.method), **params.methods.get(variant.method, {})}
+        catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
+        declared = catalogue.hyperparameters(variant.method)
+        base = {key: value.default for key, value in declared.items()} | dict(params.methods.get(variant.method, {}))
         if all(base[key] == value for key, value in variant.parameters.items()):
             raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
 
@@ -193,7 +207,7 @@ def _check_protocols(params: Params) -> None:
         catalogue.require("networks", protocol.network.name, f"{where}.network.name")
         for method, given in protocol.methods.items():
             catalogue.require("methods", method, f"{where}.methods.{method}")
-            catalogue.check_hyper(method, dict(given), f"{where}.methods.{method}")
+            catalogue.check_hyper(method, given, f"{where}.methods.{method}")
 
 
 def _check_table(params: Params, name: str, table: Table) -> None:

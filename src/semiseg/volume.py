@@ -35,7 +35,7 @@ def read_nifti(path: Path) -> Volume:
     import nibabel
 
     try:
-        image: Any = nibabel.load(path)  # type: ignore[attr-defined]
+        image: Any = nibabel.load(path)
         array = np.asanyarray(image.dataobj)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: put the file back or build the raw data again") from None

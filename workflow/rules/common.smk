@@ -1,8 +1,10 @@
 # Parameters and code as the rules see them. Each job carries its exact parameters in its command line, and a hash of the
 # code it runs among its params, so that an edit reruns the rules that use it and no others.
 
+SEMISEG = f"{shlex.quote(sys.executable)} -m semiseg"  # found without an activated environment, on every node
+
 try:
-    PLAN = Plan(parse(config))
+    PLAN = Plan(parse_params(config))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -25,10 +27,23 @@ def spec(question):
 
 
 def run_of(wildcards):
-    return Run(wildcards.dataset, wildcards.protocol, wildcards.split, wildcards.method, int(wildcards.seed))
+    return Run(
+        wildcards.dataset,
+        wildcards.protocol,
+        wildcards.split,
+        wildcards.method,
+        int(wildcards.seed),
+    )
 
 
 def plugged_in(wildcards):
     """Modules that a run loads by name."""
     network = PLAN.protocol(wildcards.protocol).network.name
-    return f"semiseg.methods.{PLAN.base(wildcards.method)}", f"semiseg.networks.{network}"
+    return (
+        f"semiseg.methods.{PLAN.base(wildcards.method)}",
+        f"semiseg.networks.{network}",
+    )
+
+
+def runs_of(wildcards):
+    return PLAN.runs(wildcards.table, wildcards.method)

@@ -6,17 +6,19 @@ rule raw:
     """Draw a synthetic dataset, import the user's copy of a real one, or say how to get it."""
     output:
         RAW,
-    params:
-        spec=spec(lambda wildcards: PLAN.raw(wildcards.dataset)),
-        code=lambda wildcards: code_hash("semiseg.stages.raw", f"semiseg.datasets.{wildcards.dataset}"),
     log:
         "results/logs/raw/{dataset}.log",
     threads: 2
     resources:
         mem_mb=4000,
         runtime=240,
+    params:
+        spec=spec(lambda wildcards: PLAN.raw(wildcards.dataset)),
+        code=lambda wildcards: code_hash(
+            "semiseg.stages.raw", f"semiseg.datasets.{wildcards.dataset}"
+        ),
     shell:
-        "semiseg --log {log} raw --spec {params.spec:q} --workers {threads} --out {output}"
+        "{SEMISEG} --log {log} raw --spec {params.spec:q} --workers {threads} --out {output}"
 
 
 rule prepare:
@@ -25,17 +27,23 @@ rule prepare:
         RAW,
     output:
         PREPARED,
-    params:
-        spec=spec(lambda wildcards: PLAN.preparation(wildcards.dataset, wildcards.preparation)),
-        code=lambda wildcards: code_hash("semiseg.stages.prepare", f"semiseg.datasets.{wildcards.dataset}"),
     log:
         "results/logs/prepare/{dataset}.{preparation}.log",
     threads: 2
     resources:
         mem_mb=lambda wildcards, threads: 4000 * threads,
         runtime=480,
+    params:
+        spec=spec(
+            lambda wildcards: PLAN.preparation(
+                wildcards.dataset, wildcards.preparation
+            )
+        ),
+        code=lambda wildcards: code_hash(
+            "semiseg.stages.prepare", f"semiseg.datasets.{wildcards.dataset}"
+        ),
     shell:
-        "semiseg --log {log} prepare --spec {params.spec:q} --raw {input} --workers {threads} --out {output}"
+        "{SEMISEG} --log {log} prepare --spec {params.spec:q} --raw {input} --workers {threads} --out {output}"
 
 
 rule split:
@@ -44,13 +52,13 @@ rule split:
         RAW,
     output:
         SPLIT,
-    params:
-        spec=spec(lambda wildcards: PLAN.split(wildcards.dataset, wildcards.split)),
-        code=code_hash("semiseg.stages.split"),
     log:
         "results/logs/split/{dataset}.{split}.log",
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        spec=spec(lambda wildcards: PLAN.split(wildcards.dataset, wildcards.split)),
+        code=code_hash("semiseg.stages.split"),
     shell:
-        "semiseg --log {log} split --spec {params.spec:q} --raw {input} --out {output}"
+        "{SEMISEG} --log {log} split --spec {params.spec:q} --raw {input} --out {output}"

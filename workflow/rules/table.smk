@@ -1,27 +1,25 @@
 # Rows and tables: scores of finished runs, scored by the published rule and by the sound one.
 
 
-def runs_of(wildcards):
-    return PLAN.runs(wildcards.table, wildcards.method)
-
-
 rule row:
     """One row of a table: all its seeds, under both conventions."""
     input:
-        cases=told(lambda wildcards: [f"{run.folder}/cases.csv" for run in runs_of(wildcards)]),
+        cases=told(
+            lambda wildcards: [f"{run.folder}/cases.csv" for run in runs_of(wildcards)]
+        ),
         split=told(lambda wildcards: SPLIT.format(**vars(runs_of(wildcards)[0]))),
     output:
         ROW,
-    params:
-        spec=spec(lambda wildcards: PLAN.scoring(wildcards.table, wildcards.method)),
-        code=told(lambda wildcards: code_hash("semiseg.stages.row")),
     log:
         "results/logs/row/{table}.{method}.log",
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        spec=spec(lambda wildcards: PLAN.scoring(wildcards.table, wildcards.method)),
+        code=told(lambda wildcards: code_hash("semiseg.stages.row")),
     shell:
-        "semiseg --log {log} row --spec {params.spec:q} --split {input.split} --out {output} {input.cases}"
+        "{SEMISEG} --log {log} row --spec {params.spec:q} --split {input.split} --out {output} {input.cases}"
 
 
 rule table:
@@ -29,19 +27,20 @@ rule table:
     input:
         rows=told(
             lambda wildcards: [
-                ROW.format(table=wildcards.table, method=row.method) for row in PLAN.table(wildcards.table).rows
+                ROW.format(table=wildcards.table, method=row.method)
+                for row in PLAN.table(wildcards.table).rows
             ]
         ),
     output:
         TABLE,
         multiext("results/{table}", ".sound.csv", ".md", ".tex", ".html"),
-    params:
-        spec=spec(lambda wildcards: PLAN.tabulation(wildcards.table)),
-        code=code_hash("semiseg.stages.tabulate"),
     log:
         "results/logs/table/{table}.log",
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        spec=spec(lambda wildcards: PLAN.tabulation(wildcards.table)),
+        code=code_hash("semiseg.stages.tabulate"),
     shell:
-        "semiseg --log {log} table --spec {params.spec:q} --out {output[0]} {input.rows}"
+        "{SEMISEG} --log {log} table --spec {params.spec:q} --out {output[0]} {input.rows}"

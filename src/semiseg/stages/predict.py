@@ -1,6 +1,7 @@
 """Rule ``predict``: label maps of the test cases, on the prepared grid and in the raw image's geometry."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,76 +22,86 @@ from semiseg.training.loop import Machine, build_method
 from semiseg.volume import Volume, write_nifti
 
 
-def predict(
-    spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, machine: Machine
-) -> None:
+def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, machine: Machine) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
     Cases that an interrupted call has finished with the same weights, data and code are kept. The manifest, with a hash
-    per file, comes last.
+    per file, comes last. Raises UserError when a test case was not prepared.
     """
     index, cases = read_json(prepared), read_json(split)["test"]
-    inference = Inference.model_validate(spec["inference"])
-    network = Network.model_validate(spec["network"])
-    method = build_method(spec["method"], spec["hyper"], network, None, [1.0] * index["classes"])
-    tensors, note = weights.load(trained)
-    networks = tuple(note["networks"])
-    for name in networks:
-        method.get_submodule(name).load_state_dict(weights.part(tensors, name))
-    method.to(machine.device).eval()
+    predictor = _predictor(spec, trained, index["classes"], machine.device)
     folder = out.parent / "predictions"
-    modules = ("semiseg.stages.predict", f"semiseg.methods.{spec['method']}", f"semiseg.networks.{network.name}")
-    base = [spec, sha256(trained), code_hash(*modules)]
-    files = {}
+    modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
+    made_from = [spec, sha256(trained), code_hash("semiseg.stages.predict", *modules)]
+    files: dict[str, str] = {}
     with Progress(f"predict {spec['method']}", len(cases), "case") as bar:
         for case in cases:
             if case not in index["cases"]:
                 raise UserError(f"test case {case} is not among the prepared cases of {prepared}: prepare it first")
             entry = index["cases"][case]
-            mark = digest([*base, entry])
+            mark = digest([*made_from, entry])
             if not _finished(folder, case, mark):
-                _one(method, networks, inference, index["classes"], prepared.parent / entry["file"], folder, case, machine)
+                predictor.write(prepared.parent / entry["file"], folder, case)
                 write_json(folder / f".{case}.json", {"made_from": mark, **_hashes(folder, case)})
             files |= _hashes(folder, case)
             bar.step(case=case)
     write_json(out, {"cases": cases, "files": files})
 
 
-def _one(
-    method: Method,
-    networks: tuple[str, ...],
-    inference: Inference,
-    classes: int,
-    file: Path,
-    folder: Path,
-    case: str,
-    machine: Machine,
-) -> None:
-    """Predict one case and write it on both grids."""
-    geometry = read_geometry(file)
-    image = torch.from_numpy(read_image(file))[None]
-    if method.oracle:  # a control is shown the truth as a second channel, window by window
-        image = torch.cat([image, torch.from_numpy(read_label(file))[None].float()])
+@dataclass(frozen=True)
+class Predictor:
+    """A trained method and how its windows slide."""
+
+    method: Method
+    networks: tuple[str, ...]
+    inference: Inference
+    classes: int
+    device: torch.device
+
+    def write(self, prepared: Path, folder: Path, case: str) -> None:
+        """Predict one prepared case and write it on both grids."""
+        geometry = read_geometry(prepared)
+        scores = self._scores(prepared)
+        labels = scores.argmax(0).to(torch.uint8).numpy()
+        write_nifti(folder / f"{case}.prepared.nii.gz", Volume(labels, geometry.affine))
+        write_nifti(folder / f"{case}.nii.gz", Volume(to_native(scores.numpy(), geometry), geometry.raw_affine))
 
     @torch.no_grad()
-    def scores_of(window: Tensor) -> Tensor:
-        truth = window[:, 1].long() if method.oracle else None
-        return method.predict(window[:, :1], networks, truth)
+    def _scores(self, prepared: Path) -> Tensor:
+        """Mean class scores ``[k z y x]`` on the host."""
+        image = torch.from_numpy(read_image(prepared))[None]
+        if self.method.oracle:  # a control is shown the truth as a second channel, window by window
+            image = torch.cat([image, torch.from_numpy(read_label(prepared))[None].float()])
+        window, stride = self.inference.window, self.inference.stride
+        return slide(self._window, image.to(self.device), self.classes, window, stride).cpu()
 
-    scores = slide(scores_of, image.to(machine.device), classes, inference.window, inference.stride).cpu()
-    labels = scores.argmax(0).to(torch.uint8).numpy()
-    write_nifti(folder / f"{case}.prepared.nii.gz", Volume(labels, geometry.affine))
-    write_nifti(folder / f"{case}.nii.gz", Volume(to_native(scores.numpy(), geometry), geometry.raw_affine))
+    def _window(self, window: Tensor) -> Tensor:
+        truth = window[:, 1].long() if self.method.oracle else None
+        return self.method.predict(window[:, :1], self.networks, truth)
+
+
+def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: torch.device) -> Predictor:
+    """The method with its trained weights, dropout off."""
+    network = Network.model_validate(spec["network"])
+    method = build_method(spec["method"], spec["hyper"], network, None, [1.0] * classes)
+    tensors, note = weights.load(trained)
+    for name in note["networks"]:
+        method.get_submodule(name).load_state_dict(weights.part(tensors, name))
+    inference = Inference.model_validate(spec["inference"])
+    return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, classes, device)
+
+
+def _names(case: str) -> tuple[str, str]:
+    return f"{case}.nii.gz", f"{case}.prepared.nii.gz"
 
 
 def _hashes(folder: Path, case: str) -> dict[str, str]:
-    return {name: sha256(folder / name) for name in (f"{case}.nii.gz", f"{case}.prepared.nii.gz")}
+    return {name: sha256(folder / name) for name in _names(case)}
 
 
 def _finished(folder: Path, case: str, mark: str) -> bool:
     """Whether an earlier call left this case whole and from the same inputs."""
     note = folder / f".{case}.json"
-    names = (f"{case}.nii.gz", f"{case}.prepared.nii.gz")
-    if not note.exists() or not all((folder / name).exists() for name in names):
+    if not note.exists() or not all((folder / name).exists() for name in _names(case)):
         return False
     return bool(read_json(note) == {"made_from": mark, **_hashes(folder, case)})

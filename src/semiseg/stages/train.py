@@ -14,6 +14,7 @@ from semiseg.files import read_json
 from semiseg.lineage import code_hash, digest
 from semiseg.method import Method
 from semiseg.progress import say
+from semiseg.training.history import History
 from semiseg.training.loop import Machine, Trainer, build_method, chosen, start
 from semiseg.training.sampling import Sampler, StoredCase
 from semiseg.training.schedule import Timetable
@@ -38,7 +39,7 @@ def train(
     running = start(method, inference, training.optimiser, machine.device, training.amp) if method.networks else None
     if running is None:
         weights.save(out, {}, {"networks": [], "iteration": 0})
-        _header_only(history)
+        History().write(history)
         return
     sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
     rule = training.validation
@@ -103,9 +104,3 @@ def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
     """Voxels per class in the labelled training volumes."""
     counts = [index["cases"][name]["voxels"] for name in labelled]
     return [float(sum(column)) for column in zip(*counts, strict=True)]
-
-
-def _header_only(history: Path) -> None:
-    from semiseg.training.history import History
-
-    History().write(history)

@@ -39,7 +39,9 @@ class History:
         values = torch.stack([values for _, _, values in self._pending]).cpu().tolist()
         for (iteration, rate, _), row in zip(self._pending, values, strict=True):
             if not math.isfinite(row[0]):
-                names = [name for name, value in zip(self.columns[3:], row[1:], strict=False) if not math.isfinite(value)]
+                names = [
+                    name for name, value in zip(self.columns[3:], row[1:], strict=False) if not math.isfinite(value)
+                ]
                 raise UserError(
                     f"training diverged: total loss is {row[0]} at step {iteration} ({', '.join(names) or 'sum'});"
                     " lower the learning rate of the protocol and train again"

@@ -30,7 +30,11 @@ class Machine:
 
 
 def build_method(
-    name: str, hyper: dict[str, bool | int | float | str], network: Network, training: Training | None, voxels: list[float]
+    name: str,
+    hyper: dict[str, bool | int | float | str],
+    network: Network,
+    training: Training | None,
+    voxels: list[float],
 ) -> Method:
     """The method with fresh networks.
 
@@ -95,7 +99,7 @@ class Trainer:
                 if time.monotonic() - saved > self.machine.checkpoint_seconds:
                     state.save(self.path, self.fingerprint)
                     saved = time.monotonic()
-                bar.step(**state.history.latest())
+                bar.step(1, **state.history.latest())
                 newest = max(best.iteration for best in state.best.values())
                 if newest >= 0 and self.timetable.out_of_patience(state.iteration, newest):
                     break
@@ -110,7 +114,7 @@ class Trainer:
             terms = state.method.losses(batch, clock)
             loss = total(terms, state.method.weights(clock))
         state.optimiser.zero_grad(set_to_none=True)
-        state.scaler.scale(loss).backward()
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         state.scaler.step(state.optimiser)
         state.scaler.update()
         state.method.after_step(clock)

@@ -37,9 +37,7 @@ class Crop:
     start: tuple[int, ...]
 
 
-def draw_crop(
-    rng: np.random.Generator, shape: Sequence[int], patch: Sequence[int], augmentation: Augmentation
-) -> Crop:
+def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[int], augmentation: Augmentation) -> Crop:
     """Draw rotation, flips and position.
 
     As the official loaders: where any side is not longer than the patch, every axis is padded with
@@ -113,7 +111,7 @@ class Sampler(Dataset[Batch]):
         start, size = stored_box(crop, case.shape, self.patch)
         image = turned(read_image_crop(case.path, start, size), crop)
         label = turned(read_label_crop(case.path, start, size), crop) if stream == LABELLED else np.empty(0, np.uint8)
-        return np.ascontiguousarray(image), np.ascontiguousarray(label)  # type: ignore[return-value]
+        return np.ascontiguousarray(image), np.ascontiguousarray(label)
 
     def _case_number(self, stream: int, cases: int, position: int) -> int:
         lap, place = divmod(position, cases)

@@ -78,8 +78,8 @@ class State:
             slots.setdefault(int(number), {})[slot] = tensor
         self.optimiser.load_state_dict({"state": slots, "param_groups": content["param_groups"]})
         self.scaler.load_state_dict(note["scaler"])
-        for number, (candidate, score, iteration) in enumerate(note["best"]):
-            self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{number}"))
+        for place, (candidate, score, iteration) in enumerate(note["best"]):
+            self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
         self.history = History.from_tensor(note["columns"], tensors["history"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:

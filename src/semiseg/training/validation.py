@@ -37,7 +37,7 @@ class Judge:
         return float(np.mean(scores))
 
     def _case(self, method: Method, networks: tuple[str, ...], case: StoredCase) -> NDArray[np.float64]:
-        if self.rule.on == "centre_crop":
+        if self.rule.region == "centre_crop":
             start = [(side - size) // 2 for side, size in zip(case.shape, self.patch, strict=True)]
             image = read_image_crop(case.path, start, self.patch)
             truth = read_label_crop(case.path, start, self.patch)
@@ -48,7 +48,7 @@ class Judge:
         return self._dice_per_organ(truth, scores.argmax(0).cpu().numpy())
 
     def _scores(self, method: Method, networks: tuple[str, ...], image: Tensor) -> Tensor:
-        if self.rule.on == "centre_crop":
+        if self.rule.region == "centre_crop":
             return method.predict(image[None], networks)[0]
         window, stride = self.inference.window, self.inference.stride
         return slide(lambda part: method.predict(part, networks), image, self.classes, window, stride)

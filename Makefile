@@ -1,0 +1,33 @@
+# Conveniences: each target sets up what it needs, once. Plain `pip install` and `snakemake` work as well (README).
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+
+.PHONY: demo test lint schema benchmark
+
+demo: .venv/installed
+	$(BIN)/snakemake --cores $(CORES) results/demo.csv
+	$(BIN)/semiseg show results/demo.csv
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/mypy
+
+# Written anew after a change of src/semiseg/config.py; a test fails when it was forgotten.
+schema: .venv/installed
+	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
+
+benchmark: .venv/installed
+	$(BIN)/python benchmarks/metrics_vs_medpy.py
+	$(BIN)/python benchmarks/guidednet_vs_cps.py
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@

@@ -1,0 +1,97 @@
+"""Where a prepared case lies in space, and the way back to the raw scan's grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Affine = NDArray[np.float64]
+TOLERANCE = 1e-4  # voxels: grids that agree this well are the same
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Grid of a stored array and of the raw scan that it was made from.
+
+    shape, spacing_mm: of the stored array, in the order in which it is stored. affine: stored voxel indices -> RAS+ mm
+    (voxel centres), columns in stored order. axes: ``zyx`` or ``xyz``. raw_shape ``[x y z]``, raw_affine: the raw grid.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: Affine
+    axes: str
+    raw_shape: tuple[int, int, int]
+    raw_affine: Affine
+
+
+def spacing_of(affine: Affine) -> tuple[float, float, float]:
+    """Voxel size in mm along each axis of an affine."""
+    a, b, c = np.sqrt((affine[:3, :3] ** 2).sum(0))
+    return float(a), float(b), float(c)
+
+
+def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.uint8]:
+    """Label map ``[x y z]`` on the raw grid from class scores ``[k *stored]``: linear interpolation, then arg-max.
+
+    Raw voxels whose centre lies outside the stored field of view are background (class 0). Classes are streamed, so the
+    memory beyond the scores is two float32 volumes of the raw grid. Identical grids are not interpolated.
+    """
+    matrix = np.linalg.inv(geometry.affine) @ geometry.raw_affine  # raw index -> stored index
+    scores, matrix = _in_raw_order(scores, matrix)
+    if scores.shape[1:] == geometry.raw_shape and np.abs(matrix - np.eye(4)).max() < TOLERANCE:
+        return np.asarray(scores.argmax(0), np.uint8)
+    best = np.full(geometry.raw_shape, -np.inf, np.float32)
+    labels = np.zeros(geometry.raw_shape, np.uint8)
+    for index, volume in enumerate(scores):
+        here = _sample(volume, matrix, geometry.raw_shape)
+        better = here > best
+        labels[better] = index
+        np.copyto(best, here, where=better)
+    labels[_outside(matrix, scores.shape[1:], geometry.raw_shape)] = 0
+    return labels
+
+
+def _in_raw_order(scores: NDArray[np.floating], matrix: Affine) -> tuple[NDArray[np.floating], Affine]:
+    """Permute and flip the stored axes (a view) so that each runs along a raw axis: the fast path of scipy."""
+    order = _nearest_axes(matrix)
+    scores, matrix = scores.transpose(0, *(axis + 1 for axis in order)), matrix[[*order, 3]]
+    for axis in range(3):
+        if matrix[axis, axis] < 0:
+            scores = np.flip(scores, axis + 1)
+            matrix[axis] *= -1
+            matrix[axis, 3] += scores.shape[axis + 1] - 1
+    return scores, matrix
+
+
+def _nearest_axes(matrix: Affine) -> list[int]:
+    """For each raw axis the stored axis that runs along it; in the order of how clearly they do."""
+    strength = np.abs(matrix[:3, :3])
+    order = [0, 0, 0]
+    for _ in range(3):
+        stored, raw = np.unravel_index(strength.argmax(), (3, 3))
+        order[raw] = int(stored)
+        strength[stored], strength[:, raw] = -1, -1
+    return order
+
+
+def _sample(volume: NDArray[np.floating], matrix: Affine, shape: tuple[int, int, int]) -> NDArray[np.float32]:
+    diagonal = np.diag(matrix)[:3]
+    aligned = np.abs(matrix[:3, :3] - np.diag(diagonal)).max() < TOLERANCE / max(shape)
+    linear = diagonal if aligned else matrix[:3, :3]
+    sampled: NDArray[np.float32] = ndimage.affine_transform(
+        volume, linear, matrix[:3, 3], output_shape=shape, output=np.float32, order=1, mode="nearest"
+    )
+    return sampled
+
+
+def _outside(matrix: Affine, stored: tuple[int, ...], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Raw voxels whose centre is more than half a stored voxel beyond the outermost stored centres."""
+    outside = np.zeros(shape, bool)
+    grid = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    for row, size in zip(matrix, stored, strict=False):
+        terms = [np.float32(a) * indices for a, indices in zip(row, grid, strict=False) if abs(a) > TOLERANCE / 1000]
+        index = sum(terms, np.float32(row[3]))  # stays a vector where the grids are not rotated
+        outside |= (index < -0.5 - TOLERANCE) | (index > size - 0.5 + TOLERANCE)
+    return outside

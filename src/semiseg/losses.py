@@ -1,0 +1,94 @@
+"""Losses that several methods share, each variant once.
+
+p probabilities ``[b k z y x]``, y labels ``[b z y x]`` (class ids), logits ``[b k z y x]``; S is the sum over batch and
+voxels. Everything is computed in float32, also under autocast.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SUMMED = (0, 2, 3, 4)  # batch and space
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean over all voxels; with class weights ``[k]`` S(w ce) / S(w), w being the weight of the voxel's label."""
+    return F.cross_entropy(logits.float(), labels, weights)
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Truth per class, bool ``[b k z y x]``."""
+    ids = torch.arange(classes, device=labels.device).view(-1, 1, 1, 1)
+    return labels.unsqueeze(1) == ids
+
+
+def sq_fg(probabilities: Tensor, labels: Tensor, smooth: float = 1e-5) -> Tensor:
+    """1 - (2 S(py) + s) / (S(p^2) + S(y^2) + s) of channel 1 (yulequan/UA-MT: code/utils/losses.py dice_loss)."""
+    foreground, truth = probabilities[:, 1].float(), labels == 1
+    overlap, sizes = (foreground * truth).sum(), foreground.square().sum() + truth.sum()
+    return 1 - (2 * overlap + smooth) / (sizes + smooth)
+
+
+def sq_all(probabilities: Tensor, labels: Tensor, smooth: float = 1e-5) -> Tensor:
+    """Mean over ALL classes of 1 - (2 S(py) + s) / (S(p^2) + S(y^2) + s): an absent class still adds about 1.
+
+    Source: HiLab-git/SSL4MIS: code/utils/losses.py DiceLoss, also in kimjisoo12/GuidedNet.
+    """
+    probabilities = probabilities.float()
+    truth = one_hot(labels, probabilities.shape[1])
+    overlap = (probabilities * truth).sum(SUMMED)
+    sizes = probabilities.square().sum(SUMMED) + truth.sum(SUMMED)
+    return (1 - (2 * overlap + smooth) / (sizes + smooth)).mean()
+
+
+def lin_dice(probabilities: Tensor, labels: Tensor, smooth: float) -> Tensor:
+    """Soft Dice of classes 1..K-1, ``[k-1]``: (2 S(py) + s) / (S(p) + S(y) + s + 1e-8).
+
+    Source: xmed-lab/DHC: code/utils/loss.py SoftDiceLoss; with one-hot p it is that code's validation Dice.
+    """
+    probabilities = probabilities.float()
+    truth = one_hot(labels, probabilities.shape[1])
+    overlap = (probabilities * truth).sum(SUMMED)
+    sizes = probabilities.sum(SUMMED) + truth.sum(SUMMED)
+    return ((2 * overlap + smooth) / (sizes + smooth + 1e-8))[1:]
+
+
+def lin_organs(probabilities: Tensor, labels: Tensor, smooth: float, weights: Tensor | None = None) -> Tensor:
+    """MINUS the mean of ``lin_dice`` over organs, in [-1, 0]; class weights ``[k]`` multiply the Dice of each class."""
+    dice = lin_dice(probabilities, labels, smooth)
+    return -(dice if weights is None else dice * weights[1:]).mean()
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """-sum over classes of p ln(p + 1e-6), ``[b 1 z y x]``, in nats (yulequan/UA-MT)."""
+    return -(probabilities * (probabilities + 1e-6).log()).sum(1, keepdim=True)
+
+
+def half_ce_dice_fg(logits: Tensor, labels: Tensor) -> Tensor:
+    """0.5 (CE + sq_fg): the LA tables (yulequan/UA-MT: code/train_LA.py)."""
+    return 0.5 * (cross_entropy(logits, labels) + sq_fg(logits.float().softmax(1), labels))
+
+
+def half_ce_dice_all(logits: Tensor, labels: Tensor) -> Tensor:
+    """0.5 (CE + sq_all): HiLab-git/SSL4MIS and kimjisoo12/GuidedNet."""
+    return 0.5 * (cross_entropy(logits, labels) + sq_all(logits.float().softmax(1), labels))
+
+
+def ce_dice_organs(logits: Tensor, labels: Tensor) -> Tensor:
+    """CE + lin_organs with s = 1: xmed-lab/DHC: code/utils/loss.py DC_and_CE_loss; may be negative."""
+    return cross_entropy(logits, labels) + lin_organs(logits.float().softmax(1), labels, smooth=1.0)
+
+
+def half_ce_dice_organs(logits: Tensor, labels: Tensor) -> Tensor:
+    """0.5 (CE + lin_organs) with s = 1e-8: the single-network ports of xmed-lab/DHC (code/train_uamt.py)."""
+    return 0.5 * (cross_entropy(logits, labels) + lin_organs(logits.float().softmax(1), labels, smooth=1e-8))
+
+
+SUPERVISED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "half_ce_dice_fg": half_ce_dice_fg,
+    "half_ce_dice_all": half_ce_dice_all,
+    "ce_dice_organs": ce_dice_organs,
+    "half_ce_dice_organs": half_ce_dice_organs,
+}

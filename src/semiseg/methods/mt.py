@@ -1,0 +1,69 @@
+"""Mean Teacher (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780) for 3D segmentation.
+
+Follows HiLab-git/SSL4MIS: code/train_mean_teacher_3D.py. Departure from the paper: the STUDENT predicts, as there; the
+paper's teacher is ``predict_with: teacher``. The teacher starts from its own random weights and stays in training mode.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiseg import ema
+from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.perturbations import noisy
+
+
+def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Mean over ALL elements, classes included, of (softmax(student) - softmax(teacher))^2; logits ``[u k z y x]``."""
+    difference = student_logits.float().softmax(1) - teacher_logits.float().softmax(1)
+    return difference.square().mean()
+
+
+class MeanTeacher(Method):
+    """L = L_sup + w r(t) L_con."""
+
+    networks = {"student": "default"}
+    teachers = {"teacher": "student"}
+    student: nn.Module
+    teacher: nn.Module
+
+    weight = Hyper(0.1, "weight w of the consistency, times the protocol's ramp", "HiLab-git/SSL4MIS: --consistency")
+    ema_decay = Hyper(0.99, "largest share that the teacher keeps", "HiLab-git/SSL4MIS: --ema_decay")
+    ema_clock = Hyper(
+        "iteration",
+        "what t counts in min(1 - 1/(t+1), ema_decay)",
+        "HiLab-git/SSL4MIS: train_mean_teacher_3D.py; xmed-lab/DHC counts epochs",
+        ("iteration", "epoch"),
+    )
+    predict_with = Hyper(
+        "student",
+        "the network that predicts",
+        "HiLab-git/SSL4MIS: train_mean_teacher_3D.py saves the student; the paper reports the teacher",
+        ("student", "teacher"),
+    )
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        self.predictors = (self.predict_with,)
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Supervised loss on the labelled rows, consistency with the noised teacher on the unlabelled ones."""
+        logits = self.student(batch.everything)
+        labelled, unlabelled = logits.tensor_split([len(batch.images)])
+        with torch.no_grad():
+            target = self.teacher(noisy(batch.unlabelled))
+        return {
+            "supervised": self.context.supervised(labelled, batch.labels),
+            "consistency": consistency(unlabelled, target),
+        }
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """The ramped weight w r(t)."""
+        return {"consistency": self.weight * progress.ramp}
+
+    def after_step(self, progress: Progress) -> None:
+        """Teacher follows student; t is read before its increment."""
+        alpha = ema.warm_alpha(getattr(progress, self.ema_clock), self.ema_decay)
+        ema.update(self.teacher, self.student, alpha)

@@ -1,0 +1,58 @@
+"""V-Net (Milletari et al., 3DV 2016) as re-implemented for the LA tables.
+
+Source: yulequan/UA-MT: code/networks/vnet.py (16 filters) and xmed-lab/DHC: code/models/vnet.py (32 filters).
+Units are conv, batch norm, ReLU; skips are ADDED; no residual connections; torch's default initialisation.
+"""
+
+from torch import Tensor, nn
+
+from semiseg.network import Backbone
+
+CONVOLUTIONS = (1, 2, 3, 3, 3)  # per encoder level; the decoder mirrors them
+
+
+class VNet(Backbone):
+    """Five levels of widths f, 2f, 4f, 8f, 16f; channel dropout (p=0.5) on the bottleneck and before the head."""
+
+    def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
+        super().__init__()
+        widths = [filters * 2**level for level in range(5)]
+        inputs = [channels, *widths[1:]]
+        self.encoder = nn.ModuleList(
+            _block(count, before, width) for count, before, width in zip(CONVOLUTIONS, inputs, widths, strict=True)
+        )
+        self.down = nn.ModuleList(_unit(nn.Conv3d(width, 2 * width, 2, stride=2), 2 * width) for width in widths[:-1])
+        self.up = nn.ModuleList(
+            _unit(nn.ConvTranspose3d(2 * width, width, 2, stride=2), width) for width in widths[-2::-1]
+        )
+        self.decoder = nn.ModuleList(
+            _block(count, width, width) for count, width in zip(CONVOLUTIONS[-2::-1], widths[-2::-1], strict=True)
+        )
+        self.dropout = nn.Dropout3d(0.5)
+        self.head = nn.Conv3d(filters, classes, 1)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Encoder maps from full size to 1/16; the deepest one after dropout."""
+        self.check_sides(image)
+        maps = [self.encoder[0](image)]
+        for down, block in zip(self.down, list(self.encoder)[1:], strict=True):
+            maps.append(block(down(maps[-1])))
+        maps[-1] = self.dropout(maps[-1])
+        return maps
+
+    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, the last one after dropout."""
+        *skips, deepest = self.encode(image)
+        maps = [deepest]
+        for up, block, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
+            maps.append(block(up(maps[-1]) + skip))
+        return (*maps[1:-1], self.dropout(maps[-1]))
+
+
+def _unit(convolution: nn.Module, width: int) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU(inplace=True))
+
+
+def _block(count: int, before: int, width: int) -> nn.Sequential:
+    inputs = [before] + [width] * (count - 1)
+    return nn.Sequential(*(_unit(nn.Conv3d(source, width, 3, padding=1), width) for source in inputs))

@@ -1,0 +1,84 @@
+"""What every form of a table shares: its columns, the order of its rows, which number is best and which second."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from semiseg.errors import UserError
+
+METRICS = {"dice": "Dice", "jaccard": "Jaccard", "asd": "ASD", "hd95": "95HD"}
+LOWER_IS_BETTER = {"ASD", "95HD"}
+CONVENTIONS = ("published", "sound")
+UNDEFINED = "–"
+
+
+def is_control(method: str) -> bool:
+    """Whether a row is a control (a perfect or an empty answer), which never counts as best."""
+    return method.startswith("control_")
+
+
+def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
+    """All rows of a table under both conventions, in the given order, controls last. UserError for a damaged row."""
+    frames = []
+    for path in paths:
+        try:
+            frame = pd.read_csv(path, dtype={"method": str, "label": str})
+        except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} cannot be read as a row ({error}): build it with `snakemake -f {path}`") from None
+        if "convention" not in frame or sorted(frame["convention"]) != sorted(CONVENTIONS):
+            raise UserError(f"{path} needs two lines, published and sound: build it with `snakemake -f {path}`")
+        frames.append(frame)
+    frames.sort(key=lambda frame: is_control(frame["method"].iloc[0]))
+    table = pd.concat(frames, ignore_index=True)
+    lacking = [str(path) for path, frame in zip(paths, frames, strict=True) if len(frame.columns) != len(table.columns)]
+    if lacking:
+        raise UserError(f"the rows of the table have different columns ({', '.join(lacking)}): build them all again")
+    return table
+
+
+def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
+    """The rows of a table under one convention."""
+    return table[table["convention"] == convention].reset_index(drop=True)
+
+
+def heading(column: str, unit: str) -> str:
+    """A column's name with its unit: percent for overlaps, voxel or mm for distances."""
+    return f"{column} ({unit})" if column in LOWER_IS_BETTER else f"{column} (%)"
+
+
+def ranks(frame: pd.DataFrame, column: str) -> list[str]:
+    """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none."""
+    values = competing(frame, column)
+    distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)
+    names = dict(zip(distinct, ("best", "second"), strict=False))
+    return [names.get(value, "") for value in values]
+
+
+def shares(frame: pd.DataFrame, column: str) -> list[float | None]:
+    """Per row its place between the worst (0) and the best (1) of the column; None without a place."""
+    values = competing(frame, column)
+    low, high = values.min(), values.max()
+    if not high > low:
+        return [None] * len(values)
+    places = (values - low) / (high - low)
+    if column in LOWER_IS_BETTER:
+        places = 1 - places
+    return [None if pd.isna(place) else float(place) for place in places]
+
+
+def competing(frame: pd.DataFrame, column: str) -> pd.Series:
+    """A column's numbers with the controls' left out (NaN)."""
+    return frame[column].astype(float).where(~frame["method"].map(is_control))
+
+
+def number(value: float) -> str:
+    """Two decimals, or a dash for what is undefined."""
+    return UNDEFINED if pd.isna(value) else f"{value:.2f}"
+
+
+def with_spread(frame: pd.DataFrame, row: int, column: str) -> str:
+    """A cell's text: mean and, where the column has a spread that is defined, ± SD."""
+    spread = frame[f"{column} SD"][row] if f"{column} SD" in frame else float("nan")
+    mean = number(frame[column][row])
+    return mean if pd.isna(spread) else f"{mean} ± {spread:.2f}"

@@ -1,0 +1,95 @@
+"""How a table was made, in sentences: rules of scoring, checkpoint, inference."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RULES = {
+    "la": (
+        "Measured on the prepared grid, distances in voxels; ASD is directed, from the prediction's surface to the"
+        " truth's, and 95HD pools both directions. A case whose prediction is empty counts as 0 in every metric, a"
+        " distance of 0 included. Means over cases; ± is the population SD over cases."
+    ),
+    "guidednet": (
+        "Measured on the prepared grid, distances in voxels. An organ's Dice is the mean over the cases that contain"
+        " it, and a missed organ counts as 0; mean Dice is the mean over organs. Jaccard is averaged per case over the"
+        " organs that are present or predicted, then over cases. ± is the population SD over runs."
+    ),
+    "dhc": (
+        "Measured on the prepared grid, distances in voxels, ASD directed from prediction to truth. An organ that is"
+        " neither present nor predicted counts as a Dice of 0.01 % (a 1 on a scale to 100, as in the official code) and"
+        " an ASD of 0; one that is only present or only predicted as a Dice of 0 and an ASD of 128. Means over cases,"
+        " then over organs; ± is the population SD over runs."
+    ),
+    "sound": (
+        "Measured on the raw image's grid, distances in mm and symmetric. An organ that a case does not contain is left"
+        " out and counted as absent; one that is present but not predicted is counted as missed, with a Dice of 0 and"
+        " the image's diagonal as distance. Means over cases, then over organs; ± is the SD over cases."
+    ),
+}
+
+
+def rule_in_words(rule: str) -> str:
+    """What a scoring rule does with empty organs, which unit distances have, and what the spread is over."""
+    return RULES[rule]
+
+
+def making(spec: Mapping[str, Any], split: Mapping[str, Any]) -> str:
+    """One paragraph: data, split, protocol, training, checkpoint rule, inference."""
+    collection, training = spec["collection"], spec["training"]
+    counts = ", ".join(
+        f"{len(split[part])} {name}"
+        for part, name in (
+            ("labelled", "labelled"),
+            ("unlabelled", "unlabelled"),
+            ("val", "validation"),
+            ("test", "test"),
+        )
+    )
+    organs = f"{len(spec['organs'])} organs" if len(spec["organs"]) > 1 else f"one organ ({spec['organs'][0]['name']})"
+    axes = " ".join(spec["preparation"]["axes"])
+    return (
+        f"{collection['title']} ({collection['modality']}, {organs}), split {split['split']}: {counts} cases; a row"
+        f" trained on another split prints its own counts. Protocol {spec['protocol']}: network"
+        f" {spec['network']['name']} with {spec['network']['filters']} filters, crops of {_times(training['patch'])}"
+        f" voxels ({axes}), {training['batch']['labelled']} labelled and {training['batch']['unlabelled']} unlabelled"
+        f" per step, {_budget(training)}. {_seeds(spec['seeds'])} {_checkpoint(training)} {_inference(spec)}"
+    )
+
+
+def _times(sides: Sequence[int]) -> str:
+    return " × ".join(str(side) for side in sides)
+
+
+def _budget(training: Mapping[str, Any]) -> str:
+    return f"{training['iterations']} iterations" if training["iterations"] else f"{training['epochs']} epochs"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
+    return f"{len(seeds)} runs per row (seeds {', '.join(map(str, seeds))})."
+
+
+def _checkpoint(training: Mapping[str, Any]) -> str:
+    rule = training["validation"]
+    if rule is None:
+        return "The last checkpoint is used; no case was looked at to choose it."
+    start = f" from {rule['start']:.0%} of the training on" if rule["start"] else ""
+    where = "whole volumes" if rule["on"] == "volume" else "centre crops"
+    unit = {"iteration": "iterations", "epoch": "epochs"}[rule["per"]]
+    return (
+        f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, judged every"
+        f" {rule['every']} {unit}{start}; test cases play no part in it."
+    )
+
+
+def _inference(spec: Mapping[str, Any]) -> str:
+    rule = spec["inference"]
+    several = {
+        "one": "where a method trains several networks, each speaks alone and the better on validation is kept",
+        "mean_logits": "where a method trains several networks, the mean of their logits speaks",
+    }[rule["networks"]]
+    return (
+        f"At inference a window of {_times(rule['window'])} voxels slides with stride {_times(rule['stride'])}, softmax"
+        f" scores are averaged where windows overlap; {several}."
+    )

@@ -1,0 +1,65 @@
+"""What adapters share: a method whose networks say given logits, and the protocol's clock. No method's formula."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.config import Ramp, Training
+from semiseg.losses import SUPERVISED
+from semiseg.method import Batch, Context, Method, Progress, method_class
+from semiseg.training.schedule import Timetable
+
+
+class Speaker(nn.Module):
+    """A network that says the given outputs, one per call, whatever it hears; decoder features likewise."""
+
+    def __init__(self, *outputs: Tensor, features: Tensor | None = None) -> None:
+        super().__init__()
+        self.outputs, self.feature = list(outputs), features
+
+    def features(self, image: Tensor) -> tuple[Tensor | None, ...]:
+        return (self.feature,)
+
+    def head(self, feature: Tensor) -> Tensor:
+        return self.outputs.pop(0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.outputs.pop(0)
+
+
+class Holder(nn.Module):
+    """A network that is one parameter."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = nn.Parameter(value.clone())
+
+
+def cast(
+    name: str, supervised: str, classes: int, networks: dict[str, nn.Module], voxels: Tensor | None = None, **hyper: Any
+) -> Method:
+    """The method with these networks in place of its own."""
+    counts = torch.ones(classes, dtype=torch.float64) if voxels is None else voxels.double()
+    context = Context(classes, lambda initialisation: nn.Identity(), SUPERVISED[supervised], counts)
+    method = method_class(name)(context, **hyper)
+    for role, network in networks.items():
+        setattr(method, role, network)
+    return method
+
+
+def batch(labels: Tensor, rows: int) -> Batch:
+    """Labelled crops with these labels ``[b z y x]``, unlabelled ones to make ``rows``; the images are empty."""
+    image = torch.zeros(rows, 1, *labels.shape[1:])
+    return Batch(image[: len(labels)], labels, image[len(labels) :])
+
+
+def clock(time: int, length: int, ramp: Ramp, by: str = "iteration") -> Progress:
+    """The engine's clock before iteration or epoch ``time`` of ``length``."""
+    training = Training.model_construct(iterations=length, epochs=None, ramp=ramp)
+    return Timetable(training, 1 if by == "epoch" else 150).progress(time)
+
+
+def at(time: int, length: int = 1, ramp: float = 1.0) -> Progress:
+    """A moment with iteration and epoch both at ``time`` of ``length``, and the weight ramp at the given value."""
+    return Progress(time, length, time, length, ramp)

@@ -1,0 +1,21 @@
+"""Measuring, tabulating and planning start at once: they do not load torch or MONAI."""
+
+import subprocess
+import sys
+
+import pytest
+
+LIGHT = ["semiseg.plan", "semiseg.cli", "semiseg.stages.evaluate", "semiseg.stages.row", "semiseg.stages.tabulate"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_stay_light(module):
+    check = f"import sys, {module}; print(*({{'torch', 'monai', 'SimpleITK'}} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
+
+
+def test_the_planner_loads_no_array_library_but_numpy():
+    check = "import sys, semiseg.plan, semiseg.params; print(*({'pandas', 'scipy', 'h5py', 'nibabel'} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []

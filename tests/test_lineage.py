@@ -1,0 +1,60 @@
+"""Hashes follow meaning: code and imports count, comments and dates do not."""
+
+import sys
+
+import pytest
+
+from semiseg import lineage
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Write modules of a package named semiseg.sample_* that can be edited."""
+    import semiseg
+
+    monkeypatch.setattr(semiseg, "__path__", [*semiseg.__path__, str(tmp_path)])
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(text)
+        sys.modules.pop(f"semiseg.{name}", None)
+        lineage._read.cache_clear()
+
+    return write
+
+
+def test_comments_and_docstrings_do_not_count_code_does(package):
+    package("sample_a", "x = 1\n")
+    first = lineage.code_hash("semiseg.sample_a")
+    package("sample_a", '"""New docstring."""\n\n# a comment\nx = 1\n')
+    assert lineage.code_hash("semiseg.sample_a") == first
+    package("sample_a", "x = 2\n")
+    assert lineage.code_hash("semiseg.sample_a") != first
+
+
+def test_an_edit_of_an_imported_module_counts(package):
+    package("sample_b", "y = 1\n")
+    package("sample_a", "from semiseg.sample_b import y\n")
+    first = lineage.code_hash("semiseg.sample_a")
+    package("sample_b", "y = 2\n")
+    assert lineage.code_hash("semiseg.sample_a") != first
+
+
+def test_metrics_are_not_part_of_training():
+    assert "semiseg.metrics" not in _closure("semiseg.stages.train")
+    assert "semiseg.training.sampling" in _closure("semiseg.stages.train")
+    assert "semiseg.training.loop" not in _closure("semiseg.stages.evaluate")
+
+
+def _closure(module):
+    found, pending = set(), [module]
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending.extend(lineage._read(name)[1])
+    return found
+
+
+def test_digest_ignores_the_order_of_keys():
+    assert lineage.digest({"a": 1, "b": [1, 2]}) == lineage.digest({"b": [1, 2], "a": 1})
+    assert lineage.digest([1, 2]) != lineage.digest([2, 1])
