@@ -42,7 +42,7 @@ class Dataset:
     organs: in label-id order, background (0) left out.
     find: raw folder -> its cases; raises UserError when the folder is empty or incomplete.
     read_image, read_label: file of a case -> Volume; labels come back as the ids of ``organs`` (0 = background).
-    generate: writes a synthetic collection into a folder (phantoms and stand-ins), else None.
+    generate: writes a synthetic collection into a folder with this many processes (phantoms and stand-ins), else None.
     import_from: brings a user's copy (folder) into the raw folder, verified, else None.
     how_to_get: one sentence: where to register or download, and which files to bring.
     applied: preparation steps that a raw folder's distributed form has had already (by step name).
@@ -59,7 +59,7 @@ class Dataset:
     find: Callable[[Path], list[RawCase]]
     read_image: Callable[[Path], "Volume"]
     read_label: Callable[[Path], "Volume"]
-    generate: Callable[[Path, Mapping[str, Any]], None] | None = None
+    generate: Callable[[Path, Mapping[str, Any], int], None] | None = None
     import_from: Callable[[Path, Path], None] | None = None
     applied: Callable[[Path], frozenset[str]] = field(default=lambda raw: frozenset())
 

@@ -14,8 +14,14 @@ SUMMED = (0, 2, 3, 4)  # batch and space
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean over all voxels; with class weights ``[k]`` S(w ce) / S(w), w being the weight of the voxel's label."""
-    return F.cross_entropy(logits.float(), labels, weights)
+    """Mean over all voxels; with class weights ``[k]`` S(w ce) / S(w), w being the weight of the voxel's label.
+
+    Where S(w) is 0 the result is 0; torch's own weighted mean would be 0/0.
+    """
+    if weights is None:
+        return F.cross_entropy(logits.float(), labels)
+    weight = weights[labels].sum()
+    return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / torch.where(weight > 0, weight, 1)
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Named scoring rules: the same measurements (``cases.csv``), read as each group of papers reads them.
+"""From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of `semiseg.rules`.
 
 A score table has one row per case, grid and organ, and these columns:
 
@@ -14,14 +14,14 @@ diagonal_mm: of the whole image.
 Distances are empty (NaN) where a mask is empty. Definitions: `semiseg.metrics`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from semiseg.errors import UserError
+from semiseg.rules import METRICS, Rule, Spread, Unit, Values, get_rule
 
 KEYS = ("case", "grid", "organ")
 COUNTS = (
@@ -41,20 +41,16 @@ SUMMARIES = (
     "to_prediction_max",
     "pooled_p95",
 )
-LENGTHS = tuple(f"{name}_{unit}" for unit in ("voxel", "mm") for name in SUMMARIES) + ("diagonal_mm",)
+LENGTHS = (*(f"{name}_{unit}" for unit in ("voxel", "mm") for name in SUMMARIES), "diagonal_mm")
 COLUMNS = (*KEYS, *COUNTS, *LENGTHS)
-METRICS = ("dice", "jaccard", "asd", "hd95")
-
-Unit = Literal["voxel", "mm"]
-Spread = Literal["cases", "runs"]
 
 
 @dataclass(frozen=True)
 class Summary:
     """Runs of one row of a table, scored by one rule.
 
-    organs: index organ abbreviation in the order of the score table, columns dice and jaccard (percent), asd and hd95 (in
-        ``unit``), averaged over runs; NaN where the rule does not define a metric or no case has the organ.
+    organs: index organ abbreviation in the order of the score table, columns dice and jaccard (percent), asd and hd95
+        (in ``unit``), averaged over runs; NaN where the rule does not define a metric or no case has the organ.
     means: overall mean of each metric. spreads: population standard deviation over cases or over runs.
     cases: test cases of a run. absent: pairs of case and organ where the truth has no such organ, in one run (all runs
         share the truth). missed: pairs where the truth has the organ and the prediction has none of it, in all runs
@@ -73,23 +69,6 @@ class Summary:
     unit: Unit
 
 
-Values = pd.DataFrame  # case, organ and the four metrics: one row per case and organ, NaN = does not count
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A way to read score tables. ``values``: rows of one grid -> the four metrics of each row.
-
-    ``jaccard_over``: organs (mean over organs of the mean over cases, as all other metrics) or cases (the reverse).
-    """
-
-    grid: Literal["prepared", "native"]
-    unit: Unit
-    spread_over: Spread
-    values: Callable[[pd.DataFrame], Values]
-    jaccard_over: Literal["organs", "cases"] = "organs"
-
-
 def score(rule: str, runs: Sequence[pd.DataFrame]) -> Summary:
     """Score the runs (seeds) of one row of a table.
 
@@ -98,24 +77,21 @@ def score(rule: str, runs: Sequence[pd.DataFrame]) -> Summary:
     runs is NaN for a single run. Raises UserError for an unknown rule, or a table without the rows a rule needs.
     """
     definition = get_rule(rule)
-    tables = [_rows(frame, definition.grid, _name(frame, i, len(runs))) for i, frame in enumerate(runs, 1)]
+    names = [_name(frame, i, len(runs)) for i, frame in enumerate(runs, 1)]
+    tables = [_rows(frame, definition.grid, name) for frame, name in zip(runs, names, strict=True)]
     if not tables:
         raise UserError(f"rule {rule}: no score tables were given, expected one per run: evaluate the runs first")
-    _check_same_cases(tables, [_name(frame, i, len(runs)) for i, frame in enumerate(runs, 1)])
+    _check_same_cases(tables, names)
     values = [definition.values(table) for table in tables]
     organs = [_by(run, "organ") for run in values]
     means = pd.DataFrame([_means(run, definition) for run in values])
-    if definition.spread_over == "cases":
-        spreads = pd.DataFrame([_by(run, "case").std(ddof=0) for run in values]).mean()
-    else:
-        spreads = means.std(ddof=0) if len(runs) > 1 else means.mean() * float("nan")
     states = pd.concat(tables)
     present, predicted = states.truth_voxels > 0, states.predicted_voxels > 0
     return Summary(
         rule=rule,
-        organs=sum(organs[1:], organs[0]) / len(organs),
+        organs=pd.concat(organs).groupby(level=0, sort=False).mean(),
         means=_plain(means.mean()),
-        spreads=_plain(spreads),
+        spreads=_plain(_over_cases(values) if definition.spread_over == "cases" else _over_runs(means)),
         spread_over=definition.spread_over,
         cases=tables[0].case.nunique(),
         absent=int((tables[0].truth_voxels == 0).sum()),
@@ -125,13 +101,6 @@ def score(rule: str, runs: Sequence[pd.DataFrame]) -> Summary:
     )
 
 
-def get_rule(name: str) -> Rule:
-    """A rule by name; UserError lists the known ones."""
-    if name not in RULES:
-        raise UserError(f"unknown scoring rule {name!r}; known: {', '.join(RULES)}")
-    return RULES[name]
-
-
 def read_cases(path: Path) -> pd.DataFrame:
     """Read a score table; UserError when it is missing, damaged or lacks columns. Errors of `score` name this file."""
     try:
@@ -139,8 +108,7 @@ def read_cases(path: Path) -> pd.DataFrame:
             path,
             dtype=dict.fromkeys(KEYS, str) | dict.fromkeys(COUNTS, int) | dict.fromkeys(LENGTHS, float),
             keep_default_na=False,  # a case or an organ may be called NA
-            na_values=dict.fromkeys(LENGTHS, [""]),
-            float_precision="round_trip",
+            na_values={column: [""] for column in LENGTHS},
         )
     except FileNotFoundError:
         raise UserError(f"{path} is missing: build it with `snakemake {path}`") from None
@@ -170,7 +138,7 @@ def _rows(frame: pd.DataFrame, grid: str, name: str) -> pd.DataFrame:
         raise UserError(f"{name} has no rows of the {grid} grid (found: {found}): evaluate the run again")
     if rows.duplicated(["case", "organ"]).any() or len(rows) != rows.case.nunique() * rows.organ.nunique():
         raise UserError(f"{name} does not hold each organ of each case exactly once: evaluate the run again")
-    return rows
+    return rows.astype(dict.fromkeys(LENGTHS, float))  # whole numbers typed by hand would refuse NaN
 
 
 def _check_same_cases(tables: list[pd.DataFrame], names: list[str]) -> None:
@@ -194,70 +162,14 @@ def _means(values: Values, rule: Rule) -> pd.Series:
     return means
 
 
+def _over_cases(values: list[Values]) -> pd.Series:
+    """Deviation of the cases of a run, each the mean of its organs; the mean of this over runs."""
+    return pd.DataFrame([_by(run, "case").std(ddof=0) for run in values]).mean()
+
+
+def _over_runs(means: pd.DataFrame) -> pd.Series:
+    return means.std(ddof=0) if len(means) > 1 else means.mean() * float("nan")
+
+
 def _plain(series: pd.Series) -> dict[str, float]:
     return {name: float(series[name]) for name in METRICS}
-
-
-# --- the rules ------------------------------------------------------------------------------------------------------
-
-
-def _values(
-    rows: pd.DataFrame, asd: pd.Series | float, hd95: pd.Series | float, jaccard: pd.Series | float | None = None
-) -> Values:
-    """The four metrics; Dice and Jaccard of two empty masks are NaN here."""
-    both = rows.truth_voxels + rows.predicted_voxels
-    overlap = rows.overlap_voxels
-    computed = 100 * overlap / (both - overlap)
-    return rows[["case", "organ"]].assign(
-        dice=200 * overlap / both, jaccard=computed if jaccard is None else jaccard, asd=asd, hd95=hd95
-    )
-
-
-def _la(rows: pd.DataFrame) -> Values:
-    """UA-MT and its line: MedPy without spacing, an empty mask counts as four zeros (yulequan/UA-MT: test_util.py)."""
-    values = _values(rows, rows.to_truth_mean_voxel, rows.pooled_p95_voxel)
-    defined = (rows.truth_voxels > 0) & (rows.predicted_voxels > 0)
-    values.loc[~defined, list(METRICS)] = 0.0
-    return values
-
-
-def _guidednet(rows: pd.DataFrame) -> Values:
-    """GuidedNet: Dice over the cases that contain the organ, Jaccard where either mask has it; no distances.
-
-    Official code: utils/four_metrics.py, whose factors (14/10, 60/54, ...) turn means over all cases into this.
-    """
-    values = _values(rows, float("nan"), float("nan"))
-    values["dice"] = values["dice"].where(rows.truth_voxels > 0)
-    return values
-
-
-def _dhc(rows: pd.DataFrame) -> Values:
-    """DHC and SKCDF: 128 voxels for an organ in one mask only, Dice 1 of 100 when in neither; no Jaccard, no HD95.
-
-    Official code: xmed-lab/DHC: code/evaluate_Ntimes.py.
-    """
-    values = _values(rows, rows.to_truth_mean_voxel, float("nan"), float("nan"))
-    present, predicted = rows.truth_voxels > 0, rows.predicted_voxels > 0
-    values.loc[present ^ predicted, ["dice", "asd"]] = 0.0, 128.0
-    values.loc[~present & ~predicted, ["dice", "asd"]] = 1.0, 0.0
-    return values
-
-
-def _sound(rows: pd.DataFrame) -> Values:
-    """Absent organs are left out; a missed one has Dice 0 and the worst distance; symmetric distances in mm."""
-    surfaces = rows.truth_surface + rows.predicted_surface
-    total = rows.to_truth_mean_mm * rows.predicted_surface + rows.to_prediction_mean_mm * rows.truth_surface
-    values = _values(rows, total / surfaces, rows[["to_truth_p95_mm", "to_prediction_p95_mm"]].max(axis=1))
-    present = rows.truth_voxels > 0
-    missed = present & (rows.predicted_voxels == 0)
-    values.loc[missed, "asd"] = values.loc[missed, "hd95"] = rows.diagonal_mm[missed]
-    values.loc[~present, list(METRICS)] = float("nan")
-    return values
-
-
-RULES: Mapping[str, Rule] = {
-    "la": Rule("prepared", "voxel", "cases", _la),
-    "guidednet": Rule("prepared", "voxel", "runs", _guidednet, jaccard_over="cases"),
-    "dhc": Rule("prepared", "voxel", "runs", _dhc),
-    "sound": Rule("native", "mm", "cases", _sound),
-}

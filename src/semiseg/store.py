@@ -33,18 +33,20 @@ Label = NDArray[np.uint8]
 class PreparedCase:
     """A case on the protocol's grid, in stored axis order; label None where no truth was published.
 
-    statistics: JSON-like facts of the preparation (percentiles, margins). made_from: fingerprint of what it came from.
+    statistics: JSON-like facts of the preparation (percentiles, margins).
     """
 
     image: Image
     label: Label | None
     geometry: Geometry
     statistics: Mapping[str, Any] = field(default_factory=dict)
-    made_from: str = ""
 
 
-def write_case(path: Path, case: PreparedCase) -> None:
-    """Write one case atomically; equal cases have equal bytes. Raises UserError when the disk is full."""
+def write_case(path: Path, case: PreparedCase, made_from: str = "") -> None:
+    """Write one case atomically; equal cases have equal bytes. Raises UserError when the disk is full.
+
+    made_from: fingerprint of the inputs, by which a later call knows that the case is up to date.
+    """
     buffer = io.BytesIO()  # HDF5 itself reports a full disk late and in several ways, a plain write does so at once
     with h5py.File(buffer, "w") as file:
         _add(file, "image", case.image, np.float32)
@@ -55,7 +57,7 @@ def write_case(path: Path, case: PreparedCase) -> None:
         file.attrs["raw_shape"] = case.geometry.raw_shape
         file.attrs["raw_affine"] = case.geometry.raw_affine
         file.attrs["statistics"] = json.dumps(dict(case.statistics), sort_keys=True)
-        file.attrs["made_from"] = case.made_from
+        file.attrs["made_from"] = made_from
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 

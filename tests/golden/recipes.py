@@ -83,7 +83,7 @@ def _differences(got, want, rtol, atol, where):
     elif isinstance(want, list) and any(isinstance(item, (dict, str)) for item in want):
         if len(got) != len(want):
             yield f"{where}: {len(got)} entries, expected {len(want)}"
-        for index, pair in enumerate(zip(got, want)):
+        for index, pair in enumerate(zip(got, want, strict=False)):
             yield from _differences(*pair, rtol, atol, f"{where}[{index}]")
     elif isinstance(want, (str, bool)):
         if got != want:

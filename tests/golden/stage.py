@@ -19,7 +19,7 @@ class Speaker(nn.Module):
         self.outputs, self.feature = list(outputs), features
 
     def features(self, image: Tensor) -> tuple[Tensor | None, ...]:
-        return (self.feature,)
+        return (None, None, None, self.feature)
 
     def head(self, feature: Tensor) -> Tensor:
         return self.outputs.pop(0)
@@ -37,11 +37,11 @@ class Holder(nn.Module):
 
 
 def cast(
-    name: str, supervised: str, classes: int, networks: dict[str, nn.Module], voxels: Tensor | None = None, **hyper: Any
+    name: str, rule: str, classes: int, networks: dict[str, nn.Module], voxels: Tensor | None = None, **hyper: Any
 ) -> Method:
     """The method with these networks in place of its own."""
     counts = torch.ones(classes, dtype=torch.float64) if voxels is None else voxels.double()
-    context = Context(classes, lambda initialisation: nn.Identity(), SUPERVISED[supervised], counts)
+    context = Context(classes, lambda initialisation: nn.Identity(), SUPERVISED[rule], counts)
     method = method_class(name)(context, **hyper)
     for role, network in networks.items():
         setattr(method, role, network)

@@ -67,7 +67,12 @@ def test_case(golden: tuple[str, dict[str, Any]]) -> None:
     if adapter is None:
         pytest.fail(f"adapters/{method}.py has no entry {function_of(method, case)!r} for the case {case['name']!r}")
     inputs = {name: as_tensors(recipes.build(recipe)) for name, recipe in case["inputs"].items()}
-    problems = recipes.compare(as_arrays(adapter(inputs, case["params"])), case)
+    try:
+        obtained = adapter(inputs, case["params"])
+    except Exception as error:
+        error.add_note(f"the case pins: {case['pins']}")
+        raise
+    problems = recipes.compare(as_arrays(obtained), case)
     assert not problems, f"{case['pins']}:\n" + "\n".join(problems)
 
 

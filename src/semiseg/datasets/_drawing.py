@@ -1,28 +1,39 @@
 """Drawing of synthetic anatomy: closed shapes in patient millimetres, warped smoothly, painted on a voxel grid.
 
-Shapes are functions of points: negative inside, positive outside, in mm near the surface. Points are ``[3 ...]`` in RAS+
-millimetres (x to the right, y to the front, z to the head of the patient).
+Shapes are functions of points: negative inside, positive outside, in mm near the surface. Points are ``[3 ...]`` in
+RAS+ millimetres (x to the right, y to the front, z to the head of the patient).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import nibabel.orientations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from semiseg.volume import Volume
+
 Points = NDArray[np.float32]
 Field = NDArray[np.float32]
 Affine = NDArray[np.float64]
+Triple = tuple[float, float, float]
 MARGIN_MM = 12.0
+
+
+def triple(values: NDArray[np.floating] | Sequence[float]) -> Triple:
+    """Three plain numbers."""
+    a, b, c = values
+    return float(a), float(b), float(c)
 
 
 @dataclass(frozen=True)
 class Ellipsoid:
     """centre and radii in mm; angles: rotation about x, y, z in degrees; power 2 is round, larger is boxier."""
 
-    centre: tuple[float, float, float]
+    centre: Triple
     radii: tuple[float, float, float]
     angles: tuple[float, float, float] = (0.0, 0.0, 0.0)
     power: float = 2.0
@@ -121,7 +132,6 @@ class Canvas:
         self.points: Points = np.tensordot(linear, indices, 1) + shift.reshape(3, 1, 1, 1) + warp
         self.image: Field = np.zeros(shape, np.float32)
         self.label: NDArray[np.uint8] = np.zeros(shape, np.uint8)
-        self._axes = [self.points[axis].reshape(-1) for axis in range(3)]
 
     def region(self, shape: Shape) -> tuple[slice, slice, slice]:
         """Smallest box of voxels that holds the shape: shapes are only asked there."""
@@ -158,3 +168,23 @@ def smooth_field(
         zoom = [side / knots for side in shape]
         fine[channel] = ndimage.zoom(coarse[channel].astype(np.float32), zoom, order=3, mode="nearest", grid_mode=True)
     return fine
+
+
+def scan_grid(
+    size: int, width_mm: float, slice_mm: float, length_mm: float, rng: np.random.Generator
+) -> tuple[tuple[int, int, int], Affine]:
+    """A RAS grid of ``size`` x ``size`` voxels in plane, near the middle of the patient."""
+    spacing = width_mm / size
+    shape = (size, size, max(round(length_mm / slice_mm), 1))
+    affine = np.diag([spacing, spacing, slice_mm, 1.0])
+    middle = np.array([0.0, -4.0, 8.0]) + rng.normal(0, (3, 3, 6))
+    affine[:3, 3] = middle - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return shape, affine
+
+
+def turned(array: NDArray[Any], affine: Affine, orientation: str) -> Volume:
+    """The same scan stored in another orientation; letters name the direction each axis runs to."""
+    have = nibabel.orientations.io_orientation(affine)
+    change = nibabel.orientations.ornt_transform(have, nibabel.orientations.axcodes2ornt(orientation))
+    flipped = nibabel.orientations.apply_orientation(array, change)
+    return Volume(np.ascontiguousarray(flipped), affine @ nibabel.orientations.inv_ornt_aff(change, array.shape))

@@ -1,32 +1,65 @@
 """Synthetic abdominal CT with the thirteen organs of FLARE22: the embedded default, drawn where it is needed.
 
-Every case has its own anatomy: body size, organ positions, sizes and turns, a smooth deformation, contrast phase, noise,
-spacing, slice thickness and orientation; some have no gallbladder. Files look like FLARE22's.
+Every case has its own anatomy: body size, positions, sizes and turns of organs, a smooth deformation, contrast phase,
+noise, spacing, slice thickness and orientation; some have no gallbladder. Files and label ids are FLARE22's.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semiseg.dataset import Dataset, Organ, RawCase
-from semiseg.datasets import _layout
+from semiseg.dataset import Dataset, RawCase
+from semiseg.datasets._synthetic import find_cases, generate_cases, read
+from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
+    from semiseg.config import GenerateOptions
     from semiseg.volume import Volume
 
-ORGANS = (
-    Organ(1, "liver", "Liv"),
-    Organ(2, "right kidney", "R.kid"),
-    Organ(3, "spleen", "Spl"),
-    Organ(4, "pancreas", "Pan"),
-    Organ(5, "aorta", "Aor"),
-    Organ(6, "inferior vena cava", "IVC"),
-    Organ(7, "right adrenal gland", "RAG"),
-    Organ(8, "left adrenal gland", "LAG"),
-    Organ(9, "gallbladder", "Gal"),
-    Organ(10, "oesophagus", "Eso"),
-    Organ(11, "stomach", "Sto"),
-    Organ(12, "duodenum", "Duo"),
-    Organ(13, "left kidney", "L.kid"),
+NAME = "phantom"
+ORIENTATIONS = ("LPI", "RAS", "LAS", "LPS")
+SLICES_MM = (2.5, 3.0, 4.0, 5.0)
+
+
+def find(raw: Path) -> list[RawCase]:
+    """Cases of the raw folder; UserError when it is empty."""
+    return find_cases(raw, NAME)
+
+
+def generate(folder: Path, options: Mapping[str, Any], workers: int) -> None:
+    """Draw the collection (see ``GenerateOptions``) with this many processes."""
+    generate_cases(folder, options, workers, NAME, draw_case)
+
+
+def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume"]:
+    """Image and label map of one case, determined by the seed and the case's index alone."""
+    import numpy as np
+
+    from semiseg.datasets._abdomen import Patient, add_scanner, paint_abdomen
+    from semiseg.datasets._drawing import Canvas, scan_grid, smooth_field, turned
+
+    rng = np.random.default_rng([options.seed, index])
+    size = rng.uniform(0.88, 1.02)
+    width_mm = float(np.clip(size * 304 * rng.uniform(1.06, 1.18), 300, 380))
+    shape, affine = scan_grid(options.size, width_mm, float(rng.choice(SLICES_MM)), rng.uniform(195, 225), rng)
+    warp = smooth_field(rng, shape, 4.5)
+    canvas = Canvas(shape, np.diag([1 / size, 1 / size, 1 / size, 1]) @ affine, warp)
+    paint_abdomen(canvas, Patient(rng))
+    orientation = str(rng.choice(ORIENTATIONS))
+    return turned(add_scanner(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
+
+
+DATASET = Dataset(
+    name=NAME,
+    title="Phantom: synthetic abdominal CT with FLARE22's thirteen organs",
+    modality="CT",
+    organs=ORGANS,
+    licence="Apache-2.0",
+    citation="semiseg",
+    source="drawn by semiseg",
+    how_to_get="it is drawn on this machine: give datasets.phantom.generate in params.yaml",
+    find=find,
+    read_image=read,
+    read_label=read,
+    generate=generate,
 )

@@ -11,6 +11,8 @@ METRICS = {"dice": "Dice", "jaccard": "Jaccard", "asd": "ASD", "hd95": "95HD"}
 LOWER_IS_BETTER = {"ASD", "95HD"}
 CONVENTIONS = ("published", "sound")
 UNDEFINED = "–"
+DATA = {"labelled": "Labelled", "unlabelled": "Unlabelled"}
+COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "False pos."}
 
 
 def is_control(method: str) -> bool:
@@ -23,7 +25,7 @@ def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
     frames = []
     for path in paths:
         try:
-            frame = pd.read_csv(path, dtype={"method": str, "label": str})
+            frame = pd.read_csv(path, dtype={"method": str, "label": str}, keep_default_na=False, na_values=[""])
         except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise UserError(f"{path} cannot be read as a row ({error}): build it with `snakemake -f {path}`") from None
         if "convention" not in frame or sorted(frame["convention"]) != sorted(CONVENTIONS):
@@ -43,7 +45,9 @@ def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
 
 
 def heading(column: str, unit: str) -> str:
-    """A column's name with its unit: percent for overlaps, voxel or mm for distances."""
+    """A mean's name with its unit: percent for overlaps, voxel or mm for distances; an organ's name as it is."""
+    if column not in METRICS.values():
+        return column
     return f"{column} ({unit})" if column in LOWER_IS_BETTER else f"{column} (%)"
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from xml.sax.saxutils import quoteattr
 
 import matplotlib
 import pandas as pd
@@ -113,7 +114,7 @@ def _box_panel(dice: pd.DataFrame, organ: str, look: Mapping[str, Look]) -> str:
         line = {"color": style.colour, "linewidth": 1.2}
         drawn = axes.boxplot(
             [values], positions=[place], widths=0.62, showfliers=len(values) > POINTS_BESIDE_BOX, patch_artist=True,
-            boxprops=line, whiskerprops=line, capprops=line, medianprops={**line, "linewidth": 2.2},
+            boxprops=dict(line), whiskerprops=line, capprops=line, medianprops={**line, "linewidth": 2.2},
             flierprops={"marker": ".", "markersize": 3, "markeredgecolor": style.colour},
         )  # fmt: skip
         drawn["boxes"][0].set_facecolor(matplotlib.colors.to_rgba(style.colour, 0.15))
@@ -160,6 +161,5 @@ def _svg(figure: Figure, description: str) -> str:
     with matplotlib.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return re.sub(r' width="[^"]*" height="[^"]*"|(?<=<svg)', lambda found: "" if found[0] else f' role="img" aria-label="{label}"', text, count=2)
+    drawing = re.sub(r' (width|height)="[^"]*pt"', "", text[text.index("<svg") :], count=2)
+    return drawing.replace("<svg", f'<svg role="img" aria-label={quoteattr(description)}', 1)

@@ -7,6 +7,8 @@ import pandas as pd
 
 from semiseg.report.cells import (
     CONVENTIONS,
+    COUNTS,
+    DATA,
     METRICS,
     UNDEFINED,
     heading,
@@ -17,8 +19,10 @@ from semiseg.report.cells import (
 )
 from semiseg.report.words import rule_in_words
 
-COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed"}
-DATA = {"labelled": "Labelled", "unlabelled": "Unlabelled"}
+NOTE = (
+    "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."
+    " n: test cases; absent, missed, false positive: pairs of case and organ."
+)
 TEX_SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
     | {"^": r"\textasciicircum{}", "±": r"$\pm$", UNDEFINED: "--", "×": r"$\times$", "≥": r"$\geq$", "−": "$-$"}
@@ -42,9 +46,10 @@ def markdown(spec: Mapping[str, Any], table: pd.DataFrame) -> str:
         head, body = _grid(spec, frame, lambda text, mark: marks.get(mark, "{}").format(_escape_markdown(text)))
         lines += [f"## {convention.capitalize()} convention", "", rule_in_words(frame["rule"][0]), ""]
         align = ["---", *["---:"] * (len(head) - 1)]
-        lines += ["| " + " | ".join(cells) + " |" for cells in ([_escape_markdown(text) for text in head], align, *body)]
-        lines += [""]
-    return "\n".join([*lines, "Best bold, second best underlined; rows in italics are controls and do not compete.", ""])
+        rows = [[_escape_markdown(text) for text in head], align, *body]
+        lines += [*("| " + " | ".join(cells) + " |" for cells in rows), ""]
+    lines += [NOTE, ""]
+    return "\n".join(lines)
 
 
 def latex(spec: Mapping[str, Any], table: pd.DataFrame) -> str:
@@ -58,7 +63,9 @@ def latex(spec: Mapping[str, Any], table: pd.DataFrame) -> str:
         rows = [" & ".join(cells) + r" \\" for cells in body]
         if 0 < first_control < len(rows):
             rows.insert(len(rows) - first_control, r"\midrule")
-        caption = f"{spec['title']}, {convention} convention. {rule_in_words(frame['rule'][0])}".translate(TEX_SPECIAL)
+        caption = f"{spec['title']}, {convention} convention. {rule_in_words(frame['rule'][0])} {NOTE}".translate(
+            TEX_SPECIAL
+        )
         parts += [
             r"\begin{table*}",
             r"\centering",

@@ -80,7 +80,8 @@ def draw(
         axes = figure.add_axes((left / total, (1 - height / tallest) / 2, width / total, height / tallest))
         left += width
         frame = (0.0, width, height, 0.0)
-        axes.imshow(image.cut(plane, places[plane]), "gray", vmin=low, vmax=high, extent=frame, interpolation="bilinear")
+        slice_ = image.cut(plane, places[plane])
+        axes.imshow(slice_, "gray", vmin=low, vmax=high, extent=frame, interpolation="bilinear")
         for (organ, name), colour in zip(organs.items(), organ_colours(len(organs)), strict=True):
             mask = truth.cut(plane, places[plane]) == organ
             if predicted is None:

@@ -9,7 +9,7 @@ import pandas as pd
 from semiseg.errors import UserError
 from semiseg.files import atomic, read_json
 from semiseg.report.cells import METRICS
-from semiseg.scoring import score
+from semiseg.scoring import read_cases, score
 
 
 def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
@@ -24,7 +24,7 @@ def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) 
     head = {"method": spec["method"], "label": spec["label"]}
     data = {part: len(parts[part]) for part in ("labelled", "unlabelled")}
     lines = [
-        {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec), "seeds": len(runs)}
+        {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec)}
         for convention, rule in (("published", spec["published"]), ("sound", "sound"))
     ]
     with atomic(out) as temporary:
@@ -37,22 +37,18 @@ def _scored(rule: str, runs: list[pd.DataFrame], spec: Mapping[str, Any]) -> dic
     for metric in spec["metrics"]:
         line[METRICS[metric]] = summary.means[metric]
         line[f"{METRICS[metric]} SD"] = summary.spreads[metric]
-    counts = {"n": summary.cases, "absent": summary.absent, "missed": summary.missed}
+    counts = {"seeds": len(runs), "n": summary.cases, "absent": summary.absent, "missed": summary.missed}
+    counts["false_positive"] = summary.false_positive
     return {**line, "unit": summary.unit, "spread_over": summary.spread_over, **counts}
 
 
 def _read(path: Path, organs: Sequence[str]) -> pd.DataFrame:
-    """A run's score table, the table's organs alone: means are taken over these."""
-    try:
-        frame = pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: build it with `snakemake {path}`") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a score table ({error}): delete it and build it again") from None
-    if "organ" not in frame:
-        raise UserError(f"{path} has no column organ: delete it and build it again")
-    absent = sorted(set(organs) - set(frame["organ"]))
-    if absent:
-        known = ", ".join(frame["organ"].unique())
-        raise UserError(f"{path} has no scores for {', '.join(absent)}; it has: {known or 'none'}: correct the organs")
-    return frame[frame["organ"].isin(organs)]
+    """A run's score table, the table's organs alone and in its order: means are taken over these."""
+    frame = read_cases(path)
+    lacking = [organ for organ in organs if organ not in set(frame["organ"])]
+    if lacking:
+        known = ", ".join(frame["organ"].unique()) or "none"
+        raise UserError(f"{path} has no scores for {', '.join(lacking)} (it has: {known}): correct the table's organs")
+    order = {organ: place for place, organ in enumerate(organs)}
+    kept = frame[frame["organ"].isin(organs)]
+    return kept.sort_values("organ", key=lambda column: column.map(order), kind="stable")

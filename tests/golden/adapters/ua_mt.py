@@ -25,10 +25,10 @@ def masked_consistency(i: Inputs, time: int, length: int) -> Tensor:
     return consistency(i["student_logits"][-len(teacher) :], teacher, certain(mean(i), threshold(time, length)))
 
 
-def step_total(i: Inputs, labels: Tensor, supervised: str, progress: Progress, **hyper: Any) -> Tensor:
+def step_total(i: Inputs, labels: Tensor, rule: str, progress: Progress, **hyper: Any) -> Tensor:
     student, passes = i["student_logits"], i["teacher_mc_logits"]
     speakers = {"student": Speaker(student), "teacher": Speaker(i["teacher_logits_unlabelled"], *passes)}
-    method = cast("ua_mt", supervised, student.shape[1], speakers, rounds=len(passes), **hyper)
+    method = cast("ua_mt", rule, student.shape[1], speakers, rounds=len(passes), **hyper)
     terms = method.losses(batch(labels, len(student)), progress)
     return total(terms, method.weights(progress))
 

@@ -1,0 +1,154 @@
+"""Cost of one GuidedNet step against one CPS step on the same batch: ``python benchmarks/guidednet_vs_cps.py``.
+
+Time: both methods in one process, step about; median. Memory: one fresh process per method, high-water mark of the
+resident set above what it held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the
+similarity losses written down as in its paper's code, through a tensor of crops x classes x channels x voxels.
+"""
+
+import argparse
+import contextlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from semiseg import prototypes as pt
+from semiseg.config import Inference, Network, Optimiser, Training
+from semiseg.method import Batch, Progress, total
+from semiseg.training.loop import build_method, start
+from semiseg.training.state import State
+
+METHODS = ("cps", "guidednet", "naive")
+LABELLED = 2
+
+
+def naive_similarity_losses(
+    labels: Tensor, present: Tensor, networks: list[tuple[Tensor, Tensor]], centres: list[Tensor]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``prototypes.similarity_losses`` by plain autograd on whole tensors."""
+    truth = torch.nn.functional.one_hot(labels, present.shape[1]).movedim(-1, 1).flatten(2).float()
+    count, own, gt, rectify, spread = len(labels), [], [], [], []
+
+    def masked_mean(target: Tensor, probability: Tensor) -> Tensor:
+        loss = pt.half_binary_ce(target, probability) * present.unsqueeze(2)
+        return (loss.sum(1) / (present.sum(1)[:, None] + pt.EPSILON)).mean()
+
+    for (features, logits), centre in zip(networks, centres, strict=True):
+        pairs = features.flatten(2).unsqueeze(1) - pt.paired(centre).unsqueeze(3)
+        maps, probability = torch.exp(-pairs.abs().mean(2).square()), logits.flatten(2).softmax(1)
+        known = pt.mask_absent(maps[:count], present)
+        own.append(masked_mean(known, probability[:count]))
+        gt.append(masked_mean(truth, known))
+        rectify.append(masked_mean(maps[count:], probability[count:]))
+        spread.append(known.softmax(1))
+    return torch.stack(own), torch.stack(gt), torch.stack(rectify), (spread[0] - spread[-1]).square().mean()
+
+
+@contextlib.contextmanager
+def formulation(method: str) -> Iterator[None]:
+    """Swap the similarity losses for the naive ones while the naive step runs."""
+    kept = pt.similarity_losses
+    if method == "naive":
+        pt.similarity_losses = naive_similarity_losses  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        pt.similarity_losses = kept
+
+
+def prepare(method: str, device: torch.device, classes: int, filters: int) -> State:
+    """The method as training builds it."""
+    torch.manual_seed(0)
+    training = Training.model_construct(supervised="half_ce_dice_all")
+    network = Network(name="unet3d", filters=filters)
+    name = "guidednet" if method == "naive" else method
+    voxels = [float(10 ** (4 + (k == 0)) + k) for k in range(classes)]
+    built = build_method(name, {}, network, training, voxels)
+    inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
+    return start(built, inference, Optimiser(lr=0.01, momentum=0.9, weight_decay=1e-4), device, amp=False)
+
+
+def draw(device: torch.device, classes: int, crop: list[int]) -> Batch:
+    """Noise with blocky labels, so that every class has prototypes."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2 * LABELLED, 1, *crop, generator=generator)
+    coarse = torch.randint(classes, (LABELLED, 1, *(side // 8 for side in crop)), generator=generator)
+    labels = torch.nn.functional.interpolate(coarse.float(), scale_factor=8)[:, 0].long()
+    return Batch(images[:LABELLED], labels, images[LABELLED:]).to(device)
+
+
+def step(state: State, batch: Batch, method: str) -> float:
+    """Seconds of one step, as the training loop does it."""
+    clock = Progress(9000, 20000, 0, 1, 0.5)
+    began = time.perf_counter()
+    with formulation(method):
+        loss = total(state.method.losses(batch, clock), state.method.weights(clock))
+        state.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+    state.optimiser.step()
+    state.method.after_step(clock)
+    if state.device.type == "cuda":
+        torch.cuda.synchronize(state.device)
+    return time.perf_counter() - began
+
+
+def measure_memory(method: str, device: torch.device, classes: int, filters: int, crop: list[int]) -> float:
+    """Peak MiB of two steps above the state before them."""
+    state, batch = prepare(method, device, classes, filters), draw(device, classes, crop)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    else:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    for _ in range(2):
+        step(state, batch, method)
+    if device.type == "cuda":
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20
+
+
+def main() -> None:
+    """Measure, print one line of ratios and one of absolute figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--crop", type=int, nargs=3, default=[32, 64, 64])
+    parser.add_argument("--classes", type=int, default=14)
+    parser.add_argument("--filters", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--memory-of", choices=METHODS, help="used by the script itself, in a fresh process")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    size = (device, arguments.classes, arguments.filters)
+    if arguments.memory_of:
+        print(measure_memory(arguments.memory_of, *size, arguments.crop))
+        return
+    memory = {
+        method: float(subprocess.check_output([sys.executable, *sys.argv, "--memory-of", method])) for method in METHODS
+    }
+    states, batch = (
+        {method: prepare(method, *size) for method in METHODS},
+        draw(device, arguments.classes, arguments.crop),
+    )
+    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
+    for repeat in range(arguments.repeats + 1):
+        for method, state in states.items():
+            taken = step(state, batch, method)
+            if repeat > 0:  # the first round warms up
+                seconds[method].append(taken)
+    median = {method: statistics.median(values) for method, values in seconds.items()}
+    print(
+        f"guidednet / cps: time {median['guidednet'] / median['cps']:.2f} (limit 1.20), "
+        f"memory {memory['guidednet'] / memory['cps']:.2f} (limit 1.30); "
+        f"naive / cps: time {median['naive'] / median['cps']:.2f}, memory {memory['naive'] / memory['cps']:.2f}"
+    )
+    for method in METHODS:
+        print(f"  {method}: {median[method]:.3f} s, {memory[method]:.0f} MiB above start")
+
+
+if __name__ == "__main__":
+    main()

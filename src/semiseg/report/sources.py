@@ -1,0 +1,99 @@
+"""What a page reads from finished runs: histories, Dice per case, and one case to look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from semiseg.files import read_json
+from semiseg.report.cells import is_control
+from semiseg.report.pictures import Scan, radiological
+from semiseg.scoring import read_cases
+from semiseg.store import read_geometry, read_image, read_label
+from semiseg.volume import read_nifti
+
+GRID = "native"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The case of the pictures: mean Dice (percent) per method, image, truth, predictions by method."""
+
+    case: str
+    dice: Mapping[str, float]
+    image: Scan
+    truth: Scan
+    predictions: Mapping[str, Scan]
+
+
+def histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
+    """Per method the history of each run that has steps; methods without any (controls) are left out."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for method, folders in spec["runs"].items():
+        paths = [Path(folder) / "history.csv" for folder in folders]
+        frames = [pd.read_csv(path) for path in paths if path.exists()]
+        frames = [frame for frame in frames if len(frame)]
+        if frames:
+            found[method] = frames
+    return found
+
+
+def dice_per_case(spec: Mapping[str, Any]) -> pd.DataFrame:
+    """Columns method, case, organ, dice (percent, raw grid, mean over runs).
+
+    Organs that a case does not contain have no row; a missed organ has a Dice of 0.
+    """
+    frames = []
+    for method, folders in spec["runs"].items():
+        for path in (Path(folder) / "cases.csv" for folder in folders):
+            if path.exists():
+                frames.append(read_cases(path).assign(method=method))
+    columns = ["method", "case", "organ", "dice"]
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    scores = pd.concat(frames, ignore_index=True)
+    scores = scores[(scores["grid"] == GRID) & (scores["truth_voxels"] > 0)]
+    both = scores["truth_voxels"] + scores["predicted_voxels"]
+    scores = scores.assign(dice=200 * scores["overlap_voxels"] / both)
+    return scores.groupby(["method", "case", "organ"], sort=True)["dice"].mean().reset_index()[columns]
+
+
+def median_case(dice: pd.DataFrame) -> str | None:
+    """The case whose Dice, meant over its organs and then over methods, is the median (the lower of two).
+
+    Controls have no say; None without scores.
+    """
+    trained = dice[~dice["method"].map(is_control)]
+    if trained.empty:
+        return None
+    per_method = trained.groupby(["case", "method"])["dice"].mean()
+    per_case = per_method.groupby("case").mean().reset_index().sort_values(["dice", "case"])
+    return str(per_case["case"].iloc[(len(per_case) - 1) // 2])
+
+
+def shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None:
+    """Read the median case and what the first run of each method predicted for it; None where nothing can be shown."""
+    case, index_path = median_case(dice), Path(spec["prepared"])
+    if case is None or not index_path.exists():
+        return None
+    entry = read_json(index_path)["cases"].get(case)
+    if entry is None or not (index_path.parent / entry["file"]).exists():
+        return None
+    stored = index_path.parent / entry["file"]
+    affine = read_geometry(stored).affine
+    per_method = dice[dice["case"] == case].groupby("method")["dice"].mean().to_dict()
+    predictions = _predictions(spec["runs"], case)
+    image, truth = radiological(read_image(stored), affine), radiological(read_label(stored), affine)
+    return Shown(case, per_method, image, truth, predictions)
+
+
+def _predictions(runs: Mapping[str, Sequence[str]], case: str) -> dict[str, Scan]:
+    found = {}
+    for method, folders in runs.items():
+        path = Path(folders[0]) / "predictions" / f"{case}.prepared.nii.gz"
+        if path.exists() and not is_control(method):
+            volume = read_nifti(path)
+            found[method] = radiological(volume.array, volume.affine)
+    return found

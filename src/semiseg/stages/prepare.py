@@ -1,0 +1,194 @@
+"""Rule ``prepare``: raw cases onto the protocol's grid, one file per case, listed in an index."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semiseg.config import Preparation
+from semiseg.dataset import Dataset, RawCase, get_dataset
+from semiseg.errors import UserError
+from semiseg.files import read_json, sha256, write_json
+from semiseg.lineage import code_hash, digest
+from semiseg.parallel import each
+from semiseg.preparation import Scan, run_steps
+from semiseg.stages.raw import manifest_cases
+from semiseg.store import (
+    Label,
+    has_label,
+    read_geometry,
+    read_label,
+    read_made_from,
+    read_statistics,
+    write_case,
+)
+from semiseg.volume import Volume
+
+SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the same
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to prepare: all that a worker process needs."""
+
+    dataset: str
+    case: RawCase
+    raw: Path
+    hashes: Mapping[str, str]
+    applied: frozenset[str]
+    preparation: Preparation
+    file: Path
+    made_from: str
+
+
+def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1) -> None:
+    """Prepare every case of the raw ``manifest`` beside the index ``out``, which is written last.
+
+    spec: dataset, name and steps of the preparation (``Plan.preparation``). Finished cases with the same raw files,
+    steps and code are kept. Raises UserError naming the first case that cannot be used; the others stay.
+    """
+    listed, kind = read_json(manifest), get_dataset(spec["dataset"])
+    preparation = Preparation.model_validate(spec["preparation"])
+    code = code_hash("semiseg.preparation", "semiseg.store", "semiseg.stages.prepare", f"semiseg.datasets.{kind.name}")
+    jobs = [_job(case, listed, preparation, code, manifest.parent, out.parent) for case in manifest_cases(listed)]
+    if not jobs:
+        raise UserError(f"{manifest} lists no cases: build the raw data again")
+    entries = each(prepare_one, jobs, workers, f"prepare {kind.name} {spec['name']}")
+    index = {
+        "dataset": kind.name,
+        "preparation": spec["name"],
+        "axes": preparation.axes,
+        "classes": len(kind.organs) + 1,
+        "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
+        "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
+    }
+    _drop_strangers(out.parent, jobs)
+    write_json(out, index)
+
+
+def prepare_one(job: Job) -> dict[str, Any]:
+    """Prepare one case unless it is there already; returns its entry in the index."""
+    dataset = get_dataset(job.dataset)
+    if not _finished(job):
+        scan = read_case(dataset, job.case, job.raw)
+        _check_unchanged(job)
+        case = run_steps(scan, job.preparation, job.applied)
+        if case.label is not None and not case.label.any():
+            raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
+        write_case(job.file, case, job.made_from)
+    return _entry(job, len(dataset.organs) + 1)
+
+
+def read_case(dataset: Dataset, case: RawCase, raw: Path) -> Scan:
+    """Read a raw case and refuse what would spoil training: each refusal is one sentence naming the case."""
+    image = _read(dataset.read_image, case, raw / case.image)
+    if not np.isfinite(image.array).all():
+        count = int((~np.isfinite(image.array)).sum())
+        raise UserError(f"case {case.id}: {case.image} has {count} voxels that are NaN or infinite: repair the file")
+    if image.array.min() == image.array.max():
+        raise UserError(f"case {case.id}: {case.image} is constant ({image.array.flat[0]}): it holds no picture")
+    label = None
+    if case.label is not None:
+        volume = _read(dataset.read_label, case, raw / case.label)
+        _check_same_grid(case, image, volume)
+        label = _checked_label(dataset, case, volume)
+    return Scan(case.id, np.asarray(image.array, np.float32), label, image.affine)
+
+
+def _read(reader: Any, case: RawCase, path: Path) -> Volume:
+    try:
+        volume: Volume = reader(path)
+    except UserError as error:
+        raise UserError(f"case {case.id}: {error}") from None
+    if volume.array.dtype.kind not in "biuf":
+        raise UserError(
+            f"case {case.id}: {path.name} holds {volume.array.dtype}, expected one number per voxel: convert it"
+        )
+    return volume
+
+
+def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:
+    if image.array.shape != label.array.shape:
+        raise UserError(
+            f"case {case.id}: image {image.array.shape} and label {label.array.shape} differ in shape: "
+            "they must lie on the same grid"
+        )
+    corners = np.array(np.meshgrid(*[[0, side - 1] for side in image.array.shape], [1], indexing="ij")).reshape(4, -1)
+    shift = float(np.sqrt((((image.affine - label.affine) @ corners)[:3] ** 2).sum(0)).max())
+    if shift > SHIFT_MM:
+        raise UserError(
+            f"case {case.id}: image and label headers place the scan up to {shift:.2f} mm apart (at most {SHIFT_MM} mm "
+            "is allowed): correct the headers"
+        )
+
+
+def _checked_label(dataset: Dataset, case: RawCase, volume: Volume) -> Label:
+    """The label map as uint8, once its ids are known to be the dataset's."""
+    found = np.unique(volume.array)
+    if not np.isfinite(found).all() or (found != np.rint(found)).any():
+        odd = [f"{value:g}" for value in found if value != np.rint(value)][:5]
+        raise UserError(
+            f"case {case.id}: {case.label} has labels that are no integers ({', '.join(odd)}): export it again"
+        )
+    allowed = {0, *(organ.id for organ in dataset.organs)}
+    wrong = [int(value) for value in found if int(value) not in allowed]
+    if wrong:
+        raise UserError(
+            f"case {case.id}: {case.label} has label ids {wrong[:20]}, expected 0..{max(allowed)} of {dataset.name}: "
+            "map or remove them"
+        )
+    if not found.any():
+        raise UserError(
+            f"case {case.id}: {case.label} has no labelled voxel: remove the label file if the case is unlabelled"
+        )
+    return np.asarray(volume.array, np.uint8)
+
+
+def _job(case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path) -> Job:
+    hashes = {name: listed["files"][name]["sha256"] for name in (case.image, case.label) if name is not None}
+    applied = frozenset(listed["applied"])
+    made_from = digest([hashes, sorted(applied), preparation.model_dump(mode="json"), code])
+    return Job(listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from)
+
+
+def _check_unchanged(job: Job) -> None:
+    for name, expected in job.hashes.items():
+        if sha256(job.raw / name) != expected:
+            raise UserError(
+                f"case {job.case.id}: {name} is not the file that {job.raw / 'manifest.json'} lists: "
+                "restore it, or delete the manifest and build the raw data again"
+            )
+
+
+def _finished(job: Job) -> bool:
+    """Whether an earlier call left this case whole and made from the same things."""
+    if not job.file.exists():
+        return False
+    try:
+        return read_made_from(job.file) == job.made_from
+    except (UserError, KeyError):
+        return False
+
+
+def _entry(job: Job, classes: int) -> dict[str, Any]:
+    """What the index tells about a stored case."""
+    geometry, labelled = read_geometry(job.file), has_label(job.file)
+    counts = np.bincount(read_label(job.file).ravel(), minlength=classes) if labelled else None
+    return {
+        "file": job.file.name,
+        "sha256": sha256(job.file),
+        "shape": list(geometry.shape),
+        "spacing_mm": [round(value, 6) for value in geometry.spacing_mm],
+        "label": labelled,
+        "voxels": None if counts is None else [int(count) for count in counts],
+        "statistics": read_statistics(job.file),
+    }
+
+
+def _drop_strangers(folder: Path, jobs: list[Job]) -> None:
+    """Remove stored cases that the raw data no longer hold."""
+    wanted = {job.file for job in jobs}
+    for file in set(folder.glob("*.h5")) - wanted:
+        file.unlink()

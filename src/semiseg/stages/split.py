@@ -1,0 +1,88 @@
+"""Rule ``split``: which cases are labelled, unlabelled, validation and test."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semiseg.config import Drawn, Split
+from semiseg.errors import UserError
+from semiseg.files import read_json, write_json
+from semiseg.splits import PARTS, read_list
+
+
+def split(spec: Mapping[str, Any], manifest: Path, out: Path) -> None:
+    """Write the four lists of case names, once they are known to be disjoint, complete and labelled where needed.
+
+    spec: dataset, name and definition (``Plan.split``). Raises UserError when a listed case is missing.
+    """
+    definition = Split.model_validate(spec["split"])
+    cases = {case["id"]: case["label"] is not None for case in read_json(manifest)["cases"]}
+    where = f"split {spec['name']} of {spec['dataset']}"
+    content: dict[str, Any]
+    if definition.list is not None:
+        content = read_list(definition.list)
+    else:
+        assert definition.draw is not None  # Split holds exactly one of the two
+        content = draw(definition.draw, cases, where)
+    parts: dict[str, list[str]] = {part: list(content[part]) for part in PARTS}
+    if definition.without_unlabelled:
+        parts["unlabelled"] = []
+    _check(parts, cases, where)
+    note = {"source": content["source"], "notes": content["notes"]}
+    write_json(out, {"dataset": spec["dataset"], "split": spec["name"], **note, **parts})
+
+
+def draw(drawn: Drawn, cases: Mapping[str, bool], where: str) -> dict[str, Any]:
+    """Draw a split: test, validation and labelled from the cases with a label, unlabelled first from those without.
+
+    cases: name -> has a label. Raises UserError when there are too few.
+    """
+    rng = np.random.default_rng(drawn.seed)
+    labelled, rest = _shuffled(rng, cases, True), _shuffled(rng, cases, False)
+    need = drawn.test + drawn.val + drawn.labelled
+    if len(labelled) < need:
+        raise UserError(f"{where}: needs {need} cases with a label, the dataset has {len(labelled)}: ask for fewer")
+    test, labelled = labelled[: drawn.test], labelled[drawn.test :]
+    val, labelled = labelled[: drawn.val], labelled[drawn.val :]
+    rest += labelled[drawn.labelled :]
+    if len(rest) < drawn.unlabelled:
+        raise UserError(
+            f"{where}: needs {drawn.unlabelled} unlabelled cases, {len(rest)} are left: ask for fewer or get more cases"
+        )
+    return {
+        "source": [f"drawn with seed {drawn.seed}"],
+        "notes": [],
+        "labelled": sorted(labelled[: drawn.labelled]),
+        "unlabelled": sorted(rest[: drawn.unlabelled]),
+        "val": sorted(val),
+        "test": sorted(test),
+    }
+
+
+def _shuffled(rng: np.random.Generator, cases: Mapping[str, bool], with_label: bool) -> list[str]:
+    names = sorted(name for name, has_label in cases.items() if has_label is with_label)
+    return [names[index] for index in rng.permutation(len(names))]
+
+
+def _check(parts: Mapping[str, Sequence[str]], cases: Mapping[str, bool], where: str) -> None:
+    seen: dict[str, str] = {}
+    for part, names in parts.items():
+        for name in names:
+            if name in seen:
+                raise UserError(f"{where}: case {name} is both {seen[name]} and {part}: a case belongs to one list")
+            seen[name] = part
+    missing = [name for name in seen if name not in cases]
+    if missing:
+        raise UserError(
+            f"{where}: {len(missing)} of {len(seen)} cases are not in the raw data ({_some(missing)}): import them"
+        )
+    blind = [name for part in ("labelled", "val", "test") for name in parts[part] if not cases[name]]
+    if blind:
+        raise UserError(f"{where}: cases without a label cannot be labelled, val or test ({_some(blind)}): add labels")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"

@@ -1,0 +1,207 @@
+"""The workflow itself, by real calls of Snakemake in a project folder of its own: a tiny table from raw to page."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+TABLE = "results/tiny.csv"
+
+
+def tiny_params():
+    """The project's parameters with one more protocol and table, small enough for a minute."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["datasets"]["phantom_mri"] = {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 48}}
+    params["splits"]["phantom_mri"] = {"tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}}
+    protocol = params["protocols"]["la_small"]
+    protocol["network"]["filters"] = 2
+    protocol["training"] |= {"patch": [32, 32, 16], "iterations": 4}
+    protocol["inference"] = {"window": [32, 32, 16], "stride": [16, 16, 8]}
+    params["tables"]["tiny"] = {
+        "title": "Tiny",
+        "dataset": "phantom_mri",
+        "protocol": "la_small",
+        "split": "tiny",
+        "seeds": [1],
+        "rows": ["sup_only", "cps", "control_perfect", "control_empty"],
+        "metrics": ["dice", "jaccard", "asd", "hd95"],
+    }
+    return params
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder with the real workflow."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    write(folder, tiny_params())
+    return folder
+
+
+def write(folder: Path, params) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def snakemake(folder: Path, *arguments: str):
+    """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
+def planned(folder: Path, target: str = TABLE) -> dict[str, int]:
+    """Jobs per rule of a dry run; empty when there is nothing to do."""
+    result = snakemake(folder, "-n", target)
+    assert result.returncode == 0, result.stderr
+    lines = (result.stdout + result.stderr).splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
+    if start is None:
+        assert "Nothing to be done" in result.stdout + result.stderr
+        return {}
+    counts = {}
+    for line in lines[start + 2 :]:
+        if not line.strip() or line.startswith("total"):
+            break
+        rule, count = line.split()
+        counts[rule] = int(count)
+    return counts
+
+
+@pytest.fixture(scope="module")
+def built(project):
+    """The project after its table was built."""
+    result = snakemake(project, TABLE)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return project
+
+
+def test_controls_rank_first_and_last(built):
+    for path in (TABLE, "results/tiny.sound.csv"):
+        with (built / path).open() as file:
+            rows = list(csv.DictReader(file))
+        dice = {row["method"]: float(row["Dice"]) for row in rows}
+        assert list(dice) == ["sup_only", "cps", "control_perfect", "control_empty"]
+        assert max(dice, key=dice.get) == "control_perfect" and dice["control_perfect"] > 90
+        assert min(dice, key=dice.get) == "control_empty" and dice["control_empty"] == 0
+
+
+def test_every_form_of_the_table_and_a_log_per_job_are_there(built):
+    for suffix in (".csv", ".sound.csv", ".md", ".tex", ".html"):
+        assert (built / f"results/tiny{suffix}").stat().st_size > 200
+    logs = {path.parent.name for path in (built / "results/logs").glob("*/*.log")}
+    assert logs == {"raw", "prepare", "split", "train", "predict", "evaluate", "row", "table"}
+
+
+def test_predictions_lie_in_the_raw_images_geometry(built):
+    from semiseg.dataset import get_dataset
+    from semiseg.files import read_json
+    from semiseg.volume import read_nifti
+
+    raw = read_json(built / "data/raw/phantom_mri/manifest.json")
+    run = built / "results/runs/phantom_mri/la_small/tiny/cps/seed1"
+    images = {case["id"]: built / "data/raw/phantom_mri" / case["image"] for case in raw["cases"]}
+    cases = read_json(run / "predictions.json")["cases"]
+    assert len(cases) == 2
+    for case in cases:
+        image = get_dataset("phantom_mri").read_image(images[case])
+        prediction = read_nifti(run / "predictions" / f"{case}.nii.gz")
+        assert prediction.array.shape == image.array.shape
+        assert abs(prediction.affine - image.affine).max() < 1e-4
+
+
+def test_a_finished_table_has_nothing_to_do(built):
+    assert planned(built) == {}
+
+
+def test_touched_files_rerun_nothing(built):
+    for path in ("data/raw/phantom_mri/manifest.json", "results/runs/phantom_mri/la_small/tiny/cps/seed1/cases.csv"):
+        (built / path).touch()
+    assert planned(built) == {}
+
+
+def test_one_methods_weight_reruns_that_method_alone(built):
+    params = tiny_params()
+    params["methods"] = {"cps": {"weight": 0.2}}
+    write(built, params)
+    assert planned(built) == {"train": 1, "predict": 1, "evaluate": 1, "row": 1, "table": 1}
+    write(built, tiny_params())
+    assert planned(built) == {}
+
+
+def test_a_scoring_rule_reruns_rows_and_table_alone(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["scoring"] = "dhc"
+    write(built, params)
+    assert planned(built) == {"row": 4, "table": 1}
+    write(built, tiny_params())
+
+
+def test_a_new_seed_trains_it_and_nothing_else(built):
+    params = tiny_params()
+    params["tables"]["tiny"]["seeds"] = [1, 2]
+    write(built, params)
+    assert planned(built) == {"train": 4, "predict": 4, "evaluate": 4, "row": 4, "table": 1}
+    write(built, tiny_params())
+
+
+def test_published_tables_are_planned_whole(built):
+    # FLARE22: 5 rows x 3 seeds, and "Sup only" of both tables is the same run
+    assert planned(built, "results/flare22_10pct.csv")["train"] == 15
+    both = snakemake(built, "-n", "results/flare22_10pct.csv", "results/flare22_50pct.csv")
+    assert "train                 27" in both.stdout + both.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("results/demoo.csv", "unknown table 'demoo'; known: demo, "),
+        ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
+        ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
+        ("data/splits/la/3lab.json", "dataset la has no split '3lab'; it has: 16lab, 8lab"),
+        ("results/runs/phantom/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
+        ("results/runs/phantom/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
+    ],
+)
+def test_unknown_targets_are_told_in_a_sentence(built, target, sentence):
+    result = snakemake(built, "-n", target)
+    assert result.returncode != 0
+    assert sentence in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_parameter_file_starts_nothing(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["training"]["itrations"] = 5
+    write(built, params)
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    assert "protocols.la_small.training.itrations is not a known key" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_gated_dataset_says_how_to_get_it(built):
+    result = snakemake(built, "data/raw/la/manifest.json")
+    assert result.returncode != 0
+    assert "semiseg import la FOLDER" in result.stdout + result.stderr
+
+
+def test_a_failing_row_does_not_stop_the_others(built):
+    params = tiny_params()
+    params["variants"] = {"cps_wild": {"method": "cps", "parameters": {"weight": 1e38}}}
+    params["tables"]["tiny"]["rows"] += ["cps_wild", "mt"]
+    write(built, params)
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    assert "training diverged" in result.stderr
+    assert (built / "results/tiny/mt.csv").exists()
+    assert not (built / "results/runs/phantom_mri/la_small/tiny/cps_wild/seed1/weights.safetensors").exists()
