@@ -1,6 +1,7 @@
 """Cost of one GuidedNet step against one CPS step on the same batch: ``python benchmarks/guidednet_vs_cps.py``.
 
-Time: both methods in one process, step about; median. Memory: one fresh process per method, high-water mark of the
+Time: all methods in one process, in turn; median. On a CPU these are CPU seconds of one thread, which other work on the
+machine does not inflate. Memory: one fresh process per method, high-water mark of the
 resident set above what it held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the
 similarity losses written down as in its paper's code, through a tensor of crops x classes x channels x voxels.
 """
@@ -85,7 +86,8 @@ def draw(device: torch.device, classes: int, crop: list[int]) -> Batch:
 def step(state: State, batch: Batch, method: str) -> float:
     """Seconds of one step, as the training loop does it."""
     clock = Progress(9000, 20000, 0, 1, 0.5)
-    began = time.perf_counter()
+    now = time.perf_counter if state.device.type == "cuda" else time.process_time
+    began = now()
     with formulation(method):
         loss = total(state.method.losses(batch, clock), state.method.weights(clock))
         state.optimiser.zero_grad(set_to_none=True)
@@ -94,7 +96,7 @@ def step(state: State, batch: Batch, method: str) -> float:
     state.method.after_step(clock)
     if state.device.type == "cuda":
         torch.cuda.synchronize(state.device)
-    return time.perf_counter() - began
+    return now() - began
 
 
 def measure_memory(method: str, device: torch.device, classes: int, filters: int, crop: list[int]) -> float:
@@ -118,10 +120,12 @@ def main() -> None:
     parser.add_argument("--crop", type=int, nargs=3, default=[32, 64, 64])
     parser.add_argument("--classes", type=int, default=14)
     parser.add_argument("--filters", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--memory-of", choices=METHODS, help="used by the script itself, in a fresh process")
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     size = (device, arguments.classes, arguments.filters)
     if arguments.memory_of:

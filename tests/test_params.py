@@ -144,7 +144,7 @@ def test_declared_hyperparameters_equal_the_imported_ones():
 
 
 def test_scoring_rules_of_the_configuration_exist():
-    from semiseg.scoring import RULES
+    from semiseg.rules import RULES
 
     assert {protocol["scoring"] for protocol in GOOD["protocols"].values()} <= set(RULES)
 

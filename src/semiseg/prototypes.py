@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-6
-BLOCK_VALUES = {"cpu": 2**18, "cuda": 2**24}  # distances of one block: 1 MiB of the cache, or enough to fill a GPU
+BLOCK_VALUES = {"cpu": 2**20, "cuda": 2**23}  # distances of one block: 4 MiB for the cache, or enough to fill a GPU
 
 
 def class_counts(labels: Tensor, classes: int) -> Tensor:
@@ -28,7 +28,7 @@ def prototypes(features: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
 
     features: ``[b c z y x]``; labels: ``[b z y x]``; counts: ``[b k]``, as from ``class_counts``.
     """
-    sums = ClassSums.apply(features.flatten(2), labels.flatten(1), counts.shape[1])
+    sums = ClassSums.apply(features.flatten(2), labels.flatten(1), counts.shape[1])  # type: ignore[no-untyped-call]
     return sums / (counts + EPSILON).unsqueeze(2)  # type: ignore[no-any-return]
 
 
@@ -37,8 +37,12 @@ def similarity(features: Tensor, centres: Tensor) -> Tensor:
 
     features: ``[... c v]``; centres: ``[... k c]``.
     """
-    distance = torch.cdist(centres, features.transpose(-1, -2).contiguous(), p=1.0) / features.shape[-2]
-    return torch.exp(-distance.square())
+    return torch.exp(-gaps(features.transpose(-1, -2).contiguous(), centres).square())
+
+
+def gaps(points: Tensor, centres: Tensor) -> Tensor:
+    """Mean over channels of |point - centre|, ``[... k v]``, of points ``[... v c]`` and centres ``[... k c]``."""
+    return torch.cdist(centres, points, p=1.0) / points.shape[-1]
 
 
 def half_binary_ce(target: Tensor, probability: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ def similarity_losses(
         for (features, logits), centre in zip(networks, centres, strict=True)
         for tensor in (features.flatten(2), logits.flatten(2), centre)
     ]
-    terms = SimilarityLosses.apply(labels.flatten(1), present, *tensors)
+    terms = SimilarityLosses.apply(labels.flatten(1), present, *tensors)  # type: ignore[no-untyped-call]
     own, truth, rectify, consistency = terms.split([len(networks)] * 3 + [1])
     return own, truth, rectify, consistency[0]
 
@@ -96,57 +100,107 @@ class SimilarityLosses(torch.autograd.Function):
     def forward(ctx: Any, labels: Tensor, present: Tensor, *networks: Tensor) -> Tensor:
         """Add up the losses of all blocks."""
         ctx.save_for_backward(labels, present, *networks)
-        features, logits, centres = networks[0::3], networks[1::3], networks[2::3]
-        terms = torch.zeros(3 * len(features) + 1, device=labels.device)
+        terms = torch.zeros(len(networks) + 1, device=labels.device)  # three per network, and the consistency
         with torch.autocast(labels.device.type, enabled=False):
-            both = torch.stack([paired(centre) for centre in centres])
+            centres = torch.stack([paired(centre) for centre in networks[2::3]])
             for block in _blocks(networks):
-                terms += block_losses(labels[:, block], present, cut(features, block), cut(logits, block), both)
+                terms += block_losses(labels[:, block], present, *cut(networks, block), centres)
         return terms / labels.numel()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute each block again, this time with gradients."""
+        """Compute each block again, this time for its gradient."""
         labels, present, *networks = ctx.saved_tensors
-        features, logits, centres = networks[0::3], networks[1::3], networks[2::3]
-        slopes = [torch.empty_like(tensor) for tensor in networks]
-        with torch.autocast(labels.device.type, enabled=False), torch.enable_grad():
-            both = torch.stack([paired(centre) for centre in centres]).requires_grad_()
-            total = torch.zeros_like(both)
+        slopes, each = [torch.empty_like(tensor) for tensor in networks], gradient / labels.numel()
+        with torch.autocast(labels.device.type, enabled=False):
+            centres = torch.stack([paired(centre) for centre in networks[2::3]])
+            by_centre = torch.zeros_like(centres)
             for block in _blocks(networks):
-                inputs = [cut(features, block).requires_grad_(), cut(logits, block).requires_grad_(), both]
-                terms = block_losses(labels[:, block], present, *inputs)
-                by_feature, by_logit, by_centre = torch.autograd.grad(terms, inputs, gradient / labels.numel())
-                total += by_centre
-                for m in range(len(features)):
-                    slopes[3 * m][..., block] = by_feature[m]
-                    slopes[3 * m + 1][..., block] = by_logit[m]
-        for m in range(len(features)):
-            slopes[3 * m + 2] = torch.stack(total[m].chunk(2)).sum(0)
+                slope = block_slopes(labels[:, block], present, *cut(networks, block), centres, each)
+                by_centre += slope[2]
+                for m, (by_point, by_logit) in enumerate(zip(*slope[:2], strict=True)):
+                    slopes[3 * m][..., block] = by_point.transpose(1, 2)
+                    slopes[3 * m + 1][..., block] = by_logit
+        slopes[2::3] = (by_network[: len(labels)] + by_network[len(labels) :] for by_network in by_centre)
         return None, None, *slopes
 
 
-def block_losses(labels: Tensor, present: Tensor, features: Tensor, logits: Tensor, centres: Tensor) -> Tensor:
+def block_losses(labels: Tensor, present: Tensor, points: Tensor, logits: Tensor, centres: Tensor) -> Tensor:
     """Sums over the voxels of a block of ``self[m]``, ``gt[m]``, ``rectify[m]`` and ``consistency[1]``, joined.
 
-    labels: ``[b v]``; present: ``[b k]``; features: ``[m i c v]``; logits: ``[m i k v]``; centres: ``[m i k c]``.
-    An absent class has share 0 of its item's voxels, each present one 1 / (number of them + 1e-6).
+    labels: ``[b v]``; present: ``[b k]``; points: ``[m i v c]``; logits: ``[m i k v]``; centres: ``[m i k c]``. Tensors
+    of the maps' size are reused where possible, since fetching fresh memory costs more here than arithmetic.
     """
     count, classes = present.shape
-    one = 1 / (present.sum(1, keepdim=True) + EPSILON)
-    share = present * one
-    maps = similarity(features, centres)
+    share = shares(present)
+    maps = gaps(points, centres).square_().neg_().exp_()
     known = mask_absent(maps[:, :count], present)
-    soft = (half_binary_ce(maps, logits.softmax(2)).sum(3) * share.repeat(2, 1)).sum(2)
+    yes, no = odds(logits.softmax(2))
+    soft = no.log().addcmul_(maps, yes.div_(no).log_()).sum(3)  # ln no + map (ln yes - ln no)
+    soft = -0.5 * (soft * share.repeat(2, 1)).sum(2)
     # a hard target selects one of the two logarithms: all classes as misses first, the true one corrected afterwards
-    miss = ((1 - known + EPSILON).log().sum(3) * share).sum(2)
-    true = known.gather(2, labels[None, :, None].expand(len(maps), -1, -1, -1))
-    hit = ((true + EPSILON).log() - (1 - true + EPSILON).log()).sum((2, 3)) * one[:, 0]
+    yes, no = odds(known.gather(2, labels[None, :, None].expand(len(maps), -1, -1, -1)))
+    hit = yes.div_(no).log_().sum((2, 3)) / (present.sum(1) + EPSILON)
+    miss = ((1 - known).add_(EPSILON).log_().sum(3) * share).sum(2)
     spread = known.softmax(2)
     consistency = (spread[0] - spread[-1]).square().sum() / classes
     parts = (soft[:, :count].sum(1), -0.5 * (miss + hit).sum(1), soft[:, count:].sum(1), consistency.view(1))
     return torch.cat(parts)
+
+
+def block_slopes(
+    labels: Tensor, present: Tensor, points: Tensor, logits: Tensor, centres: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``block_losses`` times ``gradient`` with respect to points, logits and centres."""
+    count, networks = len(labels), len(logits)
+    own, truth, rectify, consistency = torch.split(gradient, [networks] * 3 + [1])
+    centres, points = centres.detach().requires_grad_(), points.requires_grad_()
+    with torch.enable_grad():
+        distance = gaps(points, centres)
+    gap = distance.detach()
+    maps = gap.square().neg_().exp_()
+    upstream = torch.stack([own, rectify], 1).repeat_interleave(count, 1)
+    scale = -0.5 * upstream[:, :, None, None] * shares(present).repeat(2, 1).unsqueeze(2)
+    by_logit, by_map = soft_slopes(maps, logits, scale)
+    by_map[:, :count] += known_slopes(mask_absent(maps[:, :count], present), labels, present, truth, consistency)
+    by_centre, by_point = torch.autograd.grad(distance, (centres, points), by_map.mul_(maps).mul_(gap).mul_(-2))
+    return by_point, by_logit, by_centre
+
+
+def soft_slopes(maps: Tensor, logits: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of -2 scale half_binary_ce(maps, softmax(logits)) with respect to logits and maps, ``[m i k v]``."""
+    probability = logits.softmax(2)
+    yes, no = odds(probability)
+    by_map = (yes / no).log_().mul_(scale)
+    by_probability = (maps * (1 + 2 * EPSILON)).sub_(yes).div_(yes.mul_(no)).mul_(scale)  # as yes + no = 1 + 2 eps
+    product = by_probability.mul_(probability)
+    return product.sub_(probability.mul_(product.sum(2, keepdim=True))), by_map
+
+
+def known_slopes(known: Tensor, labels: Tensor, present: Tensor, truth: Tensor, consistency: Tensor) -> Tensor:
+    """Gradient of ``gt`` (times truth ``[m]``) and ``consistency`` (times its one value) by unmasked labelled maps."""
+    miss, half = (1 - known).add_(EPSILON).reciprocal_(), 0.5 * truth[:, None, None, None]
+    slope = miss * (half * shares(present).unsqueeze(2))
+    index = labels[None, :, None].expand(len(known), -1, -1, -1)
+    hit = 1 / (known.gather(2, index) + EPSILON) + miss.gather(2, index)
+    slope.scatter_add_(2, index, -half * hit / (present.sum(1) + EPSILON)[:, None, None])
+    spread = known.softmax(2)
+    apart = (spread[0] - spread[-1]) * (2 * consistency / present.shape[1])
+    for network, by_spread in ((0, apart), (-1, -apart)):
+        product = spread[network] * by_spread
+        slope[network] += product - spread[network] * product.sum(1, keepdim=True)
+    return slope.mul_(present.unsqueeze(2))
+
+
+def odds(probability: Tensor) -> tuple[Tensor, Tensor]:
+    """p + 1e-6 and 1 - p + 1e-6, the two arguments of the half binary cross-entropy's logarithms."""
+    return probability + EPSILON, (1 - probability).add_(EPSILON)
+
+
+def shares(present: Tensor) -> Tensor:
+    """Share of each class in its item's loss, ``[b k]``: 1 / (number of present classes + 1e-6), absent classes 0."""
+    return present / (present.sum(1, keepdim=True) + EPSILON)
 
 
 def mask_absent(maps: Tensor, present: Tensor) -> Tensor:
@@ -183,6 +237,7 @@ def _blocks(networks: Sequence[Tensor]) -> Iterator[slice]:
     return blocks(logits.shape[2], len(networks) // 3 * logits.numel(), logits.device)
 
 
-def cut(tensors: Sequence[Tensor], block: slice) -> Tensor:
-    """The block of each network's tensor as float32, stacked."""
-    return torch.stack([tensor[..., block] for tensor in tensors]).float()
+def cut(networks: Sequence[Tensor], block: slice) -> tuple[Tensor, Tensor]:
+    """One block of all networks in float32: features voxel by voxel ``[m i v c]``, and logits ``[m i k v]``."""
+    points = torch.stack([features[..., block].transpose(1, 2) for features in networks[0::3]])
+    return points.float(), torch.stack([logits[..., block] for logits in networks[1::3]]).float()

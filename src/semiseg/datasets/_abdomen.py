@@ -87,7 +87,7 @@ def _paint_frame(canvas: Canvas, patient: Patient) -> tuple[Mask, Mask]:
     rib &= z > -70 + 0.62 * (y + 100)
     canvas.image[rib] = 0.6 * CORTEX
     dome = 88 + 5 * np.tanh(x / 30) + patient.rng.normal(0, 4)
-    dome -= 80 * (np.clip(np.abs(x) - 45, 0, None) / 75) ** 2 + 80 * (np.clip(np.abs(y - 5) - 25, 0, None) / 75) ** 2
+    dome -= 50 * (np.clip(np.abs(x) - 50, 0, None) / 75) ** 2 + 50 * (np.clip(np.abs(y - 5) - 20, 0, None) / 80) ** 2
     _paint_chest(canvas, patient, cavity & (z > dome + 3))
     canvas.image[cavity & (np.abs(z - dome) < 3)] = MUSCLE
     _paint_spine(canvas, patient)
@@ -164,9 +164,9 @@ def _paint_liver(canvas: Canvas, patient: Patient, cavity: Mask) -> None:
 
 def _paint_stomach_and_spleen(canvas: Canvas, patient: Patient, cavity: Mask) -> None:
     rng, wall = patient.rng, patient.hu["gut_wall"]
-    canvas.paint(patient.oval((-106, -36, 42), (27, 52, 46), (12, 0, 18), 2.2), patient.hu["spleen"], SPLEEN, cavity)
-    course: list[Triple] = [(-56, -4, 66), (-62, 16, 44), (-54, 42, 20), (-26, 54, 4), (8, 48, 0), (32, 34, 8)]
-    stomach = patient.tube(course, [34, 32, 26, 22, 17, 12], 3)
+    canvas.paint(patient.oval((-88, -38, 42), (28, 50, 47), (12, 0, 22), 2.2), patient.hu["spleen"], SPLEEN, cavity)
+    course: list[Triple] = [(-46, 6, 66), (-54, 20, 46), (-52, 42, 22), (-26, 54, 4), (8, 48, 0), (32, 34, 8)]
+    stomach = patient.tube(course, [31, 30, 26, 22, 17, 12], 3)
     canvas.paint(stomach, FAT, 0, cavity, grow=3)
     canvas.paint(stomach, wall, STOMACH, cavity)
     content = float(rng.choice([20.0, 35.0, 45.0, 140.0], p=[0.35, 0.35, 0.2, 0.1]))
@@ -228,7 +228,7 @@ def _paint_upper_gut(canvas: Canvas, patient: Patient, cavity: Mask) -> None:
     """Pancreas, duodenum around its head, gallbladder, oesophagus."""
     rng, free = patient.rng, cavity & (canvas.label != AORTA) & (canvas.label != CAVA)
     pancreas = patient.tube(
-        [(34, 6, -18), (26, 12, -2), (4, 20, 6), (-28, 14, 14), (-74, -16, 30)], [15, 13, 10, 11, 9], 2.5
+        [(34, 6, -18), (26, 12, -2), (4, 20, 6), (-28, 14, 14), (-74, -16, 30)], [17, 15, 12, 13, 11], 2.5
     )
     canvas.paint(pancreas, FAT, 0, free, grow=3)
     canvas.paint(pancreas, patient.hu["pancreas"], PANCREAS, free)

@@ -157,6 +157,15 @@ class Canvas:
         self.image[box][mask] = value
         self.label[box][mask] = label
 
+    def drop_islands(self, share: float) -> None:
+        """Unlabel scraps of an organ smaller than this share of it, left where later tissues cut it."""
+        for organ in np.unique(self.label[self.label > 0]):
+            pieces, count = ndimage.label(self.label == organ)
+            sizes = np.bincount(pieces.ravel())[1:]
+            scraps = 1 + np.flatnonzero(sizes < share * sizes.sum())
+            if count > 1 and len(scraps):
+                self.label[np.isin(pieces, scraps)] = 0
+
 
 def smooth_field(
     rng: np.random.Generator, shape: Sequence[int], amplitude: float, knots: int = 5, channels: int = 3

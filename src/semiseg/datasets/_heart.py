@@ -18,7 +18,7 @@ class Heart:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
-        self.growth = float(np.exp(rng.normal(0, 0.09)))
+        self.growth = float(0.9 * np.exp(rng.normal(0, 0.09)))
 
     def oval(self, centre: Triple, radii: Triple, angles: Triple = (0, 0, 0)) -> Ellipsoid:
         """An ellipsoid with this case's own position, size and turn."""

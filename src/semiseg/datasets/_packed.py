@@ -1,8 +1,8 @@
 """Decoder of the packed copy of the prepared Left Atrium cases (``cases/<case>.npz``).
 
-Such a file holds ``lut``, the distinct grey values (float32); ``residual_xz``, for each voxel the difference between
-its level number and a linear prediction; ``weights`` of that prediction (int32, in 1/4096; row 0 for the first slice, which
-has no slice before it); ``shape_zyx``; and ``label_bits_xz``. A level is predicted from the two rows above it in its
+Such a file holds ``lut``, the distinct grey values (float32); ``residual_xz``, per voxel the difference between its
+level number and a linear prediction; ``weights`` of that prediction (int32, in 1/4096; row 0 is for the first slice,
+which has none before it); ``shape_zyx``; and ``label_bits_xz``. A level is predicted from the two rows above it in its
 slice (seven and five neighbours) and from 5 x 5 neighbours in the slice before.
 """
 

@@ -4,6 +4,7 @@ Three forms of a user's copy are read: the challenge's own folders (``lgemri.nrr
 ``mri_norm2.h5`` that yulequan/UA-MT and others distribute, and a packed form of the latter (``cases/<case>.npz``).
 """
 
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,10 +134,13 @@ def _bring_packed(path: Path, folder: Path) -> None:
         return
     image, label = read_packed(path)
     _verify(Volume(image, _affine()), Volume(label, _affine()), path)
-    with atomic(target) as temporary, h5py.File(temporary, "w") as file:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file.create_dataset("image", data=image, compression="gzip", compression_opts=1, shuffle=True)
         file.create_dataset("label", data=label, compression="gzip", compression_opts=1)
         file.attrs["packed_sha256"] = digest
+    with atomic(target) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def _unpacked_from(target: Path) -> str | None:

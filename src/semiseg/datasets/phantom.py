@@ -45,6 +45,7 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     warp = smooth_field(rng, shape, 4.5)
     canvas = Canvas(shape, np.diag([1 / size, 1 / size, 1 / size, 1]) @ affine, warp)
     paint_abdomen(canvas, Patient(rng))
+    canvas.drop_islands(0.1)
     orientation = str(rng.choice(ORIENTATIONS))
     return turned(add_scanner(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
 

@@ -6,7 +6,7 @@ maps are exp(-d^2) without variance or Bayes step (eq. 4-7); prototypes are per 
 of labelled crop j (eq. 3); losses are half binary cross-entropies over present classes (eq. 8, 13); the separation sums
 prototypes over the batch (eq. 10); consistency acts on labelled maps and counts twice (eq. 11); one class weight vector
 is shared, network a first (eq. 16-18); the cross term is a weighted CE without Dice (eq. 19).
-Departures from the code: rectification in float32; the cross term is 0, not NaN, where every pseudo label is background;
+Departures from the code: rectification in float32; the cross term is 0, not NaN, if all pseudo labels are background;
 the initial class weights come from labelled volumes only. The code counts the first 42 cases of its list, on AMOS 24
 unlabelled ones among them: not offered (``kt_init_cases: 42``), labels of unlabelled cases are unreachable by design.
 """
@@ -47,9 +47,9 @@ class GuidedNet(Method):
     b: Backbone
     class_weights: Tensor
 
-    weight = Hyper(0.1, "r is this times the protocol's ramp", f"section 4.2 (lambda_u); {CODE} --consistency")
-    lambda_g = Hyper(0.3, "weight of the similarity losses", "section 4.2; kimjisoo12/GuidedNet: README --lanmuda")
-    momentum = Hyper(0.99, "share of the class weights that a step keeps", f"section 4.2 (m); {CODE} KTCPS")
+    weight = Hyper(0.1, "r is this times the protocol's ramp", f"lambda_u of eq. 2; {CODE} --consistency")
+    lambda_g = Hyper(0.3, "weight of the similarity losses", "eq. 2; kimjisoo12/GuidedNet: README --lanmuda")
+    momentum = Hyper(0.99, "share of the class weights that a step keeps", f"m of eq. 18; {CODE} KTCPS")
     kt_weights = Hyper(True, "class weights in the cross term", "Table 3")
     cgmm = Hyper(True, "similarity maps and their losses", "Table 3")
     loss_gt = Hyper(True, "similarity maps against labels", "eq. 8, Table 4; utils/tools.py cal_gmm_loss")
@@ -93,9 +93,7 @@ class GuidedNet(Method):
     def _guide(self, batch: Batch, *networks: tuple[Tensor, Tensor]) -> Terms:
         """The similarity losses, each summed over the networks."""
         if len(batch.unlabelled) != len(batch.images):
-            raise UserError(
-                "guidednet pairs crops: training.batch needs equal numbers of labelled and unlabelled crops"
-            )
+            raise UserError("guidednet pairs crops: make training.batch.labelled and training.batch.unlabelled equal")
         labels, count = batch.labels, len(batch.labels)
         counts = pt.class_counts(labels, self.context.classes)
         present = (counts > 0).float()

@@ -22,21 +22,26 @@ def is_control(method: str) -> bool:
 
 def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
     """All rows of a table under both conventions, in the given order, controls last. UserError for a damaged row."""
-    frames = []
-    for path in paths:
-        try:
-            frame = pd.read_csv(path, dtype={"method": str, "label": str}, keep_default_na=False, na_values=[""])
-        except (FileNotFoundError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} cannot be read as a row ({error}): build it with `snakemake -f {path}`") from None
-        if "convention" not in frame or sorted(frame["convention"]) != sorted(CONVENTIONS):
-            raise UserError(f"{path} needs two lines, published and sound: build it with `snakemake -f {path}`")
-        frames.append(frame)
+    frames = [_read_row(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if list(frame.columns) != list(frames[0].columns):
+            raise UserError(f"{path} has other columns than {paths[0]}: build both again with `snakemake -f`")
     frames.sort(key=lambda frame: is_control(frame["method"].iloc[0]))
-    table = pd.concat(frames, ignore_index=True)
-    lacking = [str(path) for path, frame in zip(paths, frames, strict=True) if len(frame.columns) != len(table.columns)]
-    if lacking:
-        raise UserError(f"the rows of the table have different columns ({', '.join(lacking)}): build them all again")
-    return table
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read_row(path: Path) -> pd.DataFrame:
+    again = f"build it with `snakemake -f {path}`"
+    try:
+        # a method may be printed as NA, so only an empty field is undefined
+        frame = pd.read_csv(path, dtype={"method": str, "label": str}, keep_default_na=False, na_values=[""])
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {again}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a row ({error}): {again}") from None
+    if "convention" not in frame or sorted(frame["convention"]) != sorted(CONVENTIONS):
+        raise UserError(f"{path} needs two lines, published and sound: {again}")
+    return frame
 
 
 def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
@@ -81,8 +86,12 @@ def number(value: float) -> str:
     return UNDEFINED if pd.isna(value) else f"{value:.2f}"
 
 
+def spread(frame: pd.DataFrame, row: int, column: str) -> str:
+    """A cell's ± SD where the column has a spread that is defined, else nothing."""
+    deviation = frame[f"{column} SD"][row] if f"{column} SD" in frame else float("nan")
+    return "" if pd.isna(deviation) else f" ± {deviation:.2f}"
+
+
 def with_spread(frame: pd.DataFrame, row: int, column: str) -> str:
-    """A cell's text: mean and, where the column has a spread that is defined, ± SD."""
-    spread = frame[f"{column} SD"][row] if f"{column} SD" in frame else float("nan")
-    mean = number(frame[column][row])
-    return mean if pd.isna(spread) else f"{mean} ± {spread:.2f}"
+    """A cell's text: mean, and ± SD where it is defined."""
+    return number(frame[column][row]) + spread(frame, row, column)

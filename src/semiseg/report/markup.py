@@ -59,10 +59,10 @@ def latex(spec: Mapping[str, Any], table: pd.DataFrame) -> str:
     for convention in CONVENTIONS:
         frame = under(table, convention)
         head, body = _grid(spec, frame, lambda text, mark: marks.get(mark, "%s") % text.translate(TEX_SPECIAL))
-        first_control = frame["method"].map(is_control).sum()
         rows = [" & ".join(cells) + r" \\" for cells in body]
-        if 0 < first_control < len(rows):
-            rows.insert(len(rows) - first_control, r"\midrule")
+        controls = sum(map(is_control, frame["method"]))
+        if 0 < controls < len(rows):
+            rows.insert(len(rows) - controls, r"\midrule")
         caption = f"{spec['title']}, {convention} convention. {rule_in_words(frame['rule'][0])} {NOTE}".translate(
             TEX_SPECIAL
         )

@@ -1,6 +1,7 @@
 """Slices of one test case with the truth's contours and each method's, in radiological orientation."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +17,13 @@ PLANES = ("axial", "coronal", "sagittal")
 EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # left, right, top, bottom of each picture
 ORGAN_COLOURS = (
     "#56B4E9", "#E69F00", "#F0E442", "#00C08B", "#D55E00", "#CC79A7", "#5B9BFF",
-    "#BBCC33", "#FFAABB", "#99DDFF", "#EE8866", "#DDDDDD", "#B58CFF", "#AAAA00", "#44BB99",
+    "#BBCC33", "#FFAABB", "#99DDFF", "#EE8866", "#C9A27C", "#B58CFF", "#AAAA00", "#44BB99",
 )  # fmt: skip
 WINDOW = (0.5, 99.5)  # percentiles of the prepared image shown as black and as white
 WIDTH_INCHES = 7.2
 DOTS_PER_INCH = 110
+MARGIN_MM = 20.0  # of the image shown around everything that is marked
+GAP_MM = 12.0  # between two planes
 LABEL_MM2 = 450.0  # an organ's cut surface that has room for its abbreviation
 
 
@@ -34,7 +37,12 @@ class Scan:
     def cut(self, plane: str, place: int) -> Array:
         """A slice as it is shown: rows from the top, columns from the left of the picture."""
         axis = 2 - PLANES.index(plane)
-        return np.take(self.array, place, axis).T
+        picture: Array = np.take(self.array, place, axis).T
+        return picture
+
+    def inside(self, box: tuple[slice, slice, slice]) -> "Scan":
+        """A part of the volume."""
+        return Scan(self.array[box], self.spacing)
 
     def size_mm(self, plane: str) -> tuple[float, float]:
         """Width and height of a slice."""
@@ -64,7 +72,18 @@ def best_slices(truth: Scan, organs: Sequence[int]) -> dict[str, int]:
     return places
 
 
-def draw(
+def surroundings(labels: Sequence[Scan]) -> tuple[slice, slice, slice]:
+    """Box of everything that any of the label maps marks, and a margin."""
+    marked = np.any([scan.array > 0 for scan in labels], axis=0)
+    sides = []
+    for axis, step in enumerate(labels[0].spacing):
+        places = np.flatnonzero(marked.any(axis=tuple({0, 1, 2} - {axis})))
+        margin = math.ceil(MARGIN_MM / step)
+        sides.append(slice(max(int(places[0]) - margin, 0), int(places[-1]) + margin + 1))
+    return sides[0], sides[1], sides[2]
+
+
+def draw_slices(
     image: Scan, truth: Scan, predicted: Scan | None, organs: Mapping[int, str], places: Mapping[str, int]
 ) -> bytes:
     """PNG of the three slices: the truth with names, or (with ``predicted``) a method's contours over the truth's.
@@ -73,12 +92,13 @@ def draw(
     """
     low, high = np.percentile(image.array, WINDOW)
     sizes = {plane: image.size_mm(plane) for plane in PLANES}
-    total, tallest = sum(width for width, _ in sizes.values()), max(height for _, height in sizes.values())
+    total = sum(width for width, _ in sizes.values()) + GAP_MM * (len(PLANES) - 1)
+    tallest = max(height for _, height in sizes.values())
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * tallest / total), facecolor="black")
     left = 0.0
     for plane, (width, height) in sizes.items():
         axes = figure.add_axes((left / total, (1 - height / tallest) / 2, width / total, height / tallest))
-        left += width
+        left += width + GAP_MM
         frame = (0.0, width, height, 0.0)
         slice_ = image.cut(plane, places[plane])
         axes.imshow(slice_, "gray", vmin=low, vmax=high, extent=frame, interpolation="bilinear")
@@ -133,10 +153,10 @@ def _name(axes: Axes, mask: Array, frame: tuple[float, float, float, float], nam
 
 def _edges(axes: Axes, plane: str) -> None:
     """The patient's directions at the picture's edges."""
-    spots = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
-    spots += ((0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"))
-    for letter, (x, y, across, up) in zip(EDGES[plane], spots, strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="#FFE27A", fontsize=8, ha=across, va=up)
+    spots = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
+    sides = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
+    for letter, (x, y), (across, up) in zip(EDGES[plane], spots, sides, strict=True):
+        axes.text(x, y, letter, transform=axes.transAxes, color="#FFE27A", fontsize=9, ha=across, va=up)
 
 
 def _compact(png: io.BytesIO) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from semiseg.errors import UserError
 from semiseg.files import read_json
 from semiseg.report.cells import is_control
 from semiseg.report.pictures import Scan, radiological
@@ -28,7 +29,7 @@ class Shown:
     predictions: Mapping[str, Scan]
 
 
-def histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
+def read_histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
     """Per method the history of each run that has steps; methods without any (controls) are left out."""
     found: dict[str, list[pd.DataFrame]] = {}
     for method, folders in spec["runs"].items():
@@ -40,10 +41,10 @@ def histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
     return found
 
 
-def dice_per_case(spec: Mapping[str, Any]) -> pd.DataFrame:
+def read_dice(spec: Mapping[str, Any]) -> pd.DataFrame:
     """Columns method, case, organ, dice (percent, raw grid, mean over runs).
 
-    Organs that a case does not contain have no row; a missed organ has a Dice of 0.
+    The table's organs alone. Organs that a case does not contain have no row; a missed organ has a Dice of 0.
     """
     frames = []
     for method, folders in spec["runs"].items():
@@ -54,13 +55,14 @@ def dice_per_case(spec: Mapping[str, Any]) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=columns)
     scores = pd.concat(frames, ignore_index=True)
-    scores = scores[(scores["grid"] == GRID) & (scores["truth_voxels"] > 0)]
+    organs = [organ["abbreviation"] for organ in spec["organs"]]
+    scores = scores[(scores["grid"] == GRID) & (scores["truth_voxels"] > 0) & scores["organ"].isin(organs)]
     both = scores["truth_voxels"] + scores["predicted_voxels"]
     scores = scores.assign(dice=200 * scores["overlap_voxels"] / both)
     return scores.groupby(["method", "case", "organ"], sort=True)["dice"].mean().reset_index()[columns]
 
 
-def median_case(dice: pd.DataFrame) -> str | None:
+def find_median_case(dice: pd.DataFrame) -> str | None:
     """The case whose Dice, meant over its organs and then over methods, is the median (the lower of two).
 
     Controls have no say; None without scores.
@@ -73,9 +75,12 @@ def median_case(dice: pd.DataFrame) -> str | None:
     return str(per_case["case"].iloc[(len(per_case) - 1) // 2])
 
 
-def shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None:
-    """Read the median case and what the first run of each method predicted for it; None where nothing can be shown."""
-    case, index_path = median_case(dice), Path(spec["prepared"])
+def read_shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None:
+    """Read the median case and what the first run of each method predicted for it; None where nothing can be shown.
+
+    Raises UserError for a damaged prediction, or one on another grid than the prepared case.
+    """
+    case, index_path = find_median_case(dice), Path(spec["prepared"])
     if case is None or not index_path.exists():
         return None
     entry = read_json(index_path)["cases"].get(case)
@@ -83,17 +88,19 @@ def shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None:
         return None
     stored = index_path.parent / entry["file"]
     affine = read_geometry(stored).affine
-    per_method = dice[dice["case"] == case].groupby("method")["dice"].mean().to_dict()
-    predictions = _predictions(spec["runs"], case)
+    per_method = dice[dice["case"] == case].groupby("method")["dice"].mean()
     image, truth = radiological(read_image(stored), affine), radiological(read_label(stored), affine)
-    return Shown(case, per_method, image, truth, predictions)
+    predictions = _predictions(spec["runs"], case, truth)
+    return Shown(case, {str(method): float(mean) for method, mean in per_method.items()}, image, truth, predictions)
 
 
-def _predictions(runs: Mapping[str, Sequence[str]], case: str) -> dict[str, Scan]:
+def _predictions(runs: Mapping[str, Sequence[str]], case: str, truth: Scan) -> dict[str, Scan]:
     found = {}
     for method, folders in runs.items():
         path = Path(folders[0]) / "predictions" / f"{case}.prepared.nii.gz"
         if path.exists() and not is_control(method):
             volume = read_nifti(path)
             found[method] = radiological(volume.array, volume.affine)
+            if found[method].array.shape != truth.array.shape:
+                raise UserError(f"{path} does not lie on the grid of the prepared case: predict this run again")
     return found

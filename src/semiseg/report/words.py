@@ -11,8 +11,8 @@ RULES = {
     ),
     "guidednet": (
         "Measured on the prepared grid; the rule has no distances. An organ's Dice is the mean over the cases that"
-        " contain it, and a missed organ counts as 0; mean Dice is the mean over organs. Jaccard is averaged per case over the"
-        " organs that are present or predicted, then over cases. ± is the population SD over runs."
+        " contain it, and a missed organ counts as 0; mean Dice is the mean over organs. Jaccard is averaged per case"
+        " over the organs that are present or predicted, then over cases. ± is the population SD over runs."
     ),
     "dhc": (
         "Measured on the prepared grid, distances in voxels, ASD directed from prediction to truth. An organ that is"
@@ -75,8 +75,8 @@ def _checkpoint(training: Mapping[str, Any]) -> str:
     rule = training["validation"]
     if rule is None:
         return "The last checkpoint is used; no case was looked at to choose it."
-    start = f" from {rule['start']:.0%} of the training on" if rule["start"] else ""
-    where = "whole volumes" if rule["on"] == "volume" else "centre crops"
+    start = f" from {100 * rule['start']:.0f} % of the training on" if rule["start"] else ""
+    where = "whole volumes" if rule["region"] == "volume" else "centre crops"
     unit = {"iteration": "iterations", "epoch": "epochs"}[rule["per"]]
     return (
         f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, judged every"

@@ -4,13 +4,13 @@ from typing import Any
 
 import torch
 from adapters.backbones import count, features_and_head, unet3d
-from stage import Speaker, at, batch, cast, clock
+from stage import Speaker, batch, cast, clock
 from torch import Tensor
 
 from semiseg import losses
 from semiseg import prototypes as pt
 from semiseg.config import Ramp
-from semiseg.method import Method, Terms, total
+from semiseg.method import Method, total
 from semiseg.methods.guidednet import correct_counts, knowledge_weights
 
 Inputs = dict[str, Any]
@@ -54,19 +54,7 @@ def consistency(i: Inputs, p: Inputs) -> Tensor:
 
 
 def method(i: Inputs, p: Inputs, **hyper: Any) -> Method:
-    nothing = torch.zeros(len(i.get("logits_a", [])), 1, *i["logits_a"].shape[2:]) if "logits_a" in i else None
-    speakers = {
-        name: Speaker(i[f"logits_{name}"], features=i.get(f"feat_{name}", nothing))
-        for name in "ab"
-        if nothing is not None
-    }
-    voxels = i.get("init_counts", torch.ones(p["num_classes"]))
-    return cast("guidednet", "half_ce_dice_all", p["num_classes"], speakers, voxels, **hyper)
-
-
-def step(i: Inputs, p: Inputs, guided: Method) -> Terms:
-    labels = i.get("label", torch.zeros(0, *i["logits_a"].shape[2:], dtype=torch.int64))
-    return guided.losses(batch(labels, len(i["logits_a"])), at(0))
+    return cast("guidednet", "half_ce_dice_all", p["num_classes"], {}, i.get("init_counts"), **hyper)
 
 
 def class_weights(i: Inputs, p: Inputs) -> list[Tensor]:
@@ -77,8 +65,11 @@ def class_weights(i: Inputs, p: Inputs) -> list[Tensor]:
 
 def objective(i: Inputs, p: Inputs) -> Tensor:
     guided = method(i, p, momentum=p["momentum"], lambda_g=p["lambda_g"], weight=p["consistency"])
+    guided.a = Speaker(i["logits_a"], features=i["feat_a"])
+    guided.b = Speaker(i["logits_b"], features=i["feat_b"])
     progress = clock(p["iteration"], p["iteration"] + 1, Ramp(every=150, length=200))
-    return total(step(i, p, guided), guided.weights(progress))
+    terms = guided.losses(batch(i["label"], len(i["logits_a"])), progress)
+    return total(terms, guided.weights(progress))
 
 
 def gradients(i: Inputs, p: Inputs) -> list[Tensor]:
@@ -88,11 +79,8 @@ def gradients(i: Inputs, p: Inputs) -> list[Tensor]:
 
 
 def ramp_weights(i: Inputs, p: Inputs) -> list[float]:
-    guided, ramp = (
-        method(i, {"num_classes": 2}, weight=p["consistency"]),
-        Ramp(every=p["every"], length=int(p["rampup"])),
-    )
-    times = i["iterations"].tolist()
+    guided = method(i, {"num_classes": 2}, weight=p["consistency"])
+    ramp, times = Ramp(every=p["every"], length=int(p["rampup"])), i["iterations"].tolist()
     return [guided.weights(clock(time, max(times) + 1, ramp))["cross"] for time in times]
 
 

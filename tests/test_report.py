@@ -1,0 +1,197 @@
+"""The page: what it says, draws and admits to lack."""
+
+import base64
+import io
+import re
+import shutil
+from pathlib import Path
+
+import finished
+import numpy as np
+import pytest
+from finished import AFFINE, CASES, ROWS, SPLIT
+from PIL import Image
+
+from semiseg.errors import UserError
+from semiseg.params import read
+from semiseg.plan import Plan
+from semiseg.report.cells import read_rows
+from semiseg.report.charts import choose_looks
+from semiseg.report.page import BEST, WORST, write_page
+from semiseg.report.pictures import best_slices, radiological, surroundings
+from semiseg.report.sources import find_median_case, read_dice
+from semiseg.report.words import making
+from semiseg.stages.row import row
+from semiseg.volume import Volume, write_nifti
+
+PAGE = Path("results/toy.html")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    finished.build(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written_page(seeds: tuple[int, ...] = (7,)) -> str:
+    paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
+    for method, path in zip(ROWS, paths, strict=True):
+        cases = [Path(folder) / "cases.csv" for folder in finished.tabulation(seeds)["runs"][method]]
+        row(finished.scoring(method), cases, Path(SPLIT), path)
+    write_page(finished.tabulation(seeds), read_rows(paths), PAGE)
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_specification_is_the_planners():
+    plan = Plan(read(Path(__file__).parent.parent / "params.yaml"))
+    planned = plan.tabulation("demo")
+    ours = finished.tabulation()
+    assert ours.keys() == planned.keys()
+    for part in ("collection", "preparation", "network", "inference"):
+        assert ours[part].keys() <= planned[part].keys()
+    assert ours["training"].keys() <= planned["training"].keys()
+    assert ours["training"]["validation"].keys() == planned["training"]["validation"].keys()
+    assert finished.scoring("mt").keys() == plan.scoring("demo", "mt").keys()
+
+
+def test_page_is_self_contained_and_escaped(project):
+    text = written_page()
+    assert "Toy &lt;table&gt; &amp; 50 % of it" in text
+    assert re.findall(r'(?:src|href)="(?!data:|#|toy\.)[^"]*"', text) == []
+    assert len(text) < 3e6
+
+
+def test_page_tells_how_the_table_was_made(project):
+    text = written_page()
+    assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
+    assert "One run per row (seed 7)" in text
+    assert "the best mean Dice on whole volumes of the validation cases, judged every 2 iterations from 50 %" in text
+    assert "Published convention (rule la)" in text
+    assert "Sound convention (rule sound)" in text
+    assert "Best mean Dice (%): MT &amp; co_1" in text
+
+
+def test_page_shows_means_spreads_and_counts(project):
+    rows = re.findall(r"<tr class=\"\">(.*?)</tr>", written_page(), re.S)
+    mt = [re.sub(r"<[^>]+>", " ", found).split() for found in rows if "MT &amp;" in found][1]
+    assert mt[3:8] == ["2", "3", "81.25", "±", "2.33"]
+    assert "best" in [found for found in rows if "MT &amp;" in found][1]
+
+
+def test_same_inputs_same_bytes(project):
+    assert written_page() == written_page()
+
+
+def test_controls_are_admitted_not_drawn(project):
+    text = written_page()
+    assert "No learning curve for perfect, empty: controls are not trained." in text
+    assert "Controls are not drawn" in text
+
+
+def test_pictures_are_there_for_the_truth_and_every_trained_row(project):
+    text = written_page()
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    assert len(pictures) == 3
+    sizes = {Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures}
+    assert len(sizes) == 1
+    assert len(set(pictures)) == 3
+
+
+def test_missing_pieces_are_told(project):
+    shutil.rmtree("results/runs/mt/seed7/predictions")
+    Path("results/runs/sup_only/seed7/history.csv").unlink()
+    text = written_page()
+    assert "MT &amp; co_1 is not drawn: its prediction of this case is not on this machine." in text
+    assert "No learning curve for Sup only: their runs have no history with steps." in text
+    shutil.rmtree("data/prepared")
+    assert "No picture: the scores or the prepared cases are not on this machine." in written_page()
+
+
+def test_prediction_on_another_grid_is_refused(project):
+    path = Path(f"results/runs/mt/seed7/predictions/{CASES[2]}.prepared.nii.gz")
+    for file in path.parent.iterdir():
+        write_nifti(file, Volume(np.zeros((3, 3, 3), np.uint8), AFFINE))
+    with pytest.raises(UserError, match="does not lie on the grid of the prepared case"):
+        written_page()
+
+
+def test_several_seeds(project):
+    finished.build(project, (7, 8))
+    text = written_page((7, 8))
+    assert "2 runs per row (seeds 7, 8)." in text
+    assert "A line per run" in text
+
+
+def test_dice_per_case_and_the_median_case(project):
+    dice = read_dice(finished.tabulation())
+    mt = dice[(dice["method"] == "mt") & (dice["organ"] == "Box")]
+    assert mt["dice"].tolist() == [75.0] * 6
+    assert len(dice[(dice["method"] == "mt") & (dice["organ"] == "Rod")]) == 5
+    # by case: (75 + 50) / 2 without a rod, four times (81.25 + 62.5) / 2, and (81.25 + 25) / 2 where one rod is missed
+    assert find_median_case(dice) == CASES[1]
+
+
+def test_radiological_orientation(project):
+    scan = radiological(finished.truth(CASES[1]), AFFINE)
+    assert scan.array.shape == (16, 12, 10)
+    assert scan.spacing == (1.0, 2.0, 3.0)
+    assert scan.size_mm("axial") == (16, 24)
+    assert scan.size_mm("coronal") == (16, 30)
+    assert scan.size_mm("sagittal") == (24, 30)
+
+
+@pytest.mark.parametrize(
+    ("plane", "corner"), [("axial", "right front"), ("coronal", "right top"), ("sagittal", "front top")]
+)
+def test_corners_lie_where_a_radiologist_expects_them(plane, corner):
+    # one marked voxel at the patient's right, front and top, in an array that runs to the right, front and top (RAS)
+    array = np.zeros((4, 5, 6), np.uint8)
+    array[3, 4, 5] = 1
+    scan = radiological(array, np.diag([1.0, 1, 1, 1]))
+    assert scan.cut(plane, 0)[0, 0] == 1, corner
+
+
+def test_slices_meet_the_most_organs():
+    labels = np.zeros((6, 6, 6), np.uint8)
+    labels[1:5, 1:5, 2] = 1  # the largest area
+    labels[1:3, 1:3, 4], labels[4, 4, 4] = 1, 2  # both organs
+    scan = radiological(labels, np.diag([-1.0, -1, -1, 1]))
+    assert best_slices(scan, [1, 2])["axial"] == 4
+
+
+def test_surroundings_hold_every_mark_and_20_mm():
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[30, 30, 30] = 1
+    other = np.zeros_like(labels)
+    other[35, 30, 30] = 1
+    affine = np.diag([-2.0, -1, -10, 1])
+    box = surroundings([radiological(labels, affine), radiological(other, affine)])
+    assert box == (slice(20, 46), slice(10, 51), slice(28, 33))
+
+
+def test_looks_are_distinct_up_to_twenty_one_methods_and_grey_for_controls():
+    looks = choose_looks({f"m{number}": "x" for number in range(21)} | {"control_empty": "e"})
+    assert len({(look.colour, look.dash) for name, look in looks.items() if name != "control_empty"}) == 21
+    assert looks["control_empty"].colour not in {look.colour for name, look in looks.items() if name != "control_empty"}
+
+
+@pytest.mark.parametrize("colour", [WORST, BEST])
+def test_text_on_the_colour_scale_has_contrast(colour):
+    assert (luminance(colour) + 0.05) / (luminance((0x1C, 0x1F, 0x23)) + 0.05) > 7
+
+
+def luminance(colour: tuple[int, int, int]) -> float:
+    """Relative luminance of WCAG 2.1."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in np.array(colour) / 255]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_making_of_a_protocol_without_validation():
+    spec = finished.tabulation((0, 1, 2))
+    spec["training"] = {**spec["training"], "validation": None, "iterations": None, "epochs": 300}
+    parts = {"split": "half", "labelled": ["a"], "unlabelled": [], "val": [], "test": ["b"]}
+    text = making(spec, parts)
+    assert "300 epochs" in text
+    assert "The last checkpoint is used" in text
+    assert "seeds 0, 1, 2" in text

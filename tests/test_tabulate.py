@@ -1,0 +1,173 @@
+"""The table in its forms, and on the terminal."""
+
+import io
+from pathlib import Path
+
+import finished
+import pandas as pd
+import pytest
+from finished import ROWS, SPLIT
+from rich.console import Console
+
+from semiseg.errors import UserError
+from semiseg.report.cells import ranks, read_rows, shares, under
+from semiseg.report.markup import latex, markdown
+from semiseg.report.words import RULES
+from semiseg.rules import RULES as SCORING_RULES
+from semiseg.stages.row import row
+from semiseg.stages.show import show
+from semiseg.stages.tabulate import tabulate
+
+OUT = Path("results/toy.csv")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A project whose table has been built once."""
+    root = tmp_path_factory.mktemp("project")
+    finished.build(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        tabulate(finished.tabulation(), write_rows(), OUT)
+    return root
+
+
+@pytest.fixture
+def project(built, monkeypatch):
+    monkeypatch.chdir(built)
+    return built
+
+
+def write_rows() -> list[Path]:
+    paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
+    for method, path in zip(ROWS, paths, strict=True):
+        row(finished.scoring(method), [Path(f"results/runs/{method}/seed7/cases.csv")], Path(SPLIT), path)
+    return paths
+
+
+def rows_with(**columns: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"method": ["a", "b", "control_perfect", "c"], **columns})
+
+
+def test_all_forms_are_written(project):
+    names = {path.name for path in Path("results").glob("toy.*")}
+    assert names == {"toy.csv", "toy.sound.csv", "toy.md", "toy.tex", "toy.html"}
+
+
+def test_conventions_go_to_their_own_files_with_controls_last(project):
+    published, sound = pd.read_csv(OUT), pd.read_csv(OUT.with_suffix(".sound.csv"))
+    assert set(published["convention"]) == {"published"}
+    assert set(sound["convention"]) == {"sound"}
+    for frame in (published, sound):
+        assert list(frame["method"]) == ["sup_only", "mt", "control_perfect", "control_empty"]
+    assert sound.set_index("method").loc["mt", "Dice"] == 81.25
+
+
+def test_csv_numbers_have_two_decimals(project):
+    line = Path("results/toy.sound.csv").read_text().splitlines()[2].split(",")
+    assert line[:8] == ["mt", "MT & co_1", "sound", "sound", "2", "3", "87.50", "75.00"]
+
+
+def test_best_and_second_leave_controls_out():
+    assert ranks(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == ["", "best", "", "second"]
+    assert ranks(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == ["", "second", "", "best"]
+
+
+def test_equal_numbers_share_a_rank_and_gaps_have_none():
+    assert ranks(rows_with(Dice=[90.0, 90.0, 0.0, 80.0]), "Dice") == ["best", "best", "", "second"]
+    assert ranks(rows_with(Dice=[float("nan"), 90.0, 0.0, float("nan")]), "Dice") == ["", "best", "", ""]
+
+
+def test_colour_scale_runs_from_worst_to_best():
+    assert shares(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == [0, 1, None, 0.5]
+    assert shares(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == [0, 0.5, None, 1]
+    assert shares(rows_with(Dice=[80.0, 80.0, 100.0, 80.0]), "Dice") == [None] * 4
+
+
+def test_markdown(project):
+    text = markdown(finished.tabulation(), read_rows(write_rows()))
+    sound = text[text.index("## Sound") :].splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
+    assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
+    assert table[0][7:9] == ["ASD (mm)", "95HD (mm)"]
+    assert table[2][:5] == ["Sup only", "2", "3", "<ins>60.00</ins>", "<ins>50.00</ins>"]
+    assert table[3][:6] == ["MT & co\\_1", "2", "3", "**87.50**", "**75.00**", "**81.25 ± 2.33**"]
+    assert table[4][0] == "*perfect (control)*"
+    assert "After Nobody, Table 0." in text
+
+
+def test_latex(project):
+    text = latex(finished.tabulation(), read_rows(write_rows()))
+    assert r"Toy <table> \& 50 \% of it" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    lines = [line for line in text.splitlines() if line.startswith(r"MT \& co\_1 &")]
+    assert [r"\textbf{81.25 $\pm$ 2.33}" in line for line in lines] == [False, True]
+    columns = [line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(set(columns)) == 1
+    assert r"\textcolor{gray}{perfect (control)}" in text
+
+
+def test_a_single_organ_is_not_printed_twice(project):
+    spec = {**finished.tabulation(), "organs": finished.tabulation()["organs"][:1]}
+    text = markdown(spec, read_rows(write_rows()))
+    assert "| Unlabelled | Dice (%) |" in text
+
+
+def test_every_scoring_rule_is_told_in_words():
+    assert set(RULES) == set(SCORING_RULES)
+
+
+def test_damaged_rows_are_told(project, tmp_path):
+    good = write_rows()[0]
+    half = tmp_path / "half.csv"
+    half.write_text("".join(good.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(UserError, match=r"half\.csv needs two lines, published and sound"):
+        read_rows([good, half])
+    wide = tmp_path / "wide.csv"
+    wide.write_text(good.read_text().replace("Rod", "Tail"))
+    with pytest.raises(UserError, match=r"wide\.csv has other columns than"):
+        read_rows([good, wide])
+    with pytest.raises(UserError, match=r"none\.csv is missing"):
+        read_rows([tmp_path / "none.csv"])
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="cannot be read as a row"):
+        read_rows([tmp_path / "empty.csv"])
+
+
+def test_a_method_may_be_printed_as_na(project, tmp_path):
+    path = tmp_path / "na.csv"
+    path.write_text(write_rows()[2].read_text().replace("MT & co_1", "NA"))
+    assert list(under(read_rows([path]), "sound")["label"]) == ["NA"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_show_prints_every_number_at_any_width(project, width):
+    text = shown(OUT.with_suffix(".sound.csv"), width)
+    assert "toy (sound convention, rule sound)" in text
+    for number in ("87.50", "75.00", "81.25 ± 2.33", "60.00"):
+        assert number in text
+    assert max(map(len, text.splitlines())) <= max(width, len("published convention: results/toy.csv"))
+
+
+def test_show_says_where_the_other_forms_lie(project):
+    assert "page: results/toy.html\nsound convention: results/toy.sound.csv\n" in shown(OUT, 200)
+    assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(
+        OUT.with_suffix(".sound.csv"), 200
+    )
+
+
+def shown(path: Path, width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    show(path, console)
+    return console.file.getvalue()
+
+
+def test_show_names_the_command_that_builds_a_missing_table(project):
+    with pytest.raises(UserError, match=r"`snakemake results/none\.csv`"):
+        show(Path("results/none.csv"))
+    with pytest.raises(UserError, match=r"`snakemake results/none\.csv`"):
+        show(Path("results/none.sound.csv"))
+    with pytest.raises(UserError, match="is not a table"):
+        show(Path("results/runs/mt/seed7/cases.csv"))
+    with pytest.raises(UserError, match="is not a table"):
+        show(Path("results/toy.html"))
