@@ -2,6 +2,7 @@
 # matters (cores, GPUs, partitions) stand in profiles/.
 import shlex
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -20,6 +21,9 @@ from semiseg.plan import (
     Run,
     as_text,
 )
+
+# the semiseg of this very environment, also where it was not activated; an activated one comes first
+shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')
 
 
 configfile: "params.yaml"

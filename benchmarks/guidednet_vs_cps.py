@@ -36,7 +36,8 @@ def naive_similarity_losses(
     count, own, gt, rectify, spread = len(labels), [], [], [], []
 
     def masked_mean(target: Tensor, probability: Tensor) -> Tensor:
-        loss = pt.half_binary_ce(target, probability) * present.unsqueeze(2)
+        yes, no = (probability + pt.EPSILON).log(), (1 - probability + pt.EPSILON).log()
+        loss = -0.5 * (target * yes + (1 - target) * no) * present.unsqueeze(2)
         return (loss.sum(1) / (present.sum(1)[:, None] + pt.EPSILON)).mean()
 
     for (features, logits), centre in zip(networks, centres, strict=True):

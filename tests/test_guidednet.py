@@ -121,7 +121,7 @@ def test_half_precision_inputs_are_computed_in_float32(benchmark_script) -> None
         terms, slopes = gradients(labels, *rounded, pt.similarity_losses)
     expected = gradients(labels, *exact, benchmark_script.naive_similarity_losses)
     torch.testing.assert_close(terms, expected[0])  # same dtype too: float32
-    torch.testing.assert_close([slope.float() for slope in slopes], expected[1], rtol=2e-2, atol=1e-6)
+    torch.testing.assert_close([slope.float() for slope in slopes], expected[1], rtol=2e-2, atol=1e-5)
 
 
 def test_only_background_pseudo_labels_give_zero_not_nan() -> None:

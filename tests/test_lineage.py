@@ -39,6 +39,18 @@ def test_an_edit_of_an_imported_module_counts(package):
     assert lineage.code_hash("semiseg.sample_a") != first
 
 
+def test_a_template_beside_its_module_counts(package, tmp_path):
+    package("sample_page", "x = 1\n")
+    first = lineage.code_hash("semiseg.sample_page")
+    (tmp_path / "sample_page.html.j2").write_text("<p>")
+    lineage._read.cache_clear()
+    assert lineage.code_hash("semiseg.sample_page") != first
+
+
+def test_modules_imported_from_their_package_count():
+    assert "semiseg.progress" in _closure("semiseg.cli"), "from semiseg import progress"
+
+
 def test_metrics_are_not_part_of_training():
     assert "semiseg.metrics" not in _closure("semiseg.stages.train")
     assert "semiseg.training.sampling" in _closure("semiseg.stages.train")

@@ -17,8 +17,8 @@ def digest(content: Any) -> str:
 def code_hash(*modules: str) -> str:
     """sha256 of the code of these semiseg modules and of every semiseg module they import.
 
-    Comments, blank lines and docstrings do not count. Modules loaded by name (methods, networks, datasets) are not
-    seen by following imports: name them.
+    Comments, blank lines and docstrings do not count. A file beside a module with the same stem (its template) is part
+    of it. Modules loaded by name (methods, networks, datasets) are not seen by following imports: name them.
     """
     found: dict[str, str] = {}
     pending = list(modules)
@@ -36,21 +36,26 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    source = Path(spec.origin)
+    tree = ast.parse(source.read_text(encoding="utf-8"))
     imported = tuple(name for node in ast.walk(tree) for name in _imports(node) if name.startswith("semiseg."))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return ast.unparse(tree), imported
+    beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
+    return "\n".join([ast.unparse(tree), *(path.read_text(encoding="utf-8") for path in beside)]), imported
 
 
 def _imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module == "semiseg":
-        return [f"semiseg.{alias.name}" for alias in node.names if _is_module(f"semiseg.{alias.name}")]
-    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg":
+        return [node.module, *filter(_is_module, (f"{node.module}.{alias.name}" for alias in node.names))]
+    return []
 
 
 def _is_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+    """Whether the imported name is a module of its own (``from semiseg import plan``), not something inside one."""
+    parent = importlib.util.find_spec(name.rpartition(".")[0])
+    is_package = parent is not None and parent.submodule_search_locations is not None
+    return is_package and importlib.util.find_spec(name) is not None

@@ -69,6 +69,15 @@ class Plan:
         split = row.split or definition.split
         return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
 
+    def row_files(self, table: str) -> list[str]:
+        """The rows of a table, in its order."""
+        return [ROW.format(table=table, method=row.method) for row in self.table(table).rows]
+
+    def page_files(self, table: str) -> list[str]:
+        """What the page of a table shows beside its rows: curves, boxes and pictures of every run."""
+        runs = dict.fromkeys(run for row in self.table(table).rows for run in self.runs(table, row.method))
+        return [f"{run.folder}/{name}" for run in runs for name in ("history.csv", "cases.csv", "predictions.json")]
+
     def protocol(self, name: str) -> Protocol:
         """A protocol by name; UserError lists the known ones."""
         if name not in self.params.protocols:

@@ -32,28 +32,25 @@ def prototypes(features: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
     return sums / (counts + EPSILON).unsqueeze(2)  # type: ignore[no-any-return]
 
 
-def similarity(features: Tensor, centres: Tensor) -> Tensor:
-    """exp(-d^2) ``[... k v]``, d being the mean over channels of |feature - centre|.
-
-    features: ``[... c v]``; centres: ``[... k c]``.
-    """
-    return torch.exp(-gaps(features.transpose(-1, -2).contiguous(), centres).square())
-
-
 def gaps(points: Tensor, centres: Tensor) -> Tensor:
-    """Mean over channels of |point - centre|, ``[... k v]``, of points ``[... v c]`` and centres ``[... k c]``."""
+    """d: mean over channels of |point - centre|, ``[... k v]``, of points ``[... v c]`` and centres ``[... k c]``."""
     return torch.cdist(centres, points, p=1.0) / points.shape[-1]
 
 
-def half_binary_ce(target: Tensor, probability: Tensor) -> Tensor:
-    """-0.5 (t ln(q + 1e-6) + (1 - t) ln(1 - q + 1e-6)), element by element."""
-    return -0.5 * torch.lerp((1 - probability + EPSILON).log(), (probability + EPSILON).log(), target)
+def similarity(gap: Tensor) -> Tensor:
+    """Similarity map exp(-d^2) of any shape, 1 at the centre."""
+    return gap.square().neg_().exp_()
 
 
 def similarity_losses(
     labels: Tensor, present: Tensor, networks: Sequence[tuple[Tensor, Tensor]], centres: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Losses of M networks: ``self[m]``, ``gt[m]``, ``rectify[m]``, and the consistency of the first with the last.
+
+    The first three are half binary cross-entropies h(t, q) = -0.5 (t ln(q + 1e-6) + (1 - t) ln(1 - q + 1e-6)), averaged
+    over the classes present in the item, then over voxels and items: self h(map, probability) of labelled items, gt
+    h(truth, map), rectify h(map, probability) of unlabelled ones. Consistency is the mean of the squared difference of
+    softmax over classes of the two labelled maps. Gradients flow into maps, prototypes and probabilities alike.
 
     labels: ``[b z y x]``; present: ``[b k]`` in {0, 1}; networks: features ``[2b c z y x]`` and logits ``[2b k z y x]``
     of each; centres: ``[b k c]`` of each. Unlabelled item b + j is compared with the centres of labelled item j.
@@ -134,7 +131,7 @@ def block_losses(labels: Tensor, present: Tensor, points: Tensor, logits: Tensor
     """
     count, classes = present.shape
     share = shares(present)
-    maps = gaps(points, centres).square_().neg_().exp_()
+    maps = similarity(gaps(points, centres))
     known = mask_absent(maps[:, :count], present)
     yes, no = odds(logits.softmax(2))
     soft = no.log().addcmul_(maps, yes.div_(no).log_()).sum(3)  # ln no + map (ln yes - ln no)
@@ -159,7 +156,7 @@ def block_slopes(
     with torch.enable_grad():
         distance = gaps(points, centres)
     gap = distance.detach()
-    maps = gap.square().neg_().exp_()
+    maps = similarity(gap)
     upstream = torch.stack([own, rectify], 1).repeat_interleave(count, 1)
     scale = -0.5 * upstream[:, :, None, None] * shares(present).repeat(2, 1).unsqueeze(2)
     by_logit, by_map = soft_slopes(maps, logits, scale)
@@ -169,7 +166,7 @@ def block_slopes(
 
 
 def soft_slopes(maps: Tensor, logits: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of -2 scale half_binary_ce(maps, softmax(logits)) with respect to logits and maps, ``[m i k v]``."""
+    """Gradients of -2 scale h(maps, softmax(logits)) with respect to logits and maps, both ``[m i k v]``."""
     probability = logits.softmax(2)
     yes, no = odds(probability)
     by_map = (yes / no).log_().mul_(scale)

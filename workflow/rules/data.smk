@@ -8,6 +8,8 @@ rule raw:
         RAW,
     log:
         "results/logs/raw/{dataset}.log",
+    conda:
+        "semiseg"
     threads: 2
     resources:
         mem_mb=4000,
@@ -18,7 +20,7 @@ rule raw:
             "semiseg.stages.raw", f"semiseg.datasets.{wildcards.dataset}"
         ),
     shell:
-        "{SEMISEG} --log {log} raw --spec {params.spec:q} --workers {threads} --out {output}"
+        "semiseg --log {log} raw --spec {params.spec:q} --workers {threads} --out {output}"
 
 
 rule prepare:
@@ -29,6 +31,8 @@ rule prepare:
         PREPARED,
     log:
         "results/logs/prepare/{dataset}.{preparation}.log",
+    conda:
+        "semiseg"
     threads: 2
     resources:
         mem_mb=lambda wildcards, threads: 4000 * threads,
@@ -43,7 +47,7 @@ rule prepare:
             "semiseg.stages.prepare", f"semiseg.datasets.{wildcards.dataset}"
         ),
     shell:
-        "{SEMISEG} --log {log} prepare --spec {params.spec:q} --raw {input} --workers {threads} --out {output}"
+        "semiseg --log {log} prepare --spec {params.spec:q} --raw {input} --workers {threads} --out {output}"
 
 
 rule split:
@@ -54,6 +58,8 @@ rule split:
         SPLIT,
     log:
         "results/logs/split/{dataset}.{split}.log",
+    conda:
+        "semiseg"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -61,4 +67,4 @@ rule split:
         spec=spec(lambda wildcards: PLAN.split(wildcards.dataset, wildcards.split)),
         code=code_hash("semiseg.stages.split"),
     shell:
-        "{SEMISEG} --log {log} split --spec {params.spec:q} --raw {input} --out {output}"
+        "semiseg --log {log} split --spec {params.spec:q} --raw {input} --out {output}"

@@ -13,6 +13,8 @@ rule train:
         history=f"{RUN}/history.csv",
     log:
         "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+    conda:
+        "semiseg"
     threads: 1
     resources:
         gpu=1,
@@ -25,7 +27,7 @@ rule train:
         ),
         state=STATE,
     shell:
-        "{SEMISEG} --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
+        "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --out {output.weights} --history {output.history}"
 
 
@@ -41,6 +43,8 @@ rule predict:
         f"{RUN}/predictions.json",
     log:
         "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+    conda:
+        "semiseg"
     threads: 1
     resources:
         gpu=1,
@@ -54,7 +58,7 @@ rule predict:
             )
         ),
     shell:
-        "{SEMISEG} --log {log} predict --spec {params.spec:q} --weights {input.weights} --prepared {input.prepared}"
+        "semiseg --log {log} predict --spec {params.spec:q} --weights {input.weights} --prepared {input.prepared}"
         " --split {input.split} --threads {threads} --out {output}"
 
 
@@ -70,6 +74,8 @@ rule evaluate:
         f"{RUN}/cases.csv",
     log:
         "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+    conda:
+        "semiseg"
     threads: 1
     resources:
         mem_mb=4000,
@@ -79,5 +85,5 @@ rule evaluate:
             "semiseg.stages.evaluate", f"semiseg.datasets.{wildcards.dataset}"
         ),
     shell:
-        "{SEMISEG} --log {log} evaluate --predictions {input.predictions} --prepared {input.prepared} --raw {input.raw}"
+        "semiseg --log {log} evaluate --predictions {input.predictions} --prepared {input.prepared} --raw {input.raw}"
         " --workers {threads} --out {output}"

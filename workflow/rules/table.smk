@@ -12,6 +12,8 @@ rule row:
         ROW,
     log:
         "results/logs/row/{table}.{method}.log",
+    conda:
+        "semiseg"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -19,23 +21,21 @@ rule row:
         spec=spec(lambda wildcards: PLAN.scoring(wildcards.table, wildcards.method)),
         code=told(lambda wildcards: code_hash("semiseg.stages.row")),
     shell:
-        "{SEMISEG} --log {log} row --spec {params.spec:q} --split {input.split} --out {output} {input.cases}"
+        "semiseg --log {log} row --spec {params.spec:q} --split {input.split} --out {output} {input.cases}"
 
 
 rule table:
     """The table as CSV under both conventions, Markdown, LaTeX and a page to look at."""
     input:
-        rows=told(
-            lambda wildcards: [
-                ROW.format(table=wildcards.table, method=row.method)
-                for row in PLAN.table(wildcards.table).rows
-            ]
-        ),
+        rows=told(lambda wildcards: PLAN.row_files(wildcards.table)),
+        page=told(lambda wildcards: PLAN.page_files(wildcards.table)),
     output:
-        TABLE,
         multiext("results/{table}", ".sound.csv", ".md", ".tex", ".html"),
+        csv=TABLE,
     log:
         "results/logs/table/{table}.log",
+    conda:
+        "semiseg"
     resources:
         mem_mb=2000,
         runtime=10,
@@ -43,4 +43,4 @@ rule table:
         spec=spec(lambda wildcards: PLAN.tabulation(wildcards.table)),
         code=code_hash("semiseg.stages.tabulate"),
     shell:
-        "{SEMISEG} --log {log} table --spec {params.spec:q} --out {output[0]} {input.rows}"
+        "semiseg --log {log} table --spec {params.spec:q} --out {output.csv} {input.rows}"
