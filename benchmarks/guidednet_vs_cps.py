@@ -1,9 +1,9 @@
 """Cost of one GuidedNet step against one CPS step on the same batch: ``python benchmarks/guidednet_vs_cps.py``.
 
-Time: all methods in one process, in turn; median. On a CPU these are CPU seconds of one thread, which other work on the
-machine does not inflate. Memory: one fresh process per method, high-water mark of the
-resident set above what it held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the
-similarity losses written down as in its paper's code, through a tensor of crops x classes x channels x voxels.
+Time: both methods in one process, in turn; median. On a CPU these are CPU seconds of one thread, which other work on
+the machine hardly inflates. Memory: one fresh process per method, high-water mark of the resident set above what it
+held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the similarity losses written down
+as formulas on whole arrays, through a tensor of crops x classes x channels x voxels.
 """
 
 import argparse
@@ -115,6 +115,15 @@ def measure_memory(method: str, device: torch.device, classes: int, filters: int
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20
 
 
+def measure_time(
+    methods: tuple[str, ...], repeats: int, size: tuple[torch.device, int, int], batch: Batch
+) -> dict[str, list[float]]:
+    """Seconds of each step, the methods taking turns; a first round warms up."""
+    states = {method: prepare(method, *size) for method in methods}
+    rounds = [{method: step(state, batch, method) for method, state in states.items()} for _ in range(repeats + 1)]
+    return {method: [taken[method] for taken in rounds[1:]] for method in methods}
+
+
 def main() -> None:
     """Measure, print one line of ratios and one of absolute figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,7 +131,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=14)
     parser.add_argument("--filters", type=int, default=16)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--memory-of", choices=METHODS, help="used by the script itself, in a fresh process")
     arguments = parser.parse_args()
@@ -135,16 +144,9 @@ def main() -> None:
     memory = {
         method: float(subprocess.check_output([sys.executable, *sys.argv, "--memory-of", method])) for method in METHODS
     }
-    states, batch = (
-        {method: prepare(method, *size) for method in METHODS},
-        draw(device, arguments.classes, arguments.crop),
-    )
-    seconds: dict[str, list[float]] = {method: [] for method in METHODS}
-    for repeat in range(arguments.repeats + 1):
-        for method, state in states.items():
-            taken = step(state, batch, method)
-            if repeat > 0:  # the first round warms up
-                seconds[method].append(taken)
+    batch = draw(device, arguments.classes, arguments.crop)
+    seconds = measure_time(("cps", "guidednet"), arguments.repeats, size, batch)
+    seconds |= measure_time(("naive",), 1, size, batch)
     median = {method: statistics.median(values) for method, values in seconds.items()}
     print(
         f"guidednet / cps: time {median['guidednet'] / median['cps']:.2f} (limit 1.20), "

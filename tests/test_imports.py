@@ -16,6 +16,8 @@ def test_light_modules_stay_light(module):
 
 
 def test_the_planner_loads_no_array_library_but_numpy():
-    check = "import sys, semiseg.plan, semiseg.params; print(*({'pandas', 'scipy', 'h5py', 'nibabel'} & set(sys.modules)))"
+    check = (
+        "import sys, semiseg.plan, semiseg.params; print(*({'pandas', 'scipy', 'h5py', 'nibabel'} & set(sys.modules)))"
+    )
     loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
     assert loaded == []

@@ -109,7 +109,9 @@ def test_turned_and_flipped_grids_are_exact() -> None:
 @pytest.mark.parametrize("tilt", [0.0, 0.2])
 def test_interpolation_agrees_with_sampling_point_by_point(tilt: float) -> None:
     rng = np.random.default_rng(3)
-    scores = ndimage.gaussian_filter(rng.normal(size=(3, 8, 9, 10)), (0, 1, 1, 1)).astype(np.float32)
+    scores = ndimage.gaussian_filter(rng.normal(size=(4, 8, 9, 10)), (0, 1, 1, 1)).astype(np.float32)
+    scores[2] -= 1  # nowhere ahead of the background
+    scores[3, 3:] -= 1  # ahead in a part only
     stored = np.diag([5.0, 4.0, 4.0, 1.0])[:, [2, 1, 0, 3]]  # stored z y x
     turn = np.array(
         [[np.cos(tilt), -np.sin(tilt), 0, 3], [np.sin(tilt), np.cos(tilt), 0, 2], [0, 0, 1, 4], [0, 0, 0, 1]]

@@ -18,7 +18,9 @@ def tiny_params():
     """The project's parameters with one more protocol and table, small enough for a minute."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["datasets"]["phantom_mri"] = {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 48}}
-    params["splits"]["phantom_mri"] = {"tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}}
+    params["splits"]["phantom_mri"] = {
+        "tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}
+    }
     protocol = params["protocols"]["la_small"]
     protocol["network"]["filters"] = 2
     protocol["training"] |= {"patch": [32, 32, 16], "iterations": 4}

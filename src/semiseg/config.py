@@ -28,9 +28,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-# --- datasets -------------------------------------------------------------------------------------------------------
-
-
 class GenerateOptions(Strict):
     """How a synthetic dataset is drawn."""
 
@@ -45,9 +42,6 @@ class DatasetOptions(Strict):
 
     source: str | None = Field(None, description="folder with the user's own copy, imported by the first rule")
     generate: GenerateOptions | None = Field(None, description="for synthetic datasets")
-
-
-# --- preparation ----------------------------------------------------------------------------------------------------
 
 
 class Orient(Strict):
@@ -115,9 +109,6 @@ class Preparation(Strict):
     steps: tuple[Step, ...]
 
 
-# --- splits ---------------------------------------------------------------------------------------------------------
-
-
 class Drawn(Strict):
     """A split drawn once from the dataset's cases."""
 
@@ -140,9 +131,6 @@ class Split(Strict):
         if (self.list is None) == (self.draw is None):
             raise ValueError("give exactly one of list, draw")
         return self
-
-
-# --- protocols ------------------------------------------------------------------------------------------------------
 
 
 class Network(Strict):
@@ -260,9 +248,6 @@ class Protocol(Strict):
     inference: Inference
     scoring: Literal["la", "guidednet", "dhc"] = Field(description="the published scoring rule")
     methods: Mapping[Name, Hypers] = Field({}, description="parameters of methods that differ in this family")
-
-
-# --- methods and tables ---------------------------------------------------------------------------------------------
 
 
 class Variant(Strict):

@@ -1,5 +1,6 @@
 """Where a prepared case lies in space, and the way back to the raw scan's grid."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Affine = NDArray[np.float64]
+Box = tuple[slice, slice, slice]
 TOLERANCE = 1e-4  # voxels: grids that agree this well are the same
 
 
@@ -42,13 +44,14 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
     scores, matrix = _in_raw_order(scores, matrix)
     if scores.shape[1:] == geometry.raw_shape and np.abs(matrix - np.eye(4)).max() < TOLERANCE:
         return np.asarray(scores.argmax(0), np.uint8)
-    best = np.full(geometry.raw_shape, -np.inf, np.float32)
+    best = _sample(scores[0], matrix, _whole(geometry.raw_shape))
     labels = np.zeros(geometry.raw_shape, np.uint8)
-    for index, volume in enumerate(scores):
-        here = _sample(volume, matrix, geometry.raw_shape)
-        better = here > best
-        labels[better] = index
-        np.copyto(best, here, where=better)
+    for index, volume in enumerate(scores[1:], 1):
+        box = _reach(volume > scores[0], matrix, geometry.raw_shape)
+        here = _sample(volume, matrix, box)
+        better = here > best[box]
+        labels[box][better] = index
+        np.copyto(best[box], here, where=better)
     labels[_outside(matrix, scores.shape[1:], geometry.raw_shape)] = 0
     return labels
 
@@ -76,12 +79,38 @@ def _nearest_axes(matrix: Affine) -> list[int]:
     return order
 
 
-def _sample(volume: NDArray[np.floating], matrix: Affine, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    diagonal = np.diag(matrix)[:3]
+def _whole(shape: tuple[int, ...]) -> Box:
+    x, y, z = (slice(0, side) for side in shape)
+    return x, y, z
+
+
+def _reach(ahead: NDArray[np.bool_], matrix: Affine, shape: tuple[int, int, int]) -> Box:
+    """Raw voxels that may take a class which is ``ahead`` of the background at these stored voxels.
+
+    An interpolated score can only exceed the background's where it does so at one of the stored neighbours.
+    """
+    found = ndimage.find_objects(ahead.view(np.uint8))
+    if not found:
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    ends = [(extent.start - 1, extent.stop) for extent in found[0]]  # one voxel around
+    corners = np.array([[*corner, 1] for corner in itertools.product(*ends)]).T
+    raw = (np.linalg.inv(matrix) @ corners)[:3]
+    low, high = np.floor(raw.min(1)).astype(int), np.ceil(raw.max(1)).astype(int) + 1
+    x, y, z = (slice(max(a, 0), max(min(b, side), 0)) for a, b, side in zip(low, high, shape, strict=True))
+    return x, y, z
+
+
+def _sample(volume: NDArray[np.floating], matrix: Affine, box: Box) -> NDArray[np.float32]:
+    """A stored volume, interpolated at the raw voxels of the box; beyond the border its outermost values go on."""
+    shape = tuple(max(side.stop - side.start, 0) for side in box)
+    if 0 in shape:
+        return np.zeros(shape, np.float32)
+    diagonal, start = np.diag(matrix)[:3], np.array([side.start for side in box])
     aligned = np.abs(matrix[:3, :3] - np.diag(diagonal)).max() < TOLERANCE / max(shape)
     linear = diagonal if aligned else matrix[:3, :3]
+    shift = matrix[:3, 3] + matrix[:3, :3] @ start
     sampled: NDArray[np.float32] = ndimage.affine_transform(
-        volume, linear, matrix[:3, 3], output_shape=shape, output=np.float32, order=1, mode="nearest"
+        volume, linear, shift, output_shape=shape, output=np.float32, order=1, mode="nearest"
     )
     return sampled
 

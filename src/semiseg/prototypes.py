@@ -2,7 +2,7 @@
 
 Notation: I items, B of them labelled and first, K classes, C channels; spatial axes ``z y x`` or, flattened, ``v``.
 Everything is float32, also under autocast. Voxels are taken in blocks that fit the cache; distances come from
-``torch.cdist``, and the backward pass computes them again instead of keeping them.
+``torch.cdist`` and are kept for the backward pass, everything that follows from them is computed again there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,13 +33,13 @@ def prototypes(features: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
 
 
 def gaps(points: Tensor, centres: Tensor) -> Tensor:
-    """d: mean over channels of |point - centre|, ``[... k v]``, of points ``[... v c]`` and centres ``[... k c]``."""
-    return torch.cdist(centres, points, p=1.0) / points.shape[-1]
+    """Sum over channels of |point - centre|, ``[... k v]``, of points ``[... v c]`` and centres ``[... k c]``."""
+    return torch.cdist(centres, points, p=1.0)
 
 
-def similarity(gap: Tensor) -> Tensor:
-    """Similarity map exp(-d^2) of any shape, 1 at the centre."""
-    return gap.square().neg_().exp_()
+def similarity(gap: Tensor, channels: int) -> Tensor:
+    """Similarity map exp(-d^2) of any shape, 1 at the centre; d is the mean over channels, gap their sum."""
+    return gap.square().mul_(-1 / channels**2).exp_()
 
 
 def similarity_losses(
@@ -99,39 +99,47 @@ class SimilarityLosses(torch.autograd.Function):
         ctx.save_for_backward(labels, present, *networks)
         terms = torch.zeros(len(networks) + 1, device=labels.device)  # three per network, and the consistency
         with torch.autocast(labels.device.type, enabled=False):
-            centres = torch.stack([paired(centre) for centre in networks[2::3]])
+            ctx.centres = torch.stack([paired(centre) for centre in networks[2::3]]).requires_grad_()
+            ctx.measured = []
             for block in _blocks(networks):
-                terms += block_losses(labels[:, block], present, *cut(networks, block), centres)
+                points = cut_points(networks, block).requires_grad_()
+                with torch.enable_grad():
+                    gap = gaps(points, ctx.centres)
+                ctx.measured.append((points, gap))
+                scores = cut_logits(networks, block)
+                terms += block_losses(labels[:, block], present, similarity(gap.detach(), points.shape[3]), scores)
         return terms / labels.numel()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Compute each block again, this time for its gradient."""
+        """Take the blocks again, this time for their gradient; the graph of the distances stays for another call."""
         labels, present, *networks = ctx.saved_tensors
         slopes, each = [torch.empty_like(tensor) for tensor in networks], gradient / labels.numel()
         with torch.autocast(labels.device.type, enabled=False):
-            centres = torch.stack([paired(centre) for centre in networks[2::3]])
-            by_centre = torch.zeros_like(centres)
-            for block in _blocks(networks):
-                slope = block_slopes(labels[:, block], present, *cut(networks, block), centres, each)
-                by_centre += slope[2]
-                for m, (by_point, by_logit) in enumerate(zip(*slope[:2], strict=True)):
-                    slopes[3 * m][..., block] = by_point.transpose(1, 2)
-                    slopes[3 * m + 1][..., block] = by_logit
-        slopes[2::3] = (by_network[: len(labels)] + by_network[len(labels) :] for by_network in by_centre)
+            by_centres = torch.zeros_like(ctx.centres)
+            for block, (points, gap) in zip(_blocks(networks), ctx.measured, strict=True):
+                scores = cut_logits(networks, block)
+                maps = similarity(gap.detach(), points.shape[3])
+                by_maps, by_logits = block_slopes(labels[:, block], present, maps, scores, each)
+                by_gap = by_maps.mul_(maps).mul_(gap.detach()).mul_(-2 / points.shape[3] ** 2)
+                by_points, by_centre = torch.autograd.grad(gap, (points, ctx.centres), by_gap, retain_graph=True)
+                by_centres += by_centre
+                for m in range(len(scores)):
+                    slopes[3 * m][..., block] = by_points[m].transpose(1, 2)
+                    slopes[3 * m + 1][..., block] = by_logits[m]
+        slopes[2::3] = (by_network[: len(labels)] + by_network[len(labels) :] for by_network in by_centres)
         return None, None, *slopes
 
 
-def block_losses(labels: Tensor, present: Tensor, points: Tensor, logits: Tensor, centres: Tensor) -> Tensor:
+def block_losses(labels: Tensor, present: Tensor, maps: Tensor, logits: Tensor) -> Tensor:
     """Sums over the voxels of a block of ``self[m]``, ``gt[m]``, ``rectify[m]`` and ``consistency[1]``, joined.
 
-    labels: ``[b v]``; present: ``[b k]``; points: ``[m i v c]``; logits: ``[m i k v]``; centres: ``[m i k c]``. Tensors
-    of the maps' size are reused where possible, since fetching fresh memory costs more here than arithmetic.
+    labels: ``[b v]``; present: ``[b k]``; maps and logits: ``[m i k v]``. Tensors of this size are
+    reused where possible, since fetching fresh memory costs more here than arithmetic.
     """
     count, classes = present.shape
     share = shares(present)
-    maps = similarity(gaps(points, centres))
     known = mask_absent(maps[:, :count], present)
     yes, no = odds(logits.softmax(2))
     soft = no.log().addcmul_(maps, yes.div_(no).log_()).sum(3)  # ln no + map (ln yes - ln no)
@@ -147,32 +155,26 @@ def block_losses(labels: Tensor, present: Tensor, points: Tensor, logits: Tensor
 
 
 def block_slopes(
-    labels: Tensor, present: Tensor, points: Tensor, logits: Tensor, centres: Tensor, gradient: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``block_losses`` times ``gradient`` with respect to points, logits and centres."""
+    labels: Tensor, present: Tensor, maps: Tensor, logits: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``block_losses`` times ``gradient`` with respect to maps and logits."""
     count, networks = len(labels), len(logits)
     own, truth, rectify, consistency = torch.split(gradient, [networks] * 3 + [1])
-    centres, points = centres.detach().requires_grad_(), points.requires_grad_()
-    with torch.enable_grad():
-        distance = gaps(points, centres)
-    gap = distance.detach()
-    maps = similarity(gap)
     upstream = torch.stack([own, rectify], 1).repeat_interleave(count, 1)
     scale = -0.5 * upstream[:, :, None, None] * shares(present).repeat(2, 1).unsqueeze(2)
-    by_logit, by_map = soft_slopes(maps, logits, scale)
+    by_map, by_logit = soft_slopes(maps, logits, scale)
     by_map[:, :count] += known_slopes(mask_absent(maps[:, :count], present), labels, present, truth, consistency)
-    by_centre, by_point = torch.autograd.grad(distance, (centres, points), by_map.mul_(maps).mul_(gap).mul_(-2))
-    return by_point, by_logit, by_centre
+    return by_map, by_logit
 
 
 def soft_slopes(maps: Tensor, logits: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of -2 scale h(maps, softmax(logits)) with respect to logits and maps, both ``[m i k v]``."""
+    """Gradients of -2 scale h(maps, softmax(logits)) with respect to maps and logits, both ``[m i k v]``."""
     probability = logits.softmax(2)
     yes, no = odds(probability)
     by_map = (yes / no).log_().mul_(scale)
     by_probability = (maps * (1 + 2 * EPSILON)).sub_(yes).div_(yes.mul_(no)).mul_(scale)  # as yes + no = 1 + 2 eps
     product = by_probability.mul_(probability)
-    return product.sub_(probability.mul_(product.sum(2, keepdim=True))), by_map
+    return by_map, product.sub_(probability.mul_(product.sum(2, keepdim=True)))
 
 
 def known_slopes(known: Tensor, labels: Tensor, present: Tensor, truth: Tensor, consistency: Tensor) -> Tensor:
@@ -234,7 +236,11 @@ def _blocks(networks: Sequence[Tensor]) -> Iterator[slice]:
     return blocks(logits.shape[2], len(networks) // 3 * logits.numel(), logits.device)
 
 
-def cut(networks: Sequence[Tensor], block: slice) -> tuple[Tensor, Tensor]:
-    """One block of all networks in float32: features voxel by voxel ``[m i v c]``, and logits ``[m i k v]``."""
-    points = torch.stack([features[..., block].transpose(1, 2) for features in networks[0::3]])
-    return points.float(), torch.stack([logits[..., block] for logits in networks[1::3]]).float()
+def cut_points(networks: Sequence[Tensor], block: slice) -> Tensor:
+    """Features of one block of all networks, voxel by voxel, float32 ``[m i v c]``."""
+    return torch.stack([features[..., block].transpose(1, 2) for features in networks[0::3]]).float()
+
+
+def cut_logits(networks: Sequence[Tensor], block: slice) -> Tensor:
+    """Logits of one block of all networks, float32 ``[m i k v]``."""
+    return torch.stack([logits[..., block] for logits in networks[1::3]]).float()

@@ -44,7 +44,8 @@ def function_of(method: str, case: dict[str, Any]) -> str:
     if "like" not in case:
         return str(case["function"])
     document = json.loads((CASES / f"{method}.json").read_text(encoding="utf-8"))
-    return str(next(known["function"] for known in document["cases"] if known["name"] == case["like"]))
+    functions = {known["name"]: known["function"] for known in document["cases"]}
+    return str(functions.get(case["like"], f"like: {case['like']}"))
 
 
 def as_tensors(value: Any) -> Any:

@@ -1,6 +1,5 @@
 # Parameters and code as the rules see them. Each job carries its exact parameters in its command line, and a hash of the
-# code it runs among its params, so that an edit reruns the rules that use it and no others. The rules' `conda: "semiseg"`
-# is an environment of that name with this package in it; Snakemake enters it only when called with `--sdm conda`.
+# code it runs among its params, so that an edit reruns the rules that use it and no others.
 
 try:
     PLAN = Plan(parse_params(config))

@@ -9,7 +9,7 @@ rule raw:
     log:
         "results/logs/raw/{dataset}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -32,7 +32,7 @@ rule prepare:
     log:
         "results/logs/prepare/{dataset}.{preparation}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, threads: 4000 * threads,
@@ -59,7 +59,7 @@ rule split:
     log:
         "results/logs/split/{dataset}.{split}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     resources:
         mem_mb=1000,
         runtime=10,

@@ -14,7 +14,7 @@ rule train:
     log:
         "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     threads: 1
     resources:
         gpu=1,
@@ -44,7 +44,7 @@ rule predict:
     log:
         "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     threads: 1
     resources:
         gpu=1,
@@ -75,7 +75,7 @@ rule evaluate:
     log:
         "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -13,7 +13,7 @@ rule row:
     log:
         "results/logs/row/{table}.{method}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -35,7 +35,7 @@ rule table:
     log:
         "results/logs/table/{table}.log",
     conda:
-        "semiseg"
+        "../envs/semiseg.yaml"
     resources:
         mem_mb=2000,
         runtime=10,

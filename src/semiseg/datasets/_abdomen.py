@@ -221,7 +221,7 @@ def _adrenal(patient: Patient, side: int) -> Shape:
     shift = patient.rng.normal(0, 2.0, 3)
     limbs = [[triple(np.array(point) + shift) for point in (top, middle, end)] for end in ends]
     width = float(np.exp(patient.rng.normal(0, 0.1)))
-    return Union([Tube(limb, [4.2 * width, 4.8 * width, 3.6 * width]) for limb in limbs], soft=2)
+    return Union([Tube(limb, [5.2 * width, 5.6 * width, 4.6 * width]) for limb in limbs], soft=2)
 
 
 def _paint_upper_gut(canvas: Canvas, patient: Patient, cavity: Mask) -> None:
@@ -243,7 +243,7 @@ def _paint_upper_gut(canvas: Canvas, patient: Patient, cavity: Mask) -> None:
         bladder = patient.oval((60, 46, -14), (15, 17, 27), (25, 0, 0))
         canvas.paint(bladder, patient.hu["gut_wall"], GALLBLADDER, cavity, grow=1)
         canvas.paint(bladder, patient.hu["bile"], GALLBLADDER, cavity, grow=-1)
-    gullet = patient.tube([(-6, -14, 140), (-9, -10, 96), (-20, -4, 80), (-42, -2, 70)], [8.5, 8.5, 9, 9])
+    gullet = patient.tube([(-6, -14, 140), (-9, -10, 96), (-20, -4, 80), (-42, -2, 70)], [9.5, 9.5, 10, 10])
     open_way = (canvas.label != AORTA) & (canvas.label != STOMACH)
     canvas.paint(gullet, FAT, 0, open_way & (canvas.label != LIVER), grow=2)
     canvas.paint(gullet, patient.hu["oesophagus"], OESOPHAGUS, open_way)

@@ -33,7 +33,7 @@ def centres(i: Inputs, p: Inputs, feature: str = "feat") -> Tensor:
 def maps(i: Inputs, p: Inputs, rows: slice) -> Tensor:
     features = i["feat"][rows]
     gaps = pt.gaps(features.flatten(2).transpose(1, 2), centres(i, p))
-    return pt.similarity(gaps).unflatten(2, features.shape[2:])
+    return pt.similarity(gaps, features.shape[1]).unflatten(2, features.shape[2:])
 
 
 def labelled_maps(i: Inputs, p: Inputs) -> Tensor:

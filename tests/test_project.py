@@ -1,0 +1,44 @@
+"""Files that must tell the same story do."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch", "snakemake": "snakemake-minimal"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def name_of(requirement: str) -> str:
+    return re.split(r"[ <>=~]", requirement)[0].lower()
+
+
+def test_the_conda_environment_names_the_packages_of_pyproject():
+    listed = yaml.safe_load((ROOT / "workflow/envs/semiseg.yaml").read_text())["dependencies"]
+    wanted = [
+        CONDA_NAMES.get(name_of(item), name_of(item)) + item[len(name_of(item)) :] for item in PROJECT["dependencies"]
+    ]
+    assert sorted(item.replace(" ", "") for item in listed if not item.startswith("python ")) == sorted(wanted)
+
+
+def test_every_dependency_is_pinned_and_explained():
+    pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")}
+    explained = (ROOT / "docs/dependencies.md").read_text().lower()
+    everything = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    for name in map(name_of, everything):
+        assert name in pinned or name.replace("-", "_") in pinned, f"{name} is not in constraints.txt"
+        assert name in explained, f"{name} has no reason in docs/dependencies.md"
+
+
+def test_ci_runs_exactly_the_readmes_test_command():
+    readme = (ROOT / "README.md").read_text()
+    commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line and not line.startswith("#")]
+    assert commands[-1] == "make test" and "\nmake test" in readme
+
+
+def test_plugin_files_are_short():
+    for path in (ROOT / "src").rglob("*.py"):
+        limit = 120 if path.parent.name == "methods" else 300
+        assert len(path.read_text().splitlines()) <= limit, f"{path.name} is longer than {limit} lines"
