@@ -93,7 +93,7 @@ def test_volumes_are_those_of_organs(case: tuple[np.ndarray, np.ndarray, np.ndar
         assert low < millilitres[phantom.DATASET.organ(name).id] < high, name
 
 
-def test_intensities_are_those_of_portal_venous_ct(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+def test_intensities_are_those_of_late_arterial_ct(case: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     image, label, _ = case
     assert 80 < median(case, "Liv") < 140 and median(case, "Gal") < 35
     assert median(case, "Aor") > median(case, "Liv") + 15 and median(case, "R.kid") > median(case, "Spl")

@@ -59,9 +59,9 @@ def snakemake(folder: Path, *arguments: str):
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
-def planned(folder: Path, target: str = TABLE) -> dict[str, int]:
+def planned(folder: Path, *targets: str) -> dict[str, int]:
     """Jobs per rule of a dry run; empty when there is nothing to do."""
-    result = snakemake(folder, "-n", target)
+    result = snakemake(folder, "-n", *(targets or [TABLE]))
     assert result.returncode == 0, result.stderr
     lines = (result.stdout + result.stderr).splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
@@ -86,13 +86,13 @@ def built(project):
 
 
 def test_controls_rank_first_and_last(built):
-    for path in (TABLE, "results/tiny.sound.csv"):
+    for path, ceiling in ((TABLE, 100), ("results/tiny.sound.csv", 75)):  # half resolution costs the second one a lot
         with (built / path).open() as file:
             rows = list(csv.DictReader(file))
         dice = {row["method"]: float(row["Dice"]) for row in rows}
         assert list(dice) == ["sup_only", "cps", "control_perfect", "control_empty"]
-        assert max(dice, key=dice.get) == "control_perfect" and dice["control_perfect"] > 90
-        assert min(dice, key=dice.get) == "control_empty" and dice["control_empty"] == 0
+        assert dice["control_perfect"] == max(dice.values()) >= ceiling
+        assert dice["control_empty"] == min(dice.values()) == 0
 
 
 def test_every_form_of_the_table_and_a_log_per_job_are_there(built):
@@ -157,8 +157,7 @@ def test_a_new_seed_trains_it_and_nothing_else(built):
 def test_published_tables_are_planned_whole(built):
     # FLARE22: 5 rows x 3 seeds, and "Sup only" of both tables is the same run
     assert planned(built, "results/flare22_10pct.csv")["train"] == 15
-    both = snakemake(built, "-n", "results/flare22_10pct.csv", "results/flare22_50pct.csv")
-    assert "train                 27" in both.stdout + both.stderr
+    assert planned(built, "results/flare22_10pct.csv", "results/flare22_50pct.csv")["train"] == 27
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The abdomen of the phantom: where organs lie, how they vary, and how they look in portal-venous CT.
+"""The abdomen of the phantom: where organs lie, how they vary, and how they look in late arterial CT.
 
 Positions in mm from the middle of the body at the first lumbar vertebra: x to the right, y to the front, z to the head.
 The proportions are textbook anatomy, drawn by hand; no patient data went into them.
@@ -17,8 +17,8 @@ Mask = NDArray[np.bool_]
 
 AIR, LUNG, FAT, MUSCLE, MARROW, CORTEX = -1000.0, -850.0, -100.0, 55.0, 170.0, 420.0
 ORGAN_HU: Mapping[str, float] = {
-    "liver": 108, "kidney": 185, "spleen": 122, "pancreas": 92, "aorta": 158, "cava": 140, "adrenal": 68, "bile": 8,
-    "oesophagus": 42, "gut_wall": 66, "vein": 150, "heart": 130,
+    "liver": 100, "kidney": 205, "spleen": 138, "pancreas": 82, "aorta": 250, "cava": 165, "adrenal": 72, "bile": 5,
+    "oesophagus": 40, "gut_wall": 58, "vein": 160, "heart": 220,
 }  # fmt: skip
 LIVER, R_KIDNEY, SPLEEN, PANCREAS, AORTA, CAVA, R_ADRENAL, L_ADRENAL = range(1, 9)
 GALLBLADDER, OESOPHAGUS, STOMACH, DUODENUM, L_KIDNEY = range(9, 14)
@@ -65,7 +65,7 @@ def add_scanner(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
     image = ndimage.gaussian_filter(canvas.image, (0.6, 0.6, 0.4))
     texture = ndimage.gaussian_filter(rng.normal(size=image.shape).astype(np.float32), (1.2, 1.2, 0.6))
     noise = ndimage.gaussian_filter(rng.normal(size=image.shape).astype(np.float32), (0.5, 0.5, 0.0))
-    sigma = rng.uniform(9, 16)
+    sigma = rng.uniform(7, 12)
     tissue = np.clip((image + 900) / 400, 0.15, 1)  # air and lung show less
     image += tissue * (6 / texture.std() * texture + sigma / noise.std() * noise)
     return np.asarray(np.clip(np.rint(image), -1024, 2000), np.int16)
