@@ -1,0 +1,48 @@
+"""The command line: mistakes are one sentence and a status, and every job leaves a log."""
+
+import pytest
+
+from semiseg.cli import main
+
+
+def test_a_users_mistake_is_one_sentence_status_2_and_in_the_log(tmp_path, capfd):
+    log = tmp_path / "logs" / "show.log"
+    assert main(["--log", str(log), "show", str(tmp_path / "results/nothing.csv")]) == 2
+    shown = capfd.readouterr().err
+    assert shown.startswith("error: ") and "nothing.csv" in shown and "Traceback" not in shown
+    assert log.read_text() == shown
+
+
+def test_an_unknown_dataset_lists_the_known_ones(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "laa", str(tmp_path)]) == 2
+    assert "unknown dataset 'laa'; known: " in capfd.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "la", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere is not a folder" in capfd.readouterr().err
+
+
+def test_an_empty_folder_says_how_to_get_the_data(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert main(["import", "la", str(tmp_path / "empty")]) == 2
+    assert "register at" in capfd.readouterr().err
+    assert not (tmp_path / "data/raw/la/manifest.json").exists()
+
+
+def test_a_specification_that_is_not_json_is_refused(tmp_path, capfd):
+    with pytest.raises(SystemExit) as stopped:
+        main(["split", "--spec", "{", "--raw", "a", "--out", "b"])
+    assert stopped.value.code == 2
+    assert "--spec" in capfd.readouterr().err
+
+
+def test_help_names_every_verb(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for verb in ("import", "raw", "prepare", "split", "train", "predict", "evaluate", "row", "table", "show", "schema"):
+        assert f"\n    {verb} " in shown
