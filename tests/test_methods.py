@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import semiseg.methods
+from semiseg import catalogue
 from semiseg.config import Augmentation, BatchSize, Inference, Network, Optimiser, Training
 from semiseg.errors import UserError
 from semiseg.geometry import Geometry
-from semiseg.method import Batch, Hyper, Method, Progress, hyperparameters, method_class, method_names, total
+from semiseg.method import Batch, Hyper, Method, Progress, hyperparameters, method_class, total
 from semiseg.store import PreparedCase, write_case
 from semiseg.training.loop import build_method, start
 from semiseg.training.sampling import Sampler, StoredCase
@@ -26,7 +27,7 @@ def has_networks(name: str) -> bool:
     return bool(method_class(name).networks)
 
 
-TRAINED = [name for name in method_names() if has_networks(name)]
+TRAINED = [name for name in catalogue.entries("methods") if has_networks(name)]
 SEMI = [name for name in TRAINED if not method_class(name).labelled_only]
 
 
@@ -154,7 +155,7 @@ def test_predictors_are_networks_and_give_probabilities(name: str) -> None:
     torch.testing.assert_close(scores.sum(1), torch.ones(2, 16, 16, 16))
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", catalogue.entries("methods"))
 def test_every_default_has_a_meaning_and_a_source(name: str) -> None:
     for parameter, hyper in hyperparameters(method_class(name)).items():
         assert isinstance(hyper, Hyper)
@@ -162,14 +163,14 @@ def test_every_default_has_a_meaning_and_a_source(name: str) -> None:
         assert not hyper.choices or hyper.default in hyper.choices, parameter
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", catalogue.entries("methods"))
 def test_the_file_is_short_and_says_what_it_is(name: str) -> None:
     text = (Path(semiseg.methods.__path__[0]) / f"{name}.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
     assert text.startswith('"""')
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", catalogue.entries("methods"))
 def test_unknown_parameters_are_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(UserError, match="no parameter 'wieght'; it has: ") as caught:
         build(name, wieght=1.0)

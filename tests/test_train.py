@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path):
     assert other.read_bytes() != first.read_bytes()
 
 
-@pytest.mark.parametrize("method", ["mt", "cps"])
+@pytest.mark.parametrize("method", ["mt", "ua_mt", "cps", "guidednet"])
 def test_truth_of_unlabelled_cases_is_never_used(tmp_path, method):
     results = []
     for truth in ("absent", "there", "poisoned"):

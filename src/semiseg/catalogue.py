@@ -1,15 +1,17 @@
-"""What plug-in files declare, read from their text: the planner must not import torch."""
+"""Plug-in files: which there are, what they declare (read from their text: the planner must not import torch)."""
 
 import ast
 import functools
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from semiseg.errors import UserError
 
 PACKAGE = Path(__file__).parent
+Base = TypeVar("Base")
 
 
 @functools.cache
@@ -23,6 +25,19 @@ def require(kind: str, name: str, where: str) -> None:
     """Raise UserError unless the plug-in folder has this entry; ``where`` is the key path that asks for it."""
     if name not in entries(kind):
         raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(entries(kind))}")
+
+
+def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
+    """The one subclass of ``base`` that the file ``<kind>/<name>.py`` defines; import errors are raised."""
+    module = importlib.import_module(f"semiseg.{kind}.{name}")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise UserError(f"semiseg/{kind}/{name}.py must define exactly one {base.__name__}, it defines {len(found)}")
+    return found[0]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ Dataset modules are imported while the workflow is planned, so they keep heavy i
 """
 
 import importlib
-import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import semiseg.datasets
+from semiseg import catalogue
 from semiseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,15 +71,8 @@ class Dataset:
         raise UserError(f"dataset {self.name} has no organ {abbreviation!r}; it has: {known}")
 
 
-def dataset_names() -> list[str]:
-    """Names of all datasets: the files of ``semiseg.datasets``."""
-    names = (module.name for module in pkgutil.iter_modules(semiseg.datasets.__path__))
-    return sorted(name for name in names if not name.startswith("_"))
-
-
 def get_dataset(name: str) -> Dataset:
     """The dataset that the file ``semiseg/datasets/<name>.py`` defines; UserError lists the known ones."""
-    if name not in dataset_names():
-        raise UserError(f"unknown dataset {name!r}; known: {', '.join(dataset_names())}")
+    catalogue.require("datasets", name, "dataset")
     dataset: Dataset = importlib.import_module(f"semiseg.datasets.{name}").DATASET
     return dataset

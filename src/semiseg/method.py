@@ -3,8 +3,6 @@
 Shapes are written ``[b c z y x]``; the three spatial axes are those of the stored volume, whatever their order.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import semiseg.methods
+from semiseg import catalogue
 from semiseg.errors import UserError
 
 Terms = dict[str, Tensor]
@@ -154,19 +152,6 @@ def hyperparameters(method: type[Method]) -> dict[str, Hyper]:
     }
 
 
-def method_names() -> list[str]:
-    """Names of all methods: the files of ``semiseg.methods``."""
-    return sorted(module.name for module in pkgutil.iter_modules(semiseg.methods.__path__))
-
-
 def method_class(name: str) -> type[Method]:
-    """The one ``Method`` subclass that the file ``semiseg/methods/<name>.py`` defines; import errors are raised."""
-    module = importlib.import_module(f"semiseg.methods.{name}")
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise UserError(f"semiseg/methods/{name}.py must define exactly one Method, it defines {len(found)}")
-    return found[0]
+    """The one ``Method`` that the file ``semiseg/methods/<name>.py`` defines; import errors are raised."""
+    return catalogue.load_class("methods", name, Method)

@@ -1,6 +1,5 @@
 """What a backbone is: the contract between one file of ``semiseg.networks`` and the methods that share it."""
 
-import importlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -60,7 +59,7 @@ def build(name: str, channels: int, classes: int, initialisation: str, **options
     catalogue.require("networks", name, "network")
     if initialisation not in INITIALISATIONS:
         raise UserError(f"unknown initialisation {initialisation!r}; known: {', '.join(INITIALISATIONS)}")
-    network = network_class(name)(channels, classes, **options)
+    network = catalogue.load_class("networks", name, Backbone)(channels, classes, **options)
     initialise(network, initialisation)
     return network
 
@@ -70,16 +69,3 @@ def initialise(network: nn.Module, initialisation: str) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             INITIALISATIONS[initialisation](module.weight)
-
-
-def network_class(name: str) -> type[Backbone]:
-    """The one ``Backbone`` that the file ``semiseg/networks/<name>.py`` defines; import errors are raised."""
-    module = importlib.import_module(f"semiseg.networks.{name}")
-    found = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Backbone) and value.__module__ == module.__name__
-    ]
-    if len(found) != 1:
-        raise UserError(f"semiseg/networks/{name}.py must define exactly one Backbone, it defines {len(found)}")
-    return found[0]

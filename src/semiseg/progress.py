@@ -60,7 +60,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def step(self, n: int = 1, **values: float | str) -> None:
+    def step(self, n: int = 1, /, **values: float | str) -> None:
         """Advance by ``n``; ``values`` (loss terms and the like) are shown beside the bar."""
         self.done += n
         now = time.monotonic()

@@ -9,7 +9,7 @@ import pytest
 import recipes
 import torch
 
-from semiseg.method import method_names
+from semiseg import catalogue
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
@@ -17,7 +17,7 @@ CASES = HERE / "cases"
 
 def implemented() -> set[str]:
     """Keys whose cases must pass: the shared backbones and every method that we have."""
-    return {"backbones", *method_names()}
+    return {"backbones", *catalogue.entries("methods")}
 
 
 def directory(config: pytest.Config) -> Path:

@@ -1,28 +1,37 @@
 """What the synthetic collections share: folders as in FLARE22, drawing in several processes, random grids."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from semiseg.config import GenerateOptions
-from semiseg.dataset import RawCase
+from semiseg.dataset import Dataset, Organ, RawCase
 from semiseg.errors import UserError
+from semiseg.volume import Volume, read_nifti
 
-if TYPE_CHECKING:
-    from semiseg.volume import Volume
-
-    Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
+Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
 
 
-def read(path: Path) -> "Volume":
-    """Image (int16) or label map (uint8) of a case."""
-    from semiseg.volume import read_nifti
+def synthetic(name: str, title: str, modality: str, organs: Sequence[Organ], draw: Draw) -> Dataset:
+    """A collection that is drawn on this machine; ``draw``: options and index of a case -> image and label map."""
+    return Dataset(
+        name=name,
+        title=title,
+        modality=modality,
+        organs=organs,
+        licence="Apache-2.0",
+        citation="semiseg",
+        source="drawn by semiseg",
+        how_to_get=f"it is drawn on this machine: give datasets.{name}.generate in params.yaml",
+        find=partial(find_cases, name=name),
+        read_image=read_nifti,
+        read_label=read_nifti,
+        generate=partial(generate_cases, name=name, draw=draw),
+    )
 
-    return read_nifti(path)
 
-
-def find_cases(raw: Path, name: str) -> list[RawCase]:
+def find_cases(raw: Path, *, name: str) -> list[RawCase]:
     """Cases of ``imagesTr/<case>_0000.nii.gz`` with ``labelsTr/<case>.nii.gz`` where that exists."""
     images = sorted((raw / "imagesTr").glob("*_0000.nii.gz"))
     if not images:
@@ -37,7 +46,7 @@ def find_cases(raw: Path, name: str) -> list[RawCase]:
     return cases
 
 
-def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, name: str, draw: "Draw") -> None:
+def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, *, name: str, draw: Draw) -> None:
     """Draw all cases into ``folder``; the first ``labelled`` ones get a label file. Equal options give equal files."""
     from semiseg.parallel import each
 
@@ -53,7 +62,7 @@ def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, name:
     )
 
 
-def _write_one(folder: Path, options: GenerateOptions, name: str, draw: "Draw", index: int) -> None:
+def _write_one(folder: Path, options: GenerateOptions, name: str, draw: Draw, index: int) -> None:
     from semiseg.volume import write_nifti
 
     image, label = draw(options, index)

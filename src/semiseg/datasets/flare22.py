@@ -6,13 +6,10 @@ without the authors' renaming.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from semiseg.dataset import Dataset, Organ, RawCase
 from semiseg.errors import UserError
-
-if TYPE_CHECKING:
-    from semiseg.volume import Volume
+from semiseg.volume import read_nifti
 
 IMAGE_ENDING = "_0000.nii.gz"
 GET = (
@@ -50,13 +47,6 @@ def find(raw: Path) -> list[RawCase]:
     return cases
 
 
-def read(path: Path) -> "Volume":
-    """Image (HU) or label map of a case."""
-    from semiseg.volume import read_nifti
-
-    return read_nifti(path)
-
-
 DATASET = Dataset(
     name="flare22",
     title="FLARE22: fast and low-resource abdominal organ segmentation",
@@ -67,6 +57,6 @@ DATASET = Dataset(
     source="https://flare22.grand-challenge.org",
     how_to_get=GET,
     find=find,
-    read_image=read,
-    read_label=read,
+    read_image=read_nifti,
+    read_label=read_nifti,
 )

@@ -4,31 +4,17 @@ Every case has its own anatomy: body size, positions, sizes and turns of organs,
 noise, spacing, slice thickness and orientation; some have no gallbladder. Files and label ids are FLARE22's.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, RawCase
-from semiseg.datasets._synthetic import find_cases, generate_cases, read
+from semiseg.datasets._synthetic import synthetic
 from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
     from semiseg.config import GenerateOptions
     from semiseg.volume import Volume
 
-NAME = "phantom"
 ORIENTATIONS = ("LPI", "RAS", "LAS", "LPS")
 SLICES_MM = (2.5, 3.0, 4.0, 5.0)
-
-
-def find(raw: Path) -> list[RawCase]:
-    """Cases of the raw folder; UserError when it is empty."""
-    return find_cases(raw, NAME)
-
-
-def generate(folder: Path, options: Mapping[str, Any], workers: int) -> None:
-    """Draw the collection (see ``GenerateOptions``) with this many processes."""
-    generate_cases(folder, options, workers, NAME, draw_case)
 
 
 def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume"]:
@@ -50,17 +36,6 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     return turned(add_scanner(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
 
 
-DATASET = Dataset(
-    name=NAME,
-    title="Phantom: synthetic abdominal CT with FLARE22's thirteen organs",
-    modality="CT",
-    organs=ORGANS,
-    licence="Apache-2.0",
-    citation="semiseg",
-    source="drawn by semiseg",
-    how_to_get="it is drawn on this machine: give datasets.phantom.generate in params.yaml",
-    find=find,
-    read_image=read,
-    read_label=read,
-    generate=generate,
+DATASET = synthetic(
+    "phantom", "Phantom: synthetic abdominal CT with FLARE22's thirteen organs", "CT", ORGANS, draw_case
 )

@@ -3,29 +3,16 @@
 Isotropic voxels as in LA; uneven coils, Rician noise and chambers of the same brightness make it more than a threshold.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, RawCase
-from semiseg.datasets._synthetic import find_cases, generate_cases, read
+from semiseg.dataset import Organ
+from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:
     from semiseg.config import GenerateOptions
     from semiseg.volume import Volume
 
-NAME = "phantom_mri"
 ORIENTATIONS = ("LPS", "RAS")
-
-
-def find(raw: Path) -> list[RawCase]:
-    """Cases of the raw folder; UserError when it is empty."""
-    return find_cases(raw, NAME)
-
-
-def generate(folder: Path, options: Mapping[str, Any], workers: int) -> None:
-    """Draw the collection (see ``GenerateOptions``) with this many processes."""
-    generate_cases(folder, options, workers, NAME, draw_case)
 
 
 def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume"]:
@@ -44,17 +31,10 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     return turned(add_coil(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
 
 
-DATASET = Dataset(
-    name=NAME,
-    title="Phantom: synthetic late-enhancement MRI with the left atrium",
-    modality="MRI",
-    organs=(Organ(1, "left atrium", "LA"),),
-    licence="Apache-2.0",
-    citation="semiseg",
-    source="drawn by semiseg",
-    how_to_get="it is drawn on this machine: give datasets.phantom_mri.generate in params.yaml",
-    find=find,
-    read_image=read,
-    read_label=read,
-    generate=generate,
+DATASET = synthetic(
+    "phantom_mri",
+    "Phantom: synthetic late-enhancement MRI with the left atrium",
+    "MRI",
+    (Organ(1, "left atrium", "LA"),),
+    draw_case,
 )

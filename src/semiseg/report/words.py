@@ -86,8 +86,9 @@ def _checkpoint(training: Mapping[str, Any]) -> str:
 
 def _inference(spec: Mapping[str, Any]) -> str:
     rule = spec["inference"]
+    which = "the better one on validation is" if spec["training"]["validation"] else "without validation the first is"
     several = {
-        "one": "where a method trains several networks, each speaks alone and the better on validation is kept",
+        "one": f"where a method trains several networks, each speaks alone and {which} kept",
         "mean_logits": "where a method trains several networks, the mean of their logits speaks",
     }[rule["networks"]]
     return (

@@ -42,6 +42,8 @@ def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[in
 
     As the official loaders: where any side is not longer than the patch, every axis is padded with
     max((patch - side) // 2 + 3, 0) zeros on both ends; the start is uniform in [0, side - patch), end excluded.
+    With ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror image: a quarter turn and one flip never give the
+    volume as it is, and the official loaders never show it either.
     """
     turns = int(rng.integers(4)) if augmentation.rot90 else 0
     flips = tuple(axis for axis in augmentation.flip_each if rng.random() < 0.5)
