@@ -25,6 +25,7 @@ schema: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/metrics_vs_medpy.py
+	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
 
 .venv/installed: pyproject.toml constraints.txt

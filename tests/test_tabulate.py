@@ -171,3 +171,9 @@ def test_show_names_the_command_that_builds_a_missing_table(project):
         show(Path("results/runs/mt/seed7/cases.csv"))
     with pytest.raises(UserError, match="is not a table"):
         show(Path("results/toy.html"))
+
+
+def test_rows_that_share_the_worst_number_have_no_rank():
+    frame = pd.DataFrame({"method": list("abcd"), "Dice": [57.0, 0.0, 0.0, 0.0], "ASD": [1.0, 2.0, 3.0, 3.0]})
+    assert ranks(frame, "Dice") == ["best", "", "", ""]
+    assert ranks(frame, "ASD") == ["best", "second", "", ""]

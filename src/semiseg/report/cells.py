@@ -57,9 +57,14 @@ def heading(column: str, unit: str) -> str:
 
 
 def ranks(frame: pd.DataFrame, column: str) -> list[str]:
-    """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none."""
+    """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none.
+
+    Rows that share the worst number have no rank either: three zeros are not three second places.
+    """
     values = competing(frame, column)
     distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)
+    if len(distinct) > 1 and (values == distinct[-1]).sum() > 1:
+        distinct.pop()
     names = dict(zip(distinct, ("best", "second"), strict=False))
     return [names.get(value, "") for value in values]
 
