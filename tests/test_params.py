@@ -171,3 +171,15 @@ def test_training_does_not_depend_on_how_tables_are_scored():
     before = as_text(Plan(parse_params(GOOD)).training(run))
     assert as_text(Plan(parse_params(changed("protocols/demo/scoring", "dhc"))).training(run)) == before
     assert as_text(Plan(parse_params(changed("protocols/demo/training/iterations", 7))).training(run)) != before
+
+
+def test_a_split_depends_on_the_content_of_its_list():
+    plan = Plan(parse_params(GOOD))
+    assert plan.split("la", "8lab")["list_sha256"] != plan.split("la", "16lab")["list_sha256"]
+    assert "list_sha256" not in plan.split("phantom", "demo")
+
+
+def test_an_unknown_split_list_is_named():
+    plan = Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"})))
+    with pytest.raises(UserError, match=r"splits\.la\.8lab\.list: unknown split 'la_uamt_9lab'; known: .*la_uamt_8lab"):
+        plan.split("la", "8lab")

@@ -116,6 +116,9 @@ def test_cases_that_cannot_be_trained_on_are_named(tmp_path):
         split.write_text(json.dumps({**content, part: [name]}))
         with pytest.raises(UserError, match=sentence):
             run(tmp_path, tiny.spec("mt"), (index, split))
+    split.write_text(json.dumps({**content, "val": []}))
+    with pytest.raises(UserError, match="no validation cases, which the protocol needs"):
+        run(tmp_path, tiny.spec("mt"), (index, split))
     split.write_text(json.dumps({**content, "unlabelled": []}))
     with pytest.raises(UserError, match="no unlabelled cases, which this method learns from"):
         run(tmp_path, tiny.spec("mt"), (index, split))

@@ -12,6 +12,7 @@ from semiseg import catalogue
 from semiseg.config import Params, Protocol, Row, Table
 from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
+from semiseg.files import sha256
 
 Spec = dict[str, Any]
 
@@ -119,7 +120,12 @@ class Plan:
         known = self.params.splits.get(dataset, {})
         if split not in known:
             raise UserError(f"dataset {dataset} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
-        return {"dataset": dataset, "name": split, "split": _plain(known[split])}
+        definition = known[split]
+        spec = {"dataset": dataset, "name": split, "split": _plain(definition)}
+        if definition.list is None:
+            return spec
+        catalogue.require("splits", definition.list, f"splits.{dataset}.{split}.list")
+        return {**spec, "list_sha256": sha256(catalogue.PACKAGE / "splits" / f"{definition.list}.yaml")}
 
     def training(self, run: Run) -> Spec:
         """Parameters of the rule ``train``: inference is among them, since validation slides the same window."""

@@ -30,35 +30,40 @@ def train(
     not prepared, or a case without a label is to be learnt from.
     """
     index, parts = read_json(prepared), read_json(split)
-    training = Training.model_validate(spec["training"])
-    inference = Inference.model_validate(spec["inference"])
     cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
+    training = Training.model_validate(spec["training"])
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
-    running = start(method, inference, training.optimiser, machine.device, training.amp) if method.networks else None
-    if running is None:
-        weights.save(out, {}, {"networks": [], "iteration": 0})
+    if not method.networks:
         History().write(history)
+        weights.save(out, {}, {"networks": [], "iteration": 0})
         return
+    inference = Inference.model_validate(spec["inference"])
     sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
-    rule = training.validation
-    judge = None
-    if rule is not None:
-        if not cases["val"]:
-            raise UserError(f"{split} has no validation cases, which the protocol needs: choose another split")
-        judge = Judge(cases["val"], index["classes"], training.patch, rule, inference, machine.device)
-    fingerprint = digest([spec, index, parts, code_hash("semiseg.stages.train", *plugged_in(spec))])
-    path = state / "state.safetensors"
-    title = f"train {spec['method']}"
-    timetable = Timetable(training, steps_per_epoch)
-    Trainer(title, running, sampler, timetable, judge, machine, path, fingerprint).run()
-    networks, best = chosen(running)
-    running.history.write(history)
-    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": best.score if judge else None}
-    weights.save(out, best.weights, note)
-    path.unlink(missing_ok=True)
-    say(f"{title}: {running.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
+    trainer = Trainer(
+        title=f"train {spec['method']}",
+        state=start(method, inference, training.optimiser, machine.device, training.amp),
+        sampler=sampler,
+        timetable=Timetable(training, steps_per_epoch),
+        judge=_judge(cases["val"], training, inference, index["classes"], machine.device),
+        machine=machine,
+        path=state / "state.safetensors",
+        fingerprint=digest([spec, index, parts, code_hash("semiseg.stages.train", *plugged_in(spec))]),
+    )
+    trainer.run()
+    _finish(trainer, out, history)
+
+
+def _finish(trainer: Trainer, out: Path, history: Path) -> None:
+    """Write history and chosen weights; the state has served its time."""
+    networks, best = chosen(trainer.state)
+    trainer.state.history.write(history)
+    score = best.score if trainer.judge else None
+    weights.save(out, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score})
+    trainer.path.unlink(missing_ok=True)
+    steps = trainer.state.iteration
+    say(f"{trainer.title}: {steps} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
 
 
 def plugged_in(spec: Mapping[str, Any]) -> tuple[str, str]:
@@ -88,6 +93,17 @@ def _sampler(
     per_step = size.labelled if stream == "labelled" else size.unlabelled
     sampler = Sampler(cases["labelled"], unlabelled, size, training.patch, training.augmentation, seed)
     return sampler, max(len(cases[stream]) // per_step, 1)
+
+
+def _judge(
+    cases: list[StoredCase], training: Training, inference: Inference, classes: int, device: torch.device
+) -> Judge | None:
+    """Who chooses the checkpoint; nobody where the protocol keeps the last one."""
+    if training.validation is None:
+        return None
+    if not cases:
+        raise UserError("the split has no validation cases, which the protocol needs: choose another split")
+    return Judge(cases, classes, training.patch, training.validation, inference, device)
 
 
 def _stored(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[StoredCase]:
