@@ -93,6 +93,21 @@ def test_patience_ends_a_run_early(tmp_path):
     assert len(history) == 3, "best at step 1, then two steps without gain"
 
 
+def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
+    """The last state was saved when patience had run out, and the process died before it wrote the weights."""
+    rule = {"every": 1, "per": "iteration", "region": "centre_crop", "absent": "half", "patience": 2}
+    spec = tiny.spec(iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0})
+    data = tiny.build(tmp_path)
+    expected = run(tmp_path, spec, data, "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("semiseg.stages.train._finish", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            run(tmp_path, spec, data, "killed", seconds=0)
+    again = run(tmp_path, spec, data, "killed")
+    assert again.read_bytes() == expected.read_bytes()
+    assert (again.parent / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+
+
 def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
     path = run(tmp_path, tiny.spec("control_empty"))
     assert weights.load(path) == ({}, {"networks": [], "iteration": 0})

@@ -93,6 +93,8 @@ class Trainer:
         state.method.train()
         with Progress(self.title, total_steps, "step", state.iteration) as bar:
             for batch in batches(self.sampler, state.iteration, total_steps, self.machine.workers, pin):
+                if self._out_of_patience():  # before the step: a resumed run may have stopped already
+                    break
                 self._step(batch.to(self.machine.device))
                 if self.judge is not None and self.timetable.validates_after(state.iteration - 1):
                     self._validate(self.judge)
@@ -100,9 +102,10 @@ class Trainer:
                     state.save(self.path, self.fingerprint)
                     saved = time.monotonic()
                 bar.step(1, **state.history.latest())
-                newest = max(best.iteration for best in state.best.values())
-                if newest >= 0 and self.timetable.out_of_patience(state.iteration, newest):
-                    break
+
+    def _out_of_patience(self) -> bool:
+        newest = max(best.iteration for best in self.state.best.values())
+        return newest >= 0 and self.timetable.out_of_patience(self.state.iteration, newest)
 
     def _step(self, batch: Batch) -> None:
         """One optimiser step, then the method's own updates."""
