@@ -10,11 +10,13 @@ from semiseg.errors import UserError
 from semiseg.lineage import code_hash
 from semiseg.params import parse_params
 from semiseg.plan import (
+    ARCHIVES,
     PREPARED,
     RAW,
     ROW,
     RUN,
     SPLIT,
+    STANDIN,
     STATE,
     TABLE,
     Plan,

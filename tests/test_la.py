@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from tiny import raw_spec
 
 from semiseg.dataset import get_dataset
 from semiseg.datasets._packed import read_packed
@@ -102,7 +103,7 @@ def test_importing_again_keeps_what_is_right(tmp_path: Path) -> None:
     assert files[0].stat().st_mtime_ns == times[0]
     np.testing.assert_array_equal(LA.read_image(files[1]).array, picture(1))
     manifest = (raw / "manifest.json").read_bytes()
-    build_raw("la", {"source": None}, raw)  # what the workflow does after `semiseg import`
+    build_raw(raw_spec("la", source=None), raw)  # what the workflow does after `semiseg import`
     assert (raw / "manifest.json").read_bytes() == manifest
 
 

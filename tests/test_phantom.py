@@ -5,12 +5,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from tiny import raw_spec
 
 from semiseg.config import GenerateOptions
 from semiseg.dataset import get_dataset
 from semiseg.datasets import phantom, phantom_mri
-from semiseg.datasets._abdomen import Patient
-from semiseg.datasets._drawing import Ellipsoid, Tube, Union, turned
+from semiseg.drawing.abdomen import Patient
+from semiseg.drawing.canvas import Ellipsoid, Tube, Union, turned
 from semiseg.errors import UserError
 from semiseg.files import read_json
 from semiseg.stages.raw import build_raw
@@ -47,7 +48,7 @@ def test_label_ids_are_those_of_flare22() -> None:
 @pytest.mark.parametrize("name", ["phantom", "phantom_mri"])
 def test_files_do_not_depend_on_processes(tmp_path: Path, name: str) -> None:
     for folder, workers in (("one", 1), ("two", 2)):
-        build_raw(name, {"source": None, "generate": SMALL}, tmp_path / folder, workers)
+        build_raw(raw_spec(name, source=None, generate=SMALL), tmp_path / folder, workers)
     manifest = read_json(tmp_path / "one" / "manifest.json")
     labels = [case["label"] for case in manifest["cases"]]
     assert labels == [f"labelsTr/{name}_0001.nii.gz", f"labelsTr/{name}_0002.nii.gz", None]
@@ -62,9 +63,9 @@ def test_files_do_not_depend_on_processes(tmp_path: Path, name: str) -> None:
 
 
 def test_drawing_again_removes_what_is_no_longer_asked_for(tmp_path: Path) -> None:
-    build_raw("phantom_mri", {"generate": SMALL}, tmp_path)
+    build_raw(raw_spec("phantom_mri", generate=SMALL), tmp_path)
     first = (tmp_path / "imagesTr" / "phantom_mri_0001_0000.nii.gz").read_bytes()
-    build_raw("phantom_mri", {"generate": {**SMALL, "labelled": 1, "unlabelled": 0, "seed": 6}}, tmp_path)
+    build_raw(raw_spec("phantom_mri", generate={**SMALL, "labelled": 1, "unlabelled": 0, "seed": 6}), tmp_path)
     assert [case["id"] for case in read_json(tmp_path / "manifest.json")["cases"]] == ["phantom_mri_0001"]
     assert len(list(tmp_path.rglob("*.nii.gz"))) == 2
     assert (tmp_path / "imagesTr" / "phantom_mri_0001_0000.nii.gz").read_bytes() != first
@@ -151,12 +152,12 @@ def test_turning_keeps_voxels_in_place() -> None:
 
 
 def test_real_data_is_asked_for_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no data for la: register at https.*semiseg import la FOLDER"):
-        build_raw("la", {"source": None, "generate": None}, tmp_path / "la")
-    with pytest.raises(UserError, match=r"datasets\.la\.generate: la cannot be drawn"):
-        build_raw("la", {"generate": SMALL}, tmp_path / "la")
+    with pytest.raises(UserError, match=r"no data for la: register at https.*semiseg import la FOLDER_OR_ARCHIVE"):
+        build_raw(raw_spec("la", source=None, generate=None), tmp_path / "la")
+    with pytest.raises(UserError, match=r"datasets\.la\.generate: it cannot be drawn"):
+        build_raw(raw_spec("la", generate=SMALL), tmp_path / "la")
     with pytest.raises(UserError, match="phantom cannot be imported"):
-        build_raw("phantom", {"source": str(tmp_path)}, tmp_path / "phantom")
-    with pytest.raises(UserError, match=r"nowhere is not a folder"):
-        build_raw("la", {"source": str(tmp_path / "nowhere")}, tmp_path / "la")
+        build_raw(raw_spec("phantom", source=str(tmp_path)), tmp_path / "phantom")
+    with pytest.raises(UserError, match=r"nowhere does not exist"):
+        build_raw(raw_spec("la", source=str(tmp_path / "nowhere")), tmp_path / "la")
     assert get_dataset("phantom") is phantom.DATASET

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny import raw_spec
 
-from semiseg.config import Preparation
 from semiseg.errors import UserError
 from semiseg.files import read_json
 from semiseg.geometry import to_native
 from semiseg.preparation import Scan, run_steps
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw
+from semiseg.steps import Preparation
 from semiseg.store import read_geometry, read_image, read_label, write_case
 from semiseg.volume import Volume, read_nifti, write_nifti
 
@@ -153,7 +154,7 @@ def picture(seed: int = 0, shape: tuple[int, int, int] = (16, 15, 12)) -> np.nda
 
 
 def run(folder: Path, out: Path, preparation: dict[str, Any] = PLAIN, workers: int = 1) -> dict[str, Any]:
-    build_raw("phantom", {"source": None, "generate": None}, folder)
+    build_raw(raw_spec("phantom", source=None, generate=None), folder)
     prepare({"dataset": "phantom", "name": "p", "preparation": preparation}, folder / "manifest.json", out, workers)
     return read_json(out)
 
@@ -275,7 +276,7 @@ def test_an_error_in_a_worker_arrives_as_a_sentence(tmp_path: Path) -> None:
 def test_a_raw_file_that_changed_behind_the_manifest_is_refused(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     good(raw, "a")
-    build_raw("phantom", {}, raw)
+    build_raw(raw_spec("phantom"), raw)
     write_raw(raw, "a", picture(99), block((16, 15, 12)))
     spec = {"dataset": "phantom", "name": "p", "preparation": PLAIN}
     with pytest.raises(UserError, match=r"^case a: imagesTr/a_0000\.nii\.gz is not the file"):
@@ -325,7 +326,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_call_continues(tmp_path: Path,
 def test_labels_survive_the_way_to_the_network_and_back(tmp_path: Path) -> None:
     """A phantom's label map, prepared and carried back to the raw grid, is the same but for interpolation."""
     raw, out = tmp_path / "raw", tmp_path / "out" / "index.json"
-    build_raw("phantom", {"generate": {"seed": 3, "labelled": 1, "unlabelled": 0, "size": 96}}, raw)
+    build_raw(raw_spec("phantom", generate={"seed": 3, "labelled": 1, "unlabelled": 0, "size": 96}), raw)
     fine = {"axes": "zyx", "steps": [
         {"step": "orient", "to": "LPI"},
         {"step": "resample", "spacing": (2.2, 2.2, 2.2), "library": "scipy", "order": 1},

@@ -79,3 +79,8 @@ def spec(method: str = "sup_only", iterations: int = 6, **training: Any) -> dict
             **training,
         },
     }
+
+
+def raw_spec(dataset: str, **options: Any) -> dict[str, Any]:
+    """Parameters of the rule ``raw`` (``Plan.raw``)."""
+    return {"dataset": dataset, "options": options, "standin": False, "wanted": None}

@@ -55,9 +55,18 @@ def _paths(verb: argparse.ArgumentParser, *names: str) -> None:
 def _add_data_verbs(verbs: Any) -> None:
     bring = _verb(verbs, "import", _import, spec=False)
     bring.add_argument("dataset")
-    bring.add_argument("source", type=Path, metavar="FOLDER")
+    bring.add_argument("source", type=Path, metavar="FOLDER_OR_ARCHIVE")
+    twin = _verb(verbs, "standin", _standin)
+    twin.add_argument("--workers", type=int, default=1)
+    _paths(twin, "out")
+    download = _verb(verbs, "download", _download)
+    download.add_argument("--workers", type=int, default=2)
+    download.add_argument("--standin", type=Path)
+    _paths(download, "out")
     raw = _verb(verbs, "raw", _raw)
     raw.add_argument("--workers", type=int, default=1)
+    raw.add_argument("--standin", type=Path)
+    raw.add_argument("--archives", type=Path)
     _paths(raw, "out")
     prepare = _verb(verbs, "prepare", _prepare)
     prepare.add_argument("--workers", type=int, default=1)
@@ -92,16 +101,34 @@ def _add_table_verbs(verbs: Any) -> None:
 
 def _import(options: argparse.Namespace) -> None:
     """Verify your own copy of a dataset and put it under data/raw."""
+    from semiseg.params import read
+    from semiseg.plan import Plan
     from semiseg.stages.raw import import_raw
 
-    import_raw(options.dataset, options.source, Path("data/raw") / options.dataset)
+    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset)
+    folder = Path("data/raw") / options.dataset
+    import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
+
+
+def _standin(options: argparse.Namespace) -> None:
+    """Draw the synthetic twin of a dataset."""
+    from semiseg.stages.standin import standin
+
+    standin(options.spec, options.out, options.workers)
+
+
+def _download(options: argparse.Namespace) -> None:
+    """Fetch the open archives of a dataset."""
+    from semiseg.stages.download import download
+
+    download(options.spec, options.out, options.standin, options.workers)
 
 
 def _raw(options: argparse.Namespace) -> None:
-    """Draw a synthetic dataset, or import a real one from the folder that params.yaml names."""
+    """Draw a phantom, or bring archives and folders into the raw folder."""
     from semiseg.stages.raw import build_raw
 
-    build_raw(options.spec["dataset"], options.spec["options"], options.out.parent, options.workers)
+    build_raw(options.spec, options.out.parent, options.workers, options.standin, options.archives)
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -6,26 +6,10 @@ This file says what may be written, ``semiseg.params`` reads it, ``semiseg.plan`
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
-Three = tuple[PositiveInt, PositiveInt, PositiveInt]
-Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Value = bool | int | float | str
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Strict(BaseModel):
-    """Base of all sections: unknown keys are errors, values cannot change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from semiseg.schema import Fraction, Name, Strict, Three, Value
+from semiseg.steps import Preparation
 
 
 class GenerateOptions(Strict):
@@ -37,85 +21,40 @@ class GenerateOptions(Strict):
     size: PositiveInt = Field(description="in-plane voxels of the raw images")
 
 
+class StandinOptions(Strict):
+    """A synthetic twin in place of the real collection: `semiseg rehearse` writes this."""
+
+    seed: int
+    cases: tuple[str, ...] = Field(description="official case ids to draw")
+
+
 class DatasetOptions(Strict):
     """Where a dataset comes from on this machine, or how it is drawn."""
 
-    source: str | None = Field(None, description="folder with the user's own copy, imported by the first rule")
+    source: str | None = Field(None, description="folder or archive with the user's own copy, imported by rule raw")
+    mirror: str | None = Field(None, description="base address that serves <host>/<path> of the open files instead")
     generate: GenerateOptions | None = Field(None, description="for synthetic datasets")
-
-
-class Orient(Strict):
-    """Flip and permute axes to an anatomical orientation; letters name the direction each axis runs TO, as in LPI."""
-
-    step: Literal["orient"]
-    to: Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
-
-
-class Clip(Strict):
-    """Clip intensities (HU for CT)."""
-
-    step: Literal["clip"]
-    low: float
-    high: float
-
-
-class Resample(Strict):
-    """New grid by spacing (mm), by factor or by shape: exactly one, each in (x, y, z) order; labels always nearest."""
-
-    step: Literal["resample"]
-    spacing: Spacing | None = None
-    factor: PositiveFloat | None = None
-    shape: Three | None = None
-    library: Literal["scipy", "simpleitk"]
-    order: Literal[0, 1, 3] = Field(description="spline order of the image interpolation")
+    standin: StandinOptions | None = None
 
     @model_validator(mode="after")
-    def _one_target(self) -> "Resample":
-        if sum(value is not None for value in (self.spacing, self.factor, self.shape)) != 1:
-            raise ValueError("give exactly one of spacing, factor, shape")
+    def _one_origin(self) -> "DatasetOptions":
+        if sum(value is not None for value in (self.source, self.generate, self.standin)) > 1:
+            raise ValueError("give at most one of source, generate, standin")
         return self
 
 
-class Rescale(Strict):
-    """(x - low) / (high - low) with percentiles of the whole volume; 0 and 100 are minimum and maximum."""
-
-    step: Literal["rescale"]
-    low: Annotated[float, Field(ge=0, le=100)]
-    high: Annotated[float, Field(ge=0, le=100)]
-
-
-class ZScore(Strict):
-    """(x - mean) / std of the whole volume."""
-
-    step: Literal["zscore"]
-
-
-class CropLabel(Strict):
-    """Box of the label in x and y, at least ``at_least`` wide, plus a random margin per side; z is kept (LA)."""
-
-    step: Literal["crop_label"]
-    at_least: tuple[PositiveInt, PositiveInt] = Field(description="voxels in x and y")
-    margin: tuple[int, int] = Field(description="margin per side, voxels: from (inclusive) to (exclusive)")
-    seed: int = Field(description="the official margins were unseeded; ours are drawn per case from this seed")
-
-
-Step = Annotated[Orient | Clip | Resample | Rescale | ZScore | CropLabel, Field(discriminator="step")]
-
-
-class Preparation(Strict):
-    """Steps from raw case to stored case, in this order; ``axes`` is the order in which the array is stored."""
-
-    axes: Literal["zyx", "xyz"]
-    steps: tuple[Step, ...]
-
-
-class Drawn(Strict):
-    """A split drawn once from the dataset's cases."""
+class Counts(Strict):
+    """Cases of each part of a split."""
 
     labelled: PositiveInt
     unlabelled: Annotated[int, Field(ge=0)]
     val: Annotated[int, Field(ge=0)]
     test: PositiveInt
+
+
+class Drawn(Counts):
+    """A split drawn once from the dataset's cases."""
+
     seed: int
 
 
@@ -124,6 +63,7 @@ class Split(Strict):
 
     list: Name | None = Field(None, description="a file of semiseg/splits")
     draw: Drawn | None = None
+    first: Counts | None = Field(None, description="only the first cases of each part, for rehearsals")
     without_unlabelled: bool = Field(False, description="labelled cases alone, for supervised rows")
 
     @model_validator(mode="after")
@@ -248,6 +188,7 @@ class Protocol(Strict):
     inference: Inference
     scoring: Literal["la", "guidednet", "dhc"] = Field(description="the published scoring rule")
     methods: Mapping[Name, Hypers] = Field({}, description="parameters of methods that differ in this family")
+    notes: tuple[str, ...] = Field((), description="what is odd about the published version; told by `describe`")
 
 
 class Variant(Strict):
@@ -277,6 +218,7 @@ class Table(Strict):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
     organs: tuple[str, ...] = Field((), description="abbreviations in the paper's order; default: the dataset's")
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("dice", "jaccard")
+    notes: tuple[str, ...] = Field((), description="what is odd about the published version; told by `describe`")
 
     @model_validator(mode="before")
     @classmethod

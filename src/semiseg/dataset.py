@@ -35,16 +35,52 @@ class RawCase:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of a collection as its publisher divides it: case ids, whether they have labels and are open.
+
+    open: fetched without registration. bulky: only the cases that a split of params.yaml names are brought.
+    """
+
+    name: str
+    cases: Sequence[str]
+    labelled: bool
+    open: bool = False
+    bulky: bool = False
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file that the publisher offers openly; size and checksum (``md5:..`` or ``sha256:..``) where published.
+
+    name: path below the folder of downloaded archives.
+    """
+
+    name: str
+    url: str
+    bytes: int | None = None
+    checksum: str | None = None
+
+
+Ask = Callable[[str], Any]  # address -> the JSON that the server answers
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A public collection. Every file of ``semiseg.datasets`` defines exactly one, called ``DATASET``.
 
     organs: in label-id order, background (0) left out.
     find: raw folder -> its cases; raises UserError when the folder is empty or incomplete.
     read_image, read_label: file of a case -> Volume; labels come back as the ids of ``organs`` (0 = background).
-    generate: writes a synthetic collection into a folder with this many processes (phantoms and stand-ins), else None.
-    import_from: brings a user's copy (folder) into the raw folder, verified, else None.
     how_to_get: one sentence: where to register or download, and which files to bring.
+    parts: what the publisher offers, by which an import tells what is missing. layout: files as published, in words.
+    notes: what is odd about it: known bad cases, traps, what could not be verified.
+    generate: writes a synthetic collection into a folder with this many processes (phantoms), else None.
+    import_from: brings a user's copy (folder or archive) into the raw folder, verified; of ``bulky`` parts only the
+    wanted case ids (None: all). None where nothing can be imported.
+    remote: the open files, as the publisher's server lists them now, else None.
     applied: preparation steps that a raw folder's distributed form has had already (by step name).
+    case_id: name in a published split list -> case id. patient: case id -> whose scan it is.
+    modality_of: case id -> modality, where a collection mixes several.
     """
 
     name: str
@@ -58,9 +94,16 @@ class Dataset:
     find: Callable[[Path], list[RawCase]]
     read_image: Callable[[Path], "Volume"]
     read_label: Callable[[Path], "Volume"]
+    parts: Sequence[Part] = ()
+    layout: str = ""
+    notes: Sequence[str] = ()
     generate: Callable[[Path, Mapping[str, Any], int], None] | None = None
-    import_from: Callable[[Path, Path], None] | None = None
+    import_from: Callable[[Path, Path, frozenset[str] | None], None] | None = None
+    remote: Callable[[Ask], Sequence[RemoteFile]] | None = None
     applied: Callable[[Path], frozenset[str]] = field(default=lambda raw: frozenset())
+    case_id: Callable[[str], str] = field(default=lambda name: name)
+    patient: Callable[[str], str] = field(default=lambda case: case)
+    modality_of: Callable[[str], str] | None = None
 
     def organ(self, abbreviation: str) -> Organ:
         """The organ with this abbreviation; UserError lists the known ones."""

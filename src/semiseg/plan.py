@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from semiseg import catalogue
-from semiseg.config import Params, Protocol, Row, Table
+from semiseg.config import DatasetOptions, Params, Protocol, Row, Table
 from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import sha256
+from semiseg.splits import PARTS, read_list
 
 Spec = dict[str, Any]
 
+STANDIN = "data/standins/{dataset}/standin.json"
+ARCHIVES = "data/archives/{dataset}/archives.json"
 RAW = "data/raw/{dataset}/manifest.json"
 PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
 SPLIT = "data/splits/{dataset}/{split}.json"
@@ -101,11 +104,53 @@ class Plan:
 
     # --- what each rule depends on, and nothing more -----------------------------------------------------------------
 
+    def options(self, dataset: str) -> DatasetOptions:
+        """Where a dataset comes from; UserError lists the known ones."""
+        get_dataset(dataset)
+        return self.params.datasets.get(dataset) or DatasetOptions.model_validate({})
+
+    def standin(self, dataset: str) -> Spec:
+        """Parameters of the rule ``standin``."""
+        catalogue.require("standins", dataset, f"datasets.{dataset}.standin")
+        options = self.options(dataset).standin
+        if options is None:
+            raise UserError(f"datasets.{dataset}.standin is not given: `semiseg rehearse TABLE` builds stand-ins")
+        return {"dataset": dataset, **_plain(options)}
+
+    def download(self, dataset: str) -> Spec:
+        """Parameters of the rule ``download``: served from the stand-in's folder in a rehearsal."""
+        return {
+            "dataset": dataset,
+            "mirror": self.options(dataset).mirror,
+            "standin": self.options(dataset).standin is not None,
+        }
+
+    def raw_inputs(self, dataset: str) -> dict[str, str]:
+        """What the rule ``raw`` waits for: the stand-in, and downloaded archives where the publisher is open."""
+        options, inputs = self.options(dataset), {}
+        if options.standin is not None:
+            inputs["standin"] = STANDIN.format(dataset=dataset)
+        if get_dataset(dataset).remote is not None and options.source is None and options.generate is None:
+            inputs["archives"] = ARCHIVES.format(dataset=dataset)
+        return inputs
+
     def raw(self, dataset: str) -> Spec:
         """Parameters of the rule ``raw``."""
-        get_dataset(dataset)
-        options = self.params.datasets.get(dataset)
-        return {"dataset": dataset, "options": _plain(options) if options else {}}
+        options = _plain(self.options(dataset))
+        return {
+            "dataset": dataset,
+            "options": {name: options[name] for name in ("source", "generate")},
+            "standin": options["standin"] is not None,
+            "wanted": self.wanted(dataset),
+        }
+
+    def wanted(self, dataset: str) -> list[str] | None:
+        """Cases that the splits name, where a collection has a part too bulky to bring whole; else None."""
+        kind, splits = get_dataset(dataset), self.params.splits.get(dataset, {}).values()
+        if not any(part.bulky for part in kind.parts) or any(split.list is None for split in splits):
+            return None
+        lists = [read_list(split.list) for split in splits if split.list is not None]
+        return sorted({kind.case_id(name) for content in lists for part in PARTS for name in content[part]})
 
     def preparation(self, dataset: str, preparation: str) -> Spec:
         """Parameters of the rule ``prepare``."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from semiseg.config import Clip, CropLabel, Orient, Preparation, Resample, Rescale, ZScore
 from semiseg.errors import UserError
 from semiseg.geometry import Affine, Geometry, spacing_of
+from semiseg.steps import Clip, CropLabel, Orient, Preparation, Resample, Rescale, ZScore
 from semiseg.store import Image, Label, PreparedCase
 
 Three = tuple[int, int, int]

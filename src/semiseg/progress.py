@@ -5,6 +5,7 @@ A job that runs beside others (a workflow rule) writes lines, so that several jo
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -31,6 +32,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
     if _log is not None:
         print(text, file=_log)
+
+
+def some(names: Sequence[str], count: int = 10) -> str:
+    """The first names, and how many more there are."""
+    shown = ", ".join(names[:count])
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
 
 
 class Progress:

@@ -2,8 +2,67 @@
 # planner, and touching them would rerun everything.
 
 
+rule standin:
+    """Draw the synthetic twin of a dataset: what its server would answer, and what a registered user would bring."""
+    output:
+        STANDIN,
+    log:
+        "results/logs/standin/{dataset}.log",
+    conda:
+        "../envs/semiseg.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=spec(lambda wildcards: PLAN.standin(wildcards.dataset)),
+        code=told(
+            lambda wildcards: code_hash(
+                "semiseg.stages.standin", f"semiseg.standins.{wildcards.dataset}"
+            )
+        ),
+    shell:
+        "semiseg --log {log} standin --spec {params.spec:q} --workers {threads} --out {output}"
+
+
+rule download:
+    """Fetch the open archives of a dataset; a cut transfer continues, and what is whole is not fetched again."""
+    input:
+        unpack(
+            told(
+                lambda wildcards: {
+                    name: path
+                    for name, path in PLAN.raw_inputs(wildcards.dataset).items()
+                    if name == "standin"
+                }
+            )
+        ),
+    output:
+        ARCHIVES,
+    log:
+        "results/logs/download/{dataset}.log",
+    conda:
+        "../envs/semiseg.yaml"
+    threads: 2
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+    params:
+        spec=spec(lambda wildcards: PLAN.download(wildcards.dataset)),
+        code=lambda wildcards: code_hash(
+            "semiseg.stages.download", f"semiseg.datasets.{wildcards.dataset}"
+        ),
+        standin=lambda wildcards, input: (
+            f" --standin {input.standin}" if "standin" in input.keys() else ""
+        ),
+    shell:
+        "semiseg --log {log} download --spec {params.spec:q}{params.standin} --workers {threads} --out {output}"
+
+
 rule raw:
-    """Draw a synthetic dataset, import the user's copy of a real one, or say how to get it."""
+    """Draw a phantom, bring the user's copy or downloaded archives into the raw folder, or say how to get the data."""
+    input:
+        unpack(told(lambda wildcards: PLAN.raw_inputs(wildcards.dataset))),
     output:
         RAW,
     log:
@@ -19,8 +78,11 @@ rule raw:
         code=lambda wildcards: code_hash(
             "semiseg.stages.raw", f"semiseg.datasets.{wildcards.dataset}"
         ),
+        sources=lambda wildcards, input: "".join(
+            f" --{name} {path}" for name, path in input.items()
+        ),
     shell:
-        "semiseg --log {log} raw --spec {params.spec:q} --workers {threads} --out {output}"
+        "semiseg --log {log} raw --spec {params.spec:q}{params.sources} --workers {threads} --out {output}"
 
 
 rule prepare:

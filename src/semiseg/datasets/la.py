@@ -66,7 +66,7 @@ def applied(raw: Path) -> frozenset[str]:
     return frozenset({"zscore", "crop_label"}) if any(raw.glob(f"*/{PREPARED}")) else frozenset()
 
 
-def import_from(source: Path, raw: Path) -> None:
+def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     """Verify each case of ``source`` (searched in depth) and bring it into ``raw``; cases already right are kept.
 
     Raises UserError for an empty folder, a damaged file or a label that is not binary. A partial copy is only told.

@@ -21,8 +21,8 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     """Image and label map of one case, determined by the seed and the case's index alone."""
     import numpy as np
 
-    from semiseg.datasets._abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.datasets._drawing import Canvas, scan_grid, smooth_field, turned
+    from semiseg.drawing.abdomen import Patient, add_scanner, paint_abdomen
+    from semiseg.drawing.canvas import Canvas, scan_grid, smooth_field, turned
 
     rng = np.random.default_rng([options.seed, index])
     size = rng.uniform(0.88, 1.02)

@@ -19,8 +19,8 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     """Image and label map of one case, determined by the seed and the case's index alone."""
     import numpy as np
 
-    from semiseg.datasets._drawing import Canvas, scan_grid, smooth_field, turned
-    from semiseg.datasets._heart import Heart, add_coil, paint_heart
+    from semiseg.drawing.canvas import Canvas, scan_grid, smooth_field, turned
+    from semiseg.drawing.heart import Heart, add_coil, paint_heart
 
     rng = np.random.default_rng([options.seed, index])
     width_mm = rng.uniform(190, 230)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from semiseg.config import Preparation
 from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
@@ -15,6 +14,7 @@ from semiseg.lineage import code_hash, digest
 from semiseg.parallel import each
 from semiseg.preparation import Scan, run_steps
 from semiseg.stages.raw import manifest_cases
+from semiseg.steps import Preparation
 from semiseg.store import (
     Label,
     has_label,

@@ -1,45 +1,63 @@
-"""Rule ``raw``: draw a synthetic dataset, or import a real one from the user's folder, and list what there is."""
+"""Rule ``raw``: draw a phantom, or bring archives and folders into the raw folder, and list what there is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from semiseg.config import DatasetOptions
 from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.errors import UserError
-from semiseg.files import sha256, write_json
+from semiseg.files import read_json, sha256, write_json
 from semiseg.parallel import each
+from semiseg.progress import say, some
+from semiseg.standins import BROUGHT
 
 MANIFEST = "manifest.json"
 
 
-def build_raw(dataset: str, options: Mapping[str, Any], folder: Path, workers: int = 1) -> None:
+def build_raw(
+    spec: Mapping[str, Any], folder: Path, workers: int = 1, standin: Path | None = None, archives: Path | None = None
+) -> None:
     """Fill ``folder`` and write its manifest last.
 
-    options: ``generate`` (synthetic datasets), or ``source``, a folder to import; without both, what an earlier
-    `semiseg import` has put into ``folder``. Raises UserError saying how to get the data when there is none.
+    spec: ``Plan.raw``. standin, archives: the lists that those rules wrote, in the folders that hold the files. Without
+    all of these, what an earlier `semiseg import` has put into ``folder`` is used. Raises UserError saying how to get
+    the data when there is none.
     """
-    kind = get_dataset(dataset)
-    if options.get("source") is not None:
-        import_raw(dataset, Path(options["source"]), folder, workers)
-        return
-    if options.get("generate") is not None:
+    kind, options = get_dataset(spec["dataset"]), DatasetOptions.model_validate(spec["options"])
+    wanted = None if spec["wanted"] is None else frozenset(spec["wanted"])
+    if options.generate is not None:
         if kind.generate is None:
-            raise UserError(f"datasets.{dataset}.generate: {dataset} cannot be drawn; give datasets.{dataset}.source")
-        kind.generate(folder, options["generate"], workers)
-    elif not _holds_data(folder):
-        raise UserError(f"no data for {dataset}: {kind.how_to_get}; {_next_step(kind)}")
+            raise UserError(f"datasets.{kind.name}.generate: it cannot be drawn; give datasets.{kind.name}.source")
+        kind.generate(folder, options.generate.model_dump(), workers)
+    if options.source is not None:
+        import_raw(kind.name, Path(options.source), folder, wanted, workers)
+    if standin is not None and (standin.parent / BROUGHT).exists():
+        _import(kind, standin.parent / BROUGHT, folder, wanted)
+    if archives is not None and read_json(archives)["files"]:
+        _import(kind, archives.parent, folder, wanted)
+    if not _holds_data(folder):
+        raise UserError(f"no data for {kind.name}: {kind.how_to_get}; {_next_step(kind)}")
     _write_manifest(kind, folder, workers)
 
 
-def import_raw(dataset: str, source: Path, folder: Path, workers: int = 1) -> None:
-    """Verify the user's copy in ``source``, bring it into ``folder`` and write the manifest."""
+def import_raw(
+    dataset: str, source: Path, folder: Path, wanted: frozenset[str] | None = None, workers: int = 1
+) -> None:
+    """Verify the user's copy in ``source`` (folder or archive), bring it into ``folder`` and write the manifest."""
     kind = get_dataset(dataset)
-    if kind.import_from is None:
-        raise UserError(f"{dataset} cannot be imported: {kind.how_to_get}")
-    if not source.is_dir():
-        raise UserError(f"{source} is not a folder: give the folder that holds your copy of {dataset}")
-    kind.import_from(source, folder)
+    if not source.exists():
+        raise UserError(f"{source} does not exist: give the folder or archive that holds your copy of {dataset}")
+    _import(kind, source, folder, wanted)
     _write_manifest(kind, folder, workers)
+    for line in _differences(kind, folder, wanted):
+        say(f"import {dataset}: {line}")
+
+
+def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:
+    if kind.import_from is None:
+        raise UserError(f"{kind.name} cannot be imported: {kind.how_to_get}")
+    kind.import_from(source, folder, wanted)
 
 
 def _holds_data(folder: Path) -> bool:
@@ -49,7 +67,21 @@ def _holds_data(folder: Path) -> bool:
 def _next_step(kind: Dataset) -> str:
     if kind.import_from is None:
         return f"give datasets.{kind.name}.generate in params.yaml"
-    return f"then run `semiseg import {kind.name} FOLDER`"
+    return f"then run `semiseg import {kind.name} FOLDER_OR_ARCHIVE`"
+
+
+def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> Iterator[str]:
+    """What a copy lacks, or has beyond, what the publisher offers."""
+    found = {case.id: case.label is not None for case in kind.find(folder)}
+    for part in kind.parts:
+        asked = [case for case in part.cases if not part.bulky or wanted is None or case in wanted]
+        if missing := [case for case in asked if case not in found]:
+            yield f"{part.name}: {len(missing)} of {len(asked)} cases are missing: {some(missing)}"
+        if blind := [case for case in asked if part.labelled and found.get(case) is False]:
+            yield f"{part.name}: {len(blind)} of {len(asked)} cases have no label file: {some(blind)}"
+    official = {case for part in kind.parts for case in part.cases}
+    if kind.parts and (others := sorted(set(found) - official)):
+        yield f"{len(others)} cases are not among the publisher's: {some(others)}"
 
 
 def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from semiseg.config import Drawn, Split
+from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
+from semiseg.progress import some
 from semiseg.splits import PARTS, read_list
 
 
@@ -26,7 +28,10 @@ def split(spec: Mapping[str, Any], manifest: Path, out: Path) -> None:
     else:
         assert definition.draw is not None  # Split holds exactly one of the two
         content = draw(definition.draw, cases, where)
-    parts: dict[str, list[str]] = {part: list(content[part]) for part in PARTS}
+    case_id = get_dataset(spec["dataset"]).case_id
+    parts: dict[str, list[str]] = {part: [case_id(name) for name in content[part]] for part in PARTS}
+    if definition.first is not None:
+        parts = {part: names[: getattr(definition.first, part)] for part, names in parts.items()}
     if definition.without_unlabelled:
         parts["unlabelled"] = []
     _check(parts, cases, where)
@@ -76,13 +81,8 @@ def _check(parts: Mapping[str, Sequence[str]], cases: Mapping[str, bool], where:
     missing = [name for name in seen if name not in cases]
     if missing:
         raise UserError(
-            f"{where}: {len(missing)} of {len(seen)} cases are not in the raw data ({_some(missing)}): import them"
+            f"{where}: {len(missing)} of {len(seen)} cases are not in the raw data ({some(missing)}): import them"
         )
     blind = [name for part in ("labelled", "val", "test") for name in parts[part] if not cases[name]]
     if blind:
-        raise UserError(f"{where}: cases without a label cannot be labelled, val or test ({_some(blind)}): add labels")
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+        raise UserError(f"{where}: cases without a label cannot be labelled, val or test ({some(blind)}): add labels")

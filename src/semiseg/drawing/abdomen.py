@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from semiseg.datasets._drawing import Canvas, Ellipsoid, Shape, Triple, Tube, Union, smooth_field, triple
+from semiseg.drawing.canvas import Canvas, Ellipsoid, Shape, Triple, Tube, Union, smooth_field, triple
 
 Mask = NDArray[np.bool_]
 

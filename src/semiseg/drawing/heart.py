@@ -7,7 +7,7 @@ arbitrary, as in MRI. The proportions are textbook anatomy, drawn by hand; no pa
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.datasets._drawing import Canvas, Ellipsoid, Shape, Triple, Tube, Union, smooth_field, triple
+from semiseg.drawing.canvas import Canvas, Ellipsoid, Shape, Triple, Tube, Union, smooth_field, triple
 
 ATRIUM = 1
 AIR, LUNG, FAT, MUSCLE, BONE, BLOOD, SCAR = 4.0, 35.0, 190.0, 120.0, 150.0, 300.0, 420.0
