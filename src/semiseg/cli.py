@@ -95,6 +95,10 @@ def _add_table_verbs(verbs: Any) -> None:
     table = _verb(verbs, "table", _table)
     _paths(table, "out")
     table.add_argument("rows", type=Path, nargs="+")
+    rehearse = _verb(verbs, "rehearse", _rehearse, spec=False)
+    rehearse.add_argument("table")
+    rehearse.add_argument("--cores", default="all", help="as Snakemake's option")
+    rehearse.add_argument("--directory", type=Path, help="default: rehearsal/TABLE")
     _verb(verbs, "schema", _schema, spec=False)
     _verb(verbs, "show", _show, spec=False).add_argument("table", type=Path, metavar="results/TABLE.csv")
 
@@ -181,6 +185,16 @@ def _table(options: argparse.Namespace) -> None:
     from semiseg.stages.tabulate import tabulate
 
     tabulate(options.spec, options.rows, options.out)
+
+
+def _rehearse(options: argparse.Namespace) -> None:
+    """Build a table on synthetic stand-ins with a tiny budget: the same rules, nothing skipped."""
+    from semiseg.params import read
+    from semiseg.stages.rehearse import rehearse
+    from semiseg.stages.show import show
+
+    folder = options.directory or Path("rehearsal") / options.table
+    show(rehearse(read(Path("params.yaml")), options.table, folder, options.cores))
 
 
 def _show(options: argparse.Namespace) -> None:

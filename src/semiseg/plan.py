@@ -13,6 +13,7 @@ from semiseg.config import DatasetOptions, Params, Protocol, Row, Table
 from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import sha256
+from semiseg.references import check_references
 from semiseg.splits import PARTS, read_list
 
 Spec = dict[str, Any]
@@ -49,10 +50,7 @@ class Plan:
 
     def __init__(self, params: Params) -> None:
         self.params = params
-        _check_methods(params)
-        _check_protocols(params)
-        for name, table in params.tables.items():
-            _check_table(params, name, table)
+        check_references(params)
 
     def table(self, name: str) -> Table:
         """A table by name; UserError lists the known ones."""
@@ -240,56 +238,3 @@ def as_text(spec: Mapping[str, Any]) -> str:
 
 def _plain(model: Any) -> Any:
     return model.model_dump(mode="json")
-
-
-def _check_methods(params: Params) -> None:
-    for method, given in params.methods.items():
-        catalogue.require("methods", method, f"methods.{method}")
-        catalogue.check_hyper(method, given, f"methods.{method}")
-    for name, variant in params.variants.items():
-        where = f"variants.{name}"
-        if name in catalogue.entries("methods"):
-            raise UserError(f"{where}: a method has this name; choose another")
-        catalogue.require("methods", variant.method, f"{where}.method")
-        catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
-        declared = catalogue.hyperparameters(variant.method)
-        base = {key: value.default for key, value in declared.items()} | dict(params.methods.get(variant.method, {}))
-        if all(base[key] == value for key, value in variant.parameters.items()):
-            raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
-
-
-def _check_protocols(params: Params) -> None:
-    for name, protocol in params.protocols.items():
-        where = f"protocols.{name}"
-        if protocol.preparation not in params.preparations:
-            known = ", ".join(sorted(params.preparations))
-            raise UserError(f"{where}.preparation: unknown preparation {protocol.preparation!r}; known: {known}")
-        catalogue.require("networks", protocol.network.name, f"{where}.network.name")
-        for method, given in protocol.methods.items():
-            catalogue.require("methods", method, f"{where}.methods.{method}")
-            catalogue.check_hyper(method, given, f"{where}.methods.{method}")
-
-
-def _check_table(params: Params, name: str, table: Table) -> None:
-    where = f"tables.{name}"
-    catalogue.require("datasets", table.dataset, f"{where}.dataset")
-    dataset = get_dataset(table.dataset)
-    for abbreviation in table.organs:
-        try:
-            dataset.organ(abbreviation)
-        except UserError as error:
-            raise UserError(f"{where}.organs: {error}") from None
-    if table.protocol not in params.protocols:
-        known = ", ".join(sorted(params.protocols))
-        raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
-    splits = params.splits.get(table.dataset, {})
-    for split in {table.split, *(row.split for row in table.rows if row.split)}:
-        if split not in splits:
-            known = ", ".join(sorted(splits)) or "none"
-            raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")
-    methods = [row.method for row in table.rows]
-    for method in methods:
-        if method not in params.variants:
-            catalogue.require("methods", method, f"{where}.rows")
-    if len(set(methods)) < len(methods):
-        raise UserError(f"{where}.rows: a method occurs twice; name each row once")

@@ -1,0 +1,79 @@
+"""A rehearsal: the parameters of one table, shrunk until the whole road takes minutes on two CPU cores.
+
+What makes a table what it is stays: dataset, preparation, methods, losses, schedule rules, windows, scoring. What makes
+it long shrinks: cases (the first of each official list, drawn as stand-ins), patch, width, steps, seeds.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+from typing import Any
+
+from semiseg.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
+from semiseg.dataset import Dataset, get_dataset
+from semiseg.plan import Plan
+from semiseg.splits import PARTS, read_list
+
+FIRST = Counts(labelled=3, unlabelled=4, val=2, test=2)
+BATCH, FILTERS, SIDE, ITERATIONS, EPOCHS = 2, 2, 32, 4, 2  # 32: four poolings leave more than one voxel to normalise
+SEED = 1
+
+
+def shrunk(params: Params, table: str) -> Params:
+    """Parameters that hold this table alone, on stand-ins and with a tiny budget. Raises UserError if unknown."""
+    wanted = Plan(params).table(table)
+    kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
+    names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
+    splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
+    options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
+    if options.generate is None:
+        standin = StandinOptions(seed=SEED, cases=tuple(_cases(kind, splits.values())))
+        options = DatasetOptions.model_validate({"standin": standin})
+    few = wanted.model_copy(update={"title": f"Rehearsal on stand-ins: {wanted.title}", "seeds": wanted.seeds[:1]})
+    return params.model_copy(
+        update={
+            "datasets": {kind.name: options},
+            "preparations": {protocol.preparation: params.preparations[protocol.preparation]},
+            "splits": {kind.name: splits},
+            "protocols": {wanted.protocol: _few_steps(protocol)},
+            "tables": {table: few},
+        }
+    )
+
+
+def _few_cases(split: Split) -> Split:
+    """The first cases of each published list; drawn splits belong to phantoms, which are small already."""
+    return split if split.list is None else split.model_copy(update={"first": FIRST})
+
+
+def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:
+    """Official ids of the cases that these splits name."""
+    named = [
+        name
+        for split in splits
+        if split.list is not None
+        for part in PARTS
+        for name in read_list(split.list)[part][: getattr(FIRST, part)]
+    ]
+    return sorted({kind.case_id(name) for name in named})
+
+
+def _few_steps(protocol: Protocol) -> Protocol:
+    network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
+    return protocol.model_copy(update={"network": network, "training": _short(protocol.training)})
+
+
+def _short(training: Training) -> Training:
+    """Every clock of the schedule ticks faster by the same factor, so that ramps, cuts and validations all happen."""
+    factor = 1.0 if training.iterations is None else ITERATIONS / training.iterations
+    few: dict[str, Any] = {
+        "patch": tuple(min(side, SIDE) for side in training.patch),
+        "batch": training.batch.model_copy(update={"labelled": BATCH, "unlabelled": BATCH}),
+        "iterations": None if training.iterations is None else ITERATIONS,
+        "epochs": None if training.epochs is None else EPOCHS,
+        "schedule": training.schedule.model_copy(update={"every": max(1, round(training.schedule.every * factor))}),
+        "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
+    }
+    if training.validation is not None:
+        every = 1 if training.validation.per == "epoch" else ceil(training.validation.every * factor)
+        few["validation"] = training.validation.model_copy(update={"every": every, "patience": None})
+    return training.model_copy(update=few)
