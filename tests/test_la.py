@@ -3,6 +3,7 @@
 import importlib.util
 import lzma
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -15,9 +16,10 @@ from semiseg.dataset import get_dataset
 from semiseg.datasets._packed import read_packed
 from semiseg.errors import UserError
 from semiseg.files import read_json
-from semiseg.splits import read_list
+from semiseg.splits import PARTS, read_list
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw, import_raw
+from semiseg.standins import get_standin
 from semiseg.store import read_geometry, read_image, read_label
 
 REAL = Path(os.environ.get("SEMISEG_REALDATA", Path(__file__).parents[1] / ".." / "shared" / "realdata")) / "la"
@@ -69,7 +71,7 @@ def test_distributed_files_are_taken_as_they_are(tmp_path: Path, capsys: pytest.
     assert sorted(path.name for path in raw.iterdir()) == sorted([*NAMES[:2], "manifest.json"])
     manifest = read_json(raw / "manifest.json")
     assert manifest["applied"] == ["crop_label", "zscore"] and len(manifest["files"]) == 2
-    assert "98 of 100 cases are missing: " in capsys.readouterr().err
+    assert "training: 98 of 100 cases are missing: " in capsys.readouterr().err
     index = run(raw, tmp_path / "out" / "index.json")
     assert index["skipped"] == ["crop_label", "zscore"]
     stored = tmp_path / "out" / f"{NAMES[1]}.h5"
@@ -91,6 +93,33 @@ def test_the_challenges_own_folders_go_through_the_preparation(tmp_path: Path) -
     np.testing.assert_allclose(read_image(tmp_path / "out" / f"{NAMES[0]}.h5"), z[7:18, 7:21], atol=1e-5)
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz"])
+def test_an_archive_of_the_challenge_is_opened(tmp_path: Path, suffix: str) -> None:
+    top = tmp_path / "copy" / "Training Set"
+    for name in NAMES[:2]:
+        write_nrrd(top / name, picture(), atrium() * 255)
+    kind = {".zip": "zip", ".tar": "tar", ".tar.gz": "gztar"}[suffix]
+    archive = shutil.make_archive(str(tmp_path / "Training Set"), kind, tmp_path / "copy")
+    import_raw("la", Path(archive), tmp_path / "raw")
+    assert [case.id for case in LA.find(tmp_path / "raw")] == sorted(NAMES[:2])
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["copy", "raw"]
+
+
+def test_a_scan_without_label_is_brought_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_nrrd(tmp_path / "copy" / NAMES[0], picture(), atrium() * 255)
+    (tmp_path / "copy" / NAMES[0] / "laendo.nrrd").unlink()
+    import_raw("la", tmp_path / "copy", tmp_path / "raw")
+    assert LA.find(tmp_path / "raw")[0].label is None
+    assert f"training: 1 of 100 cases have no label file: {NAMES[0]}" in capsys.readouterr().err
+
+
+def test_the_part_is_the_hundred_cases_of_the_lists() -> None:
+    (part,) = LA.parts
+    assert len(set(part.cases)) == 100 and part.labelled and not part.open
+    other = read_list("la_uamt_16lab")
+    assert set(part.cases) == {case for name in PARTS for case in other[name]}
+
+
 def test_importing_again_keeps_what_is_right(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for number, name in enumerate(NAMES[:2]):
@@ -109,7 +138,7 @@ def test_importing_again_keeps_what_is_right(tmp_path: Path) -> None:
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
-    with pytest.raises(UserError, match=r"copy holds no case of la .*register at"):
+    with pytest.raises(UserError, match=r"copy holds no file of la: register at"):
         import_raw("la", tmp_path / "copy", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
@@ -126,7 +155,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 )
 def test_wrong_content_is_refused_by_name(tmp_path: Path, image: np.ndarray, label: np.ndarray, sentence: str) -> None:
     write_h5(tmp_path / "copy" / NAMES[0], image, label)
-    with pytest.raises(UserError, match=f"{NAMES[0]}/mri_norm2.h5.*{sentence}"):
+    with pytest.raises(UserError, match=f"copy/{NAMES[0]}/mri_norm2.h5.*{sentence}"):
         import_raw("la", tmp_path / "copy", tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
@@ -147,7 +176,7 @@ def test_grey_value_one_is_not_the_atrium(tmp_path: Path) -> None:
     label = atrium() * 255
     label[0, 0, 0] = 1
     write_nrrd(tmp_path / "copy" / NAMES[0], picture(), label)
-    with pytest.raises(UserError, match=r"the label has values \[0, 1, 255\]"):
+    with pytest.raises(UserError, match=r"laendo\.nrrd has label values 1, expected 0, 255"):
         import_raw("la", tmp_path / "copy", tmp_path / "raw")
 
 
@@ -219,3 +248,22 @@ def test_real_packed_cases_equal_the_reference_decoder() -> None:
         np.testing.assert_array_equal(image, expected_image)
         np.testing.assert_array_equal(label, expected_label)
         assert image.dtype == np.float32 and image.shape[2] == 88
+
+
+# --- the stand-in ---------------------------------------------------------------------------------------------------
+
+
+def test_the_stand_in_goes_the_way_of_the_challenges_archive(tmp_path: Path) -> None:
+    for folder in ("once", "again"):
+        get_standin("la")(tmp_path / folder, NAMES[:2], 1, 1)
+    archive = Path("brought") / "Training Set.zip"
+    assert (tmp_path / "once" / archive).read_bytes() == (tmp_path / "again" / archive).read_bytes()
+    raw = tmp_path / "raw"
+    import_raw("la", tmp_path / "once" / "brought", raw)
+    assert [case.id for case in LA.find(raw)] == sorted(NAMES[:2])
+    for case in LA.find(raw):
+        image, label = LA.read_image(raw / case.image), LA.read_label(raw / case.label)
+        assert image.array.dtype == np.uint8 and image.spacing_mm == pytest.approx((0.625,) * 3)
+        assert set(np.unique(label.array)) == {0, 1} and 5000 < label.array.sum() < 20000
+        blood = np.median(image.array[label.array == 1])
+        assert blood > np.median(image.array[label.array == 0])

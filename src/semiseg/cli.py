@@ -10,6 +10,7 @@ from typing import Any
 from semiseg import progress
 from semiseg.errors import UserError
 
+FOUND = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -19,14 +20,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     progress.log_to(options.log)
     try:
-        options.run(options)
+        status: int | None = options.run(options)
     except UserError as error:
         progress.say(f"error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         progress.say("interrupted: the next call continues where this one stopped")
         return INTERRUPTED
-    return 0
+    return status or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +73,11 @@ def _add_data_verbs(verbs: Any) -> None:
     prepare.add_argument("--workers", type=int, default=1)
     _paths(prepare, "raw", "out")
     _paths(_verb(verbs, "split", _split), "raw", "out")
+    check = _verb(verbs, "check-split", _check_split, spec=False)
+    check.add_argument("dataset")
+    check.add_argument("split")
+    check.add_argument("--workers", type=int, default=2)
+    _verb(verbs, "describe", _describe, spec=False).add_argument("name", metavar="NAME")
 
 
 def _add_run_verbs(verbs: Any) -> None:
@@ -105,11 +111,13 @@ def _add_table_verbs(verbs: Any) -> None:
 
 def _import(options: argparse.Namespace) -> None:
     """Verify your own copy of a dataset and put it under data/raw."""
+    from semiseg.dataset import get_dataset
     from semiseg.params import read
     from semiseg.plan import Plan
     from semiseg.stages.raw import import_raw
 
-    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset)
+    bulky = any(part.bulky for part in get_dataset(options.dataset).parts)  # only then the splits have a say
+    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if bulky else None
     folder = Path("data/raw") / options.dataset
     import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
 
@@ -147,6 +155,25 @@ def _split(options: argparse.Namespace) -> None:
     from semiseg.stages.split import split
 
     split(options.spec, options.raw, options.out)
+
+
+def _check_split(options: argparse.Namespace) -> int:
+    """Look for the same scan or patient on both sides of a split, mixed modalities and missing organs."""
+    from semiseg.params import read
+    from semiseg.plan import Plan
+    from semiseg.stages.check_split import check_split
+
+    plan = Plan(read(Path("params.yaml")))
+    return 0 if check_split(plan, options.dataset, options.split, options.workers) else FOUND
+
+
+def _describe(options: argparse.Namespace) -> None:
+    """Print the front page of a dataset, split (DATASET/SPLIT or a list), preparation, protocol or table."""
+    from semiseg.params import read
+    from semiseg.plan import Plan
+    from semiseg.stages.describe import describe
+
+    describe(Plan(read(Path("params.yaml"))), options.name)
 
 
 def _train(options: argparse.Namespace) -> None:

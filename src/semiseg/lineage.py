@@ -8,6 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+# Datasets import it to fill the raw folder, and what came there is hashed by content: only the rule that brings files
+# depends on this code, and names it.
+BRINGING = "semiseg.bring"
+
 
 def digest(content: Any) -> str:
     """sha256 of a JSON-like value, whatever the order of its keys."""
@@ -15,7 +19,7 @@ def digest(content: Any) -> str:
 
 
 def code_hash(*modules: str) -> str:
-    """sha256 of the code of these semiseg modules and of every semiseg module they import.
+    """sha256 of the code of these semiseg modules and of every semiseg module they import, but ``BRINGING``.
 
     Comments, blank lines and docstrings do not count. A file beside a module with the same stem (its template) is part
     of it. Modules loaded by name (methods, networks, datasets) are not seen by following imports: name them.
@@ -26,7 +30,7 @@ def code_hash(*modules: str) -> str:
         module = pending.pop()
         if module not in found:
             found[module], imported = _read(module)
-            pending.extend(imported)
+            pending.extend(name for name in imported if name != BRINGING)
     return digest(found)
 
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
 
 SECONDS_BETWEEN_LINES = 10.0
+MB = 1_000_000
 
 _log: TextIO | None = None
 
@@ -48,7 +49,7 @@ class Progress:
         self._start, self._first, self._last = time.monotonic(), done, 0.0
         self._bar: RichBar | None = None
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if _log is None and sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
@@ -91,3 +92,18 @@ class Progress:
     def _note(self, now: float, values: dict[str, float | str]) -> str:
         shown = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()]
         return " ".join([f"{self._rate(now):.2f} {self.unit}/s", *shown])
+
+
+class ByteProgress(Progress):
+    """Progress counted in bytes and shown in MB; it may go back, as when a transfer starts anew."""
+
+    def __init__(self, what: str, total_bytes: int, done_bytes: int = 0) -> None:
+        super().__init__(what, max(1, -(-total_bytes // MB)), "MB", done_bytes // MB)
+        self.total_bytes, self.bytes = total_bytes, done_bytes
+
+    def advance(self, count: int, **values: float | str) -> None:
+        """Count ``count`` more bytes; the bar moves by whole megabytes, and to its end with the last byte."""
+        self.bytes += count
+        whole = self.total if count and self.bytes >= self.total_bytes else min(self.bytes // MB, self.total - 1)
+        if whole != self.done:
+            self.step(whole - self.done, **values)

@@ -41,8 +41,13 @@ def shrunk(params: Params, table: str) -> Params:
 
 
 def _few_cases(split: Split) -> Split:
-    """The first cases of each published list; drawn splits belong to phantoms, which are small already."""
-    return split if split.list is None else split.model_copy(update={"first": FIRST})
+    """The first cases of each published list; drawn splits belong to phantoms, which are small already.
+
+    A list that cannot be formed from what the publisher offers gives way to the one that stands in for it.
+    """
+    if split.list is None:
+        return split
+    return split.model_copy(update={"list": read_list(split.list)["instead"] or split.list, "first": FIRST})
 
 
 def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:

@@ -4,14 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from semiseg.schema import Spacing, Strict, Three
+from semiseg.schema import Fraction, Spacing, Strict, Three
+
+Directions = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
+ONLY = Field(None, description="the step is done to scans whose axes run exactly so, and left out for all others")
 
 
 class Orient(Strict):
     """Flip and permute axes to an anatomical orientation; letters name the direction each axis runs TO, as in LPI."""
 
     step: Literal["orient"]
-    to: Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
+    to: Directions
+    only: Directions | None = ONLY
 
 
 class Clip(Strict):
@@ -20,22 +24,35 @@ class Clip(Strict):
     step: Literal["clip"]
     low: float
     high: float
+    only: Directions | None = ONLY
+
+
+class ClipCumulative(Strict):
+    """Clip intensities at the point that this share of all voxels does not exceed (BraTS)."""
+
+    step: Literal["clip_cumulative"]
+    share: Fraction
 
 
 class Resample(Strict):
-    """New grid by spacing (mm), by factor or by shape: exactly one, each in (x, y, z) order; labels always nearest."""
+    """New grid by spacing (mm), by factor or by shape: exactly one, each in (x, y, z) order; labels always nearest.
+
+    library: whose rules place the new voxels, count them and treat the border (``semiseg.resampling``).
+    """
 
     step: Literal["resample"]
     spacing: Spacing | None = None
-    factor: PositiveFloat | None = None
+    factor: PositiveFloat | Spacing | None = Field(None, description="new size / old size; one number for all axes")
     shape: Three | None = None
-    library: Literal["scipy", "simpleitk"]
+    library: Literal["scipy", "skimage", "simpleitk", "torch"]
     order: Literal[0, 1, 3] = Field(description="spline order of the image interpolation")
 
     @model_validator(mode="after")
     def _one_target(self) -> "Resample":
         if sum(value is not None for value in (self.spacing, self.factor, self.shape)) != 1:
             raise ValueError("give exactly one of spacing, factor, shape")
+        if self.library == "torch" and self.order != 1:
+            raise ValueError("library torch interpolates linearly: give order 1")
         return self
 
 
@@ -47,10 +64,19 @@ class Rescale(Strict):
     high: Annotated[float, Field(ge=0, le=100)]
 
 
+class Scale(Strict):
+    """(x - subtract) / divide, with the same two numbers for every case."""
+
+    step: Literal["scale"]
+    subtract: float
+    divide: PositiveFloat
+
+
 class ZScore(Strict):
-    """(x - mean) / std of the whole volume."""
+    """(x - mean) / std, applied to all voxels; both numbers are those of the whole volume, or of its voxels above 0."""
 
     step: Literal["zscore"]
+    of: Literal["all", "positive"] = "all"
 
 
 class CropLabel(Strict):
@@ -62,7 +88,16 @@ class CropLabel(Strict):
     seed: int = Field(description="the official margins were unseeded; ours are drawn per case from this seed")
 
 
-Step = Annotated[Orient | Clip | Resample | Rescale | ZScore | CropLabel, Field(discriminator="step")]
+class CropNonzero(Strict):
+    """Box of the voxels that are not 0, without its last plane in each axis (BraTS)."""
+
+    step: Literal["crop_nonzero"]
+
+
+Step = Annotated[
+    Orient | Clip | ClipCumulative | Resample | Rescale | Scale | ZScore | CropLabel | CropNonzero,
+    Field(discriminator="step"),
+]
 
 
 class Preparation(Strict):

@@ -76,7 +76,9 @@ rule raw:
     params:
         spec=spec(lambda wildcards: PLAN.raw(wildcards.dataset)),
         code=lambda wildcards: code_hash(
-            "semiseg.stages.raw", f"semiseg.datasets.{wildcards.dataset}"
+            "semiseg.stages.raw",
+            f"semiseg.datasets.{wildcards.dataset}",
+            BRINGING,
         ),
         sources=lambda wildcards, input: "".join(
             f" --{name} {path}" for name, path in input.items()

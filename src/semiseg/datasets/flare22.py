@@ -1,20 +1,39 @@
 """FLARE22: abdominal CT, 13 organs, 50 labelled scans and 2,000 unlabelled ones.
 
-Ids are those of the label files; the challenge's text lists the organs in another order. GuidedNet's case names
-(train_000 ..) are not official ones and no mapping is published, so its lists cannot be formed from the official files
-without the authors' renaming.
+Sources: flare22.grand-challenge.org/Dataset; openmedlab/Awesome-Medical-Dataset, resources/FLARE2022.md (layout,
+sizes); bowang-lab/U-Mamba, data/nnUNet_raw/Dataset701_AbdomenCT/dataset.json (label ids); constantinpape/torch-em, data
+set flare (Zenodo record, label ids looked up in the data).
 """
 
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, RawCase
+from semiseg.dataset import Ask, Dataset, Organ, Part, RawCase, RemoteFile
+from semiseg.datasets._zenodo import zenodo_file
 from semiseg.errors import UserError
-from semiseg.volume import read_nifti
+from semiseg.progress import some
+
+if TYPE_CHECKING:
+    from semiseg.volume import Volume
 
 IMAGE_ENDING = "_0000.nii.gz"
+NAME = re.compile(r"(FLARE22_Tr_\d{4}|FLARETs_\d{4}|Case_\d{5})(_0000)?\.nii\.gz")
+UNLABELLED = "Case_"
+OTHERS = {
+    "FLARE23": re.compile(r"FLARE23\w*\.nii\.gz"),
+    "FLARE21": re.compile(r"(train|validation|test)_\d{3}(_0000)?\.nii\.gz"),
+    "AbdomenCT-1K (FLARE22 has no label maps of its Case_* scans, AbdomenCT-1K uses the same names)": re.compile(
+        r"Case_\d{5}\.nii\.gz"
+    ),
+}
+RECORD, ARCHIVE = 7860267, "FLARE22Train.zip"
 GET = (
-    "join the challenge at https://flare22.grand-challenge.org and bring its folders images and labels "
-    "(FLARE22_Tr_*_0000.nii.gz with FLARE22_Tr_*.nii.gz) and the unlabelled Case_*_0000.nii.gz"
+    f"the 50 labelled scans are open ({ARCHIVE} at https://zenodo.org/records/{RECORD}); for the others join the "
+    "challenge at https://flare22.grand-challenge.org and bring its folders Training (unlabelled Case_*_0000.nii.gz) "
+    "and Tuning (FLARETs_*_0000.nii.gz with FLARETs_*.nii.gz)"
 )
 ORGANS = (
     Organ(1, "liver", "Liv"),
@@ -34,17 +53,72 @@ ORGANS = (
 
 
 def find(raw: Path) -> list[RawCase]:
-    """Cases of the raw folder, wherever the archives were unpacked in it; UserError when there are none."""
-    labels = {path.name: path for path in raw.rglob("*.nii.gz") if not path.name.endswith(IMAGE_ENDING)}
+    """Cases of the raw folder, wherever their files lie in it.
+
+    Raises UserError when there are none, when a case is there twice or a file belongs to another data set.
+    """
+    labels: dict[str, Path] = {}
+    images: list[Path] = []
+    for path in sorted(raw.rglob("*.nii.gz")):
+        _refuse_others(path.name, path)
+        if path.name.endswith(IMAGE_ENDING):
+            images.append(path)
+        else:
+            labels[path.name] = path
+    if not images:
+        raise UserError(f"{raw} holds no *{IMAGE_ENDING}: {GET}")
+    if twice := [name for name, count in Counter(path.name for path in images).items() if count > 1]:
+        raise UserError(
+            f"{raw} holds {some(twice)} in more than one folder, expected one file a case: remove the others"
+        )
     cases = []
-    for image in sorted(raw.rglob(f"*{IMAGE_ENDING}")):
+    for image in images:
         case = image.name.removesuffix(IMAGE_ENDING)
         label = labels.get(f"{case}.nii.gz")
         name = None if label is None else label.relative_to(raw).as_posix()
         cases.append(RawCase(case, image.relative_to(raw).as_posix(), name))
-    if not cases:
-        raise UserError(f"{raw} holds no *{IMAGE_ENDING}: {GET}")
     return cases
+
+
+def read(path: Path) -> "Volume":
+    """CT in HU, or label map with the ids of ``ORGANS``, as published."""
+    from semiseg.volume import read_nifti
+
+    return read_nifti(path)
+
+
+def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
+    """Bring ``images/FLARE22_Tr_0001_0000.nii.gz`` and the like; of the unlabelled scans only those wanted.
+
+    Raises UserError when nothing fits or the source holds files of another data set with similar names.
+    """
+    from semiseg.bring import bring
+
+    def is_wanted(place: str) -> bool:
+        case = PurePosixPath(place).name.removesuffix(IMAGE_ENDING)
+        return wanted is None or not case.startswith(UNLABELLED) or case in wanted
+
+    bring(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
+
+
+def _place(path: PurePosixPath) -> str | None:
+    _refuse_others(path.name, path)
+    if NAME.fullmatch(path.name) is None:
+        return None
+    return f"{'images' if path.name.endswith(IMAGE_ENDING) else 'labels'}/{path.name}"
+
+
+def _refuse_others(name: str, path: Path | PurePosixPath) -> None:
+    for other, pattern in OTHERS.items():
+        if pattern.fullmatch(name):
+            raise UserError(
+                f"{path} is a file of {other}, expected files of FLARE22 only: label ids or scans differ; {GET}"
+            )
+
+
+def remote(ask: Ask) -> Sequence[RemoteFile]:
+    """The archive of the labelled scans as Zenodo lists it now."""
+    return [zenodo_file(ask, RECORD, ARCHIVE)]
 
 
 DATASET = Dataset(
@@ -52,11 +126,39 @@ DATASET = Dataset(
     title="FLARE22: fast and low-resource abdominal organ segmentation",
     modality="CT",
     organs=ORGANS,
-    licence="none stated with the archive; the challenge asks for research use",
-    citation="Ma et al., The Lancet Digital Health 2024, Unleashing the strengths of unlabelled data (FLARE22)",
+    licence="labelled part: CC BY 4.0 or CC BY-NC-SA 4.0, public readers of the Zenodo record disagree; unlabelled and "
+    "tuning parts: terms of the challenge (wording not verified)",
+    citation="Ma et al., Unleashing the strengths of unlabelled data in deep learning-assisted pan-cancer abdominal "
+    "organ quantification: the FLARE22 challenge, The Lancet Digital Health 6 (2024)",
     source="https://flare22.grand-challenge.org",
     how_to_get=GET,
     find=find,
-    read_image=read_nifti,
-    read_label=read_nifti,
+    read_image=read,
+    read_label=read,
+    parts=(
+        Part("labelled", tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51)), labelled=True, open=True),
+        Part("unlabelled", tuple(f"Case_{number:05d}" for number in range(1, 2001)), labelled=False, bulky=True),
+        Part("tuning", tuple(f"FLARETs_{number:04d}" for number in range(1, 51)), labelled=True),
+    ),
+    layout="FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz .. 0050 with labels/FLARE22_Tr_0001.nii.gz; "
+    "Training/FLARE22_UnlabeledCase1-1000/Case_00001_0000.nii.gz .. and FLARE22_UnlabeledCase1001-2000/; "
+    "Tuning/images/FLARETs_0001_0000.nii.gz .. 0050 with labels/FLARETs_0001.nii.gz. NIfTI, 512 x 512 x 71..113, about "
+    "0.74 x 0.74 x 2.5 mm (labelled part)",
+    notes=(
+        "Label ids are those of the files; the challenge's text lists the organs in another order.",
+        "GuidedNet's names (train_000 .., train_0070 ..) are not official ones and no mapping is published, so its "
+        "lists cannot be formed from the official files. They count 70 labelled scans, the challenge published 50 (the "
+        "other 20 may be of the tuning set; not verified).",
+        "FLARE21 has names like train_000_0000.nii.gz too, with four organs and one id for both kidneys: such files "
+        "are refused.",
+        "AbdomenCT-1K names its scans Case_00001_0000.nii.gz as FLARE22 names its unlabelled ones. Label maps of these "
+        "names are refused; scans alone cannot be told apart by name.",
+        "The labelled scans are of the MSD Pancreas collection, so FLARE22, AbdomenCT-1K and MSD share patients.",
+        "The label maps of the tuning set came out after the challenge; the 200 hidden test scans were not published.",
+        "The publisher's page gives no checksum; Zenodo lists an MD5 sum. torch-em recorded SHA-256 "
+        "d57e201dc9002bd4a6fc1f5e0d4525285f46bcc5be1a3c8f12543151e6675154 for FLARE22Train.zip.",
+        "Orientations and label data types of the files were not verified. The whole collection is about 247 GB.",
+    ),
+    import_from=import_from,
+    remote=remote,
 )

@@ -5,13 +5,15 @@ Three forms of a user's copy are read: the challenge's own folders (``lgemri.nrr
 """
 
 import io
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, RawCase
+from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.datasets._labels import remapped
 from semiseg.errors import UserError
+from semiseg.splits import PARTS, read_list
 
 if TYPE_CHECKING:
     from semiseg.geometry import Affine
@@ -23,7 +25,8 @@ INSIDE = 255  # value of the atrium in laendo.nrrd
 OFFICIAL_LIST = "la_uamt_8lab"  # any of the lists: each names all 100 cases
 GET = (
     "register at https://www.cardiacatlas.org/atriaseg2018-challenge/atria-seg-data/ and bring the folders with "
-    "lgemri.nrrd and laendo.nrrd, or bring the folder with <case>/mri_norm2.h5 that yulequan/UA-MT distributes"
+    "lgemri.nrrd and laendo.nrrd, or bring the folder with <case>/mri_norm2.h5 that yulequan/UA-MT distributes, "
+    "unpacked or as an archive"
 )
 
 
@@ -49,16 +52,10 @@ def read_image(path: Path) -> "Volume":
 
 
 def read_label(path: Path) -> "Volume":
-    """Label map with 1 = left atrium; other values than the challenge's 0 and 255 are passed on for refusal."""
-    import numpy as np
-
-    from semiseg.volume import Volume
-
+    """Label map with 1 = left atrium; UserError for other values than the challenge's 0 and 255."""
     if path.suffix == ".h5":
         return _read_prepared(path, "label")
-    volume = _read_nrrd(path)
-    odd_one = volume.array == 1  # would otherwise pass for the atrium
-    return Volume(np.where(volume.array == INSIDE, 1, np.where(odd_one, INSIDE, volume.array)), volume.affine)
+    return remapped(_read_nrrd(path), path, {0: 0, INSIDE: 1})
 
 
 def applied(raw: Path) -> frozenset[str]:
@@ -67,61 +64,60 @@ def applied(raw: Path) -> frozenset[str]:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Verify each case of ``source`` (searched in depth) and bring it into ``raw``; cases already right are kept.
+    """Bring each case of a folder (searched in depth) or archive into ``raw``; cases already right are kept.
 
-    Raises UserError for an empty folder, a damaged file or a label that is not binary. A partial copy is only told.
+    Everything is verified beside ``raw`` first. Raises UserError for a copy without cases, a damaged file or a label
+    that is not binary. A partial copy is no error.
     """
-    from semiseg.progress import Progress, say
+    from semiseg.bring import bring
+    from semiseg.progress import Progress
 
-    found = dict(_found(source))
-    if not found:
-        raise UserError(f"{source} holds no case of la (no {PREPARED}, {IMAGE} or cases/*.npz): {GET}")
-    with Progress("import la", len(found), "case") as bar:
-        for case, (bring, path) in found.items():
-            bring(path, raw / case)
-            bar.step(case=case)
-    for line in _differences(set(found)):
-        say(f"import la: {line}")
+    raw.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".la-", dir=raw.parent) as folder:
+        waiting = Path(folder)
+        bring(source, waiting, dataset="la", place=_place, get=GET)
+        found = dict(_found(waiting))
+        with Progress("import la", len(found), "case") as bar:
+            for case, (accept, path) in found.items():
+                try:
+                    accept(path, raw / case)
+                except UserError as error:
+                    raise UserError(str(error).replace(folder, str(source))) from None
+                bar.step(case=case)
 
 
-def _found(source: Path) -> Iterator[tuple[str, tuple[Callable[[Path, Path], None], Path]]]:
-    """Case -> how to bring it and from where; of several forms the first found counts."""
+def _place(path: PurePosixPath) -> str | None:
+    wanted = path.name in {PREPARED, IMAGE, LABEL} or path.suffix == ".npz"
+    return f"{path.parent.name}/{path.name}" if wanted and path.parent.name else None
+
+
+def _found(waiting: Path) -> Iterator[tuple[str, tuple[Callable[[Path, Path], None], Path]]]:
+    """Case -> how to accept it and from where; of several forms the first found counts."""
     seen: set[str] = set()
-    for pattern, bring in ((PREPARED, _bring_prepared), (IMAGE, _bring_scan), ("*.npz", _bring_packed)):
-        for path in sorted(source.rglob(pattern)):
+    for pattern, accept in ((PREPARED, _accept_prepared), (IMAGE, _accept_scan), ("*.npz", _accept_packed)):
+        for path in sorted(waiting.glob(f"*/{pattern}")):
             case = path.stem if pattern == "*.npz" else path.parent.name
             if case not in seen:
                 seen.add(case)
-                yield case, (bring, path)
+                yield case, (accept, path)
 
 
-def _differences(found: set[str]) -> Iterator[str]:
-    """What a copy lacks, or has beyond, the 100 cases of the official lists."""
-    from semiseg.splits import PARTS, read_list
-
-    official = {case for part in PARTS for case in read_list(OFFICIAL_LIST)[part]}
-    if missing := sorted(official - found):
-        yield f"a partial copy, {len(missing)} of {len(official)} cases are missing: {', '.join(missing)}"
-    if others := sorted(found - official):
-        yield f"{len(others)} cases are in no published split: {', '.join(others)}"
-
-
-def _bring_prepared(path: Path, folder: Path) -> None:
+def _accept_prepared(path: Path, folder: Path) -> None:
     _verify(read_image(path), read_label(path), path)
-    _copy(path, folder / PREPARED)
+    _move(path, folder / PREPARED)
 
 
-def _bring_scan(path: Path, folder: Path) -> None:
+def _accept_scan(path: Path, folder: Path) -> None:
     label = path.with_name(LABEL)
     if label.exists():
         _verify(read_image(path), read_label(label), path)
-        _copy(label, folder / LABEL)
+        _move(label, folder / LABEL)
     else:
         read_image(path)
-    _copy(path, folder / IMAGE)
+    _move(path, folder / IMAGE)
 
 
-def _bring_packed(path: Path, folder: Path) -> None:
+def _accept_packed(path: Path, folder: Path) -> None:
     """Unpack into the distributed form; the packed file's hash, kept inside, tells a later call that it is done."""
     import h5py
 
@@ -153,13 +149,12 @@ def _unpacked_from(target: Path) -> str | None:
         return None
 
 
-def _copy(path: Path, target: Path) -> None:
-    from semiseg.files import atomic, sha256
+def _move(path: Path, target: Path) -> None:
+    from semiseg.files import sha256
 
-    if target.exists() and sha256(target) == sha256(path):
-        return
-    with atomic(target) as temporary:
-        shutil.copyfile(path, temporary)
+    if not target.exists() or sha256(target) != sha256(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _verify(image: "Volume", label: "Volume", path: Path) -> None:
@@ -203,18 +198,37 @@ def _affine() -> "Affine":
     return np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
 
 
+def _all_cases() -> tuple[str, ...]:
+    published = read_list(OFFICIAL_LIST)
+    return tuple(sorted(case for part in PARTS for case in published[part]))
+
+
 DATASET = Dataset(
     name="la",
     title="LA: 2018 Left Atrium segmentation challenge",
     modality="MRI",
     organs=(Organ(1, "left atrium", "LA"),),
-    licence="terms of the challenge: research use, registration",
+    licence="terms of the challenge: research use, registration (wording not verified)",
     citation="Xiong et al., A global benchmark of algorithms for segmenting the left atrium, MedIA 67 (2021)",
     source="https://www.cardiacatlas.org/atriaseg2018-challenge/atria-seg-data/",
     how_to_get=GET,
     find=find,
     read_image=read_image,
     read_label=read_label,
+    parts=(Part("training", _all_cases(), labelled=True),),
+    layout="Training Set/<20 letters>/lgemri.nrrd (grey values) and laendo.nrrd (0 and 255), 0.625 mm isotropic, 88 "
+    "slices; or, as yulequan/UA-MT distributes them, 2018LA_Seg_Training Set/<20 letters>/mri_norm2.h5 with image "
+    "(z-scores) and label, cropped around the atrium",
+    notes=(
+        "The distributed mri_norm2.h5 are crops around the label, test cases included: numbers on them, which all the "
+        "tables use, know where the atrium lies. The margins of the crop were drawn without a seed, so only those "
+        "files reproduce the published crops exactly; from the challenge's folders they are drawn from a stated seed.",
+        "The z-score was taken over the whole scan before the crop, so a crop's own mean is not 0.",
+        "There is no validation part; MC-Net and BCP choose their checkpoint by Dice on the test list.",
+        "The challenge has 54 more scans in its Testing Set; no published split of these tables uses them.",
+        "One case folder of UA-MT (CMPXO4J23G58J53Q98SZ) holds a stray desktop.ini, which is left out.",
+        "In-plane sizes of the original scans (576 x 576 or 640 x 640) were not verified.",
+    ),
     import_from=import_from,
     applied=applied,
 )

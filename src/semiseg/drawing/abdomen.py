@@ -48,14 +48,14 @@ class Patient:
         return Tube([triple(point) for point in course], [float(r) for r in width], squash)
 
 
-def paint_abdomen(canvas: Canvas, patient: Patient) -> None:
-    """Paint one patient: later tissues cover earlier ones."""
+def paint_abdomen(canvas: Canvas, patient: Patient, veins: int = 0) -> None:
+    """Paint one patient: later tissues cover earlier ones. ``veins``: label id of the portal and splenic veins."""
     canvas.image[:] = AIR
     cavity, below = _paint_frame(canvas, patient)
     _paint_bowel(canvas, patient, cavity & below)
     _paint_liver(canvas, patient, cavity & below)
     _paint_stomach_and_spleen(canvas, patient, cavity & below)
-    _paint_vessels(canvas, patient)
+    _paint_vessels(canvas, patient, veins)
     _paint_kidneys(canvas, patient)
     _paint_upper_gut(canvas, patient, cavity)
 
@@ -175,15 +175,16 @@ def _paint_stomach_and_spleen(canvas: Canvas, patient: Patient, cavity: Mask) ->
     canvas.paint(stomach, -880, STOMACH, cavity & (canvas.points[1] > level), grow=-5)
 
 
-def _paint_vessels(canvas: Canvas, patient: Patient) -> None:
+def _paint_vessels(canvas: Canvas, patient: Patient, veins: int) -> None:
     vein = patient.hu["vein"]
     portal = patient.tube([(14, 12, -90), (14, 13, -30), (15, 11, 2), (32, 8, 18), (54, 6, 32)], [6, 6, 7, 7, 5])
     splenic = patient.tube([(15, 7, 3), (-20, 4, 12), (-52, -14, 24), (-84, -30, 34)], [5, 4.5, 4, 4])
     artery = patient.tube([(-8, -12, 6), (-6, 2, -16), (-4, 8, -90)], [4, 4, 4])
     renal = patient.tube([(44, -42, -18), (16, -20, -10), (-6, -7, -8), (-42, -44, -4)], [4.5, 5, 4, 4.5])
-    for vessel, hu in ((portal, vein), (splenic, vein), (artery, patient.hu["aorta"]), (renal, vein)):
+    arterial = patient.hu["aorta"]
+    for vessel, hu, label in ((portal, vein, veins), (splenic, vein, veins), (artery, arterial, 0), (renal, vein, 0)):
         canvas.paint(vessel, FAT, grow=3)
-        canvas.paint(vessel, hu)
+        canvas.paint(vessel, hu, label)
     cava = patient.tube(
         [(22, -2, 125), (23, -6, 92), (22, -12, 58), (19, -18, 18), (18, -20, -40), (15, -22, -140)],
         [12, 12.5, 12, 11.5, 11, 10.5],

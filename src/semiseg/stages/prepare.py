@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from semiseg.dataset import Dataset, RawCase, get_dataset
+from semiseg.dataset import RawCase, get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
 from semiseg.lineage import code_hash, digest
 from semiseg.parallel import each
-from semiseg.preparation import Scan, run_steps
+from semiseg.preparation import run_steps
+from semiseg.raw_case import read_case
 from semiseg.stages.raw import manifest_cases
 from semiseg.steps import Preparation
 from semiseg.store import (
-    Label,
     has_label,
     read_geometry,
     read_label,
@@ -24,9 +24,6 @@ from semiseg.store import (
     read_statistics,
     write_case,
 )
-from semiseg.volume import Volume
-
-SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the same
 
 
 @dataclass(frozen=True)
@@ -79,71 +76,6 @@ def prepare_one(job: Job) -> dict[str, Any]:
             raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
         write_case(job.file, case, job.made_from)
     return _entry(job, len(dataset.organs) + 1)
-
-
-def read_case(dataset: Dataset, case: RawCase, raw: Path) -> Scan:
-    """Read a raw case and refuse what would spoil training: each refusal is one sentence naming the case."""
-    image = _read(dataset.read_image, case, raw / case.image)
-    if not np.isfinite(image.array).all():
-        count = int((~np.isfinite(image.array)).sum())
-        raise UserError(f"case {case.id}: {case.image} has {count} voxels that are NaN or infinite: repair the file")
-    if image.array.min() == image.array.max():
-        raise UserError(f"case {case.id}: {case.image} is constant ({image.array.flat[0]}): it holds no picture")
-    label = None
-    if case.label is not None:
-        volume = _read(dataset.read_label, case, raw / case.label)
-        _check_same_grid(case, image, volume)
-        label = _checked_label(dataset, case, volume)
-    return Scan(case.id, np.asarray(image.array, np.float32), label, image.affine)
-
-
-def _read(reader: Any, case: RawCase, path: Path) -> Volume:
-    try:
-        volume: Volume = reader(path)
-    except UserError as error:
-        raise UserError(f"case {case.id}: {error}") from None
-    if volume.array.dtype.kind not in "biuf":
-        raise UserError(
-            f"case {case.id}: {path.name} holds {volume.array.dtype}, expected one number per voxel: convert it"
-        )
-    return volume
-
-
-def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:
-    if image.array.shape != label.array.shape:
-        raise UserError(
-            f"case {case.id}: image {image.array.shape} and label {label.array.shape} differ in shape: "
-            "they must lie on the same grid"
-        )
-    corners = np.array(np.meshgrid(*[[0, side - 1] for side in image.array.shape], [1], indexing="ij")).reshape(4, -1)
-    shift = float(np.sqrt((((image.affine - label.affine) @ corners)[:3] ** 2).sum(0)).max())
-    if shift > SHIFT_MM:
-        raise UserError(
-            f"case {case.id}: image and label headers place the scan up to {shift:.2f} mm apart (at most {SHIFT_MM} mm "
-            "is allowed): correct the headers"
-        )
-
-
-def _checked_label(dataset: Dataset, case: RawCase, volume: Volume) -> Label:
-    """The label map as uint8, once its ids are known to be the dataset's."""
-    found = np.unique(volume.array)
-    if not np.isfinite(found).all() or (found != np.rint(found)).any():
-        odd = [f"{value:g}" for value in found if value != np.rint(value)][:5]
-        raise UserError(
-            f"case {case.id}: {case.label} has labels that are no integers ({', '.join(odd)}): export it again"
-        )
-    allowed = {0, *(organ.id for organ in dataset.organs)}
-    wrong = [int(value) for value in found if int(value) not in allowed]
-    if wrong:
-        raise UserError(
-            f"case {case.id}: {case.label} has label ids {wrong[:20]}, expected 0..{max(allowed)} of {dataset.name}: "
-            "map or remove them"
-        )
-    if not found.any():
-        raise UserError(
-            f"case {case.id}: {case.label} has no labelled voxel: remove the label file if the case is unlabelled"
-        )
-    return np.asarray(volume.array, np.uint8)
 
 
 def _job(case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path) -> Job:

@@ -1,6 +1,7 @@
 """Rule ``split``: which cases are labelled, unlabelled, validation and test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,15 @@ from semiseg.splits import PARTS, read_list
 
 
 def split(spec: Mapping[str, Any], manifest: Path, out: Path) -> None:
-    """Write the four lists of case names, once they are known to be disjoint, complete and labelled where needed.
+    """Write the four lists of case ids, once they are known to be disjoint, complete and labelled where needed.
 
     spec: dataset, name and definition (``Plan.split``). Raises UserError when a listed case is missing.
     """
+    write_json(out, resolved(spec, manifest))
+
+
+def resolved(spec: Mapping[str, Any], manifest: Path) -> dict[str, Any]:
+    """What ``split`` writes: dataset, name, source, notes and the four lists."""
     definition = Split.model_validate(spec["split"])
     cases = {case["id"]: case["label"] is not None for case in read_json(manifest)["cases"]}
     where = f"split {spec['name']} of {spec['dataset']}"
@@ -30,13 +36,14 @@ def split(spec: Mapping[str, Any], manifest: Path, out: Path) -> None:
         content = draw(definition.draw, cases, where)
     case_id = get_dataset(spec["dataset"]).case_id
     parts: dict[str, list[str]] = {part: [case_id(name) for name in content[part]] for part in PARTS}
+    shared = {frozenset(both["parts"]) for both in content.get("shared", ())}
     if definition.first is not None:
         parts = {part: names[: getattr(definition.first, part)] for part, names in parts.items()}
     if definition.without_unlabelled:
         parts["unlabelled"] = []
-    _check(parts, cases, where)
+    _check(parts, cases, where, shared, content.get("instead"))
     note = {"source": content["source"], "notes": content["notes"]}
-    write_json(out, {"dataset": spec["dataset"], "split": spec["name"], **note, **parts})
+    return {"dataset": spec["dataset"], "split": spec["name"], **note, **parts}
 
 
 def draw(drawn: Drawn, cases: Mapping[str, bool], where: str) -> dict[str, Any]:
@@ -71,17 +78,29 @@ def _shuffled(rng: np.random.Generator, cases: Mapping[str, bool], with_label: b
     return [names[index] for index in rng.permutation(len(names))]
 
 
-def _check(parts: Mapping[str, Sequence[str]], cases: Mapping[str, bool], where: str) -> None:
-    seen: dict[str, str] = {}
+def _check(
+    parts: Mapping[str, Sequence[str]],
+    cases: Mapping[str, bool],
+    where: str,
+    shared: Set[frozenset[str]],
+    instead: str | None,
+) -> None:
+    """shared: pairs of parts that have cases in common in the published list, and are kept so."""
     for part, names in parts.items():
-        for name in names:
-            if name in seen:
-                raise UserError(f"{where}: case {name} is both {seen[name]} and {part}: a case belongs to one list")
-            seen[name] = part
-    missing = [name for name in seen if name not in cases]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"{where}: case {twice} is {part} twice: a case belongs to one list")
+    for (first, names), (second, others) in combinations(parts.items(), 2):
+        both = [] if frozenset((first, second)) in shared else sorted(set(names) & set(others))
+        if both:
+            raise UserError(f"{where}: case {both[0]} is both {first} and {second}: a case belongs to one list")
+    everyone = list(dict.fromkeys(name for names in parts.values() for name in names))
+    missing = [name for name in everyone if name not in cases]
     if missing:
+        other = "" if instead is None else f"; if you cannot get them, split list {instead} stands in for this one"
         raise UserError(
-            f"{where}: {len(missing)} of {len(seen)} cases are not in the raw data ({some(missing)}): import them"
+            f"{where}: {len(missing)} of {len(everyone)} cases are not in the raw data ({some(missing)}): "
+            f"import them{other}"
         )
     blind = [name for part in ("labelled", "val", "test") for name in parts[part] if not cases[name]]
     if blind:

@@ -1,0 +1,32 @@
+"""Stored label values to organ ids, without letting an unknown value pass for an organ."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semiseg.errors import UserError
+
+if TYPE_CHECKING:
+    from semiseg.volume import Volume
+
+
+def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "fetch it again") -> "Volume":
+    """The label map (uint8) with each stored value replaced by ``ids[value]``.
+
+    Raises UserError naming the values that are not in ``ids``: after the mapping they could be taken for organs.
+    """
+    import numpy as np
+
+    from semiseg.volume import Volume
+
+    array = np.zeros(volume.array.shape, np.uint8)
+    known = np.zeros(volume.array.shape, bool)
+    for stored, organ in ids.items():
+        here = volume.array == stored
+        known |= here
+        if organ:
+            array[here] = organ
+    if not known.all():
+        odd = ", ".join(f"{value:g}" for value in np.unique(volume.array[~known])[:10])
+        raise UserError(f"{path} has label values {odd}, expected {', '.join(map(str, ids))}: {hint}")
+    return Volume(array, volume.affine)
