@@ -3,7 +3,9 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test lint schema benchmark
+.PHONY: demo test lint schema benchmark rehearse
+
+REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) results/demo.csv
@@ -19,6 +21,10 @@ lint: .venv/installed
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
 
+# One table of every dataset and protocol on stand-ins, end to end.
+rehearse: .venv/installed
+	for table in $(REHEARSED); do $(BIN)/semiseg rehearse $$table --cores $(CORES) || exit 1; done
+
 # Written anew after a change of src/semiseg/config.py; a test fails when it was forgotten.
 schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
@@ -27,6 +33,7 @@ benchmark: .venv/installed
 	$(BIN)/python benchmarks/metrics_vs_medpy.py
 	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
+	$(BIN)/python benchmarks/prepare_vs_guidednet.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -14,7 +14,8 @@ import SimpleITK as sitk
 from tiny import raw_spec
 
 from semiseg.cli import main
-from semiseg.volume import Volume, read_dicom, write_nifti
+from semiseg.dicom import read_dicom
+from semiseg.volume import Volume, write_nifti
 
 SHAPE = (16, 15, 12)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 2.5, 0, -20], [0, 0, 4.0, 11], [0, 0, 0, 1]])

@@ -361,3 +361,13 @@ def test_real_label_maps_are_as_described(case: str, plane_mm: float, raws: dict
     place = {organ.abbreviation: middle(dataset, coarse, organ.abbreviation) for organ in dataset.organs}
     assert place["Liv"][0] > place["IVC"][0] > place["Aor"][0] > place["Spl"][0]
     assert place["R.kid"][0] > place["L.kid"][0] and place["Duo"][2] > place["Bla"][2]
+
+
+def test_the_authors_files_are_brought_from_a_folder_that_says_so(tmp_path: Path) -> None:
+    """GuidedNet's names are FLARE21's too, so a folder called guidednet must vouch for them."""
+    copy = tmp_path / "guidednet"
+    for name in ("train_000_0000.nii.gz", "train_000.nii.gz", "train_00100_0000.nii.gz"):
+        write_nifti(copy / name, Volume(np.arange(27, dtype=np.uint8).reshape(3, 3, 3), np.eye(4)))
+    import_raw("flare22", tmp_path, tmp_path / "raw")
+    cases = {case.id: case.label for case in get_dataset("flare22").find(tmp_path / "raw")}
+    assert cases == {"train_000": "guidednet/labels/train_000.nii.gz", "train_00100": None}

@@ -22,7 +22,7 @@ def test_an_unknown_dataset_lists_the_known_ones(tmp_path, capfd, monkeypatch):
 def test_a_folder_that_is_not_there_is_named(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["import", "la", str(tmp_path / "nowhere")]) == 2
-    assert "nowhere is not a folder" in capfd.readouterr().err
+    assert "nowhere does not exist" in capfd.readouterr().err
 
 
 def test_an_empty_folder_says_how_to_get_the_data(tmp_path, capfd, monkeypatch):

@@ -50,8 +50,10 @@ RESAMPLED = [
 
 
 @pytest.mark.parametrize("axes", ["xyz", "zyx"])
-@pytest.mark.parametrize("library", ["scipy", "simpleitk"])
-@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize(
+    ("library", "order"),
+    [("scipy", 1), ("scipy", 3), ("skimage", 1), ("skimage", 3), ("simpleitk", 1), ("simpleitk", 3), ("torch", 1)],
+)
 @pytest.mark.parametrize("target", RESAMPLED, ids=lambda target: next(iter(target)))
 def test_voxels_stay_where_they_are(target: dict[str, Any], order: int, library: str, axes: str) -> None:
     """Whatever the grid, a linear function of position is still that function of position."""
@@ -64,11 +66,11 @@ def test_voxels_stay_where_they_are(target: dict[str, Any], order: int, library:
     np.testing.assert_allclose(case.image[inside], expected[inside], atol=0.1)  # of 400 per voxel
     assert case.geometry.raw_shape == shape
     wanted = target.get("spacing") or (2 / 0.5, 2.5 / 0.5, 4 / 0.5) if "shape" not in target else None
-    if wanted is not None:
+    if wanted is not None and library in ("scipy", "simpleitk"):  # the others keep the field of view instead
         assert case.geometry.spacing_mm == pytest.approx(wanted if axes == "xyz" else wanted[::-1])
 
 
-@pytest.mark.parametrize("library", ["scipy", "simpleitk"])
+@pytest.mark.parametrize("library", ["scipy", "simpleitk", "skimage"])
 def test_labels_follow_the_image(library: str) -> None:
     """Nearest neighbour: the label at each new voxel is the label of the raw voxel that its centre lies in."""
     shape = (16, 15, 12)
@@ -98,9 +100,57 @@ def test_intensities_by_hand() -> None:
     assert scaled.statistics["rescale"] == {"low": -50, "high": 100}
     wide = run_steps(scan, steps({"step": "rescale", "low": 50, "high": 100}), frozenset()).image  # median 2.5
     assert wide.min() == pytest.approx((-50 - 2.5) / 97.5)  # not clipped
+    halved = run_steps(scan, steps({"step": "scale", "subtract": 2, "divide": 2}), frozenset()).image
+    assert halved.ravel().tolist() == [-1, -0.5, 0, 0.5, 1, 49, -26, 2]
+    positive = run_steps(scan, steps({"step": "zscore", "of": "positive"}), frozenset()).statistics["zscore"]
+    above = array[array > 0].astype(np.float64)
+    assert positive == pytest.approx({"mean": above.mean(), "std": above.std()})
     z = run_steps(scan, steps({"step": "zscore"}), frozenset())
     assert z.statistics["zscore"] == pytest.approx({"mean": 8.25, "std": float(np.std(array, dtype=np.float64))})
     assert z.image.dtype == np.float32 and z.image.mean() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_step_for_scans_that_run_otherwise_is_left_out() -> None:
+    array = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    only = steps({"step": "clip", "low": 5, "high": 9, "only": "LPI"}, {"step": "orient", "to": "RAS", "only": "LPI"})
+    turned = run_steps(Scan("a", array, None, LPI @ np.diag([1, -1, 1, 1])), only, frozenset())
+    np.testing.assert_array_equal(turned.image, np.clip(array, 5, 9)[::-1, ::-1, ::-1])
+    assert turned.statistics["raw"]["orientation"] == "LPI" and turned.statistics["prepared"]["orientation"] == "RAS"
+    tilted = np.eye(4)
+    tilted[:2, :2] = [[-0.9998, 0.02], [-0.02, -0.9998]]
+    for affine in (np.eye(4), tilted @ np.diag([1, 1, -1, 1])):
+        case = run_steps(Scan("a", array, None, affine), only, frozenset())
+        np.testing.assert_array_equal(case.image, array)
+        np.testing.assert_array_equal(case.geometry.affine, affine)
+
+
+def test_cumulative_clip_by_hand() -> None:
+    """Whole numbers: 6 of 8 voxels are at most 4. Fractions: 7 of 8 lie up to the bin of 6, 150 / 256 wide."""
+    array = np.array([0, 1, 2, 3, 4, 100, -50, 6], np.float32).reshape(2, 2, 2)
+    step = {"step": "clip_cumulative", "share": 0.75}
+    case = run_steps(Scan("a", array, None, np.eye(4)), steps(step), frozenset())
+    assert case.image.ravel().tolist() == [0, 1, 2, 3, 4, 4, -50, 4]
+    array[0, 0, 0] = 0.5
+    case = run_steps(Scan("a", array, None, np.eye(4)), steps({**step, "share": 0.8}), frozenset())
+    width = 150 / 256
+    centre = (np.floor(56 / width) + 0.5) * width - 50
+    assert case.statistics["clip_cumulative"]["high"] == pytest.approx(centre)
+    assert case.image.max() == pytest.approx(centre)
+
+
+def test_crop_of_what_is_not_zero_leaves_the_last_plane_out() -> None:
+    array = np.zeros((9, 8, 7), np.float32)
+    array[2:6, 1:8, 3:5] = np.random.default_rng(0).uniform(1, 2, (4, 7, 2))
+    label = (array > 1.5).astype(np.uint8)
+    case = run_steps(Scan("a", array, label, np.eye(4)), steps({"step": "crop_nonzero"}), frozenset())
+    np.testing.assert_array_equal(case.image, array[2:5, 1:7, 3:4])
+    np.testing.assert_array_equal(case.label, label[2:5, 1:7, 3:4])
+    np.testing.assert_array_equal(case.geometry.affine[:3, 3], [2, 1, 3])
+    assert case.statistics["crop_nonzero"] == {"start": [2, 1, 3], "size": [3, 6, 1]}
+    with pytest.raises(UserError, match="case a: the image has no box of voxels that are not 0"):
+        run_steps(
+            Scan("a", np.zeros((4, 4, 4), np.float32), None, np.eye(4)), steps({"step": "crop_nonzero"}), frozenset()
+        )
 
 
 def test_crop_around_the_label() -> None:
@@ -172,6 +222,14 @@ def test_the_index(tmp_path: Path) -> None:
     entry = index["cases"]["a"]
     assert entry["shape"] == [12, 15, 16] and entry["spacing_mm"] == [4, 2.5, 2]
     assert entry["voxels"] == [16 * 15 * 12 - 60, 60] + [0] * 12 and entry["label"] is True
+    assert entry["raw_shape"] == [16, 15, 12] and entry["raw_affine"] == LPI.tolist() and entry["crop"] is None
+    raw, prepared = entry["statistics"]["raw"], entry["statistics"]["prepared"]
+    assert (raw["orientation"], prepared["orientation"]) == ("LAI", "SAR")  # stored as z y x
+    assert (raw["min"], raw["max"]) == (picture().min(), picture().max())
+    assert raw["mean"] == pytest.approx(picture().mean()) and raw["std"] == pytest.approx(picture().std())
+    assert (prepared["min"], prepared["max"]) == (0, 1) and 0 < prepared["percentiles"]["50"] < 1
+    there = np.linalg.inv(entry["affine"]) @ np.array(entry["raw_affine"]) @ [1, 2, 3, 1]
+    assert there[:3] == pytest.approx([11 - 3, 2, 15 - 1])  # from raw voxel (x, y, z) to stored (z, y, x)
     assert index["cases"]["u"]["voxels"] is None and index["cases"]["u"]["label"] is False
     stored = read_image(tmp_path / "out" / entry["file"])
     assert stored.min() == 0 and stored.max() == 1

@@ -41,4 +41,4 @@ def test_ci_runs_exactly_the_readmes_test_command():
 def test_plugin_files_are_short():
     for path in (ROOT / "src").rglob("*.py"):
         limit = 120 if path.parent.name == "methods" else 300
-        assert len(path.read_text().splitlines()) <= limit, f"{path.name} is longer than {limit} lines"
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, f"{path.name} is longer than {limit} lines"

@@ -5,24 +5,19 @@ from typing import Any
 
 import pytest
 
+from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
-from semiseg.splits import list_names, read_list
+from semiseg.splits import read_list
 from semiseg.stages.split import split
 
 PARTS = ("labelled", "unlabelled", "val", "test")
-COUNTS = {
-    "la_uamt_8lab": (8, 72, 0, 20),
-    "la_uamt_16lab": (16, 64, 0, 20),
-    "flare22_guidednet_10p": (42, 378, 14, 14),
-    "flare22_guidednet_50p": (42, 42, 14, 14),
-}
 
 
 def manifest(tmp_path: Path, labelled: list[str], unlabelled: list[str]) -> Path:
     cases = [{"id": name, "image": f"{name}.nii.gz", "label": "x.nii.gz" if name in labelled else None}
              for name in labelled + unlabelled]  # fmt: skip
-    write_json(tmp_path / "manifest.json", {"dataset": "d", "cases": cases, "files": {}, "applied": []})
+    write_json(tmp_path / "manifest.json", {"dataset": "phantom", "cases": cases, "files": {}, "applied": []})
     return tmp_path / "manifest.json"
 
 
@@ -33,23 +28,48 @@ def names(prefix: str, count: int) -> list[str]:
 def drawn(tmp_path: Path, **changes: Any) -> dict[str, Any]:
     plan = {"labelled": 4, "unlabelled": 5, "val": 2, "test": 3, "seed": 7, **changes}
     raw = manifest(tmp_path, names("a", 10), names("u", 4))
-    split({"dataset": "d", "name": "s", "split": {"draw": plan}}, raw, tmp_path / "s.json")
+    split({"dataset": "phantom", "name": "s", "split": {"draw": plan}}, raw, tmp_path / "s.json")
     return read_json(tmp_path / "s.json")
 
 
-@pytest.mark.parametrize("name", COUNTS)
-def test_published_lists(tmp_path: Path, name: str) -> None:
-    parts = read_list(name)
-    assert tuple(len(parts[part]) for part in PARTS) == COUNTS[name]
-    everyone = [case for part in PARTS for case in parts[part]]
-    assert len(set(everyone)) == len(everyone)
-    assert parts["source"] and parts["notes"]
-    raw = manifest(tmp_path, everyone, [])
-    split({"dataset": "d", "name": "s", "split": {"list": name}}, raw, tmp_path / "s.json")
+@pytest.mark.parametrize(("dataset", "name"), [("la", "la_uamt_8lab"), ("btcv", "btcv_magicnet_5lab")])
+def test_published_lists(tmp_path: Path, dataset: str, name: str) -> None:
+    case_id, listed = get_dataset(dataset).case_id, read_list(name)
+    expected = {part: [case_id(case) for case in listed[part]] for part in PARTS}
+    raw = manifest(tmp_path, [case for part in PARTS for case in expected[part]], [])
+    split({"dataset": dataset, "name": "s", "split": {"list": name}}, raw, tmp_path / "s.json")
     result = read_json(tmp_path / "s.json")
-    assert all(result[part] == parts[part] for part in PARTS)  # order as published
-    split({"dataset": "d", "name": "s", "split": {"list": name, "without_unlabelled": True}}, raw, tmp_path / "s.json")
+    assert {part: result[part] for part in PARTS} == expected  # order as published, ids as official
+    assert result["notes"] == listed["notes"]
+    alone = {"list": name, "without_unlabelled": True}
+    split({"dataset": dataset, "name": "s", "split": alone}, raw, tmp_path / "s.json")
     assert read_json(tmp_path / "s.json")["unlabelled"] == []
+
+
+def test_a_published_leak_is_kept_as_published(tmp_path: Path) -> None:
+    listed = read_list("amos_dhc_20p")
+    raw = manifest(tmp_path, sorted({case for part in PARTS for case in listed[part]}), [])
+    split({"dataset": "amos22", "name": "s", "split": {"list": "amos_dhc_20p"}}, raw, tmp_path / "s.json")
+    result = read_json(tmp_path / "s.json")
+    assert len(set(result["val"]) & {*result["labelled"], *result["unlabelled"]}) == 20
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "absent", "instead"),
+    [
+        ("pancreas_ct", "pancreasct_mcnet_6lab", ["PANCREAS_0025", "PANCREAS_0070"], "pancreasct_open_6lab"),
+        ("flare22", "flare22_guidednet_10p", ["train_000"], "flare22_open_10p"),
+    ],
+)
+def test_a_list_that_cannot_be_formed_names_the_nearest(
+    tmp_path: Path, dataset: str, name: str, absent: list[str], instead: str
+) -> None:
+    case_id, listed = get_dataset(dataset).case_id, read_list(name)
+    everyone = [case_id(case) for part in PARTS for case in listed[part]]
+    raw = manifest(tmp_path, [case for case in everyone if case not in absent], [])
+    sentence = rf"{len(absent)} of {len(everyone)} cases are not in the raw data .*split list {instead} stands in"
+    with pytest.raises(UserError, match=sentence):
+        split({"dataset": dataset, "name": "s", "split": {"list": name}}, raw, tmp_path / "s.json")
 
 
 def test_sixteen_labelled_begin_with_the_eight() -> None:
@@ -98,9 +118,3 @@ def test_listed_cases_must_exist_and_have_labels(tmp_path: Path) -> None:
         split(spec, raw, tmp_path / "s.json")
     with pytest.raises(UserError, match=r"unknown split list 'la_9lab'; known: .*la_uamt_8lab"):
         split({**spec, "split": {"list": "la_9lab"}}, raw, tmp_path / "s.json")
-
-
-def test_every_list_file_is_sound() -> None:
-    assert set(COUNTS) <= set(list_names())
-    for name in list_names():
-        read_list(name)

@@ -152,9 +152,11 @@ def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd
     assert not state.exists(), "a finished run needs no state"
 
 
-def test_five_kills_at_random_steps_change_nothing(tmp_path):
+@pytest.mark.parametrize(("rule", "kills"), [("sgd", 5), ("adam", 2)])
+def test_kills_at_random_steps_change_nothing(tmp_path, rule, kills):
     index, split = tiny.build(tmp_path)
-    spec = tiny.spec("cps", iterations=120)
+    optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
+    spec = tiny.spec("cps", iterations=120, optimiser=optimiser)
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
     command = [
@@ -171,7 +173,7 @@ def test_five_kills_at_random_steps_change_nothing(tmp_path):
     ]
     command += ["--state", state, "--out", target / "weights.safetensors"]
     command += ["--history", target / "history.csv", "--checkpoint-seconds", "0", "--device", "cpu"]
-    targets = sorted(random.Random(7).sample(range(5, 115), 5))
+    targets = sorted(random.Random(7).sample(range(5, 115), kills))
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)
         assert not (target / "weights.safetensors").exists()

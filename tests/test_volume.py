@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 from raw_forms import write_slice
 
+from semiseg.dicom import read_dicom
 from semiseg.errors import UserError
-from semiseg.volume import Volume, read_dicom, read_nifti, read_nrrd, write_nifti
+from semiseg.volume import Volume, read_nifti, read_nrrd, write_nifti
 
 REAL = Path(os.environ.get("SEMISEG_REALDATA", Path(__file__).parents[1] / ".." / "shared" / "realdata")) / "dicom"
 AFFINE = np.array([[0.0, 2.0, 0, 5], [-1.5, 0, 0, 6], [0, 0, 3.0, 7], [0, 0, 0, 1]])

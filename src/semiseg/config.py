@@ -88,12 +88,19 @@ class BatchSize(Strict):
 
 
 class Optimiser(Strict):
-    """Stochastic gradient descent, one set of numbers for all networks."""
+    """Stochastic gradient descent or Adam, one set of numbers for all networks."""
 
+    rule: Literal["sgd", "adam"] = "sgd"
     lr: PositiveFloat
-    momentum: Fraction
+    momentum: Fraction = Field(description="of Adam: decay of the mean gradient; its square's decay is 0.999")
     weight_decay: Annotated[float, Field(ge=0)]
     nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_is_sgd(self) -> "Optimiser":
+        if self.rule == "adam" and self.nesterov:
+            raise ValueError("nesterov belongs to rule sgd")
+        return self
 
 
 class Schedule(Strict):

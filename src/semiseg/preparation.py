@@ -92,9 +92,8 @@ def clip_cumulative(scan: Scan, step: ClipCumulative) -> Scan:
     """
     values = scan.image.ravel("K")
     if (values == np.rint(values)).all():
-        lowest = int(values.min())
-        counts = np.bincount((values - np.float32(lowest)).astype(np.int64))
-        levels, shares = lowest + np.arange(len(counts), dtype=np.float64), counts.cumsum() / values.size
+        levels, counts = np.unique(values, return_counts=True)
+        shares = counts.cumsum() / values.size
     else:
         counts, edges = np.histogram(values, BINS)
         levels, shares = (edges[:-1] + edges[1:]) / 2, (counts.cumsum() / values.size).astype(np.float32)
@@ -225,7 +224,7 @@ def _letters(affine: Affine) -> str:
 
 
 def _described(image: Image, affine: Affine) -> dict[str, Any]:
-    """Facts of a volume for the index; percentiles are those of every 4th voxel along each axis."""
+    """Facts of a volume for the index, axes in array order; percentiles are of every 4th voxel along each axis."""
     mean, std = _moments(image)
     rare = np.percentile(image[::4, ::4, ::4], (0.5, 50, 99.5))
     return {

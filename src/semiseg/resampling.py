@@ -50,9 +50,9 @@ def axis(old: int, size: int, scale: float, library: str, order: int) -> Axis:
 
     scipy: both fields of view share their centre, spacing is exactly ``scale``; mirrored borders.
     skimage: both fields of view are the same, so spacing is old / size; borders repeat (resize, mode edge).
-    simpleitk: the first voxel's centre stays where it is, spacing is exactly ``scale``; mirrored borders. Where spacing
-    falls below half of what it was, new voxels may lie beyond the last old one: SimpleITK fills them with 0, here the
-    border goes on (no scan of Pancreas-CT has such voxels at 1 mm).
+    simpleitk: the first voxel's centre stays where it is, spacing is exactly ``scale``; mirrored borders, repeated ones
+    for order 1. Where spacing falls below half of what it was, new voxels may lie beyond the last old one: SimpleITK
+    fills them with 0, here the border goes on (no scan of Pancreas-CT has such voxels at 1 mm).
     torch: as skimage for images (trilinear, align_corners False), but labels come from old voxel floor(i * old / size),
     which lies up to half a new voxel towards the first one (mode nearest).
     """
@@ -66,15 +66,16 @@ def axis(old: int, size: int, scale: float, library: str, order: int) -> Axis:
         nearest = _zoomed(numbers, size, 0, "reflect")
     else:
         start = (old - 1) / 2 - scale * (size - 1) / 2 if library == "scipy" else 0.0
+        mode = "nearest" if library == "simpleitk" and order == 1 else "mirror"
         weights = ndimage.affine_transform(
-            np.eye(old), [scale, 1], [start, 0], output_shape=(size, old), order=order, mode="mirror"
+            np.eye(old), [scale, 1], [start, 0], output_shape=(size, old), order=order, mode=mode
         )
-        nearest = ndimage.affine_transform(numbers, [scale], start, output_shape=(size,), order=0, mode="mirror")
+        nearest = ndimage.affine_transform(numbers, [scale], start, output_shape=(size,), order=0, mode="nearest")
     return Axis(size, scale, start, _sparse(weights), nearest)
 
 
 def resampled(array: NDArray[Any], axes: Sequence[Axis]) -> NDArray[np.float32]:
-    """Image ``[x y z]`` on the new grid, in memory with x fastest."""
+    """Image ``[x y z]`` on the new grid; a new volume lies in memory with x fastest."""
     x, y, z = axes
     shrinks = z.size < array.shape[2]  # what shrinks the volume comes first
     if z.weights is not None and shrinks:
@@ -103,7 +104,8 @@ def _torch_axis(old: int, size: int) -> Axis:
     """As torch counts, in single precision: that decides ties and is seen in the fifth digit of interpolated images."""
     scale = np.float32(old) / np.float32(size)
     new = np.arange(size, dtype=np.float32)
-    place = np.maximum(scale * (new + np.float32(0.5)) - np.float32(0.5), np.float32(0))
+    place = (np.float64(scale) * (new + 0.5) - 0.5).astype(np.float32)  # rounded once, as processors multiply and add
+    place = np.maximum(place, np.float32(0))
     low = place.astype(np.intp)
     share = place - low.astype(np.float32)
     weights = np.zeros((size, old), np.float32)

@@ -97,7 +97,7 @@ def _parts() -> tuple[Part, ...]:
     return (
         Part("training", tuple(training), labelled=True, open=True),
         Part("validation", tuple(validation), labelled=True, open=True),
-        Part("test", tuple(test), labelled=False, bulky=True),
+        Part("test", tuple(test), labelled=False, open=True, bulky=True),
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 IMAGE_ENDING = "_0000.nii.gz"
 NAME = re.compile(r"(FLARE22_Tr_\d{4}|FLARETs_\d{4}|Case_\d{5})(_0000)?\.nii\.gz")
 UNLABELLED = "Case_"
+RENAMED, RENAMED_FOLDER = re.compile(r"train_\d{3,5}(_0000)?\.nii\.gz"), "guidednet"  # names in GuidedNet's lists
 OTHERS = {
     "FLARE23": re.compile(r"FLARE23\w*\.nii\.gz"),
     "FLARE21": re.compile(r"(train|validation|test)_\d{3}(_0000)?\.nii\.gz"),
@@ -103,14 +104,20 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
 
 def _place(path: PurePosixPath) -> str | None:
     _refuse_others(path.name, path)
-    if NAME.fullmatch(path.name) is None:
-        return None
-    return f"{'images' if path.name.endswith(IMAGE_ENDING) else 'labels'}/{path.name}"
+    folder = "images" if path.name.endswith(IMAGE_ENDING) else "labels"
+    if _is_renamed(path):
+        return f"{RENAMED_FOLDER}/{folder}/{path.name}"
+    return None if NAME.fullmatch(path.name) is None else f"{folder}/{path.name}"
+
+
+def _is_renamed(path: Path | PurePosixPath) -> bool:
+    """Whether the user says, by the folder's name, that files called as in FLARE21 are those of GuidedNet's lists."""
+    return RENAMED_FOLDER in path.parts and RENAMED.fullmatch(path.name) is not None
 
 
 def _refuse_others(name: str, path: Path | PurePosixPath) -> None:
     for other, pattern in OTHERS.items():
-        if pattern.fullmatch(name):
+        if not _is_renamed(path) and pattern.fullmatch(name):
             raise UserError(
                 f"{path} is a file of {other}, expected files of FLARE22 only: label ids or scans differ; {GET}"
             )
@@ -150,7 +157,7 @@ DATASET = Dataset(
         "lists cannot be formed from the official files. They count 70 labelled scans, the challenge published 50 (the "
         "other 20 may be of the tuning set; not verified).",
         "FLARE21 has names like train_000_0000.nii.gz too, with four organs and one id for both kidneys: such files "
-        "are refused.",
+        "are refused. Who has the authors' files puts them into a folder called guidednet.",
         "AbdomenCT-1K names its scans Case_00001_0000.nii.gz as FLARE22 names its unlabelled ones. Label maps of these "
         "names are refused; scans alone cannot be told apart by name.",
         "The labelled scans are of the MSD Pancreas collection, so FLARE22, AbdomenCT-1K and MSD share patients.",

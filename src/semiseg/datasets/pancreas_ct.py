@@ -47,7 +47,7 @@ def find(raw: Path) -> list[RawCase]:
 
 def read_image(path: Path) -> "Volume":
     """CT in HU."""
-    from semiseg.volume import read_dicom
+    from semiseg.dicom import read_dicom
 
     return read_dicom(path)
 

@@ -4,7 +4,7 @@ Kept beside the splits under a name made from the raw file's hash and the code, 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +82,15 @@ def _organs(job: Job, file: Path) -> dict[int, int]:
     return {int(value): count for value, count in read_json(file).items()}
 
 
-def _named(job: Job, name: str, reader: object) -> Volume:
+def _named(job: Job, name: str, reader: Callable[[Path], Volume]) -> Volume:
     try:
-        volume: Volume = reader(job.raw / name)  # type: ignore[operator]
+        return reader(job.raw / name)
     except UserError as error:
         raise UserError(f"case {job.case.id}: {error}") from None
-    return volume
 
 
 def _content(volume: Volume) -> str:
     array = np.asarray(apply_orientation(volume.array, io_orientation(volume.affine)), np.float32)
     found = hashlib.sha256(str(array.shape).encode())
-    found.update(np.ascontiguousarray(array))
+    found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()

@@ -35,8 +35,8 @@ def findings(
     seen = {one.case: one for one in facts}
     found = [
         *_twice(parts),
-        *_same_scan(kind, parts, seen, pairs),
-        *_known_twins(parts, twins),
+        *(same := list(_same_scan(kind, parts, seen, pairs))),
+        *_known_twins(parts, twins, same),
         *_patients(kind, parts),
         *_modalities(kind, parts),
         *_intensities(kind, facts),
@@ -79,9 +79,7 @@ def _twice(parts: Parts) -> Iterator[Finding]:
             yield Finding("warning" if SIDES[first] == SIDES[second] else "serious", "same case", both, text)
 
 
-def _same_scan(
-    kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: Sequence[Pair]
-) -> Iterator[Finding]:
+def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: Sequence[Pair]) -> Iterator[Finding]:
     for pair in pairs:
         cases = (pair.one, pair.other)
         equal = facts[pair.one].content == facts[pair.other].content
@@ -96,12 +94,15 @@ def _same_scan(
         yield Finding(severity, "same scan", cases, text)
 
 
-def _known_twins(parts: Parts, twins: Sequence[Sequence[str]]) -> Iterator[Finding]:
+def _known_twins(parts: Parts, twins: Sequence[Sequence[str]], seen: Sequence[Finding]) -> Iterator[Finding]:
+    """What the list tells, unless the scans have shown it."""
+    pairs = {frozenset(one.cases) for one in seen}
     for group in twins:
+        if all(frozenset(pair) in pairs for pair in combinations(group, 2)):
+            continue
         shown = ", ".join(_with_part(parts, case) for case in group)
-        yield Finding(
-            _severity(parts, group), "known twins", tuple(group), f"{shown} show the same scan, as the list's notes tell"
-        )
+        text = f"{shown} show the same scan, as the list's notes tell"
+        yield Finding(_severity(parts, group), "known twins", tuple(group), text)
 
 
 def _patients(kind: Dataset, parts: Parts) -> Iterator[Finding]:
@@ -111,7 +112,9 @@ def _patients(kind: Dataset, parts: Parts) -> Iterator[Finding]:
     for patient, cases in scans.items():
         if len(cases) > 1 and len(_sides(parts, cases)) > 1:
             shown = ", ".join(_with_part(parts, case) for case in cases)
-            yield Finding("serious", "patient on both sides", tuple(cases), f"patient {patient} is on both sides: {shown}")
+            yield Finding(
+                "serious", "patient on both sides", tuple(cases), f"patient {patient} is on both sides: {shown}"
+            )
 
 
 def _modalities(kind: Dataset, parts: Parts) -> Iterator[Finding]:

@@ -99,4 +99,6 @@ def _check_twins(name: str, content: Mapping[str, Any]) -> None:
     known = {case for part in PARTS for case in content[part]}
     for group in content["twins"]:
         if len(group) < 2 or not known.issuperset(group):
-            raise UserError(f"split list {name}: twins {some(group)} must be two or more of its cases: correct the file")
+            raise UserError(
+                f"split list {name}: twins {some(group)} must be two or more of its cases: correct the file"
+            )

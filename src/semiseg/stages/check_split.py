@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from semiseg.dataset import get_dataset
+from semiseg.describe.blocks import terminal
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
 from semiseg.parallel import each
@@ -54,13 +55,15 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
     }
     out = file.with_name(f"{name}.check.json")
     write_json(out, content)
-    _print(console or Console(), content, found, pairs, facts, out)
+    _print(console or terminal(), content, found, pairs, facts, out)
     return all(one.severity != "serious" for one in found)
 
 
 def _parts(content: Mapping[str, Any], file: Path) -> dict[str, list[str]]:
     if not isinstance(content, Mapping) or not all(isinstance(content.get(part), list) for part in PARTS):
-        raise UserError(f"{file} is no split (labelled, unlabelled, val and test as lists): delete it and build it again")
+        raise UserError(
+            f"{file} is no split (labelled, unlabelled, val and test as lists): delete it and build it again"
+        )
     return {part: [str(case) for case in content[part]] for part in PARTS}
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from semiseg.dataset import RawCase, get_dataset
+from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
 from semiseg.lineage import code_hash, digest
 from semiseg.parallel import each
-from semiseg.preparation import run_steps
+from semiseg.preparation import Scan, run_steps
 from semiseg.raw_case import read_case
 from semiseg.stages.raw import manifest_cases
 from semiseg.steps import Preparation
@@ -69,9 +69,7 @@ def prepare_one(job: Job) -> dict[str, Any]:
     """Prepare one case unless it is there already; returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
-        scan = read_case(dataset, job.case, job.raw)
-        _check_unchanged(job)
-        case = run_steps(scan, job.preparation, job.applied)
+        case = run_steps(_read(dataset, job), job.preparation, job.applied)
         if case.label is not None and not case.label.any():
             raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
         write_case(job.file, case, job.made_from)
@@ -83,6 +81,13 @@ def _job(case: RawCase, listed: Mapping[str, Any], preparation: Preparation, cod
     applied = frozenset(listed["applied"])
     made_from = digest([hashes, sorted(applied), preparation.model_dump(mode="json"), code])
     return Job(listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from)
+
+
+def _read(dataset: Dataset, job: Job) -> Scan:
+    """The raw case; nothing else keeps hold of it, so that its memory is free after the first step."""
+    scan = read_case(dataset, job.case, job.raw)
+    _check_unchanged(job)
+    return scan
 
 
 def _check_unchanged(job: Job) -> None:
@@ -105,17 +110,27 @@ def _finished(job: Job) -> bool:
 
 
 def _entry(job: Job, classes: int) -> dict[str, Any]:
-    """What the index tells about a stored case."""
+    """What the index tells about a stored case.
+
+    affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine leads from a raw voxel to the stored one.
+    crop: first voxel and size on the grid of that step, where one crops. statistics: axes and intensities before (raw)
+    and after (prepared), and what single steps noted.
+    """
     geometry, labelled = read_geometry(job.file), has_label(job.file)
     counts = np.bincount(read_label(job.file).ravel(), minlength=classes) if labelled else None
+    statistics = read_statistics(job.file)
     return {
         "file": job.file.name,
         "sha256": sha256(job.file),
         "shape": list(geometry.shape),
         "spacing_mm": [round(value, 6) for value in geometry.spacing_mm],
+        "affine": geometry.affine.tolist(),
+        "raw_shape": list(geometry.raw_shape),
+        "raw_affine": geometry.raw_affine.tolist(),
         "label": labelled,
         "voxels": None if counts is None else [int(count) for count in counts],
-        "statistics": read_statistics(job.file),
+        "crop": next((statistics[step] for step in ("crop_label", "crop_nonzero") if step in statistics), None),
+        "statistics": statistics,
     }
 
 

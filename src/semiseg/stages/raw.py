@@ -1,5 +1,6 @@
 """Rule ``raw``: draw a phantom, or bring archives and folders into the raw folder, and list what there is."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,8 @@ def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> 
 def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
     """List cases and hash every file of theirs: content only, so that equal data give equal bytes."""
     cases = sorted(kind.find(folder), key=lambda case: case.id)
+    if twice := sorted(case for case, times in Counter(case.id for case in cases).items() if times > 1):
+        raise UserError(f"{folder} holds {some(twice)} more than once, expected one scan per case: remove the others")
     names = sorted({name for case in cases for name in (case.image, case.label) if name is not None})
     digests = each(sha256, [folder / name for name in names], workers, f"hash {kind.name}", "file")
     sizes = [(folder / name).stat().st_size for name in names]

@@ -19,6 +19,8 @@ from semiseg.training.schedule import Timetable
 from semiseg.training.state import Best, Candidate, State
 from semiseg.training.validation import Judge
 
+ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, which the papers use
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -59,13 +61,12 @@ def candidates(method: Method, inference: Inference) -> list[Candidate]:
 def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
     """A fresh state at step 0 on the device."""
     method.to(device)
-    optimiser = torch.optim.SGD(
-        [parameter for parameter in method.parameters() if parameter.requires_grad],
-        lr=rule.lr,
-        momentum=rule.momentum,
-        weight_decay=rule.weight_decay,
-        nesterov=rule.nesterov,
-    )
+    learnt = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    optimiser: torch.optim.Optimizer
+    if rule.rule == "adam":
+        optimiser = torch.optim.Adam(learnt, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
+    else:
+        optimiser = torch.optim.SGD(learnt, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
     scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
     best = {candidate: Best() for candidate in candidates(method, inference)}
     return State(method, optimiser, scaler, History(), best, device)

@@ -1,0 +1,124 @@
+"""The front page of a protocol: preparation, network, training, inference, scoring, and what is odd."""
+
+import ast
+
+from semiseg import catalogue
+from semiseg.config import Hypers, Params, Protocol, Ramp, Schedule, Training
+from semiseg.describe.blocks import Page, counted, facts, heading, items, times, title
+from semiseg.describe.preparation import steps
+from semiseg.report.words import rule_in_words
+
+SUPERVISED = {
+    "half_ce_dice_fg": "half of cross-entropy plus Dice loss of the foreground",
+    "half_ce_dice_all": "half of cross-entropy plus Dice loss over all classes, background included",
+    "ce_dice_organs": "cross-entropy plus Dice loss over the organs",
+    "half_ce_dice_organs": "half of cross-entropy plus Dice loss over the organs",
+}
+ABSENT = {"zero": "counts as Dice 0", "half": "counts as Dice 0.5"}
+
+
+def page(params: Params, name: str) -> Page:
+    """Everything that the papers of one family share, in words."""
+    protocol = params.protocols[name]
+    preparation = params.preparations[protocol.preparation]
+    used = [table for table, one in params.tables.items() if one.protocol == name]
+    return [
+        title("protocol", name),
+        facts({"used by": ", ".join(used)}),
+        *items(f"preparation {protocol.preparation}", steps(preparation), numbered=True),
+        heading("training"),
+        facts(training(protocol, " ".join(preparation.axes))),
+        heading("inference and scoring"),
+        facts(measuring(protocol)),
+        *items(
+            "methods that differ here", (f"{method}: {_given(given)}" for method, given in protocol.methods.items())
+        ),
+        *items("what is odd", protocol.notes),
+    ]
+
+
+def training(protocol: Protocol, axes: str) -> dict[str, str]:
+    """Network and training as named facts; axes: order of the stored axes."""
+    one = protocol.training
+    return {
+        "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",
+        "patch": f"{times(one.patch)} voxels ({axes})",
+        "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
+        "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
+        "supervised": SUPERVISED[one.supervised],
+        "optimiser": f"SGD, learning rate {one.optimiser.lr:g}, momentum {one.optimiser.momentum:g}"
+        f"{' (Nesterov)' if one.optimiser.nesterov else ''}, weight decay {one.optimiser.weight_decay:g}",
+        "schedule": _schedule(one.schedule),
+        "ramp": _ramp(one.ramp),
+        "augmentation": _augmentation(one),
+        "checkpoint": _checkpoint(one),
+    }
+
+
+def measuring(protocol: Protocol) -> dict[str, str]:
+    """Window and scoring rule as named facts."""
+    inference = protocol.inference
+    networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
+    return {
+        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}",
+        "scoring rule": f"{protocol.scoring}: {rule_in_words(protocol.scoring)}",
+    }
+
+
+def _network(name: str) -> str:
+    """First line of the network's file: importing it would import torch."""
+    tree = ast.parse((catalogue.PACKAGE / "networks" / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
+
+
+def _budget(one: Training) -> str:
+    return f"{one.iterations:,} iterations" if one.iterations is not None else counted(one.epochs or 0, "epoch")
+
+
+def _schedule(one: Schedule) -> str:
+    lag = f", counted from {one.per} t - 1" if one.lag else ""
+    match one.rule:
+        case "constant":
+            return "constant learning rate"
+        case "step":
+            return f"times {one.factor:g} every {counted(one.every, one.per)}{lag}"
+        case "poly":
+            return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{lag}"
+
+
+def _ramp(one: Ramp) -> str:
+    length = "the whole training" if one.length is None else f"{one.length} steps"
+    lag = ", counted from t - 1" if one.lag else ""
+    return f"exp(-5 (1 - s)^2), s from 0 to 1 over {length}, a step every {counted(one.every, one.per)}{lag}"
+
+
+def _augmentation(one: Training) -> str:
+    changes = [
+        *(["quarter turns in the plane of axes 0 and 1"] if one.augmentation.rot90 else []),
+        *([f"one flip along axis {_either(one.augmentation.flip_one_of)}"] if one.augmentation.flip_one_of else []),
+        *([f"flips along axes {_either(one.augmentation.flip_each, 'and')}, each with probability 0.5"]
+          if one.augmentation.flip_each else []),
+    ]  # fmt: skip
+    half = "; half precision on a GPU" if one.amp else ""
+    return ", ".join([*changes, "random crop"]) + half
+
+
+def _either(axes: tuple[int, ...], word: str = "or") -> str:
+    return f" {word} ".join(map(str, axes))
+
+
+def _checkpoint(one: Training) -> str:
+    rule = one.validation
+    if rule is None:
+        return "the last one; no case is looked at to choose it"
+    start = f" from {100 * rule.start:.0f} % of the training on" if rule.start else ""
+    stop = f", stopped after {counted(rule.patience, rule.per)} without gain" if rule.patience else ""
+    region = "whole volumes" if rule.region == "volume" else "centre crops"
+    return (
+        f"best mean Dice on {region} of the validation cases, every {counted(rule.every, rule.per)}{start}{stop}; an "
+        f"organ neither present nor predicted {ABSENT[rule.absent]}"
+    )
+
+
+def _given(given: Hypers) -> str:
+    return ", ".join(f"{name} {value}" for name, value in given.items())

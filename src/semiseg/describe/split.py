@@ -1,0 +1,91 @@
+"""The front page of a split list, and of a dataset's split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from semiseg import catalogue
+from semiseg.config import Params, Split
+from semiseg.describe.blocks import Page, facts, items, title
+from semiseg.files import sha256
+from semiseg.progress import some
+from semiseg.splits import PARTS, read_list
+
+WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
+KINDS = {"published": "published; names and order as in its source", "ours": "ours, not published by anyone"}
+
+
+def list_page(params: Params, name: str) -> Page:
+    """Source, hash, counts and notes of a list."""
+    used = [f"{dataset}/{split}" for dataset, splits in params.splits.items() for split in splits
+            if splits[split].list == name]  # fmt: skip
+    return [title("split list", name), *_list_blocks(name, {"used as": ", ".join(used)})]
+
+
+def page(params: Params, dataset: str, name: str) -> Page:
+    """A split as params.yaml defines it, with what its list says."""
+    split = params.splits[dataset][name]
+    used = [table for table, one in params.tables.items() if one.dataset == dataset
+            and name in {one.split, *(row.split for row in one.rows)}]  # fmt: skip
+    more = {"cases": counts_of(split), "used by": ", ".join(used)}
+    blocks = [title("split", f"{dataset}/{name}")]
+    if split.list is None:
+        return [*blocks, facts({**more, "drawn": origin_of(split)})]
+    return [*blocks, *_list_blocks(split.list, {"list": split.list, **more})]
+
+
+def counts_of(split: Split) -> str:
+    """Cases of each part in words."""
+    counts: Mapping[str, int]
+    if split.list is not None:
+        counts = read_list(split.list)["counts"]
+    else:
+        assert split.draw is not None  # Split holds exactly one of the two
+        counts = {part: getattr(split.draw, part) for part in PARTS}
+    if split.first is not None:
+        counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
+    if split.without_unlabelled:
+        counts = {**counts, "unlabelled": 0}
+    return in_words(counts)
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Counts of the four parts, those without cases left out."""
+    return ", ".join(f"{counts[part]} {WORDS[part]}" for part in PARTS if counts[part])
+
+
+def origin_of(split: Split) -> str:
+    """List or seed that a split comes from."""
+    if split.list is not None:
+        return f"list {split.list}" + (", labelled cases alone" if split.without_unlabelled else "")
+    assert split.draw is not None
+    return f"drawn from the dataset's cases with seed {split.draw.seed}"
+
+
+def odd(split: Split) -> list[str]:
+    """What is odd about a split, in sentences."""
+    return [] if split.list is None else _odd(read_list(split.list))
+
+
+def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
+    content = read_list(name)
+    file = catalogue.PACKAGE / "splits" / f"{name}.yaml"
+    return [
+        facts(
+            {**more, "origin": KINDS[content["kind"]], "counts": in_words(content["counts"]), "sha256": sha256(file)}
+        ),
+        *items("source", content["source"]),
+        *items("cases", (f"{WORDS[part]}: {some(content[part], 4)}" for part in PARTS if content[part])),
+        *items("what is odd", _odd(content)),
+    ]
+
+
+def _odd(content: Mapping[str, Any]) -> list[str]:
+    notes = list(content["notes"])
+    notes += [f"The same scan under several names: {', '.join(group)}." for group in content["twins"]]
+    notes += [
+        f"{shared['cases']} cases are both {WORDS[shared['parts'][0]]} and {WORDS[shared['parts'][1]]}."
+        for shared in content["shared"]
+    ]
+    if content["instead"] is not None:
+        notes.append(f"The nearest sound list is {content['instead']}.")
+    return notes
