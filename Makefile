@@ -34,6 +34,7 @@ benchmark: .venv/installed
 	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
 	$(BIN)/python benchmarks/prepare_vs_guidednet.py
+	$(BIN)/python benchmarks/crops_vs_gzip.py
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,6 +1,7 @@
 """check-split: injected copies are found, different scans are not, and what else is wrong with a split is told."""
 
 import functools
+import gzip
 import io
 import os
 import shutil
@@ -93,8 +94,8 @@ def test_copies_are_found_and_other_patients_are_not(seed: int) -> None:
     others, same = found[0, 1:7], dict(zip(made, found[0, 7:], strict=True))
     assert all(score >= SAME for score in same.values()), same
     assert same["other storage"] > 0.9999 and same["other axes"] > 0.9999
-    assert others.max() < 0.8
-    assert found[1:7, 7:].max() < 0.8  # nor are other patients' scans copies of the copies
+    assert others.max() < 0.5  # although they share their outline
+    assert found[1:7, 7:].max() < 0.5  # nor are other patients' scans copies of the copies
 
 
 def test_the_score_is_the_same_both_ways_and_at_most_one() -> None:
@@ -109,7 +110,7 @@ def test_a_constant_scan_matches_nothing() -> None:
     assert scores([flat, flat])[0, 1] < 0.1
 
 
-# --- whole checks on files ----------------------------------------------------------------------------------------------
+# --- whole checks on files -------------------------------------------------------------------------------------------
 
 
 def write_scan(folder: Path, case: str, volume: Volume, values: tuple[int, ...] = VALUES) -> None:
@@ -117,7 +118,7 @@ def write_scan(folder: Path, case: str, volume: Volume, values: tuple[int, ...] 
     place.mkdir(parents=True, exist_ok=True)
     label = np.zeros(volume.array.shape, np.int16)
     for slot, value in enumerate(values):
-        label[10 + 3 * slot : 12 + 3 * slot, 20:30, 10:20] = value
+        label[10 + 3 * slot : 12 + 3 * slot, 20:30, 10 : 12 + int(case[-1])] = value  # no two files are equal
     array = volume.array if volume.array.dtype == np.uint8 else volume.array.astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(array, volume.affine), place / f"{case}_image.nii.gz")
     nibabel.save(nibabel.Nifti1Image(label, volume.affine), place / f"{case}_label.nii.gz")
@@ -188,7 +189,7 @@ def test_byte_equal_files_under_two_names(project: Path) -> None:
 def test_a_case_in_two_parts(project: Path) -> None:
     fine, content, _ = checked(project, {**CLEAN, "val": ["ct_train_1002"]})
     assert not fine
-    assert [one["text"] for one in content["findings"]] == ["1 cases are both unlabelled and val: ct_train_1002"]
+    assert [one["text"] for one in content["findings"]] == ["cases that are both unlabelled and val (1): ct_train_1002"]
 
 
 def test_mixed_modalities_odd_intensities_and_missing_organs(project: Path) -> None:
@@ -199,9 +200,9 @@ def test_mixed_modalities_odd_intensities_and_missing_organs(project: Path) -> N
     assert fine
     assert texts == [
         ("warning", "modalities are mixed: CT: 1 labelled, 2 test; MRI: 1 unlabelled"),
-        ("warning", "1 scans called CT have no air (nothing below -200 HU): ct_train_1001"),
-        ("warning", "1 scans called MRI have values below -500, as CT has: mr_train_1001"),
-        ("warning", "myocardium of the left ventricle is in none of the 1 labelled cases"),
+        ("warning", "scans called CT without air, nothing below -200 HU (1): ct_train_1001"),
+        ("warning", "scans called MRI with values below -500, as CT has (1): mr_train_1001"),
+        ("warning", "no labelled case (of 1) has the myocardium of the left ventricle"),
     ]
 
 
@@ -212,12 +213,12 @@ def test_labels_of_unlabelled_cases_are_not_read(project: Path) -> None:
     assert check_split(PLAN, "mmwhs", "mine", 1, Console(file=io.StringIO()))
     (project / "data/raw/mmwhs/ct_train/ct_train_1003_label.nii.gz").write_bytes(b"")
     shutil.rmtree(project / "data/splits/mmwhs/.signatures")
-    with pytest.raises(UserError, match="case ct_train_1003: .* is empty"):
+    with pytest.raises(UserError, match=r"case ct_train_1003: .* is empty"):
         check_split(PLAN, "mmwhs", "mine", 1, Console(file=io.StringIO()))
 
 
 def test_a_second_call_reads_no_scan_and_says_the_same(project: Path) -> None:
-    _, content, report = checked(project, CLEAN, workers=2)
+    _, _, report = checked(project, CLEAN, workers=2)
     first = (project / "data/splits/mmwhs/mine.check.json").read_bytes()
     for image in (project / "data/raw/mmwhs").rglob("*.nii.gz"):
         image.write_bytes(b"")  # the manifest still tells their hashes
@@ -229,9 +230,9 @@ def test_a_second_call_reads_no_scan_and_says_the_same(project: Path) -> None:
 
 def test_a_split_of_params_that_is_not_built(project: Path) -> None:
     import_raw("mmwhs", project / "brought", project / "data/raw/mmwhs")
-    with pytest.raises(UserError, match="split 10pct of mmwhs: 1. of 20 cases are not in the raw data"):
+    with pytest.raises(UserError, match=r"split 10pct of mmwhs: 1. of 20 cases are not in the raw data"):
         check_split(PLAN, "mmwhs", "10pct", 1)
-    with pytest.raises(UserError, match="data/raw/btcv/manifest.json is missing: register"):
+    with pytest.raises(UserError, match=r"data/raw/btcv/manifest\.json is missing: register"):
         check_split(PLAN, "btcv", "10pct", 1)
     with pytest.raises(UserError, match="dataset mmwhs has no split 'mine'; it has: 10pct"):
         check_split(PLAN, "mmwhs", "mine", 1)
@@ -253,7 +254,7 @@ def test_patients_and_known_twins() -> None:
     ]
 
 
-# --- real scans -----------------------------------------------------------------------------------------------------------
+# --- real scans ------------------------------------------------------------------------------------------------------
 
 
 def real(folder: str) -> Iterator[Volume]:
@@ -271,7 +272,7 @@ def real(folder: str) -> Iterator[Volume]:
                 if "imagesTr/hip" in member.name:
                     file = archive.extractfile(member)
                     assert file is not None
-                    image = nibabel.Nifti1Image.from_bytes(file.read())
+                    image = nibabel.Nifti1Image.from_bytes(gzip.decompress(file.read()))
                     yield Volume(np.asarray(image.dataobj), image.affine)
 
 

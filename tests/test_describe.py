@@ -102,3 +102,4 @@ def test_no_torch_is_imported() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("table la_8")
+    assert 80 < max(map(len, run.stdout.splitlines())) <= 100  # the width of a page in a file or pipe

@@ -165,6 +165,15 @@ def test_crop_around_the_label() -> None:
     np.testing.assert_array_equal(case.geometry.affine[:3, 3], [27, 2, 0])
 
 
+def test_crop_of_the_middle_keeps_short_and_unnamed_axes() -> None:
+    image = np.arange(10 * 7 * 5, dtype=np.float32).reshape(10, 7, 5)
+    scan = Scan("a", image, None, np.diag([2.0, 3, 4, 1]))
+    case = run_steps(scan, steps({"step": "crop_middle", "size": (9, None, 100)}), frozenset())
+    np.testing.assert_array_equal(case.image, image[2:7])  # 9 mm are 5 voxels of 2 mm
+    np.testing.assert_array_equal(case.geometry.affine[:3, 3], [4, 0, 0])
+    assert case.statistics["crop_middle"] == {"start": [2, 0, 0], "size": [5, 7, 5]}
+
+
 def test_crop_margins_are_seeded_per_case() -> None:
     label = np.zeros((100, 90, 5), np.uint8)
     label[40:61, 35:56, 2] = 1

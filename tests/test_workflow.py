@@ -166,7 +166,10 @@ def test_published_tables_are_planned_whole(built):
         ("results/demoo.csv", "unknown table 'demoo'; known: demo, "),
         ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
-        ("data/splits/la/3lab.json", "dataset la has no split '3lab'; it has: 16lab, 16lab_sup, 4lab, 4lab_sup, 8lab, 8lab_sup"),
+        (
+            "data/splits/la/3lab.json",
+            "dataset la has no split '3lab'; it has: 16lab, 16lab_sup, 4lab, 4lab_sup, 8lab, 8lab_sup",
+        ),
         ("results/runs/phantom/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
         ("results/runs/phantom/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
     ],

@@ -39,6 +39,9 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
 
     Raw voxels whose centre lies outside the stored field of view are background (class 0). Classes are streamed, so the
     memory beyond the scores is two float32 volumes of the raw grid. Identical grids are not interpolated.
+
+    Linear on purpose: on real label maps (WORD, AMOS22) carried to 1.25 x 1.25 x 2.5 mm and back, splines of order 3,
+    signed distances and smoothed scores gain at most 0.006 Dice on single organs, and lose on average.
     """
     matrix = np.linalg.inv(geometry.affine) @ geometry.raw_affine  # raw index -> stored index
     scores, matrix = _in_raw_order(scores, matrix)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from typing import Any
 
 import nibabel.orientations
@@ -16,6 +17,7 @@ from semiseg.steps import (
     Clip,
     ClipCumulative,
     CropLabel,
+    CropMiddle,
     CropNonzero,
     Orient,
     Preparation,
@@ -168,6 +170,15 @@ def crop_nonzero(scan: Scan, step: CropNonzero) -> Scan:
     return _cropped(scan, box, "crop_nonzero", {})
 
 
+def crop_middle(scan: Scan, step: CropMiddle) -> Scan:
+    """Crop each axis with a size to as many voxels as reach it, in the middle; an axis that is shorter is kept."""
+    box = []
+    for side, spacing, size in zip(scan.image.shape, spacing_of(scan.affine), step.size, strict=True):
+        wanted = side if size is None else min(ceil(size / spacing), side)
+        box.append(slice((side - wanted) // 2, (side - wanted) // 2 + wanted))
+    return _cropped(scan, box, "crop_middle", {})
+
+
 def resample(scan: Scan, step: Resample) -> Scan:
     """New grid: image by splines of the given order, label by nearest neighbour. Nothing is smoothed before.
 
@@ -205,6 +216,7 @@ STEPS: Mapping[str, Callable[[Scan, Any], Scan]] = {
     "zscore": zscore,
     "crop_label": crop_label,
     "crop_nonzero": crop_nonzero,
+    "crop_middle": crop_middle,
 }
 
 

@@ -3,9 +3,9 @@
 A signature is the scan in RAS order, averaged onto an isotropic grid of about 64 voxels a side. To compare, signatures
 come onto one still coarser grid, are clipped to their own 1st and 99th percentile, and keep only what differs from the
 surroundings, divided by the local contrast: neither window, offset nor slow shading counts. The score is the largest
-normalised cross-correlation over all shifts that keep 60 % of the shorter side of each axis; a promising pair is
-compared once more at its shift to a fraction of a voxel, and must be alike inside as well: bodies share outlines. Nothing is turned or scaled: two visits of a patient are not
-one scan.
+normalised cross-correlation over all shifts that keep 60 % of the shorter side of each axis. A promising pair is
+compared once more at its shift to a fraction of a voxel, and inside the bodies alone: bodies of one outline are not
+one scan. Nothing is turned or scaled: two visits of a patient are not one scan either.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ Field = NDArray[np.float32]
 STORED, COMPARED = 64, 40  # voxels along the side of a cube of the scan's volume
 OVERLAP = 0.6
 SURROUNDINGS = 2.0  # voxels, standard deviation
-RELATED = 0.4  # inside the body: copies with a narrow window and noise 0.51 and more, one outline filled differently 0.1
+RELATED = 0.4  # inside alone: narrowly windowed and noisy copies reached 0.51 and more, other scans of one outline 0.1
 ENOUGH = 0.05  # share of the common voxels that must lie inside to be compared without outlines
-FLAT = 1e-6  # of the range of intensities: rounding, not a picture
+FLAT = 1e-6  # of the largest intensity: rounding, not a picture
 PROMISING = 0.7  # on whole voxels a copy cropped by 15 % per side reached 0.75 and more
 SAME = 0.93  # scans of different patients reached 0.89 at most, copies 0.95 and more
 
@@ -76,7 +76,7 @@ def contrast(array: Field, of: NDArray[np.bool_] | None = None) -> Field:
     detail = weights * (array - _blurred(weights * array) / near)
     size = np.sqrt(np.maximum(_blurred(detail**2) / near, 0))
     usual = float((size * weights).sum() / max(weights.sum(), 1.0))
-    detail = detail / (size + usual) if usual > FLAT * (high - low) else np.zeros_like(detail)
+    detail = detail / (size + usual) if usual > FLAT * max(abs(low), abs(high)) else np.zeros_like(detail)
     return np.asarray(detail, np.float32)
 
 
@@ -136,7 +136,7 @@ def _steps(side: int, step: float) -> int:
     return max(round(side / step), 1)
 
 
-def _blurred(array: Field) -> Field:
+def _blurred(array: NDArray[np.floating[Any]]) -> Field:
     return np.asarray(ndimage.gaussian_filter(array, SURROUNDINGS, truncate=3.0), np.float32)
 
 

@@ -94,8 +94,17 @@ class CropNonzero(Strict):
     step: Literal["crop_nonzero"]
 
 
+class CropMiddle(Strict):
+    """The middle of the image along the scan's own axes x, y, z; no label is looked at."""
+
+    step: Literal["crop_middle"]
+    size: tuple[PositiveFloat | None, PositiveFloat | None, PositiveFloat | None] = Field(
+        description="mm along x, y and z; null keeps the whole axis"
+    )
+
+
 Step = Annotated[
-    Orient | Clip | ClipCumulative | Resample | Rescale | Scale | ZScore | CropLabel | CropNonzero,
+    Orient | Clip | ClipCumulative | Resample | Rescale | Scale | ZScore | CropLabel | CropNonzero | CropMiddle,
     Field(discriminator="step"),
 ]
 

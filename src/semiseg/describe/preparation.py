@@ -8,6 +8,7 @@ from semiseg.steps import (
     Clip,
     ClipCumulative,
     CropLabel,
+    CropMiddle,
     CropNonzero,
     Orient,
     Preparation,
@@ -69,6 +70,11 @@ def _sentence(step: Step) -> str:
             )
         case CropNonzero():
             return "cropped to the box of voxels that are not 0, without its last plane in each axis"
+        case CropMiddle():
+            kept = [
+                f"{size:g} mm along {axis}" for size, axis in zip(step.size, "xyz", strict=True) if size is not None
+            ]
+            return f"cropped to the middle {', '.join(kept)}"
         case _:
             assert_never(step)
 

@@ -75,7 +75,7 @@ def _twice(parts: Parts) -> Iterator[Finding]:
     for first, second in combinations(PARTS, 2):
         both = tuple(case for case in parts[first] if case in set(parts[second]))
         if both:
-            text = f"{len(both)} cases are both {first} and {second}: {some(both)}"
+            text = f"cases that are both {first} and {second} ({len(both)}): {some(both)}"
             yield Finding("warning" if SIDES[first] == SIDES[second] else "serious", "same case", both, text)
 
 
@@ -137,11 +137,11 @@ def _intensities(kind: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     modality = kind.modality_of or (lambda case: kind.modality)
     bright = tuple(one.case for one in facts if modality(one.case) == "CT" and one.darkest > AIR_HU)
     if bright:
-        text = f"{len(bright)} scans called CT have no air (nothing below {AIR_HU:.0f} HU): {some(bright)}"
+        text = f"scans called CT without air, nothing below {AIR_HU:.0f} HU ({len(bright)}): {some(bright)}"
         yield Finding("warning", "odd intensities", bright, text)
     dark = tuple(one.case for one in facts if modality(one.case).startswith("MR") and one.darkest < NO_CT_HU)
     if dark:
-        text = f"{len(dark)} scans called MRI have values below {NO_CT_HU:.0f}, as CT has: {some(dark)}"
+        text = f"scans called MRI with values below {NO_CT_HU:.0f}, as CT has ({len(dark)}): {some(dark)}"
         yield Finding("warning", "odd intensities", dark, text)
 
 
@@ -151,7 +151,7 @@ def _organs(kind: Dataset, parts: Parts, facts: Mapping[str, Facts]) -> Iterator
         for organ in kind.organs:
             lacking = tuple(case for case, organs in labels.items() if organs is not None and organ.id not in organs)
             if lacking and len(lacking) == len(labels):
-                text = f"{organ.name} is in none of the {len(labels)} {part} cases"
+                text = f"no {part} case (of {len(labels)}) has the {organ.name}"
                 yield Finding("warning", "missing organ", lacking, text)
             elif lacking:
                 text = f"{organ.name} is missing in {len(lacking)} of {len(labels)} {part} cases: {some(lacking)}"

@@ -38,6 +38,7 @@ def close_pairs(facts: Sequence[Facts], cache: Path, workers: int) -> list[Pair]
     """Pairs of different cases that match at least a little, best first."""
     if len(facts) < 2:
         return []
+    facts = sorted(facts, key=lambda one: one.case)  # splits of the same cases share their blocks
     signatures = [one.signature for one in facts]
     grid = common_grid_mm(signatures)
     size = padded_size(signatures, grid)

@@ -25,7 +25,7 @@ from semiseg.stages.raw import manifest_cases
 from semiseg.stages.split import resolved
 
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
-SHOWN_PAIRS = 3
+SHOWN_PAIRS, LISTED_PAIRS = 3, 30
 
 
 def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: Console | None = None) -> bool:
@@ -51,7 +51,7 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
         "findings": [asdict(one) for one in found],
         "organs": organs,
         "same_from": SAME,
-        "closest": [asdict(pair) for pair in pairs],
+        "closest": [asdict(pair) for pair in pairs[:LISTED_PAIRS]],
     }
     out = file.with_name(f"{name}.check.json")
     write_json(out, content)
@@ -111,7 +111,7 @@ def _print(
     if content["organs"]:
         console.print(_organ_table(content["organs"], content["counts"]))
     serious = sum(one.severity == "serious" for one in found)
-    verdict = f"{serious} serious findings: results on this split would be wrong" if serious else "nothing serious"
+    verdict = f"serious findings: {serious}, results on this split mislead" if serious else "nothing serious"
     console.print(Text(f"{verdict}; all of it: {out}", "bold red" if serious else "green"), soft_wrap=True)
 
 

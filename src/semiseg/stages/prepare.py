@@ -17,6 +17,7 @@ from semiseg.raw_case import read_case
 from semiseg.stages.raw import manifest_cases
 from semiseg.steps import Preparation
 from semiseg.store import (
+    Label,
     has_label,
     read_geometry,
     read_label,
@@ -117,7 +118,7 @@ def _entry(job: Job, classes: int) -> dict[str, Any]:
     and after (prepared), and what single steps noted.
     """
     geometry, labelled = read_geometry(job.file), has_label(job.file)
-    counts = np.bincount(read_label(job.file).ravel(), minlength=classes) if labelled else None
+    counts = _voxels(read_label(job.file), classes) if labelled else None
     statistics = read_statistics(job.file)
     return {
         "file": job.file.name,
@@ -128,10 +129,18 @@ def _entry(job: Job, classes: int) -> dict[str, Any]:
         "raw_shape": list(geometry.raw_shape),
         "raw_affine": geometry.raw_affine.tolist(),
         "label": labelled,
-        "voxels": None if counts is None else [int(count) for count in counts],
-        "crop": next((statistics[step] for step in ("crop_label", "crop_nonzero") if step in statistics), None),
+        "voxels": counts,
+        "crop": next((facts for step, facts in statistics.items() if step.startswith("crop_")), None),
         "statistics": statistics,
     }
+
+
+def _voxels(label: Label, classes: int) -> list[int]:
+    """Voxels of every class; plane by plane, since bincount makes eight bytes of each voxel."""
+    counts = np.zeros(classes, np.int64)
+    for plane in label:
+        counts += np.bincount(plane.ravel(), minlength=classes)
+    return [int(count) for count in counts]
 
 
 def _drop_strangers(folder: Path, jobs: list[Job]) -> None:
