@@ -219,7 +219,7 @@ def test_stand_ins_are_drawn_for_official_ids_only(name: str, case: str, tmp_pat
 
 
 def ask_of(standin: Path) -> object:
-    return lambda url: json.loads((standin / "served" / url.removeprefix("https://")).read_text())
+    return lambda url: json.loads((standin / "served" / url.removeprefix("https://")).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("name", "archive"), [("flare22", "FLARE22Train.zip"), ("amos22", "amos22.zip")])

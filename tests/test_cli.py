@@ -10,7 +10,7 @@ def test_a_users_mistake_is_one_sentence_status_2_and_in_the_log(tmp_path, capfd
     assert main(["--log", str(log), "show", str(tmp_path / "results/nothing.csv")]) == 2
     shown = capfd.readouterr().err
     assert shown.startswith("error: ") and "nothing.csv" in shown and "Traceback" not in shown
-    assert log.read_text() == shown
+    assert log.read_text(encoding="utf-8") == shown
 
 
 def test_an_unknown_dataset_lists_the_known_ones(tmp_path, capfd, monkeypatch):

@@ -99,7 +99,7 @@ def test_no_torch_is_imported() -> None:
         "import sys; from semiseg.cli import main; status = main(['describe', 'la_8']); "
         "sys.exit(status or 10 * ('torch' in sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("table la_8")
     assert 80 < max(map(len, run.stdout.splitlines())) <= 100  # the width of a page in a file or pipe

@@ -114,7 +114,7 @@ def test_a_cut_transfer_continues_in_the_next_call(tmp_path: Path, served: Path,
         assert (tmp_path / "out" / "a.bin.part").stat().st_size == 100_000
         with faulty(served) as (other, asked):
             (tmp_path / "out" / "a.bin.part.json").write_text(
-                (tmp_path / "out" / "a.bin.part.json").read_text().replace(base, other)
+                (tmp_path / "out" / "a.bin.part.json").read_text(encoding="utf-8").replace(base, other)
             )
             fetch(remote(other), tmp_path / "out", session, clock.patience())
     assert whole(tmp_path) and [entry["range"] for entry in asked] == ["bytes=100000-"]
@@ -434,7 +434,7 @@ def test_a_mirror_in_the_publishers_place(tmp_path: Path) -> None:
     out = tmp_path / "data" / "archives" / "la" / "archives.json"
     with serve(tmp_path / "twin" / "served") as base:
         download({**SPEC, "standin": False, "mirror": base}, out)
-    assert list(read_json(out)["files"]) == ["x.zip"] and base not in out.read_text()
+    assert list(read_json(out)["files"]) == ["x.zip"] and base not in out.read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("open_set")

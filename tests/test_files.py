@@ -15,7 +15,7 @@ def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path):
     with pytest.raises(RuntimeError), atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
@@ -42,7 +42,7 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, encoding="utf-8"
     )
     if mounted.returncode:
         pytest.skip(f"no tmpfs here: {mounted.stderr.strip()}")
@@ -56,4 +56,4 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk):
         temporary.write_bytes(bytes(1 << 20))
     assert list(small_disk.iterdir()) == []
     write_text(small_disk / "small.txt", "fits")
-    assert (small_disk / "small.txt").read_text() == "fits"
+    assert (small_disk / "small.txt").read_text(encoding="utf-8") == "fits"

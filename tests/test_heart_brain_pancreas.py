@@ -151,7 +151,7 @@ def test_organs_survive_the_preparation_of_the_shared_grid(
     ]
     spec = {"dataset": name, "name": "grid", "preparation": {"axes": "zyx", "steps": steps}}
     prepare(spec, raw / "manifest.json", out)
-    index = json.loads(out.read_text())
+    index = json.loads(out.read_text(encoding="utf-8"))
     assert len(index["cases"]) == len(CASES[name])
     for case, entry in index["cases"].items():
         assert "_test_" in case or min(entry["voxels"]) > 30, case
@@ -399,7 +399,7 @@ def test_remote_lists_one_zip_a_case_and_the_labels(drawn: Callable[[str], Path]
 
     def ask(url: str) -> Any:
         asked.append(url)
-        return json.loads((served / url.removeprefix("https://")).read_text())
+        return json.loads((served / url.removeprefix("https://")).read_text(encoding="utf-8"))
 
     assert kind.remote is not None
     files = kind.remote(ask)

@@ -11,7 +11,9 @@ LIGHT = ["semiseg.plan", "semiseg.cli", "semiseg.stages.evaluate", "semiseg.stag
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_stay_light(module):
     check = f"import sys, {module}; print(*({{'torch', 'monai', 'SimpleITK'}} & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     assert loaded == []
 
 
@@ -19,5 +21,7 @@ def test_the_planner_loads_no_array_library_but_numpy():
     check = (
         "import sys, semiseg.plan, semiseg.params; print(*({'pandas', 'scipy', 'h5py', 'nibabel'} & set(sys.modules)))"
     )
-    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     assert loaded == []

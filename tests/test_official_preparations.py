@@ -70,7 +70,7 @@ def prepared(name: str, recipe: dict[str, Any]) -> PreparedCase:
 
 @pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.stem)
 def test_equal_to_the_official_script(file: Path) -> None:
-    golden = json.loads(file.read_text())
+    golden = json.loads(file.read_text(encoding="utf-8"))
     case = prepared(golden["preparation"], golden["recipe"])
     assert case.label is not None
     image, label = case.image, case.label
@@ -85,7 +85,7 @@ def test_equal_to_the_official_script(file: Path) -> None:
 
 
 def test_golden_files_cover_the_official_scripts() -> None:
-    covered = {json.loads(file.read_text())["preparation"] for file in GOLDEN}
+    covered = {json.loads(file.read_text(encoding="utf-8"))["preparation"] for file in GOLDEN}
     assert covered == {"guidednet_script", "dhc", "dhc_halved", "la", "pancreas_ct", "brats19"}
 
 

@@ -13,7 +13,7 @@ from semiseg.params import parse_params, read, schema_text
 from semiseg.plan import Plan, Run, as_text
 
 ROOT = Path(__file__).parent.parent
-GOOD = yaml.safe_load((ROOT / "params.yaml").read_text())
+GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 
 def changed(path, value):
@@ -125,7 +125,7 @@ def test_files_that_are_missing_or_not_yaml(tmp_path):
 
 
 def test_the_schema_file_is_up_to_date():
-    stored = (ROOT / "workflow/schemas/params.schema.json").read_text()
+    stored = (ROOT / "workflow/schemas/params.schema.json").read_text(encoding="utf-8")
     assert stored == schema_text(), "config.py changed: run `make schema`"
 
 

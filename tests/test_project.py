@@ -8,7 +8,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"matplotlib": "matplotlib-base", "torch": "pytorch", "snakemake": "snakemake-minimal"}
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def name_of(requirement: str) -> str:
@@ -16,7 +16,7 @@ def name_of(requirement: str) -> str:
 
 
 def test_the_conda_environment_names_the_packages_of_pyproject():
-    listed = yaml.safe_load((ROOT / "workflow/envs/semiseg.yaml").read_text())["dependencies"]
+    listed = yaml.safe_load((ROOT / "workflow/envs/semiseg.yaml").read_text(encoding="utf-8"))["dependencies"]
     wanted = [
         CONDA_NAMES.get(name_of(item), name_of(item)) + item[len(name_of(item)) :] for item in PROJECT["dependencies"]
     ]
@@ -24,8 +24,12 @@ def test_the_conda_environment_names_the_packages_of_pyproject():
 
 
 def test_every_dependency_is_pinned_and_explained():
-    pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")}
-    explained = (ROOT / "docs/dependencies.md").read_text().lower()
+    pinned = {
+        name_of(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    }
+    explained = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8").lower()
     everything = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
     for name in map(name_of, everything):
         assert name in pinned or name.replace("-", "_") in pinned, f"{name} is not in constraints.txt"
@@ -33,8 +37,12 @@ def test_every_dependency_is_pinned_and_explained():
 
 
 def test_ci_runs_exactly_the_readmes_test_command():
-    readme = (ROOT / "README.md").read_text()
-    commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line and not line.startswith("#")]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [
+        line
+        for line in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     assert commands[-1] == "make test" and "\nmake test" in readme
 
 

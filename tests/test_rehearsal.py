@@ -51,7 +51,9 @@ def test_an_unknown_table_is_told():
 def rehearse(table: str, folder: Path) -> Path:
     """The command as a user gives it; its folder."""
     command = [sys.executable, "-m", "semiseg", "rehearse", table, "--cores", "2", "--directory", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     assert table in done.stdout
     return folder

@@ -28,7 +28,7 @@ def build_row(method: str, seeds: int = 1, published: str = "la") -> pd.DataFram
 def test_two_lines_with_the_agreed_columns(project):
     frame = build_row("mt")
     assert list(frame.index) == ["published", "sound"]
-    assert Path("results/toy/mt.csv").read_text().splitlines()[0].split(",") == [
+    assert Path("results/toy/mt.csv").read_text(encoding="utf-8").splitlines()[0].split(",") == [
         *("method", "label", "convention", "rule", "labelled", "unlabelled", "Rod", "Box"),
         *("Dice", "Dice SD", "Jaccard", "Jaccard SD", "ASD", "ASD SD", "95HD", "95HD SD"),
         *("unit", "spread_over", "seeds", "n", "absent", "missed", "false_positive"),

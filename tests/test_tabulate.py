@@ -64,7 +64,7 @@ def test_conventions_go_to_their_own_files_with_controls_last(project):
 
 
 def test_csv_numbers_have_two_decimals(project):
-    line = Path("results/toy.sound.csv").read_text().splitlines()[2].split(",")
+    line = Path("results/toy.sound.csv").read_text(encoding="utf-8").splitlines()[2].split(",")
     assert line[:8] == ["mt", "MT & co_1", "sound", "sound", "2", "3", "87.50", "75.00"]
 
 
@@ -120,11 +120,11 @@ def test_every_scoring_rule_is_told_in_words():
 def test_damaged_rows_are_told(project, tmp_path):
     good = write_rows()[0]
     half = tmp_path / "half.csv"
-    half.write_text("".join(good.read_text().splitlines(keepends=True)[:2]))
+    half.write_text("".join(good.read_text(encoding="utf-8").splitlines(keepends=True)[:2]))
     with pytest.raises(UserError, match=r"half\.csv needs two lines, published and sound"):
         read_rows([good, half])
     wide = tmp_path / "wide.csv"
-    wide.write_text(good.read_text().replace("Rod", "Tail"))
+    wide.write_text(good.read_text(encoding="utf-8").replace("Rod", "Tail"))
     with pytest.raises(UserError, match=r"wide\.csv has other columns than"):
         read_rows([good, wide])
     with pytest.raises(UserError, match=r"none\.csv is missing"):
@@ -136,7 +136,7 @@ def test_damaged_rows_are_told(project, tmp_path):
 
 def test_a_method_may_be_printed_as_na(project, tmp_path):
     path = tmp_path / "na.csv"
-    path.write_text(write_rows()[2].read_text().replace("MT & co_1", "NA"))
+    path.write_text(write_rows()[2].read_text(encoding="utf-8").replace("MT & co_1", "NA"))
     assert list(under(read_rows([path]), "sound")["label"]) == ["NA"]
 
 

@@ -50,7 +50,7 @@ def test_truth_of_unlabelled_cases_is_never_used(tmp_path, method):
 def test_a_poisoned_label_of_a_labelled_case_does_raise(tmp_path):
     """The counterpart of the test above: an out-of-range class cannot pass unnoticed where labels are used."""
     index, split = tiny.build(tmp_path, "poisoned")
-    content = json.loads(split.read_text())
+    content = json.loads(split.read_text(encoding="utf-8"))
     content["labelled"], content["unlabelled"] = content["unlabelled"], content["labelled"]
     split.write_text(json.dumps(content))
     with pytest.raises((IndexError, RuntimeError)):
@@ -111,7 +111,7 @@ def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
 def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
     path = run(tmp_path, tiny.spec("control_empty"))
     assert weights.load(path) == ({}, {"networks": [], "iteration": 0})
-    assert (path.parent / "history.csv").read_text() == "iteration,lr,total,val_dice\n"
+    assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
 
 
 def test_divergence_is_one_sentence(tmp_path):
@@ -122,7 +122,7 @@ def test_divergence_is_one_sentence(tmp_path):
 
 def test_cases_that_cannot_be_trained_on_are_named(tmp_path):
     index, split = tiny.build(tmp_path)
-    content = json.loads(split.read_text())
+    content = json.loads(split.read_text(encoding="utf-8"))
     for part, name, sentence in [
         ("labelled", "nobody", "case nobody .labelled. is not among the prepared cases"),
         ("labelled", "unlabelled0", "case unlabelled0 .labelled. has no label"),
@@ -177,7 +177,7 @@ def test_kills_at_random_steps_change_nothing(tmp_path, rule, kills):
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)
         assert not (target / "weights.safetensors").exists()
-    last = subprocess.run(command, capture_output=True, text=True)
+    last = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert last.returncode == 0, last.stderr
     assert "continuing from step" in last.stderr
     assert (target / "weights.safetensors").read_bytes() == expected.read_bytes()

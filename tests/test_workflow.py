@@ -16,7 +16,7 @@ TABLE = "results/tiny.csv"
 
 def tiny_params():
     """The project's parameters with one more protocol and table, small enough for a minute."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["datasets"]["phantom_mri"] = {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 48}}
     params["splits"]["phantom_mri"] = {
         "tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}
@@ -56,7 +56,7 @@ def snakemake(folder: Path, *arguments: str):
     """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
 
 
 def planned(folder: Path, *targets: str) -> dict[str, int]:

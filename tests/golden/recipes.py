@@ -61,7 +61,7 @@ def _typed(array):
 def cases(directory):
     """All (method, case) pairs of the JSON files of a directory, in file order."""
     for path in sorted(pathlib.Path(directory).glob("*.json")):
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(encoding="utf-8"))
         yield from ((document["method"], case) for case in document["cases"])
 
 

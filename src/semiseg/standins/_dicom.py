@@ -34,7 +34,9 @@ def write_slices(
         "0008|0008": "ORIGINAL\\PRIMARY\\AXIAL", "0008|0012": "20150101", "0008|0013": "120000",
         "0008|0016": CT_IMAGE, "0008|0020": "20150101", "0008|0021": "20150101", "0008|0030": "120000",
         "0008|0060": "CT", "0008|103e": "Pancreas", "0010|0010": patient, "0010|0020": patient,
-        "0018|0050": f"{spacing_mm[2]:g}", "0020|000d": uid_of("stand-in", patient, "study"),
+        # GDCM writes 0018|0088 or not by what it has read before, unless it is given
+        "0018|0050": f"{spacing_mm[2]:g}", "0018|0088": f"{spacing_mm[2]:g}",
+        "0020|000d": uid_of("stand-in", patient, "study"),
         "0020|000e": series_uid(patient), "0020|0037": "1\\0\\0\\0\\-1\\0",
         "0020|0052": uid_of("stand-in", patient, "frame"),
         "0028|1052": str(INTERCEPT), "0028|1053": "1",
