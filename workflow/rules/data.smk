@@ -129,6 +129,8 @@ rule split:
         runtime=10,
     params:
         spec=spec(lambda wildcards: PLAN.split(wildcards.dataset, wildcards.split)),
-        code=code_hash("semiseg.stages.split"),
+        code=lambda wildcards: code_hash(
+            "semiseg.stages.split", f"semiseg.datasets.{wildcards.dataset}"
+        ),
     shell:
         "semiseg --log {log} split --spec {params.spec:q} --raw {input} --out {output}"
