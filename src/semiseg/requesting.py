@@ -105,7 +105,7 @@ def ask_json(session: requests.Session, url: str, patience: Patience) -> Any:
             except requests.exceptions.JSONDecodeError as error:
                 raise UserError(f"{url} answers no JSON ({error}): open the address in a browser") from None
 
-    return patiently(action, url, patience)
+    return patiently(action, "the list of files", patience)
 
 
 @contextlib.contextmanager
