@@ -227,9 +227,9 @@ DATASET = Dataset(
         "There is no validation part; MC-Net and BCP choose their checkpoint by Dice on the test list.",
         "The challenge has 54 more scans in its Testing Set; no published split of these tables uses them.",
         "One case folder of UA-MT (CMPXO4J23G58J53Q98SZ) holds a stray desktop.ini, which is left out.",
-        "0RZDK210BSMWAA6467LU and CMPXO4J23G58J53Q98SZ show the same scan: shifted by 7 voxels in x and y, the crops agree "
-        "with a correlation of 0.994 and the labels to the voxel (measured for semiseg). Both are training cases of the "
-        "common lists; folds 1 and 3 of MCF have one on each side.",
+        "0RZDK210BSMWAA6467LU and CMPXO4J23G58J53Q98SZ show the same scan: shifted by 7 voxels in x and y, the crops "
+        "agree with a correlation of 0.994 and the labels to the voxel (measured for semiseg). Both are training cases "
+        "of the common lists; folds 1 and 3 of MCF have one on each side.",
         "In-plane sizes of the original scans (576 x 576 or 640 x 640) were not verified.",
     ),
     import_from=import_from,
