@@ -163,7 +163,7 @@ def test_published_tables_are_planned_whole(built):
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        ("results/demoo.csv", "unknown table 'demoo'; known: demo, "),
+        ("results/demoo.csv", "unknown table 'demoo'; known: amos_10pct, "),
         ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
         (
