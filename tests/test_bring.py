@@ -5,7 +5,6 @@ import os
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -238,19 +237,6 @@ def test_a_raw_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "raw").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write to .*raw"):
         run(source, tmp_path / "raw")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_read_only_folder(tmp_path: Path, small_disk: Path) -> None:

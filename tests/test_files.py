@@ -1,8 +1,5 @@
 """A file is whole or not there."""
 
-import os
-import subprocess
-
 import pytest
 
 from semiseg.errors import UserError
@@ -32,22 +29,6 @@ def test_damaged_and_missing_json_are_one_sentence(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(UserError, match=r"b\.json is missing: build it with `snakemake"):
         read_json(tmp_path / "b.json")
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real file system of 64 KiB."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, encoding="utf-8"
-    )
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk):

@@ -1,8 +1,6 @@
 """Preparation: every step by hand or by geometry, refusals, resuming, a full disk."""
 
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -358,19 +356,6 @@ def test_constant_after_clipping_is_refused(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match=r"^case a: the image is constant \(5000\)"):
         run(tmp_path / "raw", tmp_path / "out" / "index.json", low)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_call_continues(tmp_path: Path, small_disk: Path) -> None:

@@ -119,3 +119,8 @@ def get_dataset(name: str) -> Dataset:
     catalogue.require("datasets", name, "dataset")
     dataset: Dataset = importlib.import_module(f"semiseg.datasets.{name}").DATASET
     return dataset
+
+
+def manifest_cases(manifest: Mapping[str, Any]) -> list[RawCase]:
+    """Cases of a raw manifest."""
+    return [RawCase(case["id"], case["image"], case["label"]) for case in manifest["cases"]]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from semiseg.dataset import get_dataset
+from semiseg.dataset import get_dataset, manifest_cases
 from semiseg.describe.blocks import terminal
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
@@ -21,7 +21,6 @@ from semiseg.splitcheck.facts import Facts, Job, look
 from semiseg.splitcheck.findings import Finding, findings, organ_counts
 from semiseg.splitcheck.pairs import Pair, close_pairs
 from semiseg.splits import PARTS, read_list
-from semiseg.stages.raw import manifest_cases
 from semiseg.stages.split import resolved
 
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}

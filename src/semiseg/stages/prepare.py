@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from semiseg.dataset import Dataset, RawCase, get_dataset
+from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
 from semiseg.lineage import code_hash, digest
 from semiseg.parallel import each
 from semiseg.preparation import Scan, run_steps
 from semiseg.raw_case import read_case
-from semiseg.stages.raw import manifest_cases
 from semiseg.steps import Preparation
 from semiseg.store import (
     Label,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.config import DatasetOptions
-from semiseg.dataset import Dataset, RawCase, get_dataset
+from semiseg.dataset import Dataset, get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
 from semiseg.parallel import each
@@ -100,8 +100,3 @@ def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
         "applied": sorted(kind.applied(folder)),
     }
     write_json(folder / MANIFEST, content)
-
-
-def manifest_cases(manifest: Mapping[str, Any]) -> list[RawCase]:
-    """Cases of a raw manifest."""
-    return [RawCase(case["id"], case["image"], case["label"]) for case in manifest["cases"]]
