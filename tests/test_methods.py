@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import semiseg.methods
 from semiseg import catalogue
@@ -14,13 +15,16 @@ from semiseg.errors import UserError
 from semiseg.geometry import Geometry
 from semiseg.method import Batch, Hyper, Method, Progress, hyperparameters, method_class, total
 from semiseg.store import PreparedCase, write_case
-from semiseg.training.loop import build_method, start
+from semiseg.training.loop import Trainer, build_method, start
 from semiseg.training.sampling import Sampler, StoredCase
+from semiseg.training.schedule import Timetable
 from semiseg.training.state import State
 
 CLASSES = 3
-LATE = Progress(iteration=99, iterations=100, epoch=9, epochs=10, ramp=1.0)
-SIDES = {"vnet": 16, "unet3d": 32}  # the smallest crop that each backbone can normalise
+FIRST = Progress(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)
+LATE = Progress(iteration=9998, iterations=10000, epoch=99, epochs=100, ramp=1.0)
+SIDES = (32, 64, 64)  # several cubes of 32 voxels
+NETWORKS = ("unet3d", "vnet")
 
 
 def has_networks(name: str) -> bool:
@@ -37,28 +41,41 @@ def build(name: str, network: str = "vnet", **hyper: object) -> Method:
 
 
 def confident(name: str, network: str) -> Method:
-    """A method whose networks are sure of what they say, so that no rule on certainty silences a term."""
+    """A method whose heads are sure of what they say, so that no rule on certainty silences a term."""
     torch.manual_seed(0)
     method = build(name, network)
     with torch.no_grad():
-        for role in (*method.networks, *method.teachers):
-            method.get_submodule(role).head.weight.mul_(20)
+        for module in method.modules():
+            if isinstance(module, nn.Conv3d) and (module.kernel_size, module.out_channels) == ((1, 1, 1), CLASSES):
+                module.weight.mul_(100)
     return method
 
 
-def draw(network: str = "vnet", seed: int = 0) -> Batch:
-    generator, side = torch.Generator().manual_seed(seed), SIDES[network]
-    images = torch.randn(4, 1, side, side, side, generator=generator)
-    labels = torch.randint(CLASSES, (2, side, side, side), generator=generator)
+def draw(seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(4, 1, *SIDES, generator=generator)
+    labels = torch.randint(CLASSES, (2, *SIDES), generator=generator)
     return Batch(images[:2], labels, images[2:])
 
 
-def step(state: State, batch: Batch, progress: Progress = LATE) -> None:
-    loss = total(state.method.losses(batch, progress), state.method.weights(progress))
-    state.optimiser.zero_grad()
-    loss.backward()
-    state.optimiser.step()
-    state.method.after_step(progress)
+def step(state: State, batch: Batch) -> None:
+    """One step of the training loop, at the end of a training."""
+    trainer = Trainer.__new__(Trainer)
+    trainer.state, trainer.timetable = state, LateTimetable()
+    trainer._step(batch)
+
+
+class LateTimetable(Timetable):
+    """Says that training is about to end, whatever the iteration."""
+
+    def __init__(self) -> None:
+        pass
+
+    def progress(self, iteration: int) -> Progress:
+        return LATE
+
+    def learning_rate(self, iteration: int) -> float:
+        return 1e-3
 
 
 def begin(method: Method) -> State:
@@ -67,33 +84,64 @@ def begin(method: Method) -> State:
     return start(method, inference, rule, torch.device("cpu"), amp=False)
 
 
-@pytest.mark.parametrize("network", sorted(SIDES))
+def trained_parts(method: Method) -> set[str]:
+    """Children of a method with something to learn: networks, heads, opponents."""
+    return {name for name, child in method.named_children() if any(each.requires_grad for each in child.parameters())}
+
+
+def reached_by(method: Method, term: str, value: torch.Tensor) -> set[str]:
+    """The children that this term's gradient changes; it must be a finite scalar and reach at least one."""
+    assert value.ndim == 0 and value.isfinite(), term
+    assert value.requires_grad, f"the term {term} trains nothing"
+    method.zero_grad()
+    value.backward(retain_graph=True)
+    hit = {
+        name
+        for name, child in method.named_children()
+        if any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in child.parameters())
+    }
+    assert hit, f"the term {term} has no gradient anywhere"
+    return hit
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_term_reaches_a_trained_network_and_every_network_is_reached(name: str, network: str) -> None:
+def test_every_term_teaches_something_and_everything_is_taught(name: str, network: str) -> None:
     method = confident(name, network)
-    step(begin(method), draw(network))
-    reached = set()
-    for term, value in method.losses(draw(network, seed=1), LATE).items():
-        assert value.ndim == 0 and value.isfinite(), term
-        assert value.requires_grad, f"{name}: the term {term} trains nothing"
-        method.zero_grad()
-        value.backward(retain_graph=True)
-        hit = {
-            role
-            for role in method.networks
-            for weight in method.get_submodule(role).parameters()
-            if weight.grad is not None and weight.grad.abs().sum() > 0
-        }
-        assert hit, f"{name}: the term {term} has no gradient in any trained network"
+    parts, state = trained_parts(method), begin(method)
+    step(state, draw())
+    opponents, batch, reached = set(method.opponents()), draw(seed=1), set()
+    for opponent in opponents:
+        method.get_submodule(opponent).requires_grad_(True)
+    for term, value in method.losses(batch, LATE).items():
+        hit = reached_by(method, term, value) - opponents
+        assert hit, f"{name}: the term {term} trains no network"
         reached |= hit
-    assert reached == set(method.networks)
-    for teacher in method.teachers:
-        assert all(weight.grad is None for weight in method.get_submodule(teacher).parameters())
+    assert reached == parts - opponents
+    if opponents:
+        theirs = set.union(*(reached_by(method, *term) for term in method.opponent_losses(batch, LATE).items()))
+        assert theirs == opponents, f"{name}: an opponent's loss must train the opponents alone"
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_step_moves_networks_and_opponents_and_lets_opponents_rest_in_the_networks_loss(name: str) -> None:
+    method = confident(name, "unet3d")
+    before = {key: value.clone() for key, value in method.named_parameters()}
+    step(begin(method), draw())
+    for part in (*method.networks, *method.opponents()):
+        moved = [key for key, value in method.named_parameters() if key.startswith(part + ".")]
+        assert any(not torch.equal(before[key], method.get_parameter(key)) for key in moved), part
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_terms_are_the_same_from_the_first_step_to_the_last(name: str) -> None:
+    method = confident(name, "vnet")
+    assert list(method.losses(draw(), FIRST)) == list(method.losses(draw(), LATE))
 
 
 @pytest.mark.parametrize("name", SEMI)
 def test_unlabelled_crops_matter(name: str) -> None:
-    method, batch = confident(name, "unet3d"), draw("unet3d")  # its normalisation does not couple the rows of a batch
+    method, batch = confident(name, "unet3d"), draw()  # its normalisation does not couple the rows of a batch
     batch.unlabelled.requires_grad_()
     total(method.losses(batch, LATE), method.weights(LATE)).backward()
     assert batch.unlabelled.grad is not None and batch.unlabelled.grad.abs().sum() > 0
@@ -114,14 +162,15 @@ def test_labels_of_unlabelled_cases_are_never_read(name: str, tmp_path: Path) ->
     """Their stored labels are class 255 of 3: any use would raise an index error or change a loss."""
     rng, cases = np.random.default_rng(0), []
     for number, poisoned in enumerate((False, True)):
-        label = np.full((20, 20, 20), 255) if poisoned else rng.integers(0, CLASSES, (20, 20, 20))
+        shape = (36, 70, 70)
+        label = np.full(shape, 255) if poisoned else rng.integers(0, CLASSES, shape)
         eye = np.eye(4)
-        geometry = Geometry((20, 20, 20), (1.0, 1.0, 1.0), eye, "zyx", (20, 20, 20), eye)
-        image = rng.standard_normal((20, 20, 20)).astype(np.float32)
+        geometry = Geometry(shape, (1.0, 1.0, 1.0), eye, "zyx", shape, eye)
+        image = rng.standard_normal(shape).astype(np.float32)
         write_case(tmp_path / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
-        cases.append(StoredCase(tmp_path / f"{number}.h5", (20, 20, 20)))
+        cases.append(StoredCase(tmp_path / f"{number}.h5", shape))
     size = BatchSize(labelled=2, unlabelled=2)
-    batch = Sampler(cases[:1], cases[1:], size, (16, 16, 16), Augmentation(), seed=0)[0]
+    batch = Sampler(cases[:1], cases[1:], size, SIDES, Augmentation(), seed=0)[0]
     assert int(batch.labels.max()) < CLASSES
     method = confident(name, "vnet")
     assert all(term.isfinite() for term in method.losses(batch, LATE).values())
@@ -149,10 +198,10 @@ def test_two_steps_saved_and_two_more_equal_four(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", TRAINED)
 def test_predictors_are_networks_and_give_probabilities(name: str) -> None:
     method = build(name).eval()
-    assert method.predictors and set(method.predictors) <= {*method.networks, *method.teachers}
+    assert method.predictors and set(method.predictors) <= {part for part, _ in method.named_children()}
     scores = method.predict(draw().images, method.predictors)
-    assert scores.shape == (2, CLASSES, 16, 16, 16)
-    torch.testing.assert_close(scores.sum(1), torch.ones(2, 16, 16, 16))
+    assert scores.shape == (2, CLASSES, *SIDES)
+    torch.testing.assert_close(scores.sum(1), torch.ones(2, *SIDES))
 
 
 @pytest.mark.parametrize("name", catalogue.entries("methods"))

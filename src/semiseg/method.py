@@ -57,15 +57,24 @@ class Context:
     """What the engine hands to a method when it is built.
 
     classes: number of classes K, background included.
-    network: builds one backbone of the protocol; argument: initialisation ``"default" | "kaiming" | "xavier"``.
+    network: builds one backbone of the protocol; arguments: initialisation ``"default" | "kaiming" | "xavier"``, and the
+        channels of its head.
     supervised: the protocol's supervised loss of (logits ``[b k z y x]``, labels ``[b z y x]``).
     labelled_voxels: ``[k]`` float64, voxels of each class in the labelled training volumes.
     """
 
     classes: int
-    network: Callable[[str], nn.Module]
+    network: Callable[[str, int], nn.Module]
     supervised: Callable[[Tensor, Tensor], Tensor]
     labelled_voxels: Tensor
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Optimiser of an opponent: Adam at a constant rate, without weight decay."""
+
+    lr: float
+    betas: tuple[float, float]
 
 
 class Hyper:
@@ -91,6 +100,11 @@ class Method(nn.Module):
     predictors: the networks that speak at inference.
     labelled_only: the whole batch is labelled crops (supervised rows).
     oracle: whether ``predict`` is shown the truth (controls only).
+
+    What a method asks of a protocol; the planner leaves out rows whose protocol cannot serve it, and says why:
+
+    equal_halves: as many unlabelled crops in a step as labelled ones.
+    cubes: name of the hyperparameter with the side in voxels of cubes that must fill the crop, several to a crop.
     """
 
     networks: Mapping[str, str] = {}
@@ -98,6 +112,8 @@ class Method(nn.Module):
     predictors: tuple[str, ...] = ()
     labelled_only: bool = False
     oracle: bool = False
+    equal_halves: bool = False
+    cubes: str = ""
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__()
@@ -113,9 +129,14 @@ class Method(nn.Module):
         self.hyper = hyper
         self.context = context
         for name, initialisation in self.networks.items():
-            self.add_module(name, context.network(initialisation))
+            self.add_module(name, context.network(initialisation, self.channels))
         for name, followed in self.teachers.items():
-            self.add_module(name, context.network(self.networks[followed]).requires_grad_(False))
+            self.add_module(name, context.network(self.networks[followed], self.channels).requires_grad_(False))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the networks' heads: one per class, unless a method says otherwise."""
+        return self.context.classes
 
     def losses(self, batch: Batch, progress: Progress) -> Terms:
         """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
@@ -125,8 +146,16 @@ class Method(nn.Module):
         """Weight of each term of ``losses`` at this moment; a term that is not named weighs 1."""
         return {}
 
+    def opponents(self) -> Mapping[str, Adam]:
+        """Modules with an optimiser of their own (discriminators), by attribute name. They rest during ``losses``."""
+        return {}
+
+    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Terms that train the opponents alone, after the networks' step on the same batch; each weighs 1."""
+        raise NotImplementedError
+
     def after_step(self, progress: Progress) -> None:
-        """Moving averages and other updates without gradient, after the optimiser's step."""
+        """Moving averages and other updates without gradient, after all optimisers' steps."""
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
         """Class probabilities ``[b k z y x]`` of a window ``[b c z y x]``: softmax of the networks' mean logits.

@@ -1,6 +1,6 @@
 """What a backbone is: the contract between one file of ``semiseg.networks`` and the methods that share it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -12,16 +12,27 @@ from semiseg.errors import UserError
 class Backbone(nn.Module):
     """Base of all backbones: an encoder-decoder whose head speaks at the input's resolution.
 
-    ``forward`` maps ``[b c z y x]`` to logits ``[b k z y x]``. A method that needs features calls ``features`` and
-    ``head`` itself, so that one forward pass serves both.
+    ``forward`` maps ``[b c z y x]`` to logits ``[b k z y x]``. A method that needs features calls ``encode``, ``decode``
+    and ``head`` itself, so that one forward pass serves all.
+
+    widths: channels of the encoder's five maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
     """
 
     divisor: ClassVar[int] = 16  # four halvings
+    widths: tuple[int, ...]
     head: nn.Module
 
-    def features(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Decoder maps, deepest first; the last is the full-size tensor that ``head`` turns into logits."""
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Encoder maps of ``widths`` channels, from full size to 1/16, the deepest after dropout if there is any."""
         raise NotImplementedError
+
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Decoder maps at 1/8, 1/4, 1/2 and full size; the last is the tensor that ``head`` turns into logits."""
+        raise NotImplementedError
+
+    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+        """``decode`` of ``encode``."""
+        return self.decode(self.encode(image))
 
     def forward(self, image: Tensor) -> Any:
         """Logits ``[b k z y x]`` of ``[b c z y x]``; networks with several heads say in their file what they return."""

@@ -41,7 +41,7 @@ def cast(
 ) -> Method:
     """The method with these networks in place of its own."""
     counts = torch.ones(classes, dtype=torch.float64) if voxels is None else voxels.double()
-    context = Context(classes, lambda initialisation: nn.Identity(), SUPERVISED[rule], counts)
+    context = Context(classes, lambda initialisation, channels: nn.Identity(), SUPERVISED[rule], counts)
     method = method_class(name)(context, **hyper)
     for role, network in networks.items():
         setattr(method, role, network)

@@ -4,6 +4,8 @@ Source: HiLab-git/SSL4MIS: code/networks/unet_3D.py, equal to kimjisoo12/GuidedN
 Units are conv, instance norm without affine parameters, ReLU; skips are CONCATENATED, skip first.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,17 +18,23 @@ class UNet3D(Backbone):
 
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
+        self.widths = tuple(filters * 2**level for level in range(5))
         self.encoder = Encoder(channels, filters)
         self.decoder = decoder(filters)
         self.dropout = nn.Dropout(0.3)
         self.head = nn.Conv3d(filters, classes, 1)
         initialise(self, "kaiming")
 
-    def features(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, the last one after dropout."""
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Maps from full size to 1/16, the deepest one after dropout."""
         self.check_sides(image)
         *skips, centre = self.encoder(image)
-        maps = [self.dropout(centre)]
+        return [*skips, self.dropout(centre)]
+
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, the last one after dropout."""
+        *skips, deepest = maps
+        maps = [deepest]
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             maps.append(join(block, skip, maps[-1]))
         return (*maps[1:-1], self.dropout(maps[-1]))

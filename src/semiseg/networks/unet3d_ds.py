@@ -3,6 +3,8 @@
 xmed-lab/DHC: code/models/unet_ds.py is the same network, but gives the finest head alone in evaluation mode; so do we.
 """
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ class UNet3DDeep(Backbone):
 
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
+        self.widths = tuple(filters * 2**level for level in range(5))
         self.encoder = unet3d.Encoder(channels, filters)
         self.decoder = unet3d.decoder(filters)
         self.dropouts = nn.ModuleList(nn.Dropout3d(p) for p in DROPOUT)
@@ -24,10 +27,15 @@ class UNet3DDeep(Backbone):
         self.head = nn.Conv3d(filters, classes, 1)
         initialise(self, "kaiming")
 
-    def features(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, each after its dropout."""
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Maps from full size to 1/16; this network has no dropout here."""
         self.check_sides(image)
-        *skips, centre = self.encoder(image)
+        maps: list[Tensor] = self.encoder(image)
+        return maps
+
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, each after its dropout."""
+        *skips, centre = maps
         maps = [centre]
         for block, skip, dropout in zip(self.decoder, reversed(skips), self.dropouts, strict=True):
             maps.append(dropout(unet3d.join(block, skip, maps[-1])))

@@ -4,6 +4,8 @@ Source: yulequan/UA-MT: code/networks/vnet.py (16 filters) and xmed-lab/DHC: cod
 Units are conv, batch norm, ReLU; skips are ADDED; no residual connections; torch's default initialisation.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from semiseg.network import Backbone
@@ -16,7 +18,7 @@ class VNet(Backbone):
 
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
-        widths = [filters * 2**level for level in range(5)]
+        self.widths = widths = tuple(filters * 2**level for level in range(5))
         inputs = [channels, *widths[1:]]
         self.encoder = nn.ModuleList(
             _block(count, before, width) for count, before, width in zip(CONVOLUTIONS, inputs, widths, strict=True)
@@ -32,7 +34,7 @@ class VNet(Backbone):
         self.head = nn.Conv3d(filters, classes, 1)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Encoder maps from full size to 1/16; the deepest one after dropout."""
+        """Maps from full size to 1/16; the deepest one after dropout."""
         self.check_sides(image)
         maps = [self.encoder[0](image)]
         for down, block in zip(self.down, list(self.encoder)[1:], strict=True):
@@ -40,9 +42,9 @@ class VNet(Backbone):
         maps[-1] = self.dropout(maps[-1])
         return maps
 
-    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, the last one after dropout."""
-        *skips, deepest = self.encode(image)
+        *skips, deepest = maps
         maps = [deepest]
         for up, block, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
             maps.append(block(up(maps[-1]) + skip))

@@ -43,8 +43,8 @@ def build_method(
     voxels: per class, of the labelled training volumes; training: None when the method will only predict.
     """
 
-    def backbone(initialisation: str) -> nn.Module:
-        return build(network.name, 1, len(voxels), initialisation, filters=network.filters)
+    def backbone(initialisation: str, channels: int) -> nn.Module:
+        return build(network.name, 1, channels, initialisation, filters=network.filters)
 
     supervised = SUPERVISED[training.supervised] if training else SUPERVISED["half_ce_dice_all"]
     context = Context(len(voxels), backbone, supervised, torch.tensor(voxels, dtype=torch.float64))
@@ -61,15 +61,20 @@ def candidates(method: Method, inference: Inference) -> list[Candidate]:
 def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
     """A fresh state at step 0 on the device."""
     method.to(device)
-    learnt = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    opponents = {name: list(method.get_submodule(name).parameters()) for name in method.opponents()}
+    apart = {id(parameter) for parameters in opponents.values() for parameter in parameters}
+    learnt = [each for each in method.parameters() if each.requires_grad and id(each) not in apart]
     optimiser: torch.optim.Optimizer
     if rule.rule == "adam":
         optimiser = torch.optim.Adam(learnt, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
     else:
         optimiser = torch.optim.SGD(learnt, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
+    rules = method.opponents()
+    groups = [{"params": opponents[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in opponents]
     scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
     best = {candidate: Best() for candidate in candidates(method, inference)}
-    return State(method, optimiser, scaler, History(), best, device)
+    opponent = torch.optim.Adam(groups) if groups else None
+    return State(method, optimiser, opponent, scaler, History(), best, device)
 
 
 @dataclass
@@ -109,21 +114,35 @@ class Trainer:
         return newest >= 0 and self.timetable.out_of_patience(self.state.iteration, newest)
 
     def _step(self, batch: Batch) -> None:
-        """One optimiser step, then the method's own updates."""
+        """One step of the networks, one of their opponents if there are any, then the method's own updates."""
         state, clock = self.state, self.timetable.progress(self.state.iteration)
         rate = self.timetable.learning_rate(clock.iteration)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
+        self._let_opponents_learn(False)  # their gradients of this loss would be thrown away
         with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
             terms = state.method.losses(batch, clock)
             loss = total(terms, state.method.weights(clock))
-        state.optimiser.zero_grad(set_to_none=True)
-        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        state.scaler.step(state.optimiser)
+        self._descend(state.optimiser, loss)
+        if state.opponent is not None:
+            self._let_opponents_learn(True)
+            with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+                theirs = state.method.opponent_losses(batch, clock)
+            self._descend(state.opponent, total(theirs, {}))
+            terms = {**terms, **theirs}
         state.scaler.update()
         state.method.after_step(clock)
         state.history.add(clock.iteration, rate, loss, terms)
         state.iteration += 1
+
+    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.state.scaler.step(optimiser)
+
+    def _let_opponents_learn(self, learn: bool) -> None:
+        for name in self.state.method.opponents():
+            self.state.method.get_submodule(name).requires_grad_(learn)
 
     def _validate(self, judge: Judge) -> None:
         """Judge every candidate and keep the weights of a new best."""

@@ -31,6 +31,7 @@ class State:
 
     method: Method
     optimiser: torch.optim.Optimizer
+    opponent: torch.optim.Optimizer | None
     scaler: torch.amp.GradScaler
     history: History
     best: dict[Candidate, Best]
@@ -41,8 +42,9 @@ class State:
         """Write the whole state atomically; ``iteration`` is the number of finished steps."""
         tensors = weights.prefixed("method", self.method.state_dict())
         note: dict[str, Any] = {"iteration": self.iteration, "fingerprint": fingerprint, "best": []}
-        for number, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
+        for role, optimiser in self._optimisers().items():
+            for number, slots in optimiser.state_dict()["state"].items():
+                tensors |= {f"{role}.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -71,12 +73,12 @@ class State:
     def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
         self.iteration = note["iteration"]
         self.method.load_state_dict(weights.part(tensors, "method"))
-        content = self.optimiser.state_dict()
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in weights.part(tensors, "optimiser").items():
-            number, slot = name.split(".", 1)
-            slots.setdefault(int(number), {})[slot] = tensor
-        self.optimiser.load_state_dict({"state": slots, "param_groups": content["param_groups"]})
+        for role, optimiser in self._optimisers().items():
+            slots: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in weights.part(tensors, role).items():
+                number, slot = name.split(".", 1)
+                slots.setdefault(int(number), {})[slot] = tensor
+            optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
         self.scaler.load_state_dict(note["scaler"])
         for place, (candidate, score, iteration) in enumerate(note["best"]):
             self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
@@ -84,3 +86,6 @@ class State:
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"optimiser": self.optimiser} | ({"opponent": self.opponent} if self.opponent else {})
