@@ -37,7 +37,7 @@ SEMI = [name for name in TRAINED if not method_class(name).labelled_only]
 
 def build(name: str, network: str = "vnet", **hyper: object) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    return build_method(name, hyper, Network(name=network, filters=2), training, [9000.0, 500.0, 100.0])
+    return build_method(name, hyper, Network(name=network, filters=4), training, [9000.0, 500.0, 100.0])
 
 
 def confident(name: str, network: str) -> Method:

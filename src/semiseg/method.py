@@ -57,7 +57,7 @@ class Context:
     """What the engine hands to a method when it is built.
 
     classes: number of classes K, background included.
-    network: builds one backbone of the protocol; arguments: initialisation ``"default" | "kaiming" | "xavier"``, and the
+    network: builds one backbone of the protocol; arguments: initialisation ``"default" | "kaiming" | "xavier"``,
         channels of its head.
     supervised: the protocol's supervised loss of (logits ``[b k z y x]``, labels ``[b z y x]``).
     labelled_voxels: ``[k]`` float64, voxels of each class in the labelled training volumes.

@@ -12,8 +12,8 @@ from semiseg.errors import UserError
 class Backbone(nn.Module):
     """Base of all backbones: an encoder-decoder whose head speaks at the input's resolution.
 
-    ``forward`` maps ``[b c z y x]`` to logits ``[b k z y x]``. A method that needs features calls ``encode``, ``decode``
-    and ``head`` itself, so that one forward pass serves all.
+    ``forward`` maps ``[b c z y x]`` to logits ``[b k z y x]``. A method that needs maps on the way calls ``encode``,
+    ``decode`` and ``head`` itself, so that one forward pass serves all.
 
     widths: channels of the encoder's five maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
     """
