@@ -54,3 +54,4 @@ rule demo:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/table.smk"
+include: "workflow/rules/partial.smk"

@@ -24,7 +24,7 @@ def trained(tmp_path):
 def run(trained, method=None):
     index, split, spec, weights = trained
     spec = spec if method is None else {**spec, "method": method}
-    train(spec, index, split, weights.parent / "state", weights, weights.parent / "history.csv", CPU)
+    train(spec, index, split, weights.parent / "state", tiny.outputs(weights.parent), CPU)
     out = weights.parent / "predictions.json"
     predict(spec, weights, index, split, out, CPU)
     return out
@@ -64,7 +64,7 @@ def test_other_weights_make_every_case_again(trained):
     out = run(trained)
     first = times(out)
     again = {**spec, "seed": 9}
-    train(again, index, split, weights.parent / "state", weights, weights.parent / "history.csv", CPU)
+    train(again, index, split, weights.parent / "state", tiny.outputs(weights.parent), CPU)
     predict(again, weights, index, split, out, CPU)
     assert all(moment != first[name] for name, moment in times(out).items())
 

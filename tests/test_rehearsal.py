@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
@@ -123,14 +124,6 @@ def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
     split(plan.split("amos22", "dhc_5p"), raw / "manifest.json", parts)
     entries = read_json(index)["cases"]
     assert [entries[case]["label"] for case in sorted(unlabelled)] == [False] * FIRST.unlabelled
-    weights = tmp_path / "weights.safetensors"
-    train(
-        plan.training(run),
-        index,
-        parts,
-        tmp_path / "state",
-        weights,
-        tmp_path / "history.csv",
-        choose_machine("cpu", 1, 60.0),
-    )
-    assert sha256(weights) == sha256(amos / run.folder / "weights.safetensors")
+    out = tiny.outputs(tmp_path)
+    train(plan.training(run), index, parts, tmp_path / "state", out, choose_machine("cpu", 1, 60.0))
+    assert sha256(out.weights) == sha256(amos / run.folder / "weights.safetensors")

@@ -24,7 +24,7 @@ def run(folder: Path, spec, data=None, out="run", seconds=1e9):
     index, split = data or tiny.build(folder)
     target = folder / out
     machine = choose_machine("cpu", 1, seconds)
-    train(spec, index, split, folder / f"state_{out}", target / "weights.safetensors", target / "history.csv", machine)
+    train(spec, index, split, folder / f"state_{out}", tiny.outputs(target), machine)
     return target / "weights.safetensors"
 
 
@@ -172,7 +172,8 @@ def test_kills_at_random_steps_change_nothing(tmp_path, rule, kills):
         split,
     ]
     command += ["--state", state, "--out", target / "weights.safetensors"]
-    command += ["--history", target / "history.csv", "--checkpoint-seconds", "0", "--device", "cpu"]
+    command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
+    command += ["--checkpoint-seconds", "0", "--device", "cpu"]
     targets = sorted(random.Random(7).sample(range(5, 115), kills))
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)

@@ -7,6 +7,7 @@ import numpy as np
 
 from semiseg.files import sha256, write_json
 from semiseg.geometry import Geometry
+from semiseg.stages.train import Outputs
 from semiseg.store import PreparedCase, write_case
 
 SIDE = 24
@@ -79,6 +80,11 @@ def spec(method: str = "sup_only", iterations: int = 6, **training: Any) -> dict
             **training,
         },
     }
+
+
+def outputs(folder: Path) -> Outputs:
+    """Where the rule ``train`` puts the results of a run."""
+    return Outputs(folder / "weights.safetensors", folder / "history.csv", folder / "cost.json")
 
 
 def raw_spec(dataset: str, **options: Any) -> dict[str, Any]:

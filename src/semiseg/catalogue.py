@@ -16,8 +16,8 @@ Base = TypeVar("Base")
 
 @functools.cache
 def entries(kind: str) -> tuple[str, ...]:
-    """Names of the files of a plug-in folder: ``methods``, ``networks``, ``datasets`` or ``splits``."""
-    files = (path for path in (PACKAGE / kind).iterdir() if path.suffix in {".py", ".yaml"})
+    """Names of the files of a plug-in folder: methods, networks, datasets, splits, published."""
+    files = (path for path in (PACKAGE / kind).iterdir() if path.suffix in {".py", ".yaml", ".csv"})
     return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
 
@@ -60,6 +60,20 @@ def hyperparameters(method: str) -> dict[str, Declared]:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
         for call in [statement.value]
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Hyper"
+    }
+
+
+@functools.cache
+def declared(method: str) -> dict[str, Any]:
+    """What a method's class says of itself in plain values (``labelled_only = True``), read from its file."""
+    tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
+    return {
+        statement.targets[0].id: statement.value.value
+        for definition in tree.body
+        if isinstance(definition, ast.ClassDef)
+        for statement in definition.body
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        if isinstance(statement.value, ast.Constant)
     }
 
 

@@ -82,7 +82,7 @@ def _add_data_verbs(verbs: Any) -> None:
 
 def _add_run_verbs(verbs: Any) -> None:
     train = _verb(verbs, "train", _train)
-    _paths(train, "prepared", "split", "state", "out", "history")
+    _paths(train, "prepared", "split", "state", "out", "history", "cost")
     train.add_argument("--checkpoint-seconds", type=float, default=120.0, help="work that a kill costs at most")
     predict = _verb(verbs, "predict", _predict)
     _paths(predict, "weights", "prepared", "split", "out")
@@ -178,10 +178,11 @@ def _describe(options: argparse.Namespace) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     """Train one run, or continue it."""
-    from semiseg.stages.train import choose_machine, train
+    from semiseg.stages.train import Outputs, choose_machine, train
 
     machine = choose_machine(options.device, options.threads, options.checkpoint_seconds)
-    train(options.spec, options.prepared, options.split, options.state, options.out, options.history, machine)
+    out = Outputs(options.out, options.history, options.cost)
+    train(options.spec, options.prepared, options.split, options.state, out, machine)
 
 
 def _predict(options: argparse.Namespace) -> None:

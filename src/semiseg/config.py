@@ -205,12 +205,22 @@ class Variant(Strict):
     parameters: Hypers
 
 
+class Printed(Strict):
+    """Where a table's printed numbers stand: a block of a file of semiseg/published."""
+
+    paper: Name = Field(description="a file of semiseg/published")
+    table: str = Field(description="the table's number in that paper")
+    labelled: int | None = Field(None, description="cases as that table prints them")
+    unlabelled: int | None = None
+
+
 class Row(Strict):
     """One row of a table."""
 
     method: Name = Field(description="a method or a variant")
-    label: str | None = Field(None, description="the row's name in print; default: the method's")
-    split: Name | None = Field(None, description="default: the table's")
+    label: str | None = Field(None, description="the row's name; default: the method's")
+    printed: tuple[str, ...] = Field((), description="names of the row in print where they are not the label")
+    split: Name | None = Field(None, description="default: the table's, or `supervised_split`")
 
 
 class Table(Strict):
@@ -221,8 +231,11 @@ class Table(Strict):
     dataset: Name
     protocol: Name
     split: Name
+    supervised_split: Name | None = Field(None, description="split of rows that learn from labelled cases alone")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    reference: Name | None = Field(None, description="the row that others are tested against; default: the first")
+    printed: tuple[Printed, ...] = Field((), description="blocks in print; the first that has a row counts")
     organs: tuple[str, ...] = Field((), description="abbreviations in the paper's order; default: the dataset's")
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("dice", "jaccard")
     notes: tuple[str, ...] = Field((), description="what is odd about the published version; told by `describe`")

@@ -14,6 +14,7 @@ from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import sha256
 from semiseg.references import check_references
+from semiseg.serving import why_not
 from semiseg.splits import PARTS, read_list
 
 Spec = dict[str, Any]
@@ -68,17 +69,37 @@ class Plan:
     def runs(self, table: str, method: str) -> list[Run]:
         """The runs of one row, a run per seed."""
         definition, row = self.table(table), self.row(table, method)
-        split = row.split or definition.split
+        alone = catalogue.declared(self.base(method)).get("labelled_only") and definition.supervised_split
+        split = row.split or alone or definition.split
         return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
 
+    def skipped(self, table: str) -> dict[str, str]:
+        """Rows that the table's protocol cannot serve, and why not."""
+        definition = self.table(table)
+        training = self.protocol(definition.protocol).training
+        reasons = {
+            row.method: why_not(self.base(row.method), self.hyper(definition.protocol, row.method), training)
+            for row in definition.rows
+        }
+        return {method: reason for method, reason in reasons.items() if reason is not None}
+
+    def served(self, table: str) -> list[str]:
+        """Methods of the rows that are built. UserError if the protocol can serve none of them."""
+        skipped = self.skipped(table)
+        built = [row.method for row in self.table(table).rows if row.method not in skipped]
+        if not built:
+            raise UserError(f"table {table} has no row that its protocol can serve: {'; '.join(skipped.values())}")
+        return built
+
     def row_files(self, table: str) -> list[str]:
-        """The rows of a table, in its order."""
-        return [ROW.format(table=table, method=row.method) for row in self.table(table).rows]
+        """The rows of a table that are built, in its order."""
+        return [ROW.format(table=table, method=method) for method in self.served(table)]
 
     def page_files(self, table: str) -> list[str]:
-        """What the page of a table shows beside its rows: curves, boxes and pictures of every run."""
-        runs = dict.fromkeys(run for row in self.table(table).rows for run in self.runs(table, row.method))
-        return [f"{run.folder}/{name}" for run in runs for name in ("history.csv", "cases.csv", "predictions.json")]
+        """What the page of a table shows beside its rows: curves, boxes, pictures and cost of every run."""
+        runs = dict.fromkeys(run for method in self.served(table) for run in self.runs(table, method))
+        names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
+        return [f"{run.folder}/{name}" for run in runs for name in names]
 
     def protocol(self, name: str) -> Protocol:
         """A protocol by name; UserError lists the known ones."""
@@ -99,6 +120,16 @@ class Plan:
         variant = self.params.variants.get(method)
         everywhere, family = self.params.methods.get(base, {}), self.protocol(protocol).methods.get(base, {})
         return {**everywhere, **family, **(variant.parameters if variant else {})}
+
+    def effective(self, protocol: str, method: str) -> Spec:
+        """All hyperparameters of a row: the method's defaults and its deviations."""
+        known = catalogue.hyperparameters(self.base(method))
+        return {name: value.default for name, value in known.items()} | self.hyper(protocol, method)
+
+    def variants(self, table: str) -> dict[str, Spec]:
+        """Rows of a table that are variants: their method, and what they change."""
+        named = {row.method: self.params.variants.get(row.method) for row in self.table(table).rows}
+        return {name: {"base": it.method, "changed": dict(it.parameters)} for name, it in named.items() if it}
 
     # --- what each rule depends on, and nothing more -----------------------------------------------------------------
 
@@ -221,7 +252,18 @@ class Plan:
             "training": _plain(protocol.training),
             "inference": _plain(protocol.inference),
             "rows": [row.method for row in definition.rows],
-            "runs": {row.method: [run.folder for run in self.runs(table, row.method)] for row in definition.rows},
+            "names": {row.method: [row.label or row.method, *row.printed] for row in definition.rows},
+            "printed": [_plain(block) for block in definition.printed],
+            "printed_sha256": {
+                block.paper: sha256(catalogue.PACKAGE / "published" / f"{block.paper}.csv")
+                for block in definition.printed
+            },
+            "reference": definition.reference or definition.rows[0].method,
+            "skipped": self.skipped(table),
+            "failed": {},
+            "variants": self.variants(table),
+            "hyper": {row.method: self.effective(definition.protocol, row.method) for row in definition.rows},
+            "runs": {name: [run.folder for run in self.runs(table, name)] for name in self.served(table)},
             "split": SPLIT.format(dataset=definition.dataset, split=definition.split),
             "prepared": self.prepared(definition.dataset, definition.protocol),
         }

@@ -55,7 +55,7 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         known = ", ".join(sorted(params.protocols))
         raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
     splits = params.splits.get(table.dataset, {})
-    for split in {table.split, *(row.split for row in table.rows if row.split)}:
+    for split in {table.split, table.supervised_split, *(row.split for row in table.rows)} - {None}:
         if split not in splits:
             known = ", ".join(sorted(splits)) or "none"
             raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")
@@ -65,3 +65,7 @@ def _check_table(params: Params, name: str, table: Table) -> None:
             catalogue.require("methods", method, f"{where}.rows")
     if len(set(methods)) < len(methods):
         raise UserError(f"{where}.rows: a method occurs twice; name each row once")
+    if table.reference is not None and table.reference not in methods:
+        raise UserError(f"{where}.reference: {table.reference!r} is no row of the table; it has: {', '.join(methods)}")
+    for block in table.printed:
+        catalogue.require("published", block.paper, f"{where}.printed.paper")

@@ -14,7 +14,8 @@ from semiseg.plan import Plan
 from semiseg.splits import PARTS, read_list
 
 FIRST = Counts(labelled=3, unlabelled=4, val=2, test=2)
-BATCH, FILTERS, SIDE, ITERATIONS, EPOCHS = 2, 2, 32, 4, 2  # 32: four poolings leave more than one voxel to normalise
+BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
+SIDES = (32, 64, 64)  # at most: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
 SEED = 1
 
 
@@ -22,7 +23,8 @@ def shrunk(params: Params, table: str) -> Params:
     """Parameters that hold this table alone, on stand-ins and with a tiny budget. Raises UserError if unknown."""
     wanted = Plan(params).table(table)
     kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
-    names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
+    named = {wanted.split, wanted.supervised_split, *(row.split for row in wanted.rows)}
+    names = {name for name in named if name is not None}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
     if options.generate is None:
@@ -71,7 +73,7 @@ def _short(training: Training) -> Training:
     """Every clock of the schedule ticks faster by the same factor, so that ramps, cuts and validations all happen."""
     factor = 1.0 if training.iterations is None else ITERATIONS / training.iterations
     few: dict[str, Any] = {
-        "patch": tuple(min(side, SIDE) for side in training.patch),
+        "patch": tuple(min(pair) for pair in zip(training.patch, SIDES, strict=True)),
         "batch": training.batch.model_copy(update={"labelled": BATCH, "unlabelled": BATCH}),
         "iterations": None if training.iterations is None else ITERATIONS,
         "epochs": None if training.epochs is None else EPOCHS,

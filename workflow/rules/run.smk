@@ -11,6 +11,7 @@ rule train:
     output:
         weights=f"{RUN}/weights.safetensors",
         history=f"{RUN}/history.csv",
+        cost=f"{RUN}/cost.json",
     log:
         "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -29,6 +30,7 @@ rule train:
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --out {output.weights} --history {output.history}"
+        " --cost {output.cost}"
 
 
 rule predict:

@@ -25,7 +25,7 @@ def page(params: Params, dataset: str, name: str) -> Page:
     """A split as params.yaml defines it, with what its list says."""
     split = params.splits[dataset][name]
     used = [table for table, one in params.tables.items() if one.dataset == dataset
-            and name in {one.split, *(row.split for row in one.rows)}]  # fmt: skip
+            and name in {one.split, one.supervised_split, *(row.split for row in one.rows)}]  # fmt: skip
     more = {"cases": counts_of(split), "used by": ", ".join(used)}
     blocks = [title("split", f"{dataset}/{name}")]
     if split.list is None:

@@ -6,11 +6,13 @@ from semiseg.describe.blocks import Page, columns, facts, heading, items, title
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import counts_of, odd, origin_of
+from semiseg.plan import Plan
 
 
 def page(params: Params, name: str) -> Page:
     """Dataset, preparation, split, training, scoring, rows, and every note of theirs."""
-    table = params.tables[name]
+    table, plan = params.tables[name], Plan(params)
+    split_of = {row.method: plan.runs(name, row.method)[0].split for row in table.rows}
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
     organs = table.organs or tuple(organ.abbreviation for organ in kind.organs)
@@ -40,12 +42,13 @@ def page(params: Params, name: str) -> Page:
                 (
                     row.label or row.method,
                     _method(params, row.method),
-                    row.split or table.split,
-                    counts_of(splits[row.split or table.split]),
+                    split_of[row.method],
+                    counts_of(splits[split_of[row.method]]),
                 )
                 for row in table.rows
             ),
         ),
+        *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("what is odd about the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),
         *items(f"about the split {table.split}", odd(splits[table.split])),

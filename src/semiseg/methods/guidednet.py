@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg import prototypes as pt
-from semiseg.errors import UserError
 from semiseg.losses import cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
@@ -43,6 +42,7 @@ class GuidedNet(Method):
 
     networks = {"a": "kaiming", "b": "xavier"}
     predictors = ("a", "b")
+    equal_halves = True
     a: Backbone
     b: Backbone
     class_weights: Tensor
@@ -92,8 +92,6 @@ class GuidedNet(Method):
 
     def _guide(self, batch: Batch, *networks: tuple[Tensor, Tensor]) -> Terms:
         """The similarity losses, each summed over the networks."""
-        if len(batch.unlabelled) != len(batch.images):
-            raise UserError("guidednet pairs crops: make training.batch.labelled and training.batch.unlabelled equal")
         labels, count = batch.labels, len(batch.labels)
         counts = pt.class_counts(labels, self.context.classes)
         present = (counts > 0).float()

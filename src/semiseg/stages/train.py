@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import torch
 from semiseg import weights
 from semiseg.config import BatchSize, Inference, Network, Training
 from semiseg.errors import UserError
-from semiseg.files import read_json
+from semiseg.files import read_json, write_json
 from semiseg.lineage import code_hash, digest
 from semiseg.method import Method
 from semiseg.progress import say
+from semiseg.serving import why_not
+from semiseg.training.cost import Cost, record
 from semiseg.training.history import History
 from semiseg.training.loop import Machine, Trainer, build_method, chosen, start
 from semiseg.training.sampling import Sampler, StoredCase
@@ -21,10 +24,17 @@ from semiseg.training.schedule import Timetable
 from semiseg.training.validation import Judge
 
 
-def train(
-    spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Path, history: Path, machine: Machine
-) -> None:
-    """Train a run, or continue it from ``state``; writes weights and history last, then drops the state.
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run's results go: weights.safetensors, history.csv, cost.json."""
+
+    weights: Path
+    history: Path
+    cost: Path
+
+
+def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, machine: Machine) -> None:
+    """Train a run, or continue it from ``state``; writes weights, history and cost last, then drops the state.
 
     A method without networks (a control) is written as it is. Raises UserError when the split names a case that was
     not prepared, or a case without a label is to be learnt from.
@@ -36,9 +46,13 @@ def train(
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
     if not method.networks:
-        History().write(history)
-        weights.save(out, {}, {"networks": [], "iteration": 0})
+        History().write(out.history)
+        write_json(out.cost, record(Cost(), method, 0, machine.device))
+        weights.save(out.weights, {}, {"networks": [], "iteration": 0})
         return
+    reason = why_not(spec["method"], spec["hyper"], training)
+    if reason is not None:
+        raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
     inference = Inference.model_validate(spec["inference"])
     sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
     trainer = Trainer(
@@ -52,18 +66,21 @@ def train(
         fingerprint=digest([spec, index, parts, code_hash("semiseg.stages.train", *plugged_in(spec))]),
     )
     trainer.run()
-    _finish(trainer, out, history)
+    _finish(trainer, out)
 
 
-def _finish(trainer: Trainer, out: Path, history: Path) -> None:
-    """Write history and chosen weights; the state has served its time."""
-    networks, best = chosen(trainer.state)
-    trainer.state.history.write(history)
+def _finish(trainer: Trainer, out: Outputs) -> None:
+    """Write history, cost and chosen weights; the state has served its time."""
+    state = trainer.state
+    networks, best = chosen(state)
+    state.history.write(out.history)
+    write_json(out.cost, record(state.cost, state.method, state.iteration, state.device))
     score = best.score if trainer.judge else None
-    weights.save(out, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score})
+    weights.save(
+        out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
+    )
     trainer.path.unlink(missing_ok=True)
-    steps = trainer.state.iteration
-    say(f"{trainer.title}: {steps} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
+    say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
 
 
 def plugged_in(spec: Mapping[str, Any]) -> tuple[str, str]:

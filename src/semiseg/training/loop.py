@@ -94,20 +94,27 @@ class Trainer:
         """Do the remaining steps. Raises UserError when the loss is no longer a number."""
         state, total_steps = self.state, self.timetable.iterations
         state.resume(self.path, self.fingerprint)
-        saved = time.monotonic()
-        pin = self.machine.device.type == "cuda"
+        state.cost.begin()
+        saved, device = state.cost.mark, self.machine.device
         state.method.train()
         with Progress(self.title, total_steps, "step", state.iteration) as bar:
-            for batch in batches(self.sampler, state.iteration, total_steps, self.machine.workers, pin):
+            for batch in batches(
+                self.sampler, state.iteration, total_steps, self.machine.workers, device.type == "cuda"
+            ):
                 if self._out_of_patience():  # before the step: a resumed run may have stopped already
                     break
-                self._step(batch.to(self.machine.device))
+                self._step(batch.to(device))
                 if self.judge is not None and self.timetable.validates_after(state.iteration - 1):
+                    state.cost.lap(device, stepping=True)
                     self._validate(self.judge)
+                    state.cost.lap(device, stepping=False)
                 if time.monotonic() - saved > self.machine.checkpoint_seconds:
+                    state.cost.lap(device, stepping=True)
                     state.save(self.path, self.fingerprint)
-                    saved = time.monotonic()
+                    state.cost.lap(device, stepping=False)
+                    saved = state.cost.mark
                 bar.step(1, **state.history.latest())
+            state.cost.lap(device, stepping=True)
 
     def _out_of_patience(self) -> bool:
         newest = max(best.iteration for best in self.state.best.values())

@@ -11,6 +11,7 @@ from semiseg import weights
 from semiseg.errors import UserError
 from semiseg.method import Method
 from semiseg.progress import say
+from semiseg.training.cost import Cost
 from semiseg.training.history import History
 
 Candidate = tuple[str, ...]  # networks that predict together
@@ -37,6 +38,7 @@ class State:
     best: dict[Candidate, Best]
     device: torch.device
     iteration: int = 0
+    cost: Cost = field(default_factory=Cost)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the whole state atomically; ``iteration`` is the number of finished steps."""
@@ -48,7 +50,7 @@ class State:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        note["scaler"] = self.scaler.state_dict()
+        note["scaler"], note["cost"] = self.scaler.state_dict(), self.cost.as_note()
         for number, (candidate, best) in enumerate(self.best.items()):
             note["best"].append([list(candidate), best.score, best.iteration])
             tensors |= weights.prefixed(f"best{number}", best.weights)
@@ -71,7 +73,7 @@ class State:
         say(f"continuing from step {self.iteration} of {path}")
 
     def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
-        self.iteration = note["iteration"]
+        self.iteration, self.cost = note["iteration"], Cost(**note["cost"])
         self.method.load_state_dict(weights.part(tensors, "method"))
         for role, optimiser in self._optimisers().items():
             slots: dict[int, dict[str, Tensor]] = {}

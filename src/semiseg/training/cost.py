@@ -1,0 +1,64 @@
+"""What a training costs: time, memory, parameters; measured as it runs, over all its sessions."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from semiseg.method import Method
+
+
+@dataclass
+class Cost:
+    """Seconds spent in steps and in all (validation and checkpoints included), and the peak of memory in bytes.
+
+    Memory is that of torch on the GPU, or of the whole process where there is none.
+    """
+
+    stepping: float = 0.0
+    whole: float = 0.0
+    peak: int = 0
+    mark: float = 0.0
+
+    def begin(self) -> None:
+        """Start the watch of this session."""
+        self.mark = time.monotonic()
+
+    def lap(self, device: torch.device, *, stepping: bool) -> None:
+        """Add the time since the last lap; a GPU, which works ahead of the program's clock, is waited for."""
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        now = time.monotonic()
+        self.whole += now - self.mark
+        self.stepping += now - self.mark if stepping else 0.0
+        self.mark, self.peak = now, max(self.peak, peak_bytes(device))
+
+    def as_note(self) -> dict[str, Any]:
+        """What a later session needs to go on counting."""
+        return {"stepping": self.stepping, "whole": self.whole, "peak": self.peak}
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most memory held at once since this process began."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def record(cost: Cost, method: Method, iterations: int, device: torch.device) -> dict[str, Any]:
+    """The content of cost.json; a control, which is not trained, has no times and no memory."""
+    trained = iterations > 0
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "threads": torch.get_num_threads(),
+        "parameters": sum(each.numel() for each in method.parameters() if each.requires_grad),
+        "iterations": iterations,
+        "seconds_per_iteration": cost.stepping / iterations if trained else None,
+        "hours": cost.whole / 3600 if trained else None,
+        "peak_memory_bytes": cost.peak if trained else None,
+        "memory": "gpu" if device.type == "cuda" else "host",
+    }
