@@ -105,6 +105,9 @@ def _add_table_verbs(verbs: Any) -> None:
     rehearse.add_argument("table")
     rehearse.add_argument("--cores", default="all", help="as Snakemake's option")
     rehearse.add_argument("--directory", type=Path, help="default: rehearsal/TABLE")
+    plan = _verb(verbs, "plan", _plan, spec=False)
+    plan.add_argument("table")
+    plan.add_argument("--tflops", type=float, help="10^12 operations per second that your GPU keeps up")
     _verb(verbs, "schema", _schema, spec=False)
     _verb(verbs, "show", _show, spec=False).add_argument("table", type=Path, metavar="results/TABLE.csv")
 
@@ -223,6 +226,16 @@ def _rehearse(options: argparse.Namespace) -> None:
 
     folder = options.directory or Path("rehearsal") / options.table
     show(rehearse(read(Path("params.yaml")), options.table, folder, options.cores))
+
+
+def _plan(options: argparse.Namespace) -> None:
+    """Print what a table will cost before anything runs: hours, GPU memory, disk; and what is there already."""
+    from semiseg.params import read
+    from semiseg.plan import Plan
+    from semiseg.stages.plan import plan_table
+
+    speed = None if options.tflops is None else 1e12 * options.tflops
+    plan_table(Plan(read(Path("params.yaml"))), options.table, speed)
 
 
 def _show(options: argparse.Namespace) -> None:

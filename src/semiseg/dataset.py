@@ -61,6 +61,14 @@ class RemoteFile:
     checksum: str | None = None
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Size of a scan in voxels and its spacing in mm, along x, y, z."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+
 Ask = Callable[[str], Any]  # address -> the JSON that the server answers
 
 
@@ -72,6 +80,7 @@ class Dataset:
     find: raw folder -> its cases; raises UserError when the folder is empty or incomplete.
     read_image, read_label: file of a case -> Volume; labels come back as the ids of ``organs`` (0 = background).
     how_to_get: one sentence: where to register or download, and which files to bring.
+    typical: about the middle size of its scans, for estimates of disk space; None where drawn to order.
     parts: what the publisher offers, by which an import tells what is missing. layout: files as published, in words.
     notes: what is odd about it: known bad cases, traps, what could not be verified.
     generate: writes a synthetic collection into a folder with this many processes (phantoms), else None.
@@ -94,6 +103,7 @@ class Dataset:
     find: Callable[[Path], list[RawCase]]
     read_image: Callable[[Path], "Volume"]
     read_label: Callable[[Path], "Volume"]
+    typical: Grid | None = None
     parts: Sequence[Part] = ()
     layout: str = ""
     notes: Sequence[str] = ()

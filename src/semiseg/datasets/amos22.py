@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Ask, Dataset, Organ, Part, RawCase, RemoteFile
+from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
 from semiseg.datasets._zenodo import zenodo_file
 from semiseg.errors import UserError
 from semiseg.splits import read_list
@@ -105,6 +105,7 @@ DATASET = Dataset(
     name="amos22",
     title="AMOS22: multi-modality abdominal multi-organ segmentation",
     modality="CT and MRI",
+    typical=Grid((512, 512, 90), (0.78, 0.78, 5.0)),
     organs=(
         Organ(1, "spleen", "Spl"),
         Organ(2, "right kidney", "R.kid"),

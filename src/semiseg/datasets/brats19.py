@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
 from semiseg.errors import UserError
 from semiseg.splits import PARTS, read_list
@@ -82,6 +82,7 @@ DATASET = Dataset(
     name="brats19",
     title="BraTS 2019: brain tumour segmentation",
     modality="MRI",
+    typical=Grid((240, 240, 155), (1.0, 1.0, 1.0)),
     organs=(Organ(1, "whole tumour", "WT"),),
     licence="terms of the challenge on registration, research use (wording not verified)",
     citation="Menze et al., The multimodal brain tumor image segmentation benchmark (BRATS), IEEE TMI 34 (2015); Bakas "

@@ -9,7 +9,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ DATASET = Dataset(
     name="btcv",
     title="BTCV: multi-atlas labelling beyond the cranial vault, abdomen (Synapse)",
     modality="CT",
+    typical=Grid((512, 512, 130), (0.76, 0.76, 3.0)),
     organs=(
         Organ(1, "spleen", "Spl"),
         Organ(2, "right kidney", "R.kid"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Ask, Dataset, Organ, Part, RawCase, RemoteFile
+from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
 from semiseg.datasets._zenodo import zenodo_file
 from semiseg.errors import UserError
 from semiseg.progress import some
@@ -132,6 +132,7 @@ DATASET = Dataset(
     name="flare22",
     title="FLARE22: fast and low-resource abdominal organ segmentation",
     modality="CT",
+    typical=Grid((512, 512, 95), (0.74, 0.74, 2.5)),
     organs=ORGANS,
     licence="labelled part: CC BY 4.0 or CC BY-NC-SA 4.0, public readers of the Zenodo record disagree; unlabelled and "
     "tuning parts: terms of the challenge (wording not verified)",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
 from semiseg.errors import UserError
 from semiseg.splits import PARTS, read_list
@@ -207,6 +207,7 @@ DATASET = Dataset(
     name="la",
     title="LA: 2018 Left Atrium segmentation challenge",
     modality="MRI",
+    typical=Grid((576, 576, 88), (0.625, 0.625, 0.625)),
     organs=(Organ(1, "left atrium", "LA"),),
     licence="terms of the challenge: research use, registration (wording not verified)",
     citation="Xiong et al., A global benchmark of algorithms for segmenting the left atrium, MedIA 67 (2021)",

@@ -8,7 +8,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
 from semiseg.errors import UserError
 
@@ -86,6 +86,7 @@ DATASET = Dataset(
     name="mmwhs",
     title="MM-WHS 2017: multi-modality whole heart segmentation",
     modality="CT and MRI",
+    typical=Grid((512, 512, 270), (0.44, 0.44, 0.625)),
     organs=(
         Organ(1, "myocardium of the left ventricle", "MYO"),
         Organ(2, "left atrium", "LA"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semiseg.dataset import Dataset, Organ, Part, RawCase
+from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.errors import UserError
 from semiseg.parallel import each
 from semiseg.volume import Array, Volume, checked, read_nifti, write_nifti
@@ -92,6 +92,7 @@ DATASET = Dataset(
     name="openkbp",
     title="OpenKBP: CT of head-and-neck patients with seven organs",
     modality="CT",
+    typical=Grid((128, 128, 128), (4.7, 4.7, 2.5)),
     organs=tuple(ORGANS.values()),
     licence="MIT (the repository)",
     citation="Babier et al., OpenKBP: the open-access knowledge-based planning grand challenge, Med. Phys. 48 (2021)",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.dataset import Ask, Dataset, Organ, Part, RawCase, RemoteFile
+from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
 from semiseg.errors import UserError
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ DATASET = Dataset(
     name="pancreas_ct",
     title="NIH Pancreas-CT",
     modality="CT",
+    typical=Grid((512, 512, 240), (0.86, 0.86, 1.0)),
     organs=(Organ(1, "pancreas", "Pan"),),
     licence="CC BY 3.0 (TCIA)",
     citation="Roth et al., Data from Pancreas-CT, The Cancer Imaging Archive (2016), "

@@ -53,7 +53,7 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     cells = [tuple(row) for row in rows]
     for place, head in enumerate(heads):
-        numbers = all(row[place].isdigit() for row in cells)
+        numbers = all(row[place].replace(",", "").replace(".", "").isdigit() for row in cells if row[place])
         table.add_column(head, justify="right" if numbers else "left", overflow="fold", header_style="dim")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))

@@ -8,7 +8,7 @@ from semiseg.config import Params, Split
 from semiseg.describe.blocks import Page, facts, items, title
 from semiseg.files import sha256
 from semiseg.progress import some
-from semiseg.splits import PARTS, read_list
+from semiseg.splits import PARTS, part_counts, read_list
 
 WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 KINDS = {"published": "published; names and order as in its source", "ours": "ours, not published by anyone"}
@@ -35,17 +35,7 @@ def page(params: Params, dataset: str, name: str) -> Page:
 
 def counts_of(split: Split) -> str:
     """Cases of each part in words."""
-    counts: Mapping[str, int]
-    if split.list is not None:
-        counts = read_list(split.list)["counts"]
-    else:
-        assert split.draw is not None  # Split holds exactly one of the two
-        counts = {part: getattr(split.draw, part) for part in PARTS}
-    if split.first is not None:
-        counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
-    if split.without_unlabelled:
-        counts = {**counts, "unlabelled": 0}
-    return in_words(counts)
+    return in_words(part_counts(split))
 
 
 def in_words(counts: Mapping[str, int]) -> str:

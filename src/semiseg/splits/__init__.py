@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
+from semiseg.config import Split
 from semiseg.errors import UserError
 from semiseg.progress import some
 
@@ -102,3 +103,15 @@ def _check_twins(name: str, content: Mapping[str, Any]) -> None:
             raise UserError(
                 f"split list {name}: twins {some(group)} must be two or more of its cases: correct the file"
             )
+
+
+def part_counts(split: Split) -> dict[str, int]:
+    """Cases of each part of a split, as its list or its draw says."""
+    if split.list is not None:
+        counts = dict(read_list(split.list)["counts"])
+    else:
+        assert split.draw is not None  # Split holds exactly one of the two
+        counts = {part: getattr(split.draw, part) for part in PARTS}
+    if split.first is not None:
+        counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
+    return {**counts, "unlabelled": 0} if split.without_unlabelled else counts

@@ -1,0 +1,109 @@
+"""What a training step will cost, counted on one real step with a small crop; and what a prepared case will weigh."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from semiseg.config import Network, Training
+from semiseg.files import read_json, write_json
+from semiseg.lineage import code_hash, digest
+from semiseg.method import Batch, Method, Progress, total
+from semiseg.training.loop import build_method
+
+CROP = (32, 64, 64)  # several cubes of 32 voxels: the smallest crop that serves every method
+BYTES = 4  # of a float32 number
+COPIES = 3  # of a trained parameter on the GPU: itself, its gradient, its momentum
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one training step: floating-point operations, forward and backward; bytes on the GPU; trained parameters."""
+
+    operations: float
+    memory: float
+    parameters: int
+
+
+def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
+    """The work of one step of a run (``Plan.training``'s specification) with this many classes.
+
+    Counted with one labelled and one unlabelled crop of ``CROP`` on the CPU, then scaled to the protocol's batch and
+    crop. Convolutions, which are nearly all of it, scale so; terms on a fixed number of voxels are over-estimated.
+    Counts are kept in the folder ``kept``, by method, parameters and code.
+    """
+    modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
+    key = digest([spec["method"], spec["hyper"], spec["network"], classes, code_hash("semiseg.estimate", *modules)])
+    file = kept / f"{key}.json"
+    if not file.exists():
+        write_json(file, asdict(_count(spec, classes)))
+    small, training = Work(**read_json(file)), Training.model_validate(spec["training"])
+    crops = training.batch.labelled + training.batch.unlabelled
+    scale = crops / 2 * prod(training.patch) / prod(CROP)
+    constant = BYTES * COPIES * small.parameters
+    return Work(small.operations * scale, constant + (small.memory - constant) * scale, small.parameters)
+
+
+def _count(spec: Mapping[str, Any], classes: int) -> Work:
+    training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
+    torch.manual_seed(0)
+    method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
+    if not method.networks:  # a control
+        return Work(0.0, 0.0, 0)
+    labels = torch.randint(classes, (1, *CROP))
+    images = torch.randn(2, 1, *CROP)
+    batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None
+    late = Progress(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
+    kept = _Kept()
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(kept.keep, lambda tensor: tensor):
+        _step(method, batch or Batch(images[:1], labels, images[1:]), late)
+    parameters = sum(each.numel() for each in method.parameters() if each.requires_grad)
+    weights = sum(each.numel() * each.element_size() for each in method.state_dict().values())
+    own = {each.data_ptr() for each in method.state_dict().values()}
+    activations = sum(size for pointer, size in kept.sizes.items() if pointer not in own)
+    memory = activations + weights + BYTES * (COPIES - 1) * parameters
+    return Work(float(counter.get_total_flops()), float(memory), parameters)
+
+
+def _step(method: Method, batch: Batch, progress: Progress) -> None:
+    total(method.losses(batch, progress), method.weights(progress)).backward()  # type: ignore[no-untyped-call]
+    if method.opponents():
+        total(method.opponent_losses(batch, progress), {}).backward()  # type: ignore[no-untyped-call]
+
+
+class _Kept:
+    """Sizes in bytes of the storages that a backward pass keeps, each once."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[int, int] = {}
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        self.sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+
+def prepared_voxels(shape: Sequence[float], spacing: Sequence[float], steps: Sequence[Mapping[str, Any]]) -> float:
+    """Voxels of a case after a preparation, at most: crops, whose size depends on the case, are not counted.
+
+    shape (voxels) and spacing (mm) along x, y, z; steps as in params.yaml.
+    """
+    sides = list(map(float, shape))
+    for step in steps:
+        if step["step"] != "resample":
+            continue
+        if step.get("shape"):
+            sides = list(map(float, step["shape"]))
+        elif step.get("spacing"):
+            sides = [side * old / new for side, old, new in zip(sides, spacing, step["spacing"], strict=True)]
+        else:
+            factor = step["factor"]
+            factors = factor if isinstance(factor, list | tuple) else [factor] * 3
+            sides = [side * each for side, each in zip(sides, factors, strict=True)]
+    return prod(sides)
