@@ -95,6 +95,26 @@ WRONG = {
         {"method": "cps", "parameters": {"weight": 0.1}},
         r"variants\.cps_same: equals its method cps",
     ),
+    "a variant equal to another": (
+        "variants",
+        {name: {"method": "cps", "parameters": {"weight": 0.3}} for name in ("cps_one", "cps_two")},
+        r"variants\.cps_two: equals variants\.cps_one; keep one",
+    ),
+    "an unknown parameter of a variant": (
+        "variants/cps_x",
+        {"method": "cps", "parameters": {"wieght": 1.0}},
+        r"variants\.cps_x\.parameters\.wieght: cps has no such parameter; it has: weight",
+    ),
+    "a reference that is no row": (
+        "tables/demo/reference",
+        "dhc",
+        r"tables\.demo\.reference: 'dhc' is no row of the table; it has: sup_only",
+    ),
+    "a paper without printed numbers": (
+        "tables/demo/printed",
+        [{"paper": "nobody", "table": "1"}],
+        r"tables\.demo\.printed\.paper: unknown published 'nobody'; known: .*crln",
+    ),
     "a variant named as a method": (
         "variants/mt",
         {"method": "cps", "parameters": {"weight": 1.0}},

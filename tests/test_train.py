@@ -114,6 +114,23 @@ def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
     assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
 
 
+def test_the_cost_of_a_run_is_measured(tmp_path):
+    path = run(tmp_path, tiny.spec("mt", iterations=4))
+    cost = json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))
+    assert cost["iterations"] == 4 and cost["device"] == "CPU" and cost["memory"] == "host"
+    assert cost["parameters"] == sum(each.numel() for each in weights.load(path)[0].values()), "one network, not two"
+    assert 0 < 4 * cost["seconds_per_iteration"] < 3600 * cost["hours"], "validation takes time, but is no step"
+    assert 2**26 < cost["peak_memory_bytes"] < 2**34
+    control = json.loads((run(tmp_path, tiny.spec("control_empty")).parent / "cost.json").read_text(encoding="utf-8"))
+    assert control["parameters"] == 0 and control["hours"] is None
+
+
+def test_a_protocol_that_cannot_serve_a_method_is_refused(tmp_path):
+    spec = tiny.spec("guidednet", batch={"labelled": 2, "unlabelled": 1})
+    with pytest.raises(UserError, match=r"pairs labelled with unlabelled crops, .* takes 2 and 1 in a step: change"):
+        run(tmp_path, spec)
+
+
 def test_divergence_is_one_sentence(tmp_path):
     spec = tiny.spec(iterations=30, optimiser={"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0}, validation=None)
     with pytest.raises(UserError, match=r"training diverged: total loss is (nan|inf) at step \d+ .*lower the"):

@@ -155,9 +155,17 @@ def test_a_new_seed_trains_it_and_nothing_else(built):
 
 
 def test_published_tables_are_planned_whole(built):
-    # FLARE22: 5 rows x 3 seeds, and "Sup only" of both tables is the same run
-    assert planned(built, "results/flare22_10pct.csv")["train"] == 15
-    assert planned(built, "results/flare22_10pct.csv", "results/flare22_50pct.csv")["train"] == 27
+    # FLARE22: 16 rows x 3 seeds, and "Sup only" of both tables is the same run
+    assert planned(built, "results/flare22_10pct.csv")["train"] == 48
+    assert planned(built, "results/flare22_10pct.csv", "results/flare22_50pct.csv")["train"] == 93
+
+
+def test_tables_and_ablations_train_each_run_once(built):
+    """Eight tables of 16 rows, of which FLARE22's two share "Sup only"; ablations add their variants alone."""
+    tables = [f"{dataset}_{share}pct" for dataset in ("flare22", "amos", "mmwhs", "btcv") for share in (10, 50)]
+    ablations = ["guidednet_t3", "guidednet_t4", "guidednet_fig5a", "guidednet_fig5b", "dvcl_t5", "dvcl_fig5"]
+    rows = 8 * 16 - 1 + 2 + 4 + 4 + 3 + 4 + 24
+    assert planned(built, *(f"results/{name}.csv" for name in tables + ablations))["train"] == 3 * rows
 
 
 @pytest.mark.parametrize(
@@ -198,6 +206,34 @@ def test_a_gated_dataset_says_how_to_get_it(built):
     assert "semiseg import la FOLDER" in result.stdout + result.stderr
 
 
+def test_a_table_without_a_finished_row_says_so(built):
+    params = tiny_params()
+    params["variants"] = {"cps_wild": {"method": "cps", "parameters": {"weight": 1e38}}}
+    params["tables"]["tiny"]["rows"] = ["cps_wild"]
+    write(built, params)
+    (built / TABLE).rename(built / "kept.csv")
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    (built / "kept.csv").rename(built / TABLE)
+    assert result.returncode != 0
+    assert "tiny: no row has finished, so there is no table" in result.stdout + result.stderr
+    assert not (built / "results/tiny.partial.csv").exists()
+
+
+def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["training"]["batch"] = {"labelled": 2, "unlabelled": 1}
+    params["tables"]["tiny"]["rows"] = ["sup_only", "guidednet"]
+    write(built, params)
+    assert planned(built)["train"] == 1
+    params["tables"]["tiny"]["rows"] = ["guidednet"]
+    write(built, params)
+    result = snakemake(built, "-n", TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    assert "table tiny has no row that its protocol can serve: guidednet pairs labelled with" in result.stderr
+
+
 def test_a_failing_row_does_not_stop_the_others(built):
     params = tiny_params()
     params["variants"] = {"cps_wild": {"method": "cps", "parameters": {"weight": 1e38}}}
@@ -208,4 +244,10 @@ def test_a_failing_row_does_not_stop_the_others(built):
     assert result.returncode != 0
     assert "training diverged" in result.stderr
     assert (built / "results/tiny/mt.csv").exists()
+    log = "results/logs/train/phantom_mri.la_small.tiny.cps_wild.seed1.log"
+    assert f"tiny: no row cps_wild: train did not finish, see {log}" in result.stdout + result.stderr
+    with (built / "results/tiny.partial.csv").open() as file:
+        assert [row["method"] for row in csv.DictReader(file)][:3] == ["sup_only", "cps", "mt"]
+    page = (built / "results/tiny.partial.html").read_text(encoding="utf-8")
+    assert "cps_wild" in page and log in page
     assert not (built / "results/runs/phantom_mri/la_small/tiny/cps_wild/seed1/weights.safetensors").exists()

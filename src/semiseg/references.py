@@ -30,6 +30,20 @@ def _check_methods(params: Params) -> None:
             raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
 
 
+    _check_variants_differ(params)
+
+
+def _check_variants_differ(params: Params) -> None:
+    """Two variants with one meaning would be the same run, trained twice."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, variant in params.variants.items():
+        defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
+        effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
+        first = seen.setdefault((variant.method, repr(sorted(effective.items()))), name)
+        if first != name:
+            raise UserError(f"variants.{name}: equals variants.{first}; keep one of the two")
+
+
 def _check_protocols(params: Params) -> None:
     for name, protocol in params.protocols.items():
         where = f"protocols.{name}"
