@@ -52,16 +52,10 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         build("vnet", 1, 2, "he", filters=2)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "vnet_sdf"])
+@pytest.mark.parametrize("name", NAMES)
 def test_sides_that_cannot_be_halved_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"multiples of 16, found \(32, 40, 32\)"):
         build(name, 1, 2, "default", filters=2)(torch.zeros(1, 1, 32, 40, 32))
-
-
-def test_the_distance_head_speaks_first_and_within_bounds() -> None:
-    distance, logits = build("vnet_sdf", 1, 1, "default", filters=2).eval()(10 * torch.randn(1, 1, 16, 16, 16))
-    assert distance.shape == logits.shape == (1, 1, 16, 16, 16)
-    assert distance.abs().max() <= 1
 
 
 def test_moving_average_takes_parameters_and_leaves_buffers() -> None:

@@ -24,6 +24,14 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None)
     return F.cross_entropy(logits.float(), labels, weights, reduction="sum") / torch.where(weight > 0, weight, 1)
 
 
+def masked_cross_entropy(logits: Tensor, labels: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """S(m w ce) / number of ALL voxels, kept or not; mask m ``[b z y x]``, w the class weight of the voxel's label.
+
+    Source: xmed-lab/DHC: code/utils/loss.py WeightedCrossEntropyLoss.
+    """
+    return (F.cross_entropy(logits.float(), labels, weights, reduction="none") * mask).mean()
+
+
 def one_hot(labels: Tensor, classes: int) -> Tensor:
     """Truth per class, bool ``[b k z y x]``."""
     ids = torch.arange(classes, device=labels.device).view(-1, 1, 1, 1)
@@ -42,11 +50,21 @@ def sq_all(probabilities: Tensor, labels: Tensor, smooth: float = 1e-5) -> Tenso
 
     Source: HiLab-git/SSL4MIS: code/utils/losses.py DiceLoss, also in kimjisoo12/GuidedNet.
     """
+    return sq_dice(probabilities, labels, smooth).mean()
+
+
+def sq_dice(probabilities: Tensor, labels: Tensor, smooth: float) -> Tensor:
+    """1 - (2 S(py) + s) / (S(p^2) + S(y^2) + s) of each class, ``[k]``."""
     probabilities = probabilities.float()
     truth = one_hot(labels, probabilities.shape[1])
     overlap = (probabilities * truth).sum(SUMMED)
     sizes = probabilities.square().sum(SUMMED) + truth.sum(SUMMED)
-    return (1 - (2 * overlap + smooth) / (sizes + smooth)).mean()
+    return 1 - (2 * overlap + smooth) / (sizes + smooth)
+
+
+def sq_organs(probabilities: Tensor, labels: Tensor, smooth: float = 1e-5) -> Tensor:
+    """Sum of ``sq_dice`` over classes 1..K-1, divided by K (taovv/UGPCL: codes/losses/losses.py DiceLoss_)."""
+    return sq_dice(probabilities, labels, smooth)[1:].sum() / probabilities.shape[1]
 
 
 def lin_dice(probabilities: Tensor, labels: Tensor, smooth: float) -> Tensor:
@@ -72,6 +90,16 @@ def entropy(probabilities: Tensor) -> Tensor:
     return -(probabilities * (probabilities + 1e-6).log()).sum(1, keepdim=True)
 
 
+@torch.no_grad()
+def confident(logits: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """Likeliest class ``[b z y x]`` of logits ``[b k z y x]``, and where its probability reaches the cutoff.
+
+    FixMatch (Sohn et al., NeurIPS 2020): what is said of weak views; their strong views learn it.
+    """
+    probability, labels = logits.float().softmax(1).max(1)
+    return labels, probability >= cutoff
+
+
 def half_ce_dice_fg(logits: Tensor, labels: Tensor) -> Tensor:
     """0.5 (CE + sq_fg): the LA tables (yulequan/UA-MT: code/train_LA.py)."""
     return 0.5 * (cross_entropy(logits, labels) + sq_fg(logits.float().softmax(1), labels))
@@ -82,9 +110,13 @@ def half_ce_dice_all(logits: Tensor, labels: Tensor) -> Tensor:
     return 0.5 * (cross_entropy(logits, labels) + sq_all(logits.float().softmax(1), labels))
 
 
-def ce_dice_organs(logits: Tensor, labels: Tensor) -> Tensor:
-    """CE + lin_organs with s = 1: xmed-lab/DHC: code/utils/loss.py DC_and_CE_loss; may be negative."""
-    return cross_entropy(logits, labels) + lin_organs(logits.float().softmax(1), labels, smooth=1.0)
+def ce_dice_organs(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """CE + lin_organs with s = 1, both with the class weights ``[k]`` if there are any; may be negative.
+
+    Source: xmed-lab/DHC: code/utils/loss.py DC_and_CE_loss. The CE divides by the sum of weights, the Dice does not.
+    """
+    dice = lin_organs(logits.float().softmax(1), labels, smooth=1.0, weights=weights)
+    return cross_entropy(logits, labels, weights) + dice
 
 
 def half_ce_dice_organs(logits: Tensor, labels: Tensor) -> Tensor:

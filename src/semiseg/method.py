@@ -104,7 +104,8 @@ class Method(nn.Module):
     What a method asks of a protocol; the planner leaves out rows whose protocol cannot serve it, and says why:
 
     equal_halves: as many unlabelled crops in a step as labelled ones.
-    cubes: name of the hyperparameter with the side in voxels of cubes that must fill the crop, several to a crop.
+    cubes: name of the hyperparameter with the side in voxels of cubes that must fill the crop, n >= 2 of them on its
+        second axis, n dividing every side.
     """
 
     networks: Mapping[str, str] = {}

@@ -22,8 +22,11 @@ def why_not(method: str, hyper: Mapping[str, Any], training: Training) -> str | 
     if asked.get("cubes"):
         name = asked["cubes"]
         side = hyper.get(name, catalogue.hyperparameters(method)[name].default)
-        cells = [length / side for length in training.patch]
-        if any(count != int(count) for count in cells) or max(cells) < 2:
+        number = training.patch[1] // side
+        if any(length % side for length in training.patch) or number < 2 or any(x % number for x in training.patch):
             sides = " x ".join(map(str, training.patch))
-            return f"{method} cuts crops into cubes of {side} voxels ({name}), which do not tile {sides}"
+            return (
+                f"{method} cuts crops into cubes of {side} voxels ({name}), n >= 2 of them on the second axis, and"
+                f" exchanges n parts on every axis; crops of {sides} cannot be cut so"
+            )
     return None

@@ -8,13 +8,21 @@ from torch import Tensor, nn
 
 from semiseg import losses
 from semiseg.network import Backbone, build
+from semiseg.networks._distance_head import DistanceHead
 from semiseg.ramps import sigmoid_rampup
 
 Inputs = dict[str, Any]
 
 
-def vnet(params: Inputs, name: str = "vnet") -> Backbone:
-    return build(name, params.get("n_channels", 1), params.get("n_classes", 2), "default", filters=params["n_filters"])
+def vnet(params: Inputs) -> Backbone:
+    return build(
+        "vnet", params.get("n_channels", 1), params.get("n_classes", 2), "default", filters=params["n_filters"]
+    )
+
+
+def two_heads(params: Inputs) -> nn.ModuleList:
+    network = vnet(params)
+    return nn.ModuleList([network, DistanceHead(network, params["n_classes"])])
 
 
 def unet3d(params: Inputs, name: str = "unet3d") -> Backbone:
@@ -63,7 +71,7 @@ ADAPTERS = {
     "kimjisoo12/GuidedNet:networks/unet_3D.py:unet_3D#params": lambda i, p: count(unet3d(p)),
     "xmed-lab/DHC:code/models/unet_ds.py:unet_3D_ds#params": lambda i, p: count(unet3d_ds(p)),
     "HiLab-git/SSL4MIS:code/networks/unet_3D_dv_semi.py:unet_3D_dv_semi": lambda i, p: count(unet3d_ds(p)),
-    "kleinzcy/SASSnet:code/networks/vnet_sdf.py:VNet": lambda i, p: count(vnet(p, "vnet_sdf")),
+    "kleinzcy/SASSnet:code/networks/vnet_sdf.py:VNet": lambda i, p: count(two_heads(p)),
     "code/networks/vnet.py:VNet#output_shape": lambda i, p: shape(vnet(p).eval()(torch.zeros(p["input_shape"]))),
     "code/networks/vnet.py:VNet.encoder": lambda i, p: shape(vnet(p).eval().encode(torch.zeros(p["input_shape"]))),
     "kimjisoo12/GuidedNet:networks/unet_3D.py:unet_3D#output_shape": lambda i, p: shape(

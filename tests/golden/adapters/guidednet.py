@@ -9,9 +9,10 @@ from torch import Tensor
 
 from semiseg import losses
 from semiseg import prototypes as pt
+from semiseg.class_weights import knowledge_weights
 from semiseg.config import Ramp
 from semiseg.method import Method, total
-from semiseg.methods.guidednet import correct_counts, knowledge_weights
+from semiseg.methods.guidednet import correct_counts
 
 Inputs = dict[str, Any]
 TRAIN = "train_guidedNet_flare.py:train"

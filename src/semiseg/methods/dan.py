@@ -1,0 +1,61 @@
+"""Deep adversarial network (Zhang et al., MICCAI 2017) for 3D segmentation.
+
+A discriminator sees image and probabilities and tells labelled crops from unlabelled ones; the network learns to make
+its predictions on unlabelled crops pass as labelled. Follows HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py,
+since the authors' code was not found: a ramped weight, where the paper switches the term on late (unverified).
+Departures from that code: the discriminator averages over the whole crop, where a window of 6x6x6 voxels fits crops of
+96x96x96 alone; the targets follow the make-up of the batch, where the code writes out 1, 1, 0, 0.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from semiseg import adversary
+from semiseg.method import Adam, Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.networks._discriminator import Discriminator
+
+
+class DAN(Method):
+    """L = L_sup + w r(t) L_adv; the discriminator's own loss is L_D."""
+
+    networks = {"network": "default"}
+    predictors = ("network",)
+    network: nn.Module
+
+    weight = Hyper(0.1, "weight w of the adversarial term, times the ramp", "HiLab-git/SSL4MIS: --consistency")
+    discriminator_lr = Hyper(
+        1e-4,
+        "constant Adam rate of the discriminator",
+        "HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py --DAN_lr",
+    )
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        self.discriminator = Discriminator(context.classes)
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Supervised loss on the labelled rows, adversarial loss on the unlabelled ones."""
+        labelled, unlabelled = self.network(batch.everything).tensor_split([len(batch.images)])
+        return {
+            "supervised": self.context.supervised(labelled, batch.labels),
+            "adversarial": adversary.deceive(self.discriminator, unlabelled.float().softmax(1), batch.unlabelled),
+        }
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """The ramped weight w r(t)."""
+        return {"adversarial": self.weight * progress.ramp}
+
+    def opponents(self) -> Mapping[str, Adam]:
+        """The discriminator."""
+        return {"discriminator": adversary.optimiser(self.discriminator_lr)}
+
+    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
+        """L_D on what the updated network predicts without dropout."""
+        images = batch.everything
+        with adversary.resting(self.network), torch.no_grad():
+            probabilities = self.network(images).float().softmax(1)
+        count = len(batch.images)
+        return {"discriminator": adversary.tell_apart(self.discriminator, probabilities, images, count)}

@@ -1,0 +1,57 @@
+"""Shape-aware semi-supervised segmentation (Li, Zhang, He, MICCAI 2020, arXiv 2007.10732).
+
+A second head regresses the signed distance to the organ's surface; a discriminator sees image and distances and tells
+labelled crops from unlabelled ones, so that unlabelled predictions take on labelled shapes. Follows kleinzcy/SASSnet:
+code/train_gan_sdfloss.py: distances are positive OUTSIDE; the cross-entropy is logged there but not used. Departures:
+the discriminator averages over the whole crop, as the official windows do on theirs; targets follow the make-up of the
+batch. The form for many classes is ours (``semiseg.two_heads``): the discriminator sees one distance per organ.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from semiseg import adversary
+from semiseg.method import Adam, Batch, Context, Hyper, Progress, Terms
+from semiseg.networks._discriminator import Discriminator
+from semiseg.two_heads import TwoHeads
+
+
+class SASSNet(TwoHeads):
+    """L = L_sup + beta L_sdf + w r(t) L_adv; the discriminator's own loss is L_D."""
+
+    weight = Hyper(
+        0.01,
+        "weight w of the adversarial term, times the ramp",
+        "kleinzcy/SASSnet: code/train_gan_sdfloss.py --consistency; its README: 0.015 for 8 labelled cases of LA",
+    )
+    beta = Hyper(0.3, "weight of the distance regression", "kleinzcy/SASSnet: code/train_gan_sdfloss.py --beta")
+    discriminator_lr = Hyper(
+        1e-4, "constant Adam rate of the discriminator", "kleinzcy/SASSnet: code/train_gan_sdfloss.py --D_lr"
+    )
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        self.discriminator = Discriminator(context.classes - 1)
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Supervised loss and distance error on the labelled rows, adversarial loss on the unlabelled ones."""
+        terms, _, distances = self.learn(batch)
+        deceived = adversary.deceive(self.discriminator, distances[len(batch.images) :], batch.unlabelled)
+        return {**terms, "adversarial": deceived}
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """beta, and the ramped weight w r(t)."""
+        return {"distance": self.beta, "adversarial": self.weight * progress.ramp}
+
+    def opponents(self) -> Mapping[str, Adam]:
+        """The discriminator."""
+        return {"discriminator": adversary.optimiser(self.discriminator_lr)}
+
+    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
+        """L_D on the distances that the updated network gives without dropout."""
+        images = batch.everything
+        with adversary.resting(self.network), torch.no_grad():
+            _, distances = self.speak(images)
+        return {"discriminator": adversary.tell_apart(self.discriminator, distances, images, len(batch.images))}

@@ -1,0 +1,117 @@
+"""Uncertainty-guided pixel contrastive learning (Wang et al., IJCAI 2022), carried from 2D slices to 3D.
+
+One encoder, two decoders that must agree on unlabelled crops; what both are certain of labels the voxels whose
+embeddings are contrasted with a memory of class means; telling how a crop was turned keeps the encoder general.
+Follows taovv/UGPCL: codes/trainers/ugpcl_trainer.py with the settings of its ACDC run, quirks included: ln 2 in the
+threshold whatever K is, zero vectors for background in the memory, one key masked per anchor as if it were itself.
+Departures from the code: no anchor anywhere gives 0, not an error; the pixel queue, which is never used, is left out.
+Ours (unverified), as the official network is a 2D ResNet-50 with a Swin decoder: encoder and first decoder are the
+protocol's backbone; the second decoder upsamples by transposed convolutions, without dropout; embeddings are those of
+the map at 1/8, the rotation head is linear on the pooled deepest map; a crop turns in its last two axes, by one angle
+for all slices, quarter turns and small angle in one nearest-neighbour step. The supervised loss is the method's own.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from semiseg import segment_queue as sq
+from semiseg.losses import cross_entropy, sq_organs
+from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.methods.mt import consistency
+from semiseg.methods.ua_mt import threshold
+from semiseg.network import Backbone
+from semiseg.networks._embedding_head import EmbeddingHead
+from semiseg.networks._transposed_decoder import TransposedDecoder
+from semiseg.perturbations import rotated
+from semiseg.ramps import sigmoid_rampup
+
+CODE = "taovv/UGPCL: codes/trainers/ugpcl_trainer.py"
+RUN = "taovv/UGPCL: ACDC run, overrides its config file"
+
+
+def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """0.5 (CE + Dice of the organs over K), of ``[b k z y x]`` and ``[b z y x]``."""
+    return 0.5 * (cross_entropy(logits, labels) + sq_organs(logits.float().softmax(1), labels))
+
+
+class UGPCL(Method):
+    """L = L_sup(1) + 0.4 L_sup(2) + w r(t) L_con + 0.1 L_rot + 0.1 L_contrast."""
+
+    networks = {"network": "kaiming"}
+    predictors = ("network",)
+    network: Backbone
+    queue: Tensor
+    slots: Tensor
+
+    weight = Hyper(0.01, "weight w of the decoders' consistency, times its ramp r(t) over the whole training", RUN)
+    ramp_every = Hyper(100, "iterations from one step of the ramp to the next", f"{CODE} train_step")
+    second_weight = Hyper(0.4, "weight of the second decoder's supervised loss", f"{CODE} tf_decoder_weight")
+    rotation_weight = Hyper(0.1, "weight of the rotation loss", f"{CODE} cls_weight")
+    angle = Hyper(20.0, "largest turn beyond quarter turns, in degrees", f"{CODE} _random_rotate")
+    contrast_weight = Hyper(0.1, "weight of the contrastive loss", f"{CODE} contrast_weight")
+    contrast_start = Hyper(1000, "last iteration without contrast and memory", f"{CODE} train_step")
+    memory = Hyper(500, "vectors that the memory keeps of each class", RUN)
+    dimension = Hyper(256, "channels of an embedding", f"{CODE} dim")
+    temperature = Hyper(0.07, "temperature T of the contrast", RUN)
+    base_temperature = Hyper(0.07, "the contrast is multiplied by T over this", f"{CODE} base_temperature")
+    queue_background = Hyper(
+        "zeros", "background of the memory: zero vectors, or drop", "pixel_contras_loss.py", ("zeros", "drop")
+    )
+    self_mask_queue = Hyper(True, "key i is no positive of anchor i, though another voxel", "pixel_contras_loss.py")
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        widths = self.network.widths
+        self.second = TransposedDecoder(widths, context.classes)
+        self.embedding = EmbeddingHead(widths[3], self.dimension)
+        turns = nn.Linear(widths[4], 4)
+        nn.init.kaiming_normal_(turns.weight)
+        self.rotation = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten(), turns)
+        self.register_buffer("queue", F.normalize(torch.randn(context.classes, self.memory, self.dimension), dim=2))
+        self.register_buffer("slots", torch.zeros(context.classes, dtype=torch.long))
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Supervised losses, consistency, rotation, contrast; the contrast is 0 until after ``contrast_start``."""
+        images, count = batch.everything, len(batch.images)
+        turns = torch.randint(4, (len(images),), device=images.device)
+        degrees = 90 * turns + self.angle * (2 * torch.rand(len(images), device=images.device) - 1)
+        labels = rotated(batch.labels.unsqueeze(1).float(), degrees[:count]).squeeze(1).long()
+        maps = self.network.encode(rotated(images, degrees))
+        first, second = self.network.head(self.network.decode(maps)[-1]), self.second(maps)
+        return {
+            "supervised": supervised_loss(first[:count], labels),
+            "supervised_second": supervised_loss(second[:count], labels),
+            "consistency": consistency(first[count:], second[count:]),
+            "rotation": cross_entropy(self.rotation(maps[4]), turns),
+            "contrast": self._contrast(maps[3], first, second, labels, progress),
+        }
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """Constant weights, and the ramped weight w r(t) of the consistency: officially T/100 units of 100 steps."""
+        ramp = sigmoid_rampup(progress.iteration // self.ramp_every, progress.iterations / self.ramp_every)
+        return {
+            "supervised_second": self.second_weight,
+            "consistency": self.weight * ramp,
+            "rotation": self.rotation_weight,
+            "contrast": self.contrast_weight,
+        }
+
+    def _contrast(self, deep: Tensor, first: Tensor, second: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+        """Certain voxels against the memory, which then takes in this step's class means."""
+        if progress.iteration <= self.contrast_start:
+            return torch.zeros((), device=deep.device)
+        embedding, count, classes = self.embedding(deep), len(labels), self.context.classes
+        limit = threshold(progress.iteration, progress.iterations)
+        known = torch.cat([labels, sq.certain_labels(first[count:], second[count:], limit)])
+        known, predicted = sq.resized(known, embedding), sq.resized(first.argmax(1), embedding)
+        draws = torch.rand(len(known), known[0].numel(), device=known.device)
+        anchors = sq.sample(embedding, known, predicted, classes, draws)
+        keys = sq.keys(self.queue, self.queue_background)
+        loss = sq.contrast(anchors, keys, self.temperature, self.base_temperature, self.self_mask_queue)
+        means, present = sq.class_means(embedding.detach(), known, classes)
+        self.queue, self.slots = sq.enqueue(self.queue, self.slots, means, present)
+        return loss

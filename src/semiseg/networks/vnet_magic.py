@@ -1,0 +1,20 @@
+"""V-Net of the MagicNet paper: vnet with instance norm without affine parameters, and no dropout.
+
+Source: DeepMed-Lab-ECNU/MagicNet: code/networks/magicnet.py VNet_Magic (16 filters).
+"""
+
+from torch import nn
+
+from semiseg.networks import vnet
+
+
+class VNetMagic(vnet.VNet):
+    """The sizes of vnet without the weights of its normalisation; torch's default initialisation."""
+
+    def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
+        super().__init__(channels, classes, filters)
+        self.add_module("dropout", nn.Identity())
+        for module in list(self.modules()):
+            for name, layer in module.named_children():
+                if isinstance(layer, nn.BatchNorm3d):
+                    module.add_module(name, nn.InstanceNorm3d(layer.num_features))

@@ -1,0 +1,95 @@
+"""Uncertainty-guided pixel contrastive learning."""
+
+from typing import Any
+
+import torch
+from stage import at
+from torch import Tensor
+
+from semiseg import segment_queue as sq
+from semiseg.config import Network
+from semiseg.losses import sq_organs
+from semiseg.method import total
+from semiseg.methods.mt import consistency
+from semiseg.methods.ua_mt import threshold
+from semiseg.methods.ugpcl import UGPCL, supervised_loss
+from semiseg.prototypes import class_counts
+from semiseg.training.loop import build_method
+
+Inputs = dict[str, Any]
+KERNEL = "codes/losses/pixel_contras_loss.py:PixelContrastLoss"
+STEP = "codes/trainers/ugpcl_trainer.py:train_step"
+BASE_TEMPERATURE = UGPCL.base_temperature.default  # the official default, which cases without this parameter mean
+
+
+def method(**hyper: Any) -> Any:
+    return build_method("ugpcl", hyper, Network(name="unet3d", filters=1), None, [1.0, 1.0])
+
+
+def supervised(i: Inputs, p: Inputs) -> Tensor:
+    names = {"supervised": "logits", "supervised_second": "logits2"}
+    terms = {term: supervised_loss(i[name][: p["labeled_bs"]], i["label"]) for term, name in names.items()}
+    return total(terms, method().weights(at(0)))
+
+
+def pseudo(i: Inputs, p: Inputs, first: int) -> Tensor:
+    return sq.certain_labels(i["logits"][first:], i["logits2"][first:], threshold(p["step"], p["max_iter"]))
+
+
+def known(i: Inputs, p: Inputs) -> Tensor:
+    return torch.cat([i["label"], pseudo(i, p, p["labeled_bs"])])
+
+
+def certain(i: Inputs, p: Inputs) -> dict[str, Any]:
+    classes = i["logits"].shape[1]
+    return {
+        "threshold": threshold(p["step"], p["max_iter"]),
+        "n_masked": (pseudo(i, p, 0) == sq.IGNORED).sum(),
+        "histogram": class_counts(known(i, p) - sq.IGNORED, classes + 1).sum(0),
+    }
+
+
+def of_given(i: Inputs, p: Inputs, against: sq.Keys) -> Tensor:
+    vectors, classes = i["anchors"].flatten(0, 1), i["anchor_labels"]
+    anchors = sq.Anchors(vectors, classes, torch.ones_like(classes, dtype=torch.bool))
+    return sq.contrast(anchors, against, p["temperature"], p["base_temperature"])
+
+
+def contrast_full(i: Inputs, p: Inputs) -> dict[str, Tensor]:
+    embedding, classes = i["embed"], i["logits"].shape[1]
+    labels, predicted = (sq.resized(each, embedding) for each in (known(i, p), i["logits"].argmax(1)))
+    voxels = labels[0].numel()
+    first_wins = torch.arange(voxels, 0, -1).expand(len(labels), -1) / (voxels + 1)
+    anchors = sq.sample(embedding, labels, predicted, classes, first_wins)
+    loss = sq.contrast(anchors, sq.keys(i["queue"], "zeros"), p["temperature"], BASE_TEMPERATURE)
+    return {"loss": loss, "anchor_labels": anchors.classes[anchors.present].float()}
+
+
+def queue_update(i: Inputs, p: Inputs) -> dict[str, Tensor]:
+    classes = len(i["queue"])
+    means, present = sq.class_means(i["embed"], sq.resized(known(i, p), i["embed"]), classes)
+    slots = torch.zeros(classes, dtype=torch.long)
+    queue, pointers = sq.enqueue(i["queue"], slots, means, present)
+    return {"queue": queue, "pointers": pointers}
+
+
+def ramp_weights(i: Inputs, p: Inputs) -> list[float]:
+    ours, whole = method(weight=p["consistency"], ramp_every=p["every"]), int(p["rampup"] * p["every"])
+    return [ours.weights(at(time, whole))["consistency"] for time in i["iterations"].tolist()]
+
+
+ADAPTERS = {
+    "codes/losses/losses.py:DiceLoss_": lambda i, p: (
+        p["weight"] * sq_organs(i["logits"][: len(i["label"])].softmax(1), i["label"])
+    ),
+    f"{STEP}#supervised": supervised,
+    f"{STEP}#consistency": lambda i, p: consistency(i["logits"][p["labeled_bs"] :], i["logits2"][p["labeled_bs"] :]),
+    f"{STEP}#certain_labels": certain,
+    f"{KERNEL}._contrastive#contrast_queue": lambda i, p: of_given(i, p, sq.keys(i["queue"], "zeros")),
+    f"{KERNEL}._contrastive#contrast_no_queue": lambda i, p: of_given(
+        i, p, sq.Keys(i["anchors"].flatten(0, 1), i["anchor_labels"])
+    ),
+    f"{KERNEL}.forward": contrast_full,
+    "codes/trainers/ugpcl_trainer.py:_dequeue_and_enqueue": queue_update,
+    f"{STEP}#rampup": ramp_weights,
+}
