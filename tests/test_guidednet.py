@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from semiseg import prototypes as pt
+from semiseg.class_weights import knowledge_weights
 from semiseg.config import Network, Training
-from semiseg.errors import UserError
 from semiseg.losses import cross_entropy
 from semiseg.method import Batch, Method, Progress
-from semiseg.methods.guidednet import knowledge_weights
 from semiseg.training.loop import build_method
 
 ROOT = Path(__file__).parents[1]
@@ -105,12 +104,6 @@ def test_every_decoder_layer_can_guide(layer: int) -> None:
     method.losses(draw(), NOW)["gt"].backward()
     weight = method.a.decoder[layer - 1][0][0].weight
     assert weight.grad is not None and weight.grad.abs().sum() > 0
-
-
-def test_unequal_halves_are_refused() -> None:
-    batch = draw()
-    with pytest.raises(UserError, match="equal"):
-        build().losses(Batch(batch.images, batch.labels, batch.everything), NOW)
 
 
 def test_half_precision_inputs_are_computed_in_float32(benchmark_script) -> None:

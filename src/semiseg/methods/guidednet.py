@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg import prototypes as pt
+from semiseg.class_weights import followed, knowledge_weights
 from semiseg.losses import cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
@@ -29,12 +30,6 @@ CODE = "kimjisoo12/GuidedNet: train_guidedNet_flare.py"
 def correct_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Correct voxels per class ``[k]`` of class ids ``[b z y x]``; every wrong voxel counts for class 0."""
     return pt.class_counts(torch.where(predicted == labels, labels, 0), classes).sum(0)
-
-
-def knowledge_weights(counts: Tensor) -> Tensor:
-    """ln(max N / N_k) over its maximum, ``[k]`` in [0, 1]; all 1 when all counts are equal (the code: 0/0)."""
-    ratio = ((counts.max() + 1e-8) / (counts + 1e-8)).log()
-    return torch.where(ratio.max() > 0, ratio / ratio.max(), 1.0)
 
 
 class GuidedNet(Method):
@@ -112,6 +107,6 @@ class GuidedNet(Method):
         """Moving average of the shared class weights after seeing one network's labelled predictions."""
         if not self.kt_weights:
             return None
-        new = self.context.classes * knowledge_weights(correct_counts(predicted, labels, self.context.classes))
-        self.class_weights = self.momentum * self.class_weights + (1 - self.momentum) * new
+        counts = correct_counts(predicted, labels, self.context.classes)
+        self.class_weights = followed(self.class_weights, counts, self.momentum)
         return self.class_weights

@@ -1,0 +1,72 @@
+"""How much each class counts: weights ``[k]`` from voxel counts, from what a network says, or from how it learns."""
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.prototypes import class_counts
+
+EPSILON = 1e-8
+
+
+def rarity_weights(counts: Tensor) -> Tensor:
+    """(max N / N_k)^(1/3) of voxel counts ``[k]`` (xmed-lab/DHC: code/train_cld.py Synapse_AMOS_cld.weight).
+
+    Ours: a class without voxels weighs 0, since nothing is known of it; the code gives it infinity.
+    """
+    return torch.where(counts > 0, (counts.max() / counts.clamp(min=1)) ** (1 / 3), 0.0)
+
+
+def knowledge_weights(counts: Tensor) -> Tensor:
+    """ln(max N / N_k) over its maximum, ``[k]`` in [0, 1]; all 1 when all counts are equal (the codes: 0/0).
+
+    Source: xmed-lab/DHC: code/train_dhc.py DistDW, kimjisoo12/GuidedNet: train_guidedNet_flare.py KTCPS.
+    """
+    ratio = ((counts.max() + EPSILON) / (counts + EPSILON)).log()
+    return torch.where(ratio.max() > 0, ratio / ratio.max(), 1.0)
+
+
+def followed(weights: Tensor, counts: Tensor, momentum: float) -> Tensor:
+    """momentum w + (1 - momentum) K knowledge_weights(counts); weights and counts ``[k]``."""
+    return momentum * weights + (1 - momentum) * (len(counts) * knowledge_weights(counts))
+
+
+def hard_dice(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Dice of class ids ``[b z y x]`` over the whole batch, ``[k]`` with background; 0.5 where neither has the class.
+
+    Source: xmed-lab/DHC: code/utils/loss.py SoftDiceLoss on one-hot maps, s = 1e-8.
+    """
+    pairs = class_counts(labels * classes + predicted, classes**2).sum(0).view(classes, classes)
+    return (2 * pairs.diagonal() + EPSILON) / (pairs.sum(0) + pairs.sum(1) + 2 * EPSILON)
+
+
+class Difficulty(nn.Module):
+    """DiffDW: how hard each class is to learn, from the changes of its Dice (xmed-lab/DHC: code/train_dhc.py).
+
+    Moving averages over about T steps: ``learn`` of gains, ``unlearn`` of losses, both as change of Dice times change
+    of its logarithm, and ``lack`` of 1 - Dice. The first step's gain is huge, because the Dice starts at 1e-8; kept.
+    """
+
+    dice: Tensor
+    learn: Tensor
+    unlearn: Tensor
+    lack: Tensor
+
+    def __init__(self, classes: int, steps: int, exponent: float) -> None:
+        super().__init__()
+        self.share, self.exponent = 1 / steps, exponent
+        self.register_buffer("dice", torch.full((classes,), EPSILON))
+        self.register_buffer("learn", torch.zeros(classes))
+        self.register_buffer("unlearn", torch.zeros(classes))
+        self.register_buffer("lack", torch.ones(classes))
+
+    def observe(self, dice: Tensor) -> None:
+        """Take in the Dice of each class ``[k]`` of one more step; none may be 0, as from ``hard_dice``."""
+        change, growth = dice - self.dice, (dice / self.dice).log()
+        self.learn = self.learn.lerp(change.clamp(min=0) * growth, self.share)
+        self.unlearn = self.unlearn.lerp(change.clamp(max=0) * growth, self.share)
+        self.lack = self.lack.lerp(1 - dice, self.share)
+        self.dice = dice
+
+    def weights(self) -> Tensor:
+        """(unlearn / learn)^exponent times lack, ``[k]``; all 1 before the first step."""
+        return ((self.unlearn + EPSILON) / (self.learn + EPSILON)) ** self.exponent * self.lack

@@ -1,0 +1,111 @@
+"""Calibrating Label Distribution (Lin et al., MICCAI 2022): classes weighted by rarity, voxels sampled by confidence.
+
+Cross Pseudo Supervision with class weights (max N / N_k)^(1/3) from the labelled volumes, in supervised and cross
+terms. The cross terms see a random part of the voxels: each network's confidence bank notes which classes it is sure of
+on labelled voxels, and voxels that it takes for other classes are kept more often.
+Follows xmed-lab/DHC: code/train_cld.py: the mask of A's term comes from A's OWN prediction and bank although the target
+is B's; the term divides by all voxels, kept or not; a class that a bank has not seen since its last update counts as
+confidence 0; until the first update, after ``update_iter`` steps, both banks hold the same random numbers.
+Departures from the code: one map of random numbers for all classes (equal in distribution); a class without labelled
+voxels weighs 0, not infinity (ours); the crops with a bias along z of the authors' own code (xmed-lab/CLD-Semi:
+RandomCrop_cz) are left to the protocol's sampling: not built, as in xmed-lab/DHC. The supervised loss is the method's
+own, not the protocol's; with the 3D U-Net as well: ours (unverified), as the code of those rows is not published.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.class_sampling import sampling_mask, sampling_rate
+from semiseg.class_weights import rarity_weights
+from semiseg.errors import UserError
+from semiseg.losses import SUMMED, ce_dice_organs, masked_cross_entropy, one_hot
+from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+
+CODE = "xmed-lab/DHC: code/train_cld.py"
+
+
+class ConfidenceBank(nn.Module):
+    """Moving average of the probability of the true class, ``confidence`` ``[k]``, starting from the given numbers."""
+
+    confidence: Tensor
+    pooled: Tensor
+    voxels: Tensor
+
+    def __init__(self, start: Tensor, update_iter: int, momentum: float) -> None:
+        super().__init__()
+        self.update_iter, self.momentum = update_iter, momentum
+        self.register_buffer("confidence", start.clone())
+        self.register_buffer("pooled", torch.zeros_like(start))
+        self.register_buffer("voxels", torch.zeros_like(start))
+
+    @torch.no_grad()
+    def record(self, logits: Tensor, labels: Tensor, iteration: int) -> None:
+        """Pool labelled logits ``[b k z y x]`` and labels ``[b z y x]``; average every ``update_iter`` steps."""
+        truth = one_hot(labels, logits.shape[1])
+        self.pooled = self.pooled + (logits.float().softmax(1) * truth).sum(SUMMED)
+        self.voxels = self.voxels + truth.sum(SUMMED)
+        if (iteration + 1) % self.update_iter:
+            return
+        new, first = self.pooled / (self.voxels + 1e-12), iteration + 1 == self.update_iter
+        self.confidence = new if first else self.momentum * self.confidence + (1 - self.momentum) * new
+        self.pooled, self.voxels = torch.zeros_like(new), torch.zeros_like(new)
+
+
+class CLD(Method):
+    """L = L_sup(A) + L_sup(B) + w r(t) [CE(A, argmax B; mask A) + CE(B, argmax A; mask B)], all class-weighted."""
+
+    networks = {"a": "kaiming", "b": "xavier"}
+    predictors = ("a", "b")
+    a: nn.Module
+    b: nn.Module
+    class_weights: Tensor
+
+    weight = Hyper(
+        0.1,
+        "weight w of the cross terms, times the protocol's ramp",
+        "xmed-lab/CLD-Semi: code/train_cld.py; that of the xmed-lab/DHC rows is not recorded (argparse: 1)",
+    )
+    update_iter = Hyper(8, "steps that a confidence bank pools", f"{CODE} --confs_iter; xmed-lab/CLD-Semi: 2")
+    momentum = Hyper(0.999, "share of the confidence that an update keeps", f"{CODE} ConfidenceBank")
+    gamma = Hyper(0.5, "exponent of the sampling rates", f"{CODE} cal_sampling_rate")
+    min_sr = Hyper(0.0, "least sampling rate of an organ", f"{CODE} cal_sampling_mask")
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        if self.update_iter < 1:
+            raise UserError(f"CLD.update_iter must be 1 or more steps; found {self.update_iter}")
+        self.register_buffer("class_weights", rarity_weights(context.labelled_voxels.float()))
+        start = torch.rand(context.classes)
+        self.bank_a = ConfidenceBank(start, self.update_iter, self.momentum)
+        self.bank_b = ConfidenceBank(start, self.update_iter, self.momentum)
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Both supervised losses, then both cross terms over the sampled voxels of all rows."""
+        images, count, labels = batch.everything, len(batch.images), batch.labels
+        a, b = self.a(images), self.b(images)
+        self.bank_a.record(a[:count], labels, progress.iteration)
+        self.bank_b.record(b[:count], labels, progress.iteration)
+        from_a, from_b = a.argmax(1), b.argmax(1)
+        kept_a, kept_b = self.kept(from_a, self.bank_a), self.kept(from_b, self.bank_b)
+        return {
+            "supervised_a": ce_dice_organs(a[:count], labels, self.class_weights),
+            "supervised_b": ce_dice_organs(b[:count], labels, self.class_weights),
+            "cross_a": masked_cross_entropy(a, from_b, kept_a, self.class_weights),
+            "cross_b": masked_cross_entropy(b, from_a, kept_b, self.class_weights),
+        }
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """The ramped weight w r(t) for both cross terms."""
+        return dict.fromkeys(("cross_a", "cross_b"), self.weight * progress.ramp)
+
+    def kept(self, predicted: Tensor, bank: ConfidenceBank) -> Tensor:
+        """Voxels that a network's cross term sees, from its own predictions ``[b z y x]``."""
+        rate = sampling_rate(bank.confidence, self.gamma, self.min_sr)
+        return sampling_mask(predicted, rate, self.draw(predicted))
+
+    def draw(self, predicted: Tensor) -> Tensor:
+        """A uniform number in [0, 1) for each voxel, ``[1 b z y x]``."""
+        return torch.rand(1, *predicted.shape, device=predicted.device)

@@ -1,0 +1,82 @@
+"""Dual-debiased Heterogeneous Co-training (Wang and Li, MICCAI 2023, arXiv 2307.11960).
+
+Cross Pseudo Supervision by two networks that weight the classes differently: A by how hard a class is to learn, told
+from its Dice on labelled crops (DiffDW), B by how seldom it says the class itself on unlabelled crops (DistDW). Each
+weights its own supervised and cross term; both weights are brought up to date before the losses of a step.
+Follows xmed-lab/DHC: code/train_dhc.py: both networks start from kaiming, since their weights make them differ; the
+Dice term is not divided by the sum of weights, which reach K; B all but ignores background, whose weight tends to 0.
+Departures from the code: terms are 0, not 0/0, where the weights of all their voxels are 0, and weights are 1, not 0/0,
+where all counts are equal. The supervised loss is the method's own, not the protocol's; with the 3D U-Net as well: ours
+(unverified), as the code of those rows is not published.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from semiseg.class_weights import Difficulty, followed, hard_dice, knowledge_weights
+from semiseg.errors import UserError
+from semiseg.losses import ce_dice_organs, cross_entropy
+from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.prototypes import class_counts
+
+CODE = "xmed-lab/DHC: code/train_dhc.py"
+
+
+class DHC(Method):
+    """L = L_sup(A; w_A) + L_sup(B; w_B) + w r(t) [CE(A, argmax B; w_A) + CE(B, argmax A; w_B)]."""
+
+    networks = {"a": "kaiming", "b": "kaiming"}
+    predictors = ("a", "b")
+    a: nn.Module
+    b: nn.Module
+    distribution_weights: Tensor
+
+    weight = Hyper(0.1, "weight w of the cross terms, times the protocol's ramp", "xmed-lab/DHC: README, -w")
+    momentum = Hyper(0.99, "share of the weights of B that a step keeps", f"{CODE} DistDW")
+    accumulate = Hyper(50, "steps T over which the Dice of A is followed", f"{CODE} DiffDW accumulate_iters")
+    exponent = Hyper(0.2, "power of unlearning over learning in the weights of A", f"{CODE} DiffDW: 1/5")
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        if self.accumulate < 1:
+            raise UserError(f"DHC.accumulate must be 1 or more steps; found {self.accumulate}")
+        self.difficulty = Difficulty(context.classes, self.accumulate, self.exponent)
+        self.register_buffer(
+            "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.float())
+        )
+
+    def losses(self, batch: Batch, progress: Progress) -> Terms:
+        """Both supervised losses, then both cross terms over all rows."""
+        images, count = batch.everything, len(batch.images)
+        a, b = self.a(images), self.b(images)
+        from_a, from_b = a.argmax(1), b.argmax(1)
+        weights_a = self.update_difficulty(from_a[:count], batch.labels)
+        weights_b = self.update_distribution(from_b[count:])
+        return {
+            "supervised_a": ce_dice_organs(a[:count], batch.labels, weights_a),
+            "supervised_b": ce_dice_organs(b[:count], batch.labels, weights_b),
+            "cross_a": cross_entropy(a, from_b, weights_a),
+            "cross_b": cross_entropy(b, from_a, weights_b),
+        }
+
+    def weights(self, progress: Progress) -> Mapping[str, float]:
+        """The ramped weight w r(t) for both cross terms."""
+        return dict.fromkeys(("cross_a", "cross_b"), self.weight * progress.ramp)
+
+    def update_difficulty(self, predicted: Tensor, labels: Tensor) -> Tensor:
+        """DiffDW ``[k]``, the largest K, after one more step of labelled predictions of A, ``[b z y x]``."""
+        self.difficulty.observe(hard_dice(predicted, labels, self.context.classes))
+        return self.difficulty_weights()
+
+    def difficulty_weights(self) -> Tensor:
+        """DiffDW ``[k]`` as it stands: K times the difficulties over the largest; all K before the first step."""
+        difficulty = self.difficulty.weights()
+        return self.context.classes * difficulty / difficulty.max()
+
+    def update_distribution(self, predicted: Tensor) -> Tensor:
+        """DistDW ``[k]`` after one more step of unlabelled predictions of B, ``[u z y x]``."""
+        counts = class_counts(predicted, self.context.classes).sum(0)
+        self.distribution_weights = followed(self.distribution_weights, counts, self.momentum)
+        return self.distribution_weights
