@@ -17,3 +17,15 @@ def update(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
     """teacher <- alpha teacher + (1 - alpha) student, parameters only: buffers are never averaged."""
     for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
         slow.mul_(alpha).add_(fast, alpha=1 - alpha)
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
+    """``update`` of a teacher that is not run in training: it takes over the student's buffers as they are.
+
+    Otherwise its batch norms would predict with the statistics of their first day (FixMatch codes: the averaged weights
+    are put into the model itself, whose statistics stay).
+    """
+    update(teacher, student, alpha)
+    for own, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+        own.copy_(theirs)

@@ -1,0 +1,1 @@
+"""What `semiseg published check` looks at: printed numbers against each other and against arithmetic."""
