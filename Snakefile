@@ -54,4 +54,5 @@ rule demo:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/table.smk"
+include: "workflow/rules/figure.smk"
 include: "workflow/rules/partial.smk"

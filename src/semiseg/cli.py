@@ -101,6 +101,9 @@ def _add_table_verbs(verbs: Any) -> None:
     table = _verb(verbs, "table", _table)
     _paths(table, "out")
     table.add_argument("rows", type=Path, nargs="+")
+    figure = _verb(verbs, "figure", _figure)
+    _paths(figure, "out")
+    figure.add_argument("rows", type=Path, nargs="*", help="the table's rows, for bars")
     rehearse = _verb(verbs, "rehearse", _rehearse, spec=False)
     rehearse.add_argument("table")
     rehearse.add_argument("--cores", default="all", help="as Snakemake's option")
@@ -110,6 +113,10 @@ def _add_table_verbs(verbs: Any) -> None:
     plan.add_argument("--tflops", type=float, help="10^12 operations per second that your GPU keeps up")
     _verb(verbs, "schema", _schema, spec=False)
     _verb(verbs, "show", _show, spec=False).add_argument("table", type=Path, metavar="results/TABLE.csv")
+    published = verbs.add_parser("published", help="The papers' numbers as data.").add_subparsers(required=True)
+    numbers = _verb(published, "check", _check_published, spec=False)
+    numbers.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
+    numbers.add_argument("--write", type=Path, metavar="FILE.md", help="write a page instead of printing")
 
 
 def _import(options: argparse.Namespace) -> None:
@@ -218,6 +225,13 @@ def _table(options: argparse.Namespace) -> None:
     tabulate(options.spec, options.rows, options.out)
 
 
+def _figure(options: argparse.Namespace) -> None:
+    """Draw a figure of a table: box plots, learning curves, bars or one case."""
+    from semiseg.stages.figure import figure
+
+    figure(options.spec, options.rows, options.out)
+
+
 def _rehearse(options: argparse.Namespace) -> None:
     """Build a table on synthetic stand-ins with a tiny budget: the same rules, nothing skipped."""
     from semiseg.params import read
@@ -250,3 +264,10 @@ def _schema(options: argparse.Namespace) -> None:
     from semiseg.params import schema_text
 
     print(schema_text(), end="")
+
+
+def _check_published(options: argparse.Namespace) -> None:
+    """List every disagreement of the papers' printed numbers with each other and with arithmetic."""
+    from semiseg.stages.published import check
+
+    check(options.papers, options.write)

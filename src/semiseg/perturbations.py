@@ -32,3 +32,32 @@ def rotated(volumes: Tensor, degrees: Tensor) -> Tensor:
     grid = torch.stack([source_x * (2 / width), source_y * (2 / height)], 3)  # from -1 to 1, as grid_sample counts
     turned = F.grid_sample(volumes.flatten(1, 2), grid, "nearest", "zeros", align_corners=False)
     return turned.view_as(volumes)
+
+
+def half_boxes(count: int, height: int, width: int) -> Tensor:
+    """Random boxes of about half of a plane, bool ``[count height width]``, on the CPU.
+
+    The width is uniform from width/2 + 1 to width - 1, the height is half the area over it, the place is uniform
+    (Haochen-Wang409/U2PL: u2pl/dataset/augmentation.py).
+    """
+    boxes = torch.zeros(count, height, width, dtype=torch.bool)
+    for box in boxes:
+        across = _integer(width // 2 + 1, width)
+        down = round(height * width / 2 / across)
+        top, left = _integer(0, height - down + 1), _integer(0, width - across + 1)
+        box[top : top + down, left : left + across] = True
+    return boxes
+
+
+def cutmix(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Images ``[b c z y x]`` and labels ``[b z y x]`` with a box of each item taken from the next one, cyclically.
+
+    CutMix (Yun et al., ICCV 2019). Boxes: ``half_boxes`` of the plane of the last two axes, through the whole depth.
+    """
+    inside = half_boxes(len(images), *images.shape[3:]).unsqueeze(1).to(images.device)
+    mixed = torch.where(inside.unsqueeze(1), images.roll(-1, 0), images)
+    return mixed, torch.where(inside, labels.roll(-1, 0), labels)
+
+
+def _integer(low: int, high: int) -> int:
+    return int(torch.randint(low, high, ()))

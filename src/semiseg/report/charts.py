@@ -74,26 +74,42 @@ def choose_looks(labels: Mapping[str, str]) -> dict[str, Look]:
 def draw_totals(histories: Histories, look: Mapping[str, Look]) -> str:
     """Total loss of every run against the iteration, smoothed."""
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel("Total training loss", WIDE_INCHES)
-        for method, runs in histories.items():
-            for run in runs:
-                _line(axes, run, "total", look[method])
-        _label_iterations(axes)
+        figure, axes = _panel(WIDE_INCHES)
+        plot_totals(axes, histories, look)
         return _svg(figure, "total training loss of every run against the iteration")
 
 
 def draw_validations(histories: Histories, look: Mapping[str, Look]) -> str | None:
     """Validation Dice (percent) of every run as judged, unsmoothed; None when no run was validated."""
-    judged = {method: [run.dropna(subset=["val_dice"]) for run in runs] for method, runs in histories.items()}
-    if all(run.empty for runs in judged.values() for run in runs):
+    if not was_validated(histories):
         return None
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel("Dice on the validation cases (%)", WIDE_INCHES)
-        for method, runs in judged.items():
-            for run in runs:
-                axes.plot(run["iteration"], 100 * run["val_dice"], marker="o", markersize=3, **look[method].line)
-        _label_iterations(axes)
+        figure, axes = _panel(WIDE_INCHES)
+        plot_validations(axes, histories, look)
         return _svg(figure, "Dice on the validation cases against the iteration")
+
+
+def plot_totals(axes: Axes, histories: Histories, look: Mapping[str, Look]) -> None:
+    """Fill a panel with the smoothed total losses."""
+    axes.set_title("Total training loss", loc="left")
+    for method, runs in histories.items():
+        for run in runs:
+            _line(axes, run, "total", look[method])
+    _label_iterations(axes)
+
+
+def was_validated(histories: Histories) -> bool:
+    """Whether any run has a validation result."""
+    return any(bool(run["val_dice"].notna().any()) for runs in histories.values() for run in runs)
+
+
+def plot_validations(axes: Axes, histories: Histories, look: Mapping[str, Look]) -> None:
+    """Fill a panel with the validation Dice of each run, percent."""
+    axes.set_title("Dice on the validation cases (%)", loc="left")
+    for method, runs in histories.items():
+        for run in (run.dropna(subset=["val_dice"]) for run in runs):
+            axes.plot(run["iteration"], 100 * run["val_dice"], marker="o", markersize=3, **look[method].line)
+    _label_iterations(axes)
 
 
 def draw_terms(histories: Histories, look: Mapping[str, Look]) -> dict[str, str]:
@@ -106,8 +122,7 @@ def draw_boxes(dice: pd.DataFrame, organs: Sequence[str], look: Mapping[str, Loo
 
     dice: columns method, case, organ, dice; a case without the organ has no row.
     """
-    shown = dice[dice["method"].isin(look.keys())]
-    return [_box_panel(shown[shown["organ"] == organ], organ, look) for organ in organs]
+    return [_box_panel(dice, organ, look) for organ in organs]
 
 
 def smoothing_window(steps: int) -> int:
@@ -117,7 +132,7 @@ def smoothing_window(steps: int) -> int:
 
 def _term_panel(run: pd.DataFrame, label: str) -> str:
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel("", (PANEL_INCHES[0], 1.2 * PANEL_INCHES[1]))
+        figure, axes = _panel((PANEL_INCHES[0], 1.2 * PANEL_INCHES[1]))
         names = [column for column in run.columns if column.startswith("loss_")]
         for name, style in choose_looks({name: name.removeprefix("loss_") for name in names}).items():
             _line(axes, run, name, style)
@@ -126,18 +141,25 @@ def _term_panel(run: pd.DataFrame, label: str) -> str:
         return _svg(figure, f"loss terms of {label}")
 
 
+def plot_boxes(axes: Axes, dice: pd.DataFrame, organ: str, look: Mapping[str, Look]) -> None:
+    """Fill a panel with one organ's boxes, a place per method of ``look``; dice as in ``draw_boxes``."""
+    axes.set_title(f"{organ}, Dice (%)", loc="left")
+    values = dice[dice["method"].isin(look.keys()) & (dice["organ"] == organ)].groupby("method")["dice"].apply(list)
+    for place, (method, style) in enumerate(look.items()):
+        if method in values:
+            _box(axes, place, values[method], style.colour)
+    lowest = min(map(min, values), default=0.0)
+    low = min(10 * (lowest // 10), 80.0)
+    axes.set(ylim=(low - 0.03 * (100 - low), 100 + 0.03 * (100 - low)), xlim=(-0.7, len(look) - 0.3))
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(look) > 3 else {}
+    axes.set_xticks(range(len(look)), [style.label for style in look.values()], **slant)
+    axes.grid(visible=False, axis="x")
+
+
 def _box_panel(dice: pd.DataFrame, organ: str, look: Mapping[str, Look]) -> str:
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel(f"{organ}, Dice (%)", PANEL_INCHES)
-        for place, (method, style) in enumerate(look.items()):
-            values = dice.loc[dice["method"] == method, "dice"].tolist()
-            if values:
-                _box(axes, place, values, style.colour)
-        low = min(10 * (dice["dice"].min() // 10), 80.0) if len(dice) else 0.0
-        axes.set(ylim=(low - 0.03 * (100 - low), 100 + 0.03 * (100 - low)), xlim=(-0.7, len(look) - 0.3))
-        slant: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if len(look) > 3 else {}
-        axes.set_xticks(range(len(look)), [style.label for style in look.values()], **slant)
-        axes.grid(visible=False, axis="x")
+        figure, axes = _panel(PANEL_INCHES)
+        plot_boxes(axes, dice, organ, look)
         return _svg(figure, f"box plots of Dice per method over the test cases, organ {organ}")
 
 
@@ -155,11 +177,9 @@ def _box(axes: Axes, place: int, values: list[float], colour: str) -> None:
         axes.plot(sideways, values, "o", color=colour, markersize=3, alpha=0.75, markeredgewidth=0)
 
 
-def _panel(title: str, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def _panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left")
-    return figure, axes
+    return figure, figure.add_subplot()
 
 
 def _line(axes: Axes, run: pd.DataFrame, column: str, look: Look) -> None:

@@ -4,10 +4,13 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -25,6 +28,8 @@ DOTS_PER_INCH = 110
 MARGIN_MM = 20.0  # of the image shown around everything that is marked
 GAP_MM = 12.0  # between two planes
 LABEL_MM2 = 450.0  # an organ's cut surface that has room for its abbreviation
+FILL = 0.35  # of the colour that marks an organ
+SHADE: dict[str, Any] = {"facecolor": "black", "alpha": 0.4, "edgecolor": "none", "pad": 0.7}  # behind text on bone
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,22 @@ class Scan:
         sides = [side * step for side, step in zip(self.array.shape, self.spacing, strict=True)]
         del sides[2 - PLANES.index(plane)]
         return sides[0], sides[1]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all pictures of a case share. organs: label id -> abbreviation, in the order of the colours."""
+
+    image: Scan
+    truth: Scan
+    organs: Mapping[int, str]
+    places: Mapping[str, int]
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """Values of the image shown as black and as white."""
+        low, high = np.percentile(self.image.array, WINDOW)
+        return float(low), float(high)
 
 
 def radiological(array: Array, affine: NDArray[np.float64]) -> Scan:
@@ -90,7 +111,7 @@ def draw_slices(
 
     organs: label id -> abbreviation, in the order of the colours.
     """
-    low, high = np.percentile(image.array, WINDOW)
+    scene = Scene(image, truth, organs, places)
     sizes = {plane: image.size_mm(plane) for plane in PLANES}
     total = sum(width for width, _ in sizes.values()) + GAP_MM * (len(PLANES) - 1)
     tallest = max(height for _, height in sizes.values())
@@ -99,23 +120,49 @@ def draw_slices(
     for plane, (width, height) in sizes.items():
         axes = figure.add_axes((left / total, (1 - height / tallest) / 2, width / total, height / tallest))
         left += width + GAP_MM
-        frame = (0.0, width, height, 0.0)
-        slice_ = image.cut(plane, places[plane])
-        axes.imshow(slice_, "gray", vmin=low, vmax=high, extent=frame, interpolation="bilinear")
-        for (organ, name), colour in zip(organs.items(), organ_colours(len(organs)), strict=True):
-            mask = truth.cut(plane, places[plane]) == organ
-            if predicted is None:
-                _contour(axes, mask, frame, colour, 1.5, fill=0.35)
-                _name(axes, mask, frame, name)
-            else:
-                _contour(axes, mask, frame, "white", 0.8)
-                _contour(axes, predicted.cut(plane, places[plane]) == organ, frame, colour, 1.5)
-        axes.set(xlim=frame[:2], ylim=frame[2:])
-        axes.axis("off")
-        _edges(axes, plane)
+        plot_slice(axes, scene, plane, predicted)
+        add_directions(axes, plane)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, facecolor="black", metadata={"Software": None})
     return _compact(buffer)
+
+
+def plot_slice(axes: Axes, scene: Scene, plane: str, predicted: Scan | None, width: float = 1.5) -> None:
+    """Fill a panel (in mm) with one slice: the truth with names, or a method's contours over the truth's white ones.
+
+    Organs are filled faintly where no other contour would be hidden. width: of the coloured contours, points.
+    """
+    across, down = scene.image.size_mm(plane)
+    place = scene.places[plane]
+    truth = scene.truth.cut(plane, place)
+    shown = truth if predicted is None else predicted.cut(plane, place)
+    low, high = scene.window
+    grey = np.clip((scene.image.cut(plane, place) - low) / (high - low or 1), 0, 1)
+    picture = np.repeat(grey[..., None], 3, axis=-1)
+    colours = dict(zip(scene.organs, organ_colours(len(scene.organs)), strict=True))
+    if predicted is None:
+        for organ, colour in colours.items():
+            picture[shown == organ] = (1 - FILL) * picture[shown == organ] + FILL * np.array(to_rgb(colour))
+    axes.imshow(picture, extent=(0.0, across, down, 0.0), interpolation="bilinear")
+    step = np.array([across, down]) / shown.T.shape
+    if predicted is not None:
+        for organ in scene.organs:
+            _add_contours(axes, truth == organ, step, "white", width / 2)
+    for organ, colour in colours.items():
+        _add_contours(axes, shown == organ, step, colour, width)
+        if predicted is None:
+            _add_name(axes, shown == organ, step, scene.organs[organ])
+    axes.set(xlim=(0, across), ylim=(down, 0))
+    axes.axis("off")
+
+
+def add_directions(axes: Axes, plane: str, size: float = 9) -> None:
+    """The patient's directions at the picture's edges; size: of the letters, points."""
+    spots = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
+    sides = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
+    for letter, (x, y), (across, up) in zip(EDGES[plane], spots, sides, strict=True):
+        spot: dict[str, Any] = {"transform": axes.transAxes, "ha": across, "va": up, "bbox": SHADE}
+        axes.text(x, y, letter, color="#FFE27A", fontsize=size, **spot)
 
 
 def organ_colours(count: int) -> list[str]:
@@ -123,40 +170,31 @@ def organ_colours(count: int) -> list[str]:
     return [ORGAN_COLOURS[place % len(ORGAN_COLOURS)] for place in range(count)]
 
 
-def _centres(mask: Array, frame: tuple[float, float, float, float]) -> tuple[Array, Array]:
-    """Positions of the voxel centres in mm, columns and rows."""
-    rows, columns = mask.shape
-    return (np.arange(columns) + 0.5) * frame[1] / columns, (np.arange(rows) + 0.5) * frame[2] / rows
-
-
-def _contour(
-    axes: Axes, mask: Array, frame: tuple[float, float, float, float], colour: str, width: float, fill: float = 0.0
-) -> None:
-    if not mask.any():
+def _add_contours(axes: Axes, mask: Array, step: Array, colour: str, width: float) -> None:
+    """Outline a mask ``[rows columns]`` half-way between voxels; step: size of a voxel, mm across and down."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
         return
-    across, down = _centres(mask, frame)
-    field = mask.astype(float)
-    if fill:
-        axes.contourf(across, down, field, levels=[0.5, 1.5], colors=[colour], alpha=fill)
-    axes.contour(across, down, field, levels=[0.5], colors=[colour], linewidths=width)
+    tight = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(np.float32)
+    corner = np.array([columns[0], rows[0]]) - 0.5  # a padded voxel less, half a voxel more: its centre
+    lines = [(points[:, ::-1] + corner) * step for points in _outlines(tight)]
+    axes.add_collection(LineCollection(lines, colors=colour, linewidths=width), autolim=False)
 
 
-def _name(axes: Axes, mask: Array, frame: tuple[float, float, float, float], name: str) -> None:
-    rows, columns = mask.shape
-    if mask.sum() * (frame[1] / columns) * (frame[2] / rows) < LABEL_MM2:
+def _outlines(mask: Array) -> list[Array]:
+    """Closed lines ``[points 2]``, row and column, half-way between marked and unmarked voxels."""
+    from skimage.measure import find_contours
+
+    lines: list[Array] = find_contours(mask, 0.5)  # type: ignore[no-untyped-call]
+    return lines
+
+
+def _add_name(axes: Axes, mask: Array, step: Array, name: str) -> None:
+    if mask.sum() * step.prod() < LABEL_MM2:
         return
-    across, down = _centres(mask, frame)
-    y, x = (places.mean() for places in np.nonzero(mask))
-    position = np.interp(x, np.arange(columns), across), np.interp(y, np.arange(rows), down)
-    axes.annotate(name, position, color="white", fontsize=7, ha="center", va="center", fontweight="bold")
-
-
-def _edges(axes: Axes, plane: str) -> None:
-    """The patient's directions at the picture's edges."""
-    spots = ((0.015, 0.5), (0.985, 0.5), (0.5, 0.985), (0.5, 0.015))
-    sides = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
-    for letter, (x, y), (across, up) in zip(EDGES[plane], spots, sides, strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="#FFE27A", fontsize=9, ha=across, va=up)
+    y, x = (places.mean() + 0.5 for places in np.nonzero(mask))
+    position = (x * step[0], y * step[1])
+    axes.annotate(name, position, color="white", fontsize=7, ha="center", va="center", fontweight="bold", bbox=SHADE)
 
 
 def _compact(png: io.BytesIO) -> bytes:

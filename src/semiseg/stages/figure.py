@@ -1,0 +1,36 @@
+"""Rule ``figure``: one figure of a table as PNG, SVG or PDF."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semiseg.errors import UserError
+from semiseg.figures.names import CASE, FORMATS, check_figure
+from semiseg.progress import say
+
+
+def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
+    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, as the name of ``out`` says, into ``out``.
+
+    spec: ``Plan.tabulation``'s; rows: the table's rows, needed for bars. Raises UserError for an unknown figure, case
+    or format, a table without variants asked for bars, and where nothing to draw is on this machine.
+    """
+    if out.suffix not in FORMATS:
+        raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
+    check_figure(spec, out.stem)
+    from semiseg.figures.bars import draw_bars
+    from semiseg.figures.case import draw_case
+    from semiseg.figures.panels import draw_boxes, draw_curves
+    from semiseg.figures.saving import save
+    from semiseg.report.cells import read_rows
+
+    if out.stem == "bars":
+        drawn = draw_bars(spec, read_rows(rows))
+    elif out.stem == "boxes":
+        drawn = draw_boxes(spec)
+    elif out.stem == "curves":
+        drawn = draw_curves(spec)
+    else:
+        drawn = draw_case(spec, out.stem.removeprefix(CASE))
+    save(drawn, out)
+    say(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")
