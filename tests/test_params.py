@@ -172,7 +172,7 @@ def test_scoring_rules_of_the_configuration_exist():
 def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     content = changed("methods", {"cps": {"weight": 0.2, "cross_rows": "unlabelled"}})
     content["protocols"]["demo"]["methods"] = {"cps": {"weight": 0.3}}
-    content["variants"] = {"cps_strong": {"method": "cps", "parameters": {"weight": 0.5}}}
+    content["variants"]["cps_strong"] = {"method": "cps", "parameters": {"weight": 0.5}}
     plan = Plan(parse_params(content))
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}

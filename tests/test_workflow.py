@@ -208,7 +208,7 @@ def test_a_gated_dataset_says_how_to_get_it(built):
 
 def test_a_table_without_a_finished_row_says_so(built):
     params = tiny_params()
-    params["variants"] = {"cps_wild": {"method": "cps", "parameters": {"weight": 1e38}}}
+    params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
     params["tables"]["tiny"]["rows"] = ["cps_wild"]
     write(built, params)
     (built / TABLE).rename(built / "kept.csv")
@@ -236,7 +236,7 @@ def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
 
 def test_a_failing_row_does_not_stop_the_others(built):
     params = tiny_params()
-    params["variants"] = {"cps_wild": {"method": "cps", "parameters": {"weight": 1e38}}}
+    params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
     params["tables"]["tiny"]["rows"] += ["cps_wild", "mt"]
     write(built, params)
     result = snakemake(built, TABLE)
