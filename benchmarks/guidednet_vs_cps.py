@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from semiseg import prototypes as pt
+from semiseg.blocks import prototypes as pt
 from semiseg.config import Inference, Network, Optimiser, Training
 from semiseg.method import Batch, Progress, total
 from semiseg.training.loop import build_method, start

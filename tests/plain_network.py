@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.losses import SUPERVISED
+from semiseg.blocks.losses import SUPERVISED
 from semiseg.method import Context
 from semiseg.network import Backbone
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semiseg.adversary import deceive, resting, tell_apart
+from semiseg.blocks.adversary import deceive, resting, tell_apart
 from semiseg.config import Network, Training
 from semiseg.method import Adam, Batch, Method, Progress
 from semiseg.networks._discriminator import Discriminator

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from semiseg.blocks.perturbations import strong
 from semiseg.config import Network, Training
 from semiseg.method import Method, Progress
-from semiseg.perturbations import strong
 from semiseg.training.loop import build_method
 
 LATE = Progress(99, 100, 9, 10, 1.0)

@@ -7,7 +7,7 @@ import torch
 from plain_network import plain_context
 from torch import Tensor
 
-from semiseg import balanced
+from semiseg.blocks import balanced
 from semiseg.method import Batch, Progress
 from semiseg.methods.bacon import BaCon
 

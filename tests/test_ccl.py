@@ -7,7 +7,7 @@ import torch
 from plain_network import plain_context
 from torch import Tensor
 
-from semiseg import complementary as co
+from semiseg.blocks import complementary as co
 from semiseg.errors import UserError
 from semiseg.method import Batch, Progress
 from semiseg.methods.ccl import CCL

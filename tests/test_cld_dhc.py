@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semiseg.class_sampling import sampling_mask, sampling_rate
-from semiseg.class_weights import Difficulty, hard_dice, rarity_weights
+from semiseg.blocks.class_sampling import sampling_mask, sampling_rate
+from semiseg.blocks.class_weights import Difficulty, hard_dice, rarity_weights
+from semiseg.blocks.losses import ce_dice_organs
 from semiseg.config import Network, Training
 from semiseg.errors import UserError
-from semiseg.losses import ce_dice_organs
 from semiseg.method import Batch, Method, Progress
 from semiseg.training.loop import build_method
 

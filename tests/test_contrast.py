@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from semiseg import weights
-from semiseg.contrast import by_class, info_nce, ranks
-from semiseg.memory_bank import MemoryBank
-from semiseg.perturbations import cutmix, half_boxes
-from semiseg.reliability import above_mean, entropy, percentiles
+from semiseg.blocks.contrast import by_class, info_nce, ranks
+from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks.perturbations import cutmix, half_boxes
+from semiseg.blocks.reliability import above_mean, entropy, percentiles
 
 IDS = torch.tensor([[3, 1, 0, 1], [5, 0, 1, 3]])  # of 5 classes; 2 and 4 do not occur, 5 belongs to none
 

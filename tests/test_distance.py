@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from skimage.segmentation import find_boundaries
 
-from semiseg.distance import signed_distance, squared_distance
+from semiseg.blocks.distance import signed_distance, squared_distance
 
 
 def slow(mask: np.ndarray) -> np.ndarray:

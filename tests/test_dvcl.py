@@ -7,12 +7,12 @@ import torch
 from plain_network import plain_context
 from torch import Tensor, nn
 
-from semiseg.class_contrast import Sizes, View, class_contrast, mean_direction, rival_places
-from semiseg.contrast import by_class
+from semiseg.blocks.class_contrast import Sizes, View, class_contrast, mean_direction, rival_places
+from semiseg.blocks.contrast import by_class
+from semiseg.blocks.neighbours import Pool, bound, dense, links, neighbour_loss
 from semiseg.method import Batch, Progress
 from semiseg.methods.cps import cross_supervision
 from semiseg.methods.dvcl import DVCL
-from semiseg.neighbours import Pool, bound, dense, links, neighbour_loss
 from semiseg.networks._pointwise_head import PointwiseHead
 
 LATE = Progress(90, 100, 9, 10, 0.5)

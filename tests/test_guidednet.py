@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from semiseg import prototypes as pt
-from semiseg.class_weights import knowledge_weights
+from semiseg.blocks import prototypes as pt
+from semiseg.blocks.class_weights import knowledge_weights
+from semiseg.blocks.losses import cross_entropy
 from semiseg.config import Network, Training
-from semiseg.losses import cross_entropy
 from semiseg.method import Batch, Method, Progress
 from semiseg.training.loop import build_method
 

@@ -5,8 +5,8 @@ import torch
 from plain_network import PlainNetwork, plain_context
 from torch import Tensor, nn
 
-from semiseg import cubes as cb
-from semiseg.blending import blend, frequencies
+from semiseg.blocks import cubes as cb
+from semiseg.blocks.blending import blend, frequencies
 from semiseg.errors import UserError
 from semiseg.method import Batch, Progress
 from semiseg.methods.magicnet import MagicNet, dice_loss, supervised_loss

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from semiseg import ema
+from semiseg.blocks import ema
+from semiseg.blocks.losses import SUPERVISED
+from semiseg.blocks.perturbations import noisy
+from semiseg.blocks.ramps import poly, step_decay
 from semiseg.errors import UserError
-from semiseg.losses import SUPERVISED
 from semiseg.network import build
-from semiseg.perturbations import noisy
-from semiseg.ramps import poly, step_decay
 
 NAMES = ["vnet", "unet3d", "unet3d_ds"]
 

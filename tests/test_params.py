@@ -150,7 +150,7 @@ def test_the_schema_file_is_up_to_date():
 
 
 def test_supervised_losses_of_the_configuration_are_those_of_the_code():
-    from semiseg.losses import SUPERVISED
+    from semiseg.blocks.losses import SUPERVISED
 
     assert set(Supervised.__args__) == set(SUPERVISED)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -17,9 +18,12 @@ from semiseg.params import read
 from semiseg.plan import Plan
 from semiseg.report.cells import read_rows
 from semiseg.report.charts import choose_looks
-from semiseg.report.page import BEST, WORST, write_page
+from semiseg.report.cost import read_cost
+from semiseg.report.page import write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
+from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, shade_difference
 from semiseg.report.sources import find_median_case, read_dice
+from semiseg.report.views import build_views
 from semiseg.report.words import making
 from semiseg.stages.row import row
 from semiseg.volume import Volume, write_nifti
@@ -34,12 +38,14 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def written_page(seeds: tuple[int, ...] = (7,)) -> str:
+def written_page(seeds: tuple[int, ...] = (7,), **changes) -> str:
+    spec = {**finished.tabulation(seeds), **changes}
     paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
     for method, path in zip(ROWS, paths, strict=True):
         cases = [Path(folder) / "cases.csv" for folder in finished.tabulation(seeds)["runs"][method]]
         row(finished.scoring(method), cases, Path(SPLIT), path)
-    write_page(finished.tabulation(seeds), read_rows(paths), PAGE)
+    table = read_rows([path for path in paths if path.stem in spec["runs"]])
+    write_page(spec, table, build_views(spec, table), read_cost(spec), PAGE)
     return PAGE.read_text(encoding="utf-8")
 
 
@@ -73,10 +79,11 @@ def test_page_tells_how_the_table_was_made(project):
 
 
 def test_page_shows_means_spreads_and_counts(project):
-    rows = re.findall(r"<tr class=\"\">(.*?)</tr>", written_page(), re.S)
-    mt = [re.sub(r"<[^>]+>", " ", found).split() for found in rows if "MT &amp;" in found][1]
-    assert mt[3:8] == ["2", "3", "81.25", "±", "2.33"]
-    assert "best" in [found for found in rows if "MT &amp;" in found][1]
+    text = written_page()
+    rows = re.findall(r"<tr class=\"\">(.*?)</tr>", text[text.index("Sound convention") :], re.S)
+    mt = next(found for found in rows if "MT &amp;" in found)
+    assert re.sub(r"<[^>]+>", " ", mt).split()[3:8] == ["2", "3", "81.25", "±", "2.33"]
+    assert "best" in mt
 
 
 def test_same_inputs_same_bytes(project):
@@ -176,7 +183,51 @@ def test_looks_are_distinct_up_to_twenty_one_methods_and_grey_for_controls():
     assert looks["control_empty"].colour not in {look.colour for name, look in looks.items() if name != "control_empty"}
 
 
-@pytest.mark.parametrize("colour", [WORST, BEST])
+def test_three_views_stand_side_by_side(project):
+    names = {**finished.tabulation()["names"], "mt": ["MT"]}
+    block = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
+    text = written_page(names=names, printed=[block])
+    assert {"In print", "Published minus printed"} < set(re.findall(r"<h3>(.*?)</h3>", text))
+    rows = [
+        re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr class=\"\">(.*?)</tr>", text, re.S) if ">MT<" in row
+    ]
+    cells = rows[0].split()
+    assert cells[:4] == ["MT", "77.49", "±", "0.48"]
+    assert "81.25 ▲" in re.sub(r"\s+", " ", rows[0])
+    assert "Best mean Dice (%): MT" in text and "The choice of rule changes Rod of MT most" in text
+    assert written_page().count("<h3>In print</h3>") == 0
+
+
+def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
+    runs = finished.tabulation()["runs"]
+    del runs["mt"]
+    cost = {"device": "some GPU", "parameters": 1_500_000, "iterations": 10, "hours": 1.25}
+    (Path(runs["sup_only"][0]) / "cost.json").write_text(
+        json.dumps({**cost, "seconds_per_iteration": 0.5, "peak_memory_bytes": 2**31})
+    )
+    text = written_page(runs=runs, failed={"mt": "train did not finish, see <log>"})
+    assert "MT &amp; co_1 was not rebuilt: train did not finish, see &lt;log&gt;." in text
+    assert 'class="unbuilt"' in text
+    assert "MT &amp; co_1 is not drawn" not in text
+    section = re.sub(r"<[^>]+>|\s+", " ", text[text.index('<section id="cost">') :])
+    assert "Sup only 1.50 0.500 2.00 1.25 some GPU" in re.sub(" +", " ", section)
+
+
+def test_tables_have_captions_and_scopes(project):
+    text = written_page()
+    assert text.count("<table") == text.count("<caption>") >= 7
+    assert re.findall(r"<th(?! scope)", text.replace("<thead", "")) == []
+
+
+def test_colour_of_a_difference_says_better_or_worse():
+    limits = {"percent": 4.0, "ASD": 2.0, "95HD": 0.0}
+    assert shade_difference(4.0, "Dice", limits) == shade_difference(-2.0, "ASD", limits) == blend(ABOVE, ABOVE, 0)
+    assert shade_difference(-9.0, "Box", limits) == shade_difference(2.0, "ASD", limits) == blend(BELOW, BELOW, 0)
+    assert shade_difference(0.0, "Dice", limits) == "#ffffff"
+    assert shade_difference(float("nan"), "Dice", limits) == shade_difference(1.0, "95HD", limits) == "transparent"
+
+
+@pytest.mark.parametrize("colour", [WORST, BEST, BELOW, ABOVE])
 def test_text_on_the_colour_scale_has_contrast(colour):
     assert (luminance(colour) + 0.05) / (luminance((0x1C, 0x1F, 0x23)) + 0.05) > 7
 

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from semiseg.errors import UserError
 from semiseg.report.cells import ranks, read_rows, shares, under
-from semiseg.report.markup import latex, markdown
+from semiseg.report.latex import latex
+from semiseg.report.markdown import markdown
+from semiseg.report.views import build_views
 from semiseg.report.words import RULES
 from semiseg.rules import RULES as SCORING_RULES
 from semiseg.stages.row import row
@@ -38,6 +40,21 @@ def project(built, monkeypatch):
     return built
 
 
+def written(form, **changes) -> str:
+    """The table as Markdown or LaTeX, its specification changed so."""
+    spec, table = {**finished.tabulation(), **changes}, read_rows(write_rows())
+    return form(spec, table, build_views(spec, table))
+
+
+def without_mt() -> dict:
+    """A specification whose row ``mt`` has failed and whose row ``dhc`` cannot be served."""
+    spec = finished.tabulation()
+    del spec["runs"]["mt"]
+    names = {**spec["names"], "dhc": ["DHC"]}
+    left_out = {"failed": {"mt": "train did not finish"}, "skipped": {"dhc": "it asks for equal halves"}}
+    return {**spec, **left_out, "names": names, "rows": [*ROWS, "dhc"]}
+
+
 def write_rows() -> list[Path]:
     paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
     for method, path in zip(ROWS, paths, strict=True):
@@ -51,7 +68,8 @@ def rows_with(**columns: list[float]) -> pd.DataFrame:
 
 def test_all_forms_are_written(project):
     names = {path.name for path in Path("results").glob("toy.*")}
-    assert names == {"toy.csv", "toy.sound.csv", "toy.md", "toy.tex", "toy.html"}
+    suffixes = ("csv", "sound.csv", "views.csv", "cost.csv", "md", "tex", "html")
+    assert names == {f"toy.{suffix}" for suffix in suffixes}
 
 
 def test_conventions_go_to_their_own_files_with_controls_last(project):
@@ -85,7 +103,7 @@ def test_colour_scale_runs_from_worst_to_best():
 
 
 def test_markdown(project):
-    text = markdown(finished.tabulation(), read_rows(write_rows()))
+    text = written(markdown)
     sound = text[text.index("## Sound") :].splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
     assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
@@ -97,20 +115,58 @@ def test_markdown(project):
 
 
 def test_latex(project):
-    text = latex(finished.tabulation(), read_rows(write_rows()))
+    text = written(latex)
     assert r"Toy <table> \& 50 \% of it" in text
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
     lines = [line for line in text.splitlines() if line.startswith(r"MT \& co\_1 &")]
-    assert [r"\textbf{81.25 $\pm$ 2.33}" in line for line in lines] == [False, True]
-    columns = [line.count(" & ") for line in text.splitlines() if line.endswith(r"\\")]
-    assert len(set(columns)) == 1
+    assert [r"\textbf{81.25 $\pm$ 2.33}" in line for line in lines[:2]] == [False, True]
+    assert [r"$\blacktriangle$" in line for line in lines] == [False, False, *[True] * 4]
+    for part in text.split(r"\begin{tabular}")[1:]:
+        columns = [line.count(" & ") for line in part.splitlines() if line.endswith(r"\\")]
+        assert set(columns) == {part.split("}")[0].count("r")}
     assert r"\textcolor{gray}{perfect (control)}" in text
 
 
 def test_a_single_organ_is_not_printed_twice(project):
-    spec = {**finished.tabulation(), "organs": finished.tabulation()["organs"][:1]}
-    text = markdown(spec, read_rows(write_rows()))
+    text = written(markdown, organs=finished.tabulation()["organs"][:1])
     assert "| Unlabelled | Dice (%) |" in text
+
+
+@pytest.mark.parametrize(("form", "dash"), [(markdown, "–"), (latex, "--")])
+def test_rows_that_were_not_built_have_dashes_and_a_reason(project, form, dash):
+    spec = without_mt()
+    table = read_rows([Path(f"results/toy/{method}.csv") for method in ROWS if method != "mt"])
+    text = form(spec, table, build_views(spec, table))
+    rows = [line.replace("|", "&").strip("& ").split(" & ") for line in text.splitlines() if "DHC" in line]
+    scores = [cells for cells in rows if len(cells) > 8]
+    assert len(scores) == 2 and all(cell.rstrip(" \\") == dash for cells in scores for cell in cells[1:])
+    assert "DHC was not rebuilt: it asks for equal halves." in text
+    assert "was not rebuilt: train did not finish." in text
+
+
+def test_a_table_without_any_finished_row_is_refused(project, tmp_path):
+    out = tmp_path / "toy.csv"
+    with pytest.raises(UserError, match=r"toy has no finished row.*\(mt: train did not finish; dhc: it asks"):
+        tabulate(without_mt(), [], out)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_partial_table_has_its_own_files_and_show_names_what_is_missing(project, tmp_path):
+    out = tmp_path / "toy.partial.csv"
+    tabulate(without_mt(), [path for path in write_rows() if path.stem != "mt"], out)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"toy.partial.{suffix}" for suffix in ("csv", "sound.csv", "views.csv", "cost.csv", "md", "tex", "html")
+    }
+    text = shown(out, 200)
+    assert "MT & co_1 was not rebuilt: train did not finish\n" in text
+    assert "DHC was not rebuilt: it asks for equal halves\n" in text
+
+
+def test_same_runs_same_bytes(project, tmp_path):
+    tabulate(finished.tabulation(), write_rows(), tmp_path / "toy.csv")
+    for suffix in (".csv", ".sound.csv", ".views.csv", ".md", ".tex"):
+        again = (tmp_path / "toy.csv").with_suffix(suffix)
+        assert again.read_bytes() == OUT.with_suffix(suffix).read_bytes()
 
 
 def test_every_scoring_rule_is_told_in_words():

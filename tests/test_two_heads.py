@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from semiseg.blocks.distance import signed_distance
+from semiseg.blocks.losses import half_ce_dice_all
+from semiseg.blocks.two_heads import TwoHeads
 from semiseg.config import Network, Training
-from semiseg.distance import signed_distance
-from semiseg.losses import half_ce_dice_all
 from semiseg.method import Batch, Progress
 from semiseg.methods.dtc import mask_of
 from semiseg.training.loop import build_method
-from semiseg.two_heads import TwoHeads
 
 LATE = Progress(iteration=9, iterations=10, epoch=0, epochs=1, ramp=1.0)
 SIDES = (16, 32, 16)

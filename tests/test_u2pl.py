@@ -5,9 +5,9 @@ import torch
 from plain_network import plain_context
 from torch import Tensor
 
-from semiseg import ema, unreliable
+from semiseg.blocks import ema, unreliable
+from semiseg.blocks.memory_bank import MemoryBank
 from semiseg.config import Network, Training
-from semiseg.memory_bank import MemoryBank
 from semiseg.method import Batch, Progress, total
 from semiseg.methods.u2pl import U2PL
 from semiseg.training.loop import build_method

@@ -9,10 +9,10 @@ from plain_network import plain_context
 from scipy import ndimage
 from torch import Tensor
 
-from semiseg import segment_queue as sq
+from semiseg.blocks import segment_queue as sq
+from semiseg.blocks.perturbations import rotated
 from semiseg.method import Batch, Progress, total
 from semiseg.methods.ugpcl import UGPCL
-from semiseg.perturbations import rotated
 
 SLOPES, OFFSETS = (0.0, 100.0), (0.0, -50.0)  # class 1 where the image exceeds 0.5, and sure of it
 CLASSES, SIZE, DIMENSION = 4, 3, 5

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from semiseg.class_memory import ClassMemory
+from semiseg.blocks.class_memory import ClassMemory
+from semiseg.blocks.voxels import draw, gather
 from semiseg.errors import UserError
-from semiseg.voxels import draw, gather
 
 
 def test_drawn_voxels_belong_to_their_class_and_none_comes_twice() -> None:

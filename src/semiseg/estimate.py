@@ -1,4 +1,4 @@
-"""What a training step will cost, counted on one real step with a small crop; and what a prepared case will weigh."""
+"""What a training step will cost, counted on real steps with two small crops; and what a prepared case will weigh."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from semiseg.lineage import code_hash, digest
 from semiseg.method import Batch, Method, Progress, total
 from semiseg.training.loop import build_method
 
-CROP = (32, 64, 64)  # several cubes of 32 voxels: the smallest crop that serves every method
+CROPS = ((32, 64, 64), (64, 64, 64))  # several cubes of 32 voxels: the smallest crops that serve every method
 BYTES = 4  # of a float32 number
 COPIES = 3  # of a trained parameter on the GPU: itself, its gradient, its momentum
 
@@ -33,30 +33,34 @@ class Work:
 def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
     """The work of one step of a run (``Plan.training``'s specification) with this many classes.
 
-    Counted with one labelled and one unlabelled crop of ``CROP`` on the CPU, then scaled to the protocol's batch and
-    crop. Convolutions, which are nearly all of it, scale so; terms on a fixed number of voxels are over-estimated.
-    Counts are kept in the folder ``kept``, by method, parameters and code.
+    Counted with one labelled and one unlabelled crop of two sizes on the CPU: what grows between them is scaled to the
+    protocol's batch and crop, the rest (weights, terms on a fixed number of voxels) is not. Counts are kept in the
+    folder ``kept``, by method, parameters and code.
     """
     modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
     key = digest([spec["method"], spec["hyper"], spec["network"], classes, code_hash("semiseg.estimate", *modules)])
     file = kept / f"{key}.json"
     if not file.exists():
-        write_json(file, asdict(_count(spec, classes)))
-    small, training = Work(**read_json(file)), Training.model_validate(spec["training"])
-    crops = training.batch.labelled + training.batch.unlabelled
-    scale = crops / 2 * prod(training.patch) / prod(CROP)
-    constant = BYTES * COPIES * small.parameters
-    return Work(small.operations * scale, constant + (small.memory - constant) * scale, small.parameters)
+        write_json(file, [asdict(_count(spec, classes, crop)) for crop in CROPS])
+    small, large = (Work(**each) for each in read_json(file))
+    training, sizes = Training.model_validate(spec["training"]), [2 * prod(crop) for crop in CROPS]
+    voxels = (training.batch.labelled + training.batch.unlabelled) * prod(training.patch)
+    steps = (voxels - sizes[0]) / (sizes[1] - sizes[0])
+    operations, memory = (
+        getattr(small, name) + steps * (getattr(large, name) - getattr(small, name))
+        for name in ("operations", "memory")
+    )
+    return Work(operations, memory, small.parameters)
 
 
-def _count(spec: Mapping[str, Any], classes: int) -> Work:
+def _count(spec: Mapping[str, Any], classes: int, crop: tuple[int, int, int]) -> Work:
     training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
     torch.manual_seed(0)
     method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
     if not method.networks:  # a control
         return Work(0.0, 0.0, 0)
-    labels = torch.randint(classes, (1, *CROP))
-    images = torch.randn(2, 1, *CROP)
+    labels = torch.randint(classes, (1, *crop))
+    images = torch.randn(2, 1, *crop)
     batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None
     late = Progress(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     kept = _Kept()

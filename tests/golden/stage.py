@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from semiseg.blocks.losses import SUPERVISED
 from semiseg.config import Ramp, Training
-from semiseg.losses import SUPERVISED
 from semiseg.method import Batch, Context, Method, Progress, method_class
 from semiseg.training.schedule import Timetable
 

@@ -25,12 +25,20 @@ rule row:
 
 
 rule table:
-    """The table as CSV under both conventions, Markdown, LaTeX and a page to look at."""
+    """The table as CSV under both conventions, three views, cost, Markdown, LaTeX and a page to look at."""
     input:
         rows=told(lambda wildcards: PLAN.row_files(wildcards.table)),
         page=told(lambda wildcards: PLAN.page_files(wildcards.table)),
     output:
-        multiext("results/{table}", ".sound.csv", ".md", ".tex", ".html"),
+        multiext(
+            "results/{table}",
+            ".sound.csv",
+            ".views.csv",
+            ".cost.csv",
+            ".md",
+            ".tex",
+            ".html",
+        ),
         csv=TABLE,
     log:
         "results/logs/table/{table}.log",

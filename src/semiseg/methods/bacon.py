@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg import balanced, ema, voxels
-from semiseg.class_memory import ClassMemory
-from semiseg.losses import confident, masked_cross_entropy
+from semiseg.blocks import balanced, ema, voxels
+from semiseg.blocks.class_memory import ClassMemory
+from semiseg.blocks.losses import confident, masked_cross_entropy
+from semiseg.blocks.perturbations import strong
+from semiseg.blocks.prototypes import class_counts
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
-from semiseg.perturbations import strong
-from semiseg.prototypes import class_counts
 
 CODE = "fqhank/AAAI24-BaCon-CISSL: semilearn/imb_algorithms/bacon/bacon.py"
 OURS = "ours: carried from images to voxels"

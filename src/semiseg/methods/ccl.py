@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg import complementary, ema, voxels
+from semiseg.blocks import complementary, ema, voxels
+from semiseg.blocks.losses import confident, masked_cross_entropy
+from semiseg.blocks.perturbations import strong
 from semiseg.errors import UserError
-from semiseg.losses import confident, masked_cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
-from semiseg.perturbations import strong
 
 CODE = "qinyideng/ccl: ccl_fixmatch.py"
 OURS = "ours: carried from images to voxels"

@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg.class_sampling import sampling_mask, sampling_rate
-from semiseg.class_weights import rarity_weights
+from semiseg.blocks.class_sampling import sampling_mask, sampling_rate
+from semiseg.blocks.class_weights import rarity_weights
+from semiseg.blocks.losses import SUMMED, ce_dice_organs, masked_cross_entropy, one_hot
 from semiseg.errors import UserError
-from semiseg.losses import SUMMED, ce_dice_organs, masked_cross_entropy, one_hot
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 
 CODE = "xmed-lab/DHC: code/train_cld.py"

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from semiseg.losses import one_hot
+from semiseg.blocks.losses import one_hot
 from semiseg.method import Method
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from semiseg.losses import cross_entropy
+from semiseg.blocks.losses import cross_entropy
 from semiseg.method import Batch, Hyper, Method, Progress, Terms
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from semiseg import adversary
+from semiseg.blocks import adversary
 from semiseg.method import Adam, Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.networks._discriminator import Discriminator
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from semiseg.class_weights import Difficulty, followed, hard_dice, knowledge_weights
+from semiseg.blocks.class_weights import Difficulty, followed, hard_dice, knowledge_weights
+from semiseg.blocks.losses import ce_dice_organs, cross_entropy
+from semiseg.blocks.prototypes import class_counts
 from semiseg.errors import UserError
-from semiseg.losses import ce_dice_organs, cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
-from semiseg.prototypes import class_counts
 
 CODE = "xmed-lab/DHC: code/train_dhc.py"
 

@@ -3,16 +3,16 @@
 A second head regresses the signed distance to the organ's surface. A steep sigmoid turns distances into a mask, which
 must agree with the segmentation on every voxel, labelled or not. Follows HiLab-git/DTC: code/train_la_dtc.py: no
 gradient is stopped; the cross-entropy is computed there but not used. The form for many classes is ours
-(``semiseg.two_heads``): the consistency is the mean over organs as well. Keeping the largest component, as the official
-test script does, is a matter of the protocol.
+(``semiseg.blocks.two_heads``): the consistency is the mean over organs as well. Keeping the largest component, as the
+official test script does, is a matter of the protocol.
 """
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
+from semiseg.blocks.two_heads import TwoHeads
 from semiseg.method import Batch, Hyper, Progress, Terms
-from semiseg.two_heads import TwoHeads
 
 CODE = "HiLab-git/DTC: code/train_la_dtc.py"
 

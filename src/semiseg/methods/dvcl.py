@@ -24,15 +24,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg import voxels
-from semiseg.class_contrast import Sizes, View, class_contrast
-from semiseg.losses import masked_cross_entropy
+from semiseg.blocks import voxels
+from semiseg.blocks.class_contrast import Sizes, View, class_contrast
+from semiseg.blocks.losses import masked_cross_entropy
+from semiseg.blocks.neighbours import Pool, neighbour_loss
+from semiseg.blocks.reliability import above_mean, entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.methods.cps import cross_supervision
-from semiseg.neighbours import Pool, neighbour_loss
 from semiseg.network import Backbone
 from semiseg.networks._pointwise_head import PointwiseHead
-from semiseg.reliability import above_mean, entropy
 
 PAPER = "DVCL, supplement, Figure 5 and text"
 OURS = "ours: the supplement gives none"

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg import prototypes as pt
-from semiseg.class_weights import followed, knowledge_weights
-from semiseg.losses import cross_entropy
+from semiseg.blocks import prototypes as pt
+from semiseg.blocks.class_weights import followed, knowledge_weights
+from semiseg.blocks.losses import cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
 

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg import cubes as cb
-from semiseg import ema
-from semiseg.blending import blend, frequencies
-from semiseg.losses import cross_entropy, sq_all
+from semiseg.blocks import cubes as cb
+from semiseg.blocks import ema
+from semiseg.blocks.blending import blend, frequencies
+from semiseg.blocks.losses import cross_entropy, sq_all
+from semiseg.blocks.perturbations import noisy
+from semiseg.blocks.prototypes import class_counts
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
 from semiseg.networks._location_head import LocationHead
-from semiseg.perturbations import noisy
-from semiseg.prototypes import class_counts
 
 CODE = "DeepMed-Lab-ECNU/MagicNet: code/train_main_btcv.py"
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg import ema
+from semiseg.blocks import ema
+from semiseg.blocks.perturbations import noisy
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
-from semiseg.perturbations import noisy
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

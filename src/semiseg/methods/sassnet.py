@@ -4,7 +4,7 @@ A second head regresses the signed distance to the organ's surface; a discrimina
 labelled crops from unlabelled ones, so that unlabelled predictions take on labelled shapes. Follows kleinzcy/SASSnet:
 code/train_gan_sdfloss.py: distances are positive OUTSIDE; the cross-entropy is logged there but not used. Departures:
 the discriminator averages over the whole crop, as the official windows do on theirs; targets follow the make-up of the
-batch. The form for many classes is ours (``semiseg.two_heads``): the discriminator sees one distance per organ.
+batch. The form for many classes is ours (``semiseg.blocks.two_heads``): the discriminator sees one distance per organ.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from semiseg import adversary
+from semiseg.blocks import adversary
+from semiseg.blocks.two_heads import TwoHeads
 from semiseg.method import Adam, Batch, Context, Hyper, Progress, Terms
 from semiseg.networks._discriminator import Discriminator
-from semiseg.two_heads import TwoHeads
 
 
 class SASSNet(TwoHeads):

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg import ema, unreliable, voxels
-from semiseg.memory_bank import MemoryBank
+from semiseg.blocks import ema, unreliable, voxels
+from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks.perturbations import cutmix
+from semiseg.blocks.reliability import entropy, pseudo_loss, remaining
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.network import Backbone
 from semiseg.networks._pointwise_head import PointwiseHead
-from semiseg.perturbations import cutmix
-from semiseg.reliability import entropy, pseudo_loss, remaining
 
 CONFIG = "Haochen-Wang409/U2PL: experiments/pascal/1464/ours/config.yaml"
 CODE = "Haochen-Wang409/U2PL: train_semi.py"

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from semiseg import ema
-from semiseg.losses import SUPERVISED, entropy
+from semiseg.blocks import ema
+from semiseg.blocks.losses import SUPERVISED, entropy
+from semiseg.blocks.perturbations import noisy
+from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.method import Batch, Hyper, Method, Progress, Terms
-from semiseg.perturbations import noisy
-from semiseg.ramps import sigmoid_rampup
 
 COPIES = 2  # of the unlabelled rows in one stochastic pass: [u0 u1 u0 u1]
 

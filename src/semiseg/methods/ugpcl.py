@@ -18,16 +18,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg import segment_queue as sq
-from semiseg.losses import cross_entropy, sq_organs
+from semiseg.blocks import segment_queue as sq
+from semiseg.blocks.losses import cross_entropy, sq_organs
+from semiseg.blocks.perturbations import rotated
+from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
 from semiseg.methods.mt import consistency
 from semiseg.methods.ua_mt import threshold
 from semiseg.network import Backbone
 from semiseg.networks._embedding_head import EmbeddingHead
 from semiseg.networks._transposed_decoder import TransposedDecoder
-from semiseg.perturbations import rotated
-from semiseg.ramps import sigmoid_rampup
 
 CODE = "taovv/UGPCL: codes/trainers/ugpcl_trainer.py"
 RUN = "taovv/UGPCL: ACDC run, overrides its config file"

@@ -1,7 +1,8 @@
 """What every form of a table shares: its columns, the order of its rows, which number is best and which second."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ METRICS = {"dice": "Dice", "jaccard": "Jaccard", "asd": "ASD", "hd95": "95HD"}
 LOWER_IS_BETTER = {"ASD", "95HD"}
 CONVENTIONS = ("published", "sound")
 UNDEFINED = "–"
+MINUS = "−"
 DATA = {"labelled": "Labelled", "unlabelled": "Unlabelled"}
 COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "False pos."}
 
@@ -18,6 +20,28 @@ COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "F
 def is_control(method: str) -> bool:
     """Whether a row is a control (a perfect or an empty answer), which never counts as best."""
     return method.startswith("control_")
+
+
+def printed_columns(spec: Mapping[str, Any]) -> list[str]:
+    """Columns with scores: the organs (a single organ is the mean itself), then the means that the table asks for."""
+    organs = [organ["abbreviation"] for organ in spec["organs"]]
+    return (organs if len(organs) > 1 else []) + mean_columns(spec)
+
+
+def mean_columns(spec: Mapping[str, Any]) -> list[str]:
+    """The means that the table asks for, by their names in print."""
+    return [METRICS[metric] for metric in spec["metrics"]]
+
+
+def methods_in_order(spec: Mapping[str, Any]) -> list[str]:
+    """Every row that the table should have, controls last."""
+    return sorted(spec["rows"], key=is_control)
+
+
+def unbuilt(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that the table should have and has not, and why: the protocol cannot serve them, or their jobs failed."""
+    reasons = {**spec["skipped"], **spec["failed"]}
+    return {method: reasons[method] for method in methods_in_order(spec) if method in reasons}
 
 
 def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
@@ -44,16 +68,35 @@ def _read_row(path: Path) -> pd.DataFrame:
     return frame
 
 
+def lines_of(frame: pd.DataFrame) -> list[Any]:
+    """The lines of a frame, one after the other; columns are attributes."""
+    return list(frame.itertuples())
+
+
 def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
     """The rows of a table under one convention."""
     return table[table["convention"] == convention].reset_index(drop=True)
 
 
+def with_unbuilt(spec: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+    """One convention's rows in the table's order, and among them, without numbers, those that were not built."""
+    missing = list(unbuilt(spec))
+    head = {"method": missing, "label": [spec["names"][method][0] for method in missing]}
+    same = {name: frame[name].iloc[0] for name in ("convention", "rule", "unit")}
+    every = pd.concat([frame, pd.DataFrame(head).assign(**same)]) if missing else frame
+    order = {method: place for place, method in enumerate(methods_in_order(spec))}
+    whole = every.sort_values("method", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    return whole.astype(dict.fromkeys([*DATA, *COUNTS], "Int64"))
+
+
 def heading(column: str, unit: str) -> str:
     """A mean's name with its unit: percent for overlaps, voxel or mm for distances; an organ's name as it is."""
-    if column not in METRICS.values():
-        return column
-    return f"{column} ({unit})" if column in LOWER_IS_BETTER else f"{column} (%)"
+    return f"{column} ({unit_of(column, unit)})" if column in METRICS.values() else column
+
+
+def unit_of(column: str, unit: str) -> str:
+    """Percent, or a convention's unit of distances."""
+    return unit if column in LOWER_IS_BETTER else "%"
 
 
 def ranks(frame: pd.DataFrame, column: str) -> list[str]:
@@ -86,9 +129,34 @@ def competing(frame: pd.DataFrame, column: str) -> pd.Series:
     return frame[column].astype(float).where(~frame["method"].map(is_control))
 
 
+def shown(value: Any, form: str) -> str:
+    """A value in a format of Python's mini-language, or a dash for what is undefined."""
+    return UNDEFINED if pd.isna(value) else format(value, form)
+
+
 def number(value: float) -> str:
     """Two decimals, or a dash for what is undefined."""
-    return UNDEFINED if pd.isna(value) else f"{value:.2f}"
+    return shown(value, ".2f")
+
+
+def signed(value: float) -> str:
+    """A difference with its sign."""
+    return shown(value, "+.2f").replace("-", MINUS)
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in brackets, or nothing where it is undefined."""
+    return "" if pd.isna(low) else f" [{low:.2f}, {high:.2f}]"
+
+
+def probability(value: float) -> str:
+    """Three decimals, or a power of ten where these are zero."""
+    return shown(value, ".0e" if value < 0.001 else ".3f").replace("-", MINUS)
+
+
+def count(value: Any) -> str:
+    """A whole number, or a dash for what is undefined."""
+    return shown(value, "d")
 
 
 def spread(frame: pd.DataFrame, row: int, column: str) -> str:

@@ -13,15 +13,13 @@ from markupsafe import Markup
 from semiseg.files import read_json, write_text
 from semiseg.report.cells import (
     CONVENTIONS,
-    COUNTS,
-    DATA,
     METRICS,
     heading,
     is_control,
-    number,
+    lines_of,
+    methods_in_order,
     ranks,
-    shares,
-    spread,
+    shown,
     under,
     with_spread,
 )
@@ -34,28 +32,36 @@ from semiseg.report.charts import (
     draw_validations,
     smoothing_window,
 )
-from semiseg.report.markup import printed_columns
+from semiseg.report.notes import about_views, rule_change, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
+from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
-from semiseg.report.words import making, rule_in_words
+from semiseg.report.view_tables import AXIS, view_tables
+from semiseg.report.views import Views
+from semiseg.report.words import making
 
-WORST, BEST = (255, 255, 255), (134, 187, 224)  # of a column; black text keeps a contrast above 9 : 1 on both
 
-
-def write_page(spec: Mapping[str, Any], table: pd.DataFrame, out: Path) -> None:
-    """Write the page of a table (``Plan.tabulation``'s specification, rows of both conventions).
+def write_page(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
+    """Write the page of a table (``Plan.tabulation``'s specification, rows of both conventions, their views and cost).
 
     Run folders, split and prepared cases are read at the paths that the specification names. What is missing there is
     said on the page in words. Raises UserError when the split is missing.
     """
-    look = choose_looks(dict(zip(table["method"], table["label"], strict=True)))
+    every = choose_looks({method: spec["names"][method][0] for method in methods_in_order(spec)})
+    look = {method: style for method, style in every.items() if method in set(table["method"])}
     dice = read_dice(spec)
     content = {
         "spec": spec,
         "name": out.stem,
         "making": making(spec, read_json(spec["split"])),
         "headline": _headline(table),
-        "conventions": [_convention(spec, table, name) for name in CONVENTIONS],
+        "rule_change": rule_change(views),
+        "about_views": about_views(spec, views),
+        "unbuilt": why_unbuilt(spec),
+        "views": view_tables(spec, table, views),
+        "scores": score_tables(spec, table, views),
+        "cost": _cost(cost),
+        "every": every,
         "look": look,
         "curves": _curves(spec, look),
         "boxes": _boxes(spec, dice, look),
@@ -63,7 +69,8 @@ def write_page(spec: Mapping[str, Any], table: pd.DataFrame, out: Path) -> None:
     }
     loader = jinja2.FileSystemLoader(str(files("semiseg.report")))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.globals["scale"] = [f"#{bytes(WORST).hex()}", f"#{bytes(BEST).hex()}"]
+    colours = {"worst": WORST, "best": BEST, "below": BELOW, "above": ABOVE}
+    environment.globals |= {"axis_width": AXIS, **{name: blend(it, it, 0) for name, it in colours.items()}}
     write_text(out, environment.get_template("page.html.j2").render(content))
 
 
@@ -80,52 +87,21 @@ def _headline(table: pd.DataFrame) -> str:
     return f"Best mean {heading(column, frame['unit'][0])}: {', '.join(parts)}" if parts else "No row but controls"
 
 
-def _convention(spec: Mapping[str, Any], table: pd.DataFrame, name: str) -> dict[str, Any]:
-    frame = under(table, name)
-    unit = frame["unit"][0]
-    columns = printed_columns(spec)
-    means = [METRICS[metric] for metric in spec["metrics"]]
-    organs = [column for column in columns if column not in means]
-    cells = {column: _cells(frame, column) for column in columns}
-    rows = [
-        {
-            "method": method,
-            "label": frame["label"][row],
-            "control": is_control(method),
-            "counts": {key: int(frame[key][row]) for key in (*DATA, *COUNTS)},
-            "means": [cells[column][row] for column in means],
-            "organs": [cells[column][row] for column in organs],
-        }
-        for row, method in enumerate(frame["method"])
-    ]
-    return {
-        "name": name,
-        "rule": frame["rule"][0],
-        "words": rule_in_words(frame["rule"][0]),
-        "means": [heading(column, unit) for column in means],
-        "organs": [organ for organ in spec["organs"] if organ["abbreviation"] in organs],
-        "rows": rows,
-    }
-
-
-def _cells(frame: pd.DataFrame, column: str) -> list[dict[str, str]]:
-    """Mean, spread, rank and background of each cell of a column."""
-    places = zip(ranks(frame, column), shares(frame, column), strict=True)
+def _cost(cost: pd.DataFrame) -> list[dict[str, str]]:
+    """Texts of the cost table; controls cost nothing and are left out."""
+    trained = cost[~cost["method"].map(is_control)]
     return [
         {
-            "mean": number(frame[column][row]),
-            "spread": spread(frame, row, column),
-            "rank": rank,
-            "background": _background(share),
+            "method": line.method,
+            "label": line.label,
+            "millions": shown(line.parameters / 1e6, ".2f"),
+            "seconds": shown(line.seconds_per_iteration, ".3f"),
+            "memory": shown(line.peak_memory_gib, ".2f"),
+            "hours": shown(line.hours, ".2f"),
+            "device": shown(line.device, "s"),
         }
-        for row, (rank, share) in enumerate(places)
+        for line in lines_of(trained)
     ]
-
-
-def _background(share: float | None) -> str:
-    if share is None:
-        return "transparent"
-    return "#" + bytes(round(low + share * (high - low)) for low, high in zip(WORST, BEST, strict=True)).hex()
 
 
 def _curves(spec: Mapping[str, Any], look: Mapping[str, Look]) -> dict[str, Any]:

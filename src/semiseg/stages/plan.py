@@ -11,6 +11,7 @@ from semiseg.describe.blocks import Page, columns, facts, heading, items, termin
 from semiseg.estimate import BYTES, Work, prepared_voxels, work
 from semiseg.files import read_json
 from semiseg.plan import PREPARED, RAW, RUN, SPLIT, STATE, Plan, Run
+from semiseg.progress import Progress
 from semiseg.splits import PARTS, part_counts
 
 COUNTED = Path("results/counted")  # work per step, kept between calls
@@ -53,7 +54,11 @@ def plan_table(plan: Plan, table: str, speed: float | None) -> None:
     to date, `snakemake -n` says.
     """
     measured = Measured.read(plan, table)
-    works = {method: _work(plan, table, method) for method in plan.served(table)}
+    works = {}
+    with Progress(f"plan {table}: count operations", len(plan.served(table)), "row") as bar:
+        for method in plan.served(table):
+            works[method] = _work(plan, table, method)
+            bar.step()
     pace = speed or measured.pace(works) or ASSUMED_SPEED
     lines = [_line(plan, table, method, works[method], measured, pace) for method in works]
     origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"

@@ -31,11 +31,22 @@ def show(path: Path, console: Console | None = None) -> None:
         console.print(_block(frame, title, part))
     for part in _fitting(frame, organs, console.width) if len(organs) > 1 else ():
         console.print(_block(frame, "Dice per organ (%)", part))
-    forms = {"page": ".html", "published convention": ".csv", "sound convention": ".sound.csv"}
+    for line in _unbuilt(path.with_name(f"{name}.views.csv")):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    forms = {"page": ".html", "published convention": ".csv", "sound convention": ".sound.csv", "views": ".views.csv"}
     for what, suffix in forms.items():
         other = path.with_name(name + suffix)
         if other != path and other.exists():
             console.print(f"{what}: {other}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _unbuilt(path: Path) -> list[str]:
+    """A sentence per row that was not built, from the table's views."""
+    if not path.exists():
+        return []
+    views = pd.read_csv(path, usecols=["label", "reason"], dtype=str, keep_default_na=False)
+    missing = views[views["reason"] != ""].drop_duplicates()
+    return [f"{line.label} was not rebuilt: {line.reason}" for line in missing.itertuples()]
 
 
 def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterator[list[str]]:

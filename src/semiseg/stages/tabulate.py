@@ -1,29 +1,44 @@
-"""Rule ``table``: the rows of a table as CSV under both conventions, Markdown, LaTeX and a page."""
+"""Rule ``table``: the rows of a table as CSV under both conventions, three views, cost, Markdown, LaTeX and a page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from semiseg.errors import UserError
 from semiseg.files import atomic, write_text
 from semiseg.progress import say
-from semiseg.report.cells import read_rows, under
-from semiseg.report.markup import latex, markdown
+from semiseg.report.cells import read_rows, unbuilt, under
 
 
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Write ``out`` (published convention) and beside it .sound.csv, .md, .tex, .html; each is whole or not there.
+    """Write ``out`` (published convention) and beside it .sound.csv, .views.csv, .cost.csv, .md, .tex and .html.
 
-    Raises UserError for a row that is missing or damaged.
+    Each is whole or not there; a whole table replaces what an earlier call with failed rows left as .partial. Raises UserError for a row that is missing or damaged, or when there is none.
     """
-    # the page draws with matplotlib: loaded after the rows have been read, so that a bad row is told at once
+    if not rows:
+        reasons = "; ".join(f"{method}: {reason}" for method, reason in unbuilt(spec).items())
+        raise UserError(
+            f"table {spec['table']} has no finished row, so {out} is not written: build a row first"
+            + (f" ({reasons})" if reasons else "")
+        )
     table = read_rows(rows)
+    # statistics and drawing are slow to load: only after the rows have been read, so that a bad row is told at once
+    from semiseg.report.cost import cost_as_csv, read_cost
+    from semiseg.report.latex import latex
+    from semiseg.report.markdown import markdown
+    from semiseg.report.page import write_page
+    from semiseg.report.views import as_csv, build_views
+
+    views, cost = build_views(spec, table), read_cost(spec)
     for convention, path in (("published", out), ("sound", out.with_suffix(".sound.csv"))):
         with atomic(path) as temporary:
             under(table, convention).to_csv(temporary, index=False, float_format="%.2f")
-    write_text(out.with_suffix(".md"), markdown(spec, table))
-    write_text(out.with_suffix(".tex"), latex(spec, table))
-    from semiseg.report.page import write_page
-
+    write_text(out.with_suffix(".views.csv"), as_csv(views))
+    write_text(out.with_suffix(".cost.csv"), cost_as_csv(cost))
+    write_text(out.with_suffix(".md"), markdown(spec, table, views))
+    write_text(out.with_suffix(".tex"), latex(spec, table, views))
     page = out.with_suffix(".html")
-    write_page(spec, table, page)
+    write_page(spec, table, views, cost, page)
+    for stale in out.parent.glob(f"{spec['table']}.partial.*") if not spec["failed"] else ():
+        stale.unlink()
     say(f"{out}: {len(rows)} rows; open {page}")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from semiseg import weights
+from semiseg.blocks.losses import SUPERVISED
 from semiseg.config import Inference, Network, Optimiser, Training
-from semiseg.losses import SUPERVISED
 from semiseg.method import Batch, Context, Method, method_class, total
 from semiseg.network import build
 from semiseg.progress import Progress

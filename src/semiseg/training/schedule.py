@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
 from semiseg.config import Training
 from semiseg.method import Progress
-from semiseg.ramps import poly, sigmoid_rampup, step_decay
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg import losses
+from semiseg.blocks import losses
+from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.network import Backbone, build
 from semiseg.networks._distance_head import DistanceHead
-from semiseg.ramps import sigmoid_rampup
 
 Inputs = dict[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg import balanced
+from semiseg.blocks import balanced
 
 Inputs = dict[str, Any]
 FILE = "semilearn/imb_algorithms/bacon/bacon.py:BaCon"

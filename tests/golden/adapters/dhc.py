@@ -5,9 +5,9 @@ from typing import Any
 from stage import Speaker, at, batch, cast
 from torch import Tensor
 
-from semiseg.class_weights import knowledge_weights
+from semiseg.blocks.class_weights import knowledge_weights
+from semiseg.blocks.prototypes import class_counts
 from semiseg.method import Method, total
-from semiseg.prototypes import class_counts
 
 Inputs = dict[str, Any]
 CODE = "code/train_dhc.py"

@@ -7,9 +7,9 @@ from adapters.backbones import count, features_and_head, unet3d
 from stage import Speaker, batch, cast, clock
 from torch import Tensor
 
-from semiseg import losses
-from semiseg import prototypes as pt
-from semiseg.class_weights import knowledge_weights
+from semiseg.blocks import losses
+from semiseg.blocks import prototypes as pt
+from semiseg.blocks.class_weights import knowledge_weights
 from semiseg.config import Ramp
 from semiseg.method import Method, total
 from semiseg.methods.guidednet import correct_counts

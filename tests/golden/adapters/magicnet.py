@@ -7,12 +7,12 @@ from adapters.backbones import count, shape
 from stage import clock
 from torch import Tensor
 
-from semiseg import cubes as cb
-from semiseg.blending import blend, frequencies
+from semiseg.blocks import cubes as cb
+from semiseg.blocks.blending import blend, frequencies
+from semiseg.blocks.losses import sq_all
+from semiseg.blocks.prototypes import class_counts
 from semiseg.config import Network, Ramp
-from semiseg.losses import sq_all
 from semiseg.methods.magicnet import dice_loss, location_loss, supervised_loss
-from semiseg.prototypes import class_counts
 from semiseg.training.loop import build_method
 
 Inputs = dict[str, Any]

@@ -8,8 +8,8 @@ from adapters.dan import Verdict, discriminator, discriminator_loss, moment
 from stage import Speaker, batch
 from torch import Tensor, nn
 
+from semiseg.blocks.distance import signed_distance
 from semiseg.config import Network
-from semiseg.distance import signed_distance
 from semiseg.method import Method, Terms, total
 from semiseg.networks._discriminator import Discriminator
 from semiseg.training.loop import build_method

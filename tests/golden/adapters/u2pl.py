@@ -6,9 +6,9 @@ import torch
 from stage import at
 from torch import Tensor
 
-from semiseg import unreliable, voxels
-from semiseg.memory_bank import MemoryBank
-from semiseg.reliability import entropy, percentiles, pseudo_loss, remaining
+from semiseg.blocks import unreliable, voxels
+from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks.reliability import entropy, percentiles, pseudo_loss, remaining
 
 Inputs = dict[str, Any]
 HELPER = "u2pl/utils/loss_helper.py"

@@ -5,11 +5,11 @@ from typing import Any
 from stage import Holder, Speaker, at, batch, cast, clock
 from torch import Tensor
 
+from semiseg.blocks.losses import entropy
+from semiseg.blocks.ramps import poly
 from semiseg.config import Ramp
-from semiseg.losses import entropy
 from semiseg.method import Progress, total
 from semiseg.methods.ua_mt import certain, consistency, mean_probabilities, threshold
-from semiseg.ramps import poly
 
 Inputs = dict[str, Any]
 LOOP = "code/train_LA_meanteacher_certainty_unlabel.py:training loop"

@@ -6,14 +6,14 @@ import torch
 from stage import at
 from torch import Tensor
 
-from semiseg import segment_queue as sq
+from semiseg.blocks import segment_queue as sq
+from semiseg.blocks.losses import sq_organs
+from semiseg.blocks.prototypes import class_counts
 from semiseg.config import Network
-from semiseg.losses import sq_organs
 from semiseg.method import total
 from semiseg.methods.mt import consistency
 from semiseg.methods.ua_mt import threshold
 from semiseg.methods.ugpcl import UGPCL, supervised_loss
-from semiseg.prototypes import class_counts
 from semiseg.training.loop import build_method
 
 Inputs = dict[str, Any]

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg.distance import signed_distance
-from semiseg.losses import sq_fg
+from semiseg.blocks.distance import signed_distance
+from semiseg.blocks.losses import sq_fg
 from semiseg.method import Batch, Context, Method, Terms
 from semiseg.network import Backbone
 from semiseg.networks._distance_head import DistanceHead

@@ -6,7 +6,7 @@ from math import floor
 import torch
 from torch import Tensor
 
-from semiseg.losses import masked_cross_entropy
+from semiseg.blocks.losses import masked_cross_entropy
 from semiseg.method import Progress
 
 

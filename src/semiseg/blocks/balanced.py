@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.losses import confident, masked_cross_entropy
+from semiseg.blocks.losses import confident, masked_cross_entropy
 
 NEGATIVE_TEMPERATURE = 0.1
 NEGATIVE_FACTOR = 64  # how many negatives their mean stands for

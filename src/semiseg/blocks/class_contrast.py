@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg import voxels
-from semiseg.contrast import Groups, by_class, info_nce
+from semiseg.blocks import voxels
+from semiseg.blocks.contrast import Groups, by_class, info_nce
 
 
 class View(NamedTuple):

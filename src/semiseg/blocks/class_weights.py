@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from semiseg.prototypes import class_counts
+from semiseg.blocks.prototypes import class_counts
 
 EPSILON = 1e-8
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from semiseg.losses import cross_entropy
+from semiseg.blocks.losses import cross_entropy
 from semiseg.method import Adam
 
 LABELLED = 1  # the discriminator's class of predictions on labelled crops; 0: on unlabelled ones

@@ -1,7 +1,7 @@
 """Parts of class-wise voxel contrast that several methods share: drawing voxels by class, and InfoNCE.
 
-Places count the voxels of ``[b z y x]`` in C order, as in ``semiseg.voxels``. Draws are uniform numbers u in [0, 1): of
-n voxels to choose from, u means the voxel number floor(u n), so that draws are with replacement.
+Places count the voxels of ``[b z y x]`` in C order, as in ``semiseg.blocks.voxels``. Draws are uniform numbers u in
+[0, 1): of n voxels to choose from, u means the voxel number floor(u n), so that draws are with replacement.
 """
 
 from typing import NamedTuple

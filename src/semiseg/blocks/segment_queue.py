@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg import prototypes as pt
-from semiseg.losses import entropy
+from semiseg.blocks import prototypes as pt
+from semiseg.blocks.losses import entropy
 
 IGNORED = -1  # label of voxels that take no part
 

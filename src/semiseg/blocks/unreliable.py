@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from semiseg.contrast import Groups, by_class, info_nce, ranks
-from semiseg.memory_bank import MemoryBank
-from semiseg.reliability import percentiles
+from semiseg.blocks.contrast import Groups, by_class, info_nce, ranks
+from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks.reliability import percentiles
 
 Vectors = Callable[[Tensor], Tensor]  # places [n] -> vectors [n d]
 Draw = Callable[[int], Tensor]  # n -> uniform numbers in [0, 1) [n]

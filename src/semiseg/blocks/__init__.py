@@ -1,0 +1,1 @@
+"""Building blocks of methods, each once: losses, clocks, perturbations, memories, contrasts. They know no method."""

@@ -1,0 +1,85 @@
+"""The cells of a table as texts with marks, which Markdown and LaTeX dress each in their way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from semiseg.report.cells import (
+    COUNTS,
+    DATA,
+    count,
+    heading,
+    interval,
+    is_control,
+    lines_of,
+    number,
+    printed_columns,
+    probability,
+    ranks,
+    signed,
+    unit_of,
+    with_spread,
+)
+from semiseg.report.notes import MARKS
+from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
+
+NOTE = (
+    "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."
+    " n: test cases; absent, missed, false positive: pairs of case and organ."
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A header, and rows of cells: a text and its mark (best, second, control or nothing)."""
+
+    head: list[str]
+    rows: list[list[tuple[str, str]]]
+    controls: int
+
+
+def scores_grid(spec: Mapping[str, Any], frame: pd.DataFrame) -> Grid:
+    """All scores of one convention with what they rest on; frame: `cells.with_unbuilt`'s."""
+    columns = printed_columns(spec)
+    head = ["Method", *DATA.values(), *(heading(column, frame["unit"][0]) for column in columns), *COUNTS.values()]
+    places = {column: ranks(frame, column) for column in columns}
+    rows = []
+    for row, method in enumerate(frame["method"]):
+        control = "control" if is_control(method) else ""
+        cells = [(_label(frame["label"][row], method), control)]
+        cells += [(count(frame[name][row]), control) for name in DATA]
+        cells += [(with_spread(frame, row, name), control or places[name][row]) for name in columns]
+        rows.append(cells + [(count(frame[name][row]), control) for name in COUNTS])
+    return Grid(head, rows, sum(map(is_control, frame["method"])))
+
+
+def views_grid(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, column: str) -> Grid:
+    """One mean in three views with its interval, its difference to print and its test; no print, no such columns."""
+    lines = of_column(views, column)
+    units = {name: unit_of(column, unit) for name, unit in zip(table["convention"], table["unit"], strict=True)}
+    known = is_printed(views)
+    head = [column, f"Printed ({units['published']})"] if known else [column]
+    head += [f"Published ({units['published']})", *(["Difference"] if known else [])]
+    head += [f"Sound ({units['sound']})", "p (Holm)", "Effect"]
+    places = {view: view_ranks(lines, view) for view in ("printed", "published", "sound")}
+    rows = []
+    for row, line in enumerate(lines_of(lines)):
+        control = "control" if is_control(line.method) else ""
+        marks = {view: control or found[row] for view, found in places.items()}
+        deviation = "" if pd.isna(line.printed_spread) else f" ± {line.printed_spread:.2f}"
+        published = number(line.published) + interval(line.published_low, line.published_high)
+        sound = number(line.sound) + interval(line.sound_low, line.sound_high)
+        cells = [(_label(line.label, line.method), control)]
+        cells += [(number(line.printed) + deviation, marks["printed"])] if known else []
+        cells += [(published, marks["published"])]
+        cells += [(signed(line.difference), control)] if known else []
+        cells += [(" ".join([sound, *filter(None, [MARKS[verdict(line)]])]), marks["sound"])]
+        p = "reference" if line.method == spec["reference"] else probability(line.p_holm)
+        rows.append([*cells, (p, control), (signed(line.effect), control)])
+    return Grid(head, rows, sum(map(is_control, lines["method"])))
+
+
+def _label(label: str, method: str) -> str:
+    return label + (" (control)" if is_control(method) else "")

@@ -1,0 +1,61 @@
+"""The table as LaTeX, for booktabs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from semiseg.report.cells import CONVENTIONS, MINUS, UNDEFINED, mean_columns, under, with_unbuilt
+from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
+from semiseg.report.notes import BETTER, WORSE, about_views, rule_change, why_unbuilt
+from semiseg.report.views import Views
+from semiseg.report.words import rule_in_words
+
+SPECIAL = str.maketrans(
+    {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
+    | {"^": r"\textasciicircum{}", "±": r"$\pm$", UNDEFINED: "--", "×": r"$\times$", "≥": r"$\geq$", MINUS: "$-$"}
+    | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$"}
+)
+MARKUP = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
+
+
+def latex(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> str:
+    """A floating table per convention, and one of the means in three views; controls grey at the end."""
+    parts = [r"% needs \usepackage{amssymb,booktabs,graphicx,xcolor}"]
+    for convention in CONVENTIONS:
+        frame = with_unbuilt(spec, under(table, convention))
+        caption = [f"{spec['title']}, {convention} convention.", rule_in_words(frame["rule"][0]), NOTE]
+        parts += _float(f"{spec['table']}:{convention}", [*caption, *why_unbuilt(spec)], [scores_grid(spec, frame)])
+    caption = [f"{spec['title']}, three views.", rule_change(views), *about_views(spec, views)]
+    grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
+    return "\n".join([*parts, *_float(f"{spec['table']}:views", caption, grids), ""])
+
+
+def _float(name: str, caption: Sequence[str], grids: Sequence[Grid]) -> list[str]:
+    """A floating table; grids of equal width stand below each other."""
+    return [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{' '.join(caption).translate(SPECIAL)}}}",
+        rf"\label{{tab:{name}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (len(grids[0].head) - 1)}}}",
+        r"\toprule",
+        *[line for grid in grids for line in (r"\midrule", *_lines(grid))][1:],
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\end{table*}",
+    ]
+
+
+def _lines(grid: Grid) -> list[str]:
+    head, *rows = [
+        " & ".join(cells) + r" \\"
+        for cells in (
+            [text.translate(SPECIAL) for text in grid.head],
+            *([MARKUP[mark] % text.translate(SPECIAL) for text, mark in row] for row in grid.rows),
+        )
+    ]
+    if 0 < grid.controls < len(rows):
+        rows.insert(len(rows) - grid.controls, r"\midrule")
+    return [head, r"\midrule", *rows]

@@ -1,0 +1,44 @@
+"""The table as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from semiseg.report.cells import CONVENTIONS, mean_columns, under, with_unbuilt
+from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
+from semiseg.report.notes import about_views, rule_change, why_unbuilt
+from semiseg.report.views import Views
+from semiseg.report.words import rule_in_words
+
+MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
+
+
+def markdown(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> str:
+    """The table under both conventions and its means in three views; controls in italics at the end."""
+    lines = [f"# {spec['title']}", ""]
+    if spec["paper"]:
+        lines += [f"After {spec['paper']}.", ""]
+    for convention in CONVENTIONS:
+        frame = with_unbuilt(spec, under(table, convention))
+        lines += [f"## {convention.capitalize()} convention", "", rule_in_words(frame["rule"][0]), ""]
+        lines += _table(scores_grid(spec, frame))
+    lines += _notes([NOTE, *why_unbuilt(spec)])
+    lines += ["## Three views", "", _escape(rule_change(views)), ""]
+    for column in mean_columns(spec):
+        lines += _table(views_grid(spec, table, views, column))
+    return "\n".join(lines + _notes(about_views(spec, views)))
+
+
+def _table(grid: Grid) -> list[str]:
+    align = ["---", *["---:"] * (len(grid.head) - 1)]
+    body = [[MARKUP[mark].format(_escape(text)) for text, mark in row] for row in grid.rows]
+    return [*("| " + " | ".join(cells) + " |" for cells in ([_escape(text) for text in grid.head], align, *body)), ""]
+
+
+def _notes(notes: list[str]) -> list[str]:
+    return [line for note in notes for line in (_escape(note), "")]
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")

@@ -1,0 +1,92 @@
+"""What must be said beside the three views of a table: sources in print, tests, intervals, rows that are missing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from semiseg.report.cells import lines_of, number, unbuilt
+from semiseg.report.views import Views, is_printed, largest_rule_change
+from semiseg.statistics import comparison, intervals
+
+BETTER, WORSE = "▲", "▼"
+MARKS = {1: BETTER, -1: WORSE, 0: ""}
+FLAGS = {"reconstructed": "r", "doubtful": "?", "cited": "c"}
+FLAG_WORDS = {
+    "reconstructed": "reconstructed where the text of the paper is damaged",
+    "doubtful": "of doubtful reading",
+    "cited": "cited by the paper from elsewhere",
+}
+
+
+def why_unbuilt(spec: Mapping[str, Any]) -> list[str]:
+    """A sentence per row that the table should have and has not."""
+    return [f"{spec['names'][method][0]} was not rebuilt: {reason}." for method, reason in unbuilt(spec).items()]
+
+
+def rule_change(views: Views) -> str:
+    """The number that the choice of rule changes most, in one sentence."""
+    line = largest_rule_change(views)
+    if line is None:
+        return "The choice of rule changes no percentage of this table."
+    return (
+        f"The choice of rule changes {_named(line)} most: {number(line['published'])} under the published rule,"
+        f" {number(line['sound'])} under the sound one."
+    )
+
+
+def about_views(spec: Mapping[str, Any], views: Views) -> list[str]:
+    """How to read the views: where the printed numbers stand, what intervals and tests are."""
+    return [*about_print(spec, views), _intervals(views), _tests(spec, views)]
+
+
+def about_print(spec: Mapping[str, Any], views: Views) -> list[str]:
+    """Where the printed numbers stand, and which of them are not plainly readable there."""
+    if not is_printed(views):
+        return ["No number of this table is known in print."]
+    blocks = "; ".join(
+        f"{block['paper']}, table {block['table']}"
+        + (f" ({block['labelled']} labelled, {block['unlabelled']} unlabelled)" if block["labelled"] else "")
+        for block in spec["printed"]
+    )
+    first = " (the first that has the row)" if len(spec["printed"]) > 1 else ""
+    sentences = [f"Printed: {blocks}{first}. Difference: published minus printed."]
+    for flag, words in FLAG_WORDS.items():
+        rows = views[(views["printed_flag"] == flag) & views["printed"].notna()]
+        if len(rows):
+            sentences.append(f"Printed numbers {words} ({FLAGS[flag]}): {_cells(rows, views)}.")
+    return sentences
+
+
+def _cells(rows: Views, views: Views) -> str:
+    """Labels with the columns in question; the label alone where all that is printed of it is."""
+    texts = []
+    for label in rows["label"].unique():
+        flagged = [line.column for line in lines_of(rows) if line.label == label]
+        every = [line.column for line in lines_of(views) if line.label == label and not pd.isna(line.printed)]
+        texts.append(label if flagged == every else f"{label} ({', '.join(flagged)})")
+    return ", ".join(texts)
+
+
+def _intervals(views: Views) -> str:
+    drawn = "test cases and, independently, runs" if views["seeds"].max() > 1 else "test cases"
+    return (
+        f"Brackets: {100 * intervals.LEVEL:.0f} % bootstrap interval, percentiles of {intervals.DRAWS} draws of {drawn}"
+        " with replacement."
+    )
+
+
+def _tests(spec: Mapping[str, Any], views: Views) -> str:
+    reference = spec["names"][spec["reference"]][0]
+    if spec["reference"] not in spec["runs"]:
+        return f"No tests: the reference {reference} was not rebuilt."
+    return (
+        f"Tests: Wilcoxon's signed-rank test against {reference} over test cases (mean over runs, sound rule, pairs"
+        f" without a difference dropped), p corrected by Holm over the methods of a column, undefined where fewer than"
+        f" {comparison.FEWEST_PAIRS} cases differ; {BETTER} better, {WORSE} worse at {comparison.LEVEL}. Effect:"
+        " matched-pairs rank-biserial correlation, positive where better."
+    )
+
+
+def _named(line: pd.Series) -> str:
+    return f"{line['column']} of {line['label']}"

@@ -1,0 +1,179 @@
+"""The page's tables of all columns: in print, rebuilt under either convention, and the difference to print."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from semiseg.report.cells import (
+    CONVENTIONS,
+    COUNTS,
+    DATA,
+    LOWER_IS_BETTER,
+    competing,
+    count,
+    heading,
+    is_control,
+    lines_of,
+    mean_columns,
+    number,
+    printed_columns,
+    ranks,
+    shares,
+    signed,
+    spread,
+    under,
+    with_unbuilt,
+)
+from semiseg.report.notes import FLAGS, MARKS, about_print
+from semiseg.report.views import Views, is_printed, of_column, verdict
+from semiseg.report.words import rule_in_words
+
+Colour = tuple[int, int, int]
+Cells = list[dict[str, str]]
+
+# black text keeps a contrast above 7 : 1 on all of them; orange and purple stay apart under every colour blindness
+WORST, BEST = (255, 255, 255), (134, 187, 224)  # of a column
+BELOW, ABOVE = (246, 181, 112), (188, 178, 226)  # worse and better than printed; white where equal
+LIMITS = ("percent", *sorted(LOWER_IS_BETTER))
+
+
+def score_tables(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> list[dict[str, Any]]:
+    """What the template lays out, table by table; without numbers in print only the two conventions."""
+    published, sound = (with_unbuilt(spec, under(table, convention)) for convention in CONVENTIONS)
+    made = [_convention(spec, published, views), _convention(spec, sound, views)]
+    if not is_printed(views):
+        return made
+    in_print = _view(spec, views, "printed", "printed_spread")
+    difference, limits = _view(spec, views, "difference"), difference_limits(views)
+    unit, colours = str(published["unit"][0]), _about_colours(spec, limits)
+    return [
+        _lay_out(spec, in_print, "In print", " ".join(about_print(spec, views)), unit, _printed_cells(views)),
+        made[0],
+        _lay_out(spec, difference, "Published minus printed", colours, unit, _difference_cells(limits)),
+        made[1],
+    ]
+
+
+def difference_limits(views: Views) -> dict[str, float]:
+    """The largest absolute difference to print, of all percentages and of each distance: ends of the colour scale."""
+    sizes = views[~views["method"].map(is_control)].assign(kind=views["column"].map(_kind))
+    largest = sizes["difference"].abs().groupby(sizes["kind"]).max()
+    return {kind: float(largest.get(kind, 0.0)) for kind in LIMITS}
+
+
+def shade_difference(value: float, column: str, limits: Mapping[str, float]) -> str:
+    """Background of a difference to print, from worse to better."""
+    limit = limits[_kind(column)]
+    if pd.isna(value) or not limit:
+        return "transparent"
+    gain = -value if column in LOWER_IS_BETTER else value
+    return blend((255, 255, 255), ABOVE if gain > 0 else BELOW, min(abs(gain) / limit, 1.0))
+
+
+def blend(low: Colour, high: Colour, share: float | None) -> str:
+    """A colour between two as CSS; transparent without a place."""
+    if share is None:
+        return "transparent"
+    return "#" + bytes(round(start + share * (end - start)) for start, end in zip(low, high, strict=True)).hex()
+
+
+def score_cells(frame: pd.DataFrame, column: str, marks: Sequence[str]) -> Cells:
+    """Mean, spread, rank, background and a mark beside it of each cell of a column."""
+    places = zip(ranks(frame, column), shares(frame, column), marks, strict=True)
+    return [
+        {
+            "mean": number(frame[column][row]),
+            "spread": spread(frame, row, column),
+            "rank": rank,
+            "background": blend(WORST, BEST, share),
+            "mark": mark,
+        }
+        for row, (rank, share, mark) in enumerate(places)
+    ]
+
+
+def _convention(spec: Mapping[str, Any], frame: pd.DataFrame, views: Views) -> dict[str, Any]:
+    name, rule = str(frame["convention"][0]), str(frame["rule"][0])
+
+    def cells(column: str) -> Cells:
+        lines = lines_of(of_column(views, column))
+        marks = [MARKS[verdict(line)] if name == "sound" else "" for line in lines]
+        return score_cells(frame, column, marks)
+
+    title = f"{name.capitalize()} convention (rule {rule})"
+    laid_out = _lay_out(spec, frame, title, rule_in_words(rule), str(frame["unit"][0]), lambda _, column: cells(column))
+    for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
+        row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
+    return {**laid_out, "counted": True}
+
+
+def _lay_out(
+    spec: Mapping[str, Any],
+    frame: pd.DataFrame,
+    title: str,
+    words: str,
+    unit: str,
+    cells: Callable[[pd.DataFrame, str], Cells],
+) -> dict[str, Any]:
+    means = mean_columns(spec)
+    organs = [column for column in printed_columns(spec) if column not in means]
+    made = {column: cells(frame, column) for column in (*means, *organs)}
+    rows = [
+        {
+            "method": method,
+            "label": frame["label"][row],
+            "control": is_control(method),
+            "means": [made[column][row] for column in means],
+            "organs": [made[column][row] for column in organs],
+        }
+        for row, method in enumerate(frame["method"])
+    ]
+    return {
+        "title": title,
+        "words": words,
+        "means": [heading(column, unit) for column in means],
+        "organs": [organ for organ in spec["organs"] if organ["abbreviation"] in organs],
+        "rows": rows,
+        "counted": False,
+    }
+
+
+def _view(spec: Mapping[str, Any], views: Views, view: str, deviation: str | None = None) -> pd.DataFrame:
+    """A frame of one view: a row per method, without controls, which nobody prints."""
+    columns = printed_columns(spec)
+    frame = of_column(views, columns[0])[["method", "label"]]
+    for column in columns:
+        frame[column] = of_column(views, column)[view]
+        if deviation is not None:
+            frame[f"{column} SD"] = of_column(views, column)[deviation]
+    return frame[~frame["method"].map(is_control)].reset_index(drop=True)
+
+
+def _printed_cells(views: Views) -> Callable[[pd.DataFrame, str], Cells]:
+    def cells(frame: pd.DataFrame, column: str) -> Cells:
+        flags = of_column(views, column).set_index("method")["printed_flag"]
+        return score_cells(frame, column, [FLAGS.get(flags[method], "") for method in frame["method"]])
+
+    return cells
+
+
+def _difference_cells(limits: Mapping[str, float]) -> Callable[[pd.DataFrame, str], Cells]:
+    def cells(frame: pd.DataFrame, column: str) -> Cells:
+        values = competing(frame, column)
+        blank = {"spread": "", "rank": "", "mark": ""}
+        return [
+            {**blank, "mean": signed(value), "background": shade_difference(value, column, limits)} for value in values
+        ]
+
+    return cells
+
+
+def _about_colours(spec: Mapping[str, Any], limits: Mapping[str, float]) -> str:
+    named = {"percent": "percentages", **{column: column for column in mean_columns(spec) if column in LOWER_IS_BETTER}}
+    ends = ", ".join(f"{limits[kind]:.2f} ({name})" for kind, name in named.items() if limits[kind])
+    return f"Orange: worse than printed; purple: better; deepest at a difference of {ends}."
+
+
+def _kind(column: str) -> str:
+    return column if column in LOWER_IS_BETTER else "percent"

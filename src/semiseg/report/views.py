@@ -1,0 +1,174 @@
+"""Three views of a table: in print, rebuilt under the paper's rule, rebuilt under the sound rule; one line per cell."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from semiseg.published import printed
+from semiseg.report.cells import (
+    CONVENTIONS,
+    LOWER_IS_BETTER,
+    METRICS,
+    is_control,
+    methods_in_order,
+    printed_columns,
+    ranks,
+    unbuilt,
+    under,
+)
+from semiseg.scoring import read_cases
+from semiseg.statistics.comparison import LEVEL, compare, holm
+from semiseg.statistics.intervals import bootstrap
+from semiseg.statistics.values import EMPTY_ORGANS, Scores, gather, per_case
+
+PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")
+SCORES = (
+    *("published", "published_spread", "published_low", "published_high", "difference"),
+    *("sound", "sound_low", "sound_high", "rule_change"),
+)
+COUNTS = ("n", "seeds", "absent", "missed", "false_positive")
+TESTS = ("p", "p_holm", "effect")
+VIEWS = ("method", "label", "column", *PRINT, *SCORES, *COUNTS, *TESTS, "reason")
+DECIMALS = {**dict.fromkeys(("printed", "printed_spread", *SCORES), ".2f"), "effect": ".3f"} | dict.fromkeys(
+    ("p", "p_holm"), ".4g"
+)
+KEYS = {name: metric for metric, name in METRICS.items()}
+Views = pd.DataFrame
+Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known of the cell
+
+
+def build_views(spec: Mapping[str, Any], table: pd.DataFrame) -> Views:
+    """A line per row and printed column, with the columns ``VIEWS`` (told in docs/read-a-table.md).
+
+    spec: ``Plan.tabulation``'s; table: rows of both conventions. Intervals and tests are NaN for a row whose score
+    tables are not on this machine, and for rows that were not built; these have their reason in ``reason``.
+    """
+    columns, reasons = printed_columns(spec), unbuilt(spec)
+    lines: Lines = {
+        (method, column): {"label": spec["names"][method][0], "reason": reasons.get(method, "")}
+        for method in methods_in_order(spec)
+        for column in columns
+    }
+    _add_print(lines, spec)
+    for convention in CONVENTIONS:
+        _add_row_numbers(lines, under(table, convention), convention)
+    scores = _gather(spec)
+    for method, conventions in scores.items():
+        _add_intervals(lines, method, conventions, columns)
+    _add_tests(lines, spec, {method: per_case(both["sound"]) for method, both in scores.items()})
+    records = [{"method": method, "column": column, **line} for (method, column), line in lines.items()]
+    views = pd.DataFrame(records, columns=list(VIEWS))
+    numbers = [*DECIMALS, *COUNTS]
+    views[numbers] = views[numbers].astype(float)
+    views["difference"] = (views["published"] - views["printed"]).round(2) + 0.0  # no minus zero
+    # voxels and mm do not subtract
+    alike = ~views["column"].isin(LOWER_IS_BETTER) | (table["unit"].nunique() == 1)
+    views["rule_change"] = ((views["sound"] - views["published"]).round(2) + 0.0).where(alike)
+    return views
+
+
+def as_csv(views: Views) -> str:
+    """The views as text: scores with two decimals, p with four digits, whole counts; undefined is empty."""
+    texts = views.copy()
+    for name, form in {**DECIMALS, **dict.fromkeys(COUNTS, ".0f")}.items():
+        texts[name] = [_text(value, form) for value in views[name]]
+    return texts.to_csv(index=False, lineterminator="\n")
+
+
+def of_column(views: Views, column: str) -> Views:
+    """The lines of one column, one per row of the table, in its order."""
+    return views[views["column"] == column].reset_index(drop=True)
+
+
+def view_ranks(lines: Views, view: str) -> list[str]:
+    """Ranks (`cells.ranks`) of one column's lines in one view: printed, published or sound."""
+    column = str(lines["column"].iloc[0])
+    return ranks(lines[["method"]].assign(**{column: lines[view]}), column)
+
+
+def is_printed(views: Views) -> bool:
+    """Whether any number of the table is known in print."""
+    return bool(views["printed"].notna().any())
+
+
+def verdict(line: Any) -> int:
+    """1 where a method differs from the reference after Holm's correction and is better, -1 where worse, else 0."""
+    return int(np.sign(line.effect)) if line.p_holm <= LEVEL else 0
+
+
+def largest_rule_change(views: Views) -> pd.Series | None:
+    """The line whose number the choice of rule changes most (percent counts); None where it changes none."""
+    rows = views[~views["method"].map(is_control) & ~views["column"].isin(LOWER_IS_BETTER)]
+    changes = rows["rule_change"].abs()
+    return rows.iloc[int(changes.argmax())] if changes.max() > 0 else None
+
+
+def _text(value: float, form: str) -> str:
+    return "" if pd.isna(value) else format(value, form)
+
+
+def _add_print(lines: Lines, spec: Mapping[str, Any]) -> None:
+    """Numbers of the first block in print that has the row, under any of its names."""
+    blocks = [printed(at["paper"], at["table"], at["labelled"], at["unlabelled"]) for at in spec["printed"]]
+    for method, names in spec["names"].items():
+        having = (block[block["row"] == name] for block in blocks for name in names)
+        block = next((rows for rows in having if len(rows)), pd.DataFrame(columns=["column"]))
+        for cell in block.to_dict("records"):
+            if (method, cell["column"]) in lines:
+                values = (cell[name] for name in ("value", "spread", "spread_over", "flag"))
+                lines[method, cell["column"]] |= zip(PRINT, values, strict=True)
+
+
+def _add_row_numbers(lines: Lines, frame: pd.DataFrame, convention: str) -> None:
+    rows = {row["method"]: row for row in frame.to_dict("records")}
+    for (method, column), line in lines.items():
+        if method not in rows:
+            continue
+        row = rows[method]
+        line[convention] = row[column]
+        if convention == "published":
+            line["published_spread"] = row.get(f"{column} SD")
+        else:
+            line |= {name: row[name] for name in COUNTS}
+
+
+def _gather(spec: Mapping[str, Any]) -> dict[str, dict[str, Scores]]:
+    """Per method the values of its runs under both conventions; a method that lacks a run here is left out."""
+    organs = [organ["abbreviation"] for organ in spec["organs"]]
+    rules = dict(zip(CONVENTIONS, (spec["published"], "sound"), strict=True))
+    found = {}
+    for method, folders in spec["runs"].items():
+        paths = [Path(folder) / "cases.csv" for folder in folders]
+        if all(path.exists() for path in paths):
+            runs = [read_cases(path) for path in paths]
+            found[method] = {convention: gather(rule, runs, organs) for convention, rule in rules.items()}
+    return found
+
+
+def _add_intervals(lines: Lines, method: str, scores: Mapping[str, Scores], columns: list[str]) -> None:
+    """Intervals of both conventions; an organ's own counts of empty masks, on the raw grid."""
+    for convention, values in scores.items():
+        intervals = bootstrap(values)
+        for column in columns:
+            low, high = intervals.loc[KEYS.get(column, column)]
+            lines[method, column] |= {f"{convention}_low": low, f"{convention}_high": high}
+    empty = scores["sound"].empty
+    for organ in (column for column in columns if column in empty.index):
+        lines[method, organ] |= zip(EMPTY_ORGANS, empty.loc[organ, list(EMPTY_ORGANS)], strict=True)
+
+
+def _add_tests(lines: Lines, spec: Mapping[str, Any], cases: Mapping[str, pd.DataFrame]) -> None:
+    """Tests of every method against the reference under the sound rule, corrected within a column."""
+    reference = cases.get(spec["reference"])
+    if reference is None:
+        return
+    rivals = [method for method in cases if not is_control(method) and method != spec["reference"]]
+    for column in printed_columns(spec):
+        key, lower = KEYS.get(column, column), column in LOWER_IS_BETTER
+        found = {name: compare(cases[name][key], reference[key], lower_is_better=lower) for name in rivals}
+        corrected = holm({name: result.p for name, result in found.items()})
+        for name, result in found.items():
+            lines[name, column] |= {"p": result.p, "p_holm": corrected[name], "effect": result.effect}
