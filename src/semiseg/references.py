@@ -29,7 +29,6 @@ def _check_methods(params: Params) -> None:
         if all(base[key] == value for key, value in variant.parameters.items()):
             raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
 
-
     _check_variants_differ(params)
 
 

@@ -13,7 +13,8 @@ from semiseg.report.cells import read_rows, unbuilt, under
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     """Write ``out`` (published convention) and beside it .sound.csv, .views.csv, .cost.csv, .md, .tex and .html.
 
-    Each is whole or not there; a whole table replaces what an earlier call with failed rows left as .partial. Raises UserError for a row that is missing or damaged, or when there is none.
+    Each is whole or not there; a whole table removes what an earlier call with failed rows left as .partial. Raises
+    UserError for a row that is missing or damaged, or when there is none.
     """
     if not rows:
         reasons = "; ".join(f"{method}: {reason}" for method, reason in unbuilt(spec).items())
