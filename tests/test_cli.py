@@ -44,5 +44,7 @@ def test_help_names_every_verb(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    for verb in ("import", "raw", "prepare", "split", "train", "predict", "evaluate", "row", "table", "show", "schema"):
-        assert f"\n    {verb} " in shown
+    jobs = ("standin", "download", "raw", "prepare", "split", "train", "predict", "evaluate", "row", "table", "figure")
+    asks = ("import", "check-split", "describe", "rehearse", "plan", "published", "show", "schema")
+    for verb in (*jobs, *asks):
+        assert f"\n    {verb} " in shown or f"\n    {verb}\n" in shown

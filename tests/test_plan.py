@@ -100,9 +100,9 @@ def test_finished_runs_are_measured_and_not_counted_again(project, capsys):
     Path("data/raw/la/manifest.json").touch()
     text = said(capsys, "la_8")
     assert "1 of 2 runs, about" in text and "of finished runs here" in text
-    assert "V-Net 1 of 1 9,447,000 2.00 0.0 3.0 measured: Toy GPU" in text
+    assert "V-Net 1 of 1 9,447,000 2 0.0 3.0 measured: Toy GPU" in text
     assert "raw cases (data/raw/la/manifest.json)" in text
-    assert "1 runs that were interrupted and will continue" in text
+    assert "states of 1 interrupted runs, which will continue" in text
 
 
 def test_rows_that_cannot_be_served_are_told(project, capsys):

@@ -50,3 +50,14 @@ def test_plugin_files_are_short():
     for path in (ROOT / "src").rglob("*.py"):
         limit = 120 if path.parent.name == "methods" else 300
         assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, f"{path.name} is longer than {limit} lines"
+
+
+def test_no_two_methods_share_six_lines():
+    """Six equal lines in a row, lone brackets and imports left out, are a thing that should stand in semiseg/blocks."""
+    seen = {}
+    for path in sorted((ROOT / "src/semiseg/methods").glob("[a-z]*.py")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in lines if re.search(r"\w", line) and not line.startswith(("from ", "import "))]
+        for start in range(len(lines) - 5):
+            run = "\n".join(lines[start : start + 6])
+            assert seen.setdefault(run, path.name) == path.name, f"{path.name} and {seen[run]} share:\n{run}"

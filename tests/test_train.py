@@ -169,11 +169,12 @@ def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd
     assert not state.exists(), "a finished run needs no state"
 
 
-@pytest.mark.parametrize(("rule", "kills"), [("sgd", 5), ("adam", 2)])
-def test_kills_at_random_steps_change_nothing(tmp_path, rule, kills):
+@pytest.mark.parametrize(("method", "rule", "kills"), [("cps", "sgd", 4), ("cps", "adam", 2), ("dan", "sgd", 1)])
+def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
+    """DAN has an opponent with an optimiser of its own."""
     index, split = tiny.build(tmp_path)
     optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
-    spec = tiny.spec("cps", iterations=120, optimiser=optimiser)
+    spec = tiny.spec(method, iterations=120 if method == "cps" else 20, optimiser=optimiser)
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
     command = [
@@ -191,7 +192,7 @@ def test_kills_at_random_steps_change_nothing(tmp_path, rule, kills):
     command += ["--state", state, "--out", target / "weights.safetensors"]
     command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
     command += ["--checkpoint-seconds", "0", "--device", "cpu"]
-    targets = sorted(random.Random(7).sample(range(5, 115), kills))
+    targets = sorted(random.Random(7).sample(range(5, spec["training"]["iterations"] - 5), kills))
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)
         assert not (target / "weights.safetensors").exists()

@@ -136,7 +136,7 @@ def _page(plan: Plan, table: str, lines: Sequence[Line], pace: str) -> Page:
         facts(
             {
                 "left to train": f"{sum(line.runs - line.finished for line in trained)} of "
-                f"{sum(line.runs for line in trained)} runs, about {hours:.1f} hours on one device",
+                f"{sum(line.runs for line in trained)} runs, about {hours:.1f} hours on one GPU",
                 "memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
                 "disk": _disk(plan, table, lines),
                 "speed": pace,
@@ -153,7 +153,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     price, done = line.price, f"{line.finished} of {line.runs}"
     if not price.parameters:
         return line.label, done, "0", "", "", "", "not trained"
-    numbers = f"{price.parameters:,}", f"{price.seconds:.2f}", f"{line.hours:.1f}", f"{price.memory / GIB:.1f}"
+    numbers = f"{price.parameters:,}", f"{price.seconds:.3g}", f"{line.hours:.1f}", f"{price.memory / GIB:.1f}"
     return line.label, done, *numbers, price.source
 
 
@@ -185,5 +185,5 @@ def _present(plan: Plan, table: str) -> list[str]:
     runs = [run for method in plan.served(table) for run in plan.runs(table, method)]
     begun = [run for run in runs if (Path(STATE.format(**vars(run))) / "state.safetensors").exists()]
     if begun:
-        lines.append(f"{len(begun)} runs that were interrupted and will continue")
+        lines.append(f"states of {len(begun)} interrupted runs, which will continue")
     return lines
