@@ -13,7 +13,7 @@ from semiseg.dataset import Dataset, get_dataset
 from semiseg.plan import Plan
 from semiseg.splits import PARTS, read_list
 
-FIRST = Counts(labelled=3, unlabelled=4, val=2, test=2)
+FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
 BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
 SIDES = (32, 64, 64)  # at most: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
 SEED = 1
@@ -81,6 +81,7 @@ def _short(training: Training) -> Training:
         "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
     }
     if training.validation is not None:
-        every = 1 if training.validation.per == "epoch" else ceil(training.validation.every * factor)
+        # twice: judging whole volumes is what takes longest
+        every = 1 if training.validation.per == "epoch" else max(ceil(training.validation.every * factor), 2)
         few["validation"] = training.validation.model_copy(update={"every": every, "patience": None})
     return training.model_copy(update=few)
