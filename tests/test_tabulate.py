@@ -233,3 +233,4 @@ def test_rows_that_share_the_worst_number_have_no_rank():
     frame = pd.DataFrame({"method": list("abcd"), "Dice": [57.0, 0.0, 0.0, 0.0], "ASD": [1.0, 2.0, 3.0, 3.0]})
     assert ranks(frame, "Dice") == ["best", "", "", ""]
     assert ranks(frame, "ASD") == ["best", "second", "", ""]
+    assert ranks(frame.assign(Dice=0.0), "Dice") == ["", "", "", ""], "where all are equal none is best"

@@ -102,11 +102,11 @@ def unit_of(column: str, unit: str) -> str:
 def ranks(frame: pd.DataFrame, column: str) -> list[str]:
     """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none.
 
-    Rows that share the worst number have no rank either: three zeros are not three second places.
+    Rows that share the worst number have no rank either: three zeros are neither second places nor, alone, first ones.
     """
     values = competing(frame, column)
     distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)
-    if len(distinct) > 1 and (values == distinct[-1]).sum() > 1:
+    if distinct and (values == distinct[-1]).sum() > 1:
         distinct.pop()
     names = dict(zip(distinct, ("best", "second"), strict=False))
     return [names.get(value, "") for value in values]

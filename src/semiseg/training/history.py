@@ -33,12 +33,12 @@ class History:
             self.fetch()
 
     def fetch(self) -> None:
-        """Bring pending rows to the host. Raises UserError when the loss is no longer a number."""
+        """Bring pending rows to the host. Raises UserError when a loss is no longer a number."""
         if not self._pending:
             return
         values = torch.stack([values for _, _, values in self._pending]).cpu().tolist()
         for (iteration, rate, _), row in zip(self._pending, values, strict=True):
-            if not math.isfinite(row[0]):
+            if not all(map(math.isfinite, row)):  # an opponent's loss is not in the total
                 names = [
                     name for name, value in zip(self.columns[3:], row[1:], strict=False) if not math.isfinite(value)
                 ]
