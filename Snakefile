@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from semiseg.errors import UserError
+from semiseg.figures.names import check_figure
 from semiseg.lineage import BRINGING, code_hash
 from semiseg.params import parse_params
 from semiseg.plan import (

@@ -45,3 +45,11 @@ def plugged_in(wildcards):
 
 def runs_of(wildcards):
     return PLAN.runs(wildcards.table, wildcards.method)
+
+
+def figure_files(wildcards):
+    """What a figure shows: rows for bars, else what finished runs left. What cannot be drawn is told before training."""
+    check_figure(PLAN.tabulation(wildcards.table), wildcards.figure)
+    if wildcards.figure == "bars":
+        return PLAN.row_files(wildcards.table)
+    return PLAN.page_files(wildcards.table)

@@ -1,15 +1,5 @@
 # Figures of a table by name: box plots, learning curves, bars of its ablations, one test case in slices and 3D.
 
-from semiseg.figures.names import check_figure
-
-
-def figure_files(wildcards):
-    """What a figure shows: rows for bars, else what finished runs left. What cannot be drawn is told before training."""
-    check_figure(PLAN.tabulation(wildcards.table), wildcards.figure)
-    if wildcards.figure == "bars":
-        return PLAN.row_files(wildcards.table)
-    return PLAN.page_files(wildcards.table)
-
 
 rule figure:
     """One figure of a table as PNG, SVG or PDF; controls are left out."""
