@@ -38,20 +38,24 @@ class Panel:
 
 
 def find_panels(spec: Mapping[str, Any]) -> list[Panel]:
-    """A panel per base method and set of changed parameters, in the order of the table's rows.
+    """A panel per base method and group of parameters, in the order of the table's rows.
 
-    spec: ``Plan.tabulation``'s. The row of the base method itself, if the table has it, is in each of its panels with
-    its own values. Numbers are ordered by size, other values as their rows are, the base first.
+    Variants that have a changed parameter in common, directly or through others, stand in one panel. The row of the
+    base method itself, if the table has it, is in each of its panels with its own values. Numbers are ordered by size,
+    other values as their rows are, the base first. spec: ``Plan.tabulation``'s.
     """
-    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    groups: list[tuple[str, set[str], list[str]]] = []
     for name in spec["rows"]:
-        if name in spec["variants"] and name in spec["runs"]:
-            variant = spec["variants"][name]
-            found.setdefault((variant["base"], tuple(sorted(variant["changed"]))), []).append(name)
-    return [
-        Panel(base, parameters, _bars(spec, parameters, [base, *names] if base in spec["runs"] else names))
-        for (base, parameters), names in found.items()
-    ]
+        if name not in spec["variants"] or name not in spec["runs"]:
+            continue
+        base, changed = spec["variants"][name]["base"], set(spec["variants"][name]["changed"])
+        joined = [group for group in groups if group[0] == base and group[1] & changed]
+        names = [*(known for group in joined for known in group[2]), name]
+        merged = (base, changed.union(*(group[1] for group in joined)), names)
+        place = groups.index(joined[0]) if joined else len(groups)
+        groups = [group for group in groups if group not in joined]
+        groups.insert(place, merged)
+    return [_panel(spec, base, tuple(sorted(parameters)), names) for base, parameters, names in groups]
 
 
 def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
@@ -73,8 +77,8 @@ def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         for place, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(lines, columns, place)
-            base = spec["names"].get(panel.base, [panel.base])[0]
-            axes.set_title(f"{base}: {', '.join(panel.parameters)}", loc="left")
+            several = len({each.base for each in panels}) > 1
+            axes.set_title((f"{panel.base}: " if several else "") + ", ".join(panel.parameters), loc="left")
             _plot(axes, panel, frame, shown)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
@@ -83,11 +87,12 @@ def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bars(spec: Mapping[str, Any], parameters: tuple[str, ...], names: Sequence[str]) -> Bars:
+def _panel(spec: Mapping[str, Any], base: str, parameters: tuple[str, ...], variants: Sequence[str]) -> Panel:
+    names = [base, *variants] if base in spec["runs"] else variants
     bars = [(tuple(spec["hyper"][name][parameter] for parameter in parameters), name) for name in names]
     if all(isinstance(value, int | float) for values, _ in bars for value in values):
         bars.sort(key=lambda bar: bar[0])
-    return tuple(bars)
+    return Panel(base, parameters, tuple(bars))
 
 
 def _plot(axes: Axes, panel: Panel, frame: pd.DataFrame, shown: Sequence[str]) -> None:
