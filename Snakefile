@@ -7,11 +7,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from semiseg.errors import UserError
-from semiseg.figures.names import check_figure
-from semiseg.lineage import BRINGING, code_hash
+from semiseg.graph import FIGURE, Graph
 from semiseg.params import parse_params
 from semiseg.plan import (
     ARCHIVES,
+    FORMS,
     PREPARED,
     RAW,
     ROW,
@@ -24,6 +24,7 @@ from semiseg.plan import (
     Run,
     as_text,
 )
+from semiseg.records import record_path
 
 # the semiseg of this very environment, also where it was not activated; an activated one comes first
 shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')

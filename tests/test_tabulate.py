@@ -10,6 +10,7 @@ from finished import ROWS, SPLIT
 from rich.console import Console
 
 from semiseg.errors import UserError
+from semiseg.plan import FORMS
 from semiseg.report.cells import ranks, read_rows, shares, under
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
@@ -68,8 +69,7 @@ def rows_with(**columns: list[float]) -> pd.DataFrame:
 
 def test_all_forms_are_written(project):
     names = {path.name for path in Path("results").glob("toy.*")}
-    suffixes = ("csv", "sound.csv", "views.csv", "cost.csv", "md", "tex", "html")
-    assert names == {f"toy.{suffix}" for suffix in suffixes}
+    assert names == {f"toy{form}" for form in (".csv", *FORMS)}
 
 
 def test_conventions_go_to_their_own_files_with_controls_last(project):
@@ -154,9 +154,7 @@ def test_a_table_without_any_finished_row_is_refused(project, tmp_path):
 def test_a_partial_table_has_its_own_files_and_show_names_what_is_missing(project, tmp_path):
     out = tmp_path / "toy.partial.csv"
     tabulate(without_mt(), [path for path in write_rows() if path.stem != "mt"], out)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        f"toy.partial.{suffix}" for suffix in ("csv", "sound.csv", "views.csv", "cost.csv", "md", "tex", "html")
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {f"toy.partial.{suffix}" for suffix in FORMS}
     text = shown(out, 200)
     assert "MT & co_1 was not rebuilt: train did not finish\n" in text
     assert "DHC was not rebuilt: it asks for equal halves\n" in text

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from semiseg.code import code_hash
 from semiseg.config import Network, Training
-from semiseg.files import read_json, write_json
-from semiseg.lineage import code_hash, digest
+from semiseg.files import digest, read_json, write_json
 from semiseg.method import Batch, Method, Progress, total
 from semiseg.training.loop import build_method
 

@@ -56,7 +56,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, content: Any) -> None:
     """Write JSON atomically, readable and with sorted keys, so that equal content has equal bytes."""
-    write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, canonical(content))
+
+
+def canonical(content: Any) -> str:
+    """The one way in which JSON is written here."""
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path | str) -> Any:
@@ -73,3 +78,8 @@ def sha256(path: Path | str) -> str:
     """Hex digest of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(content: Any) -> str:
+    """sha256 of a JSON-like value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -4,7 +4,7 @@ Imported while the workflow is planned, so nothing heavy is imported here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}"
 STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}"
 ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
+FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ class Plan:
     def page_files(self, table: str) -> list[str]:
         """What the page of a table shows beside its rows: curves, boxes, pictures and cost of every run."""
         runs = dict.fromkeys(run for method in self.served(table) for run in self.runs(table, method))
-        names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
-        return [f"{run.folder}/{name}" for run in runs for name in names]
+        return page_files(run.folder for run in runs)
 
     def protocol(self, name: str) -> Protocol:
         """A protocol by name; UserError lists the known ones."""
@@ -271,6 +271,12 @@ class Plan:
     def prepared(self, dataset: str, protocol: str) -> str:
         """Path of the index of the prepared cases that a protocol trains on."""
         return PREPARED.format(dataset=dataset, preparation=self.protocol(protocol).preparation)
+
+
+def page_files(folders: Iterable[str]) -> list[str]:
+    """What a table's page reads of runs in these folders."""
+    names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
+    return [f"{folder}/{name}" for folder in folders for name in names]
 
 
 def as_text(spec: Mapping[str, Any]) -> str:

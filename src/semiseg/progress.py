@@ -21,11 +21,11 @@ _log: TextIO | None = None
 
 
 def log_to(path: Path | None) -> None:
-    """Copy every line to a log file as well (opened fresh), and print lines instead of a live bar."""
+    """Add every line to a log file as well, after those of an earlier try; lines are printed, not a live bar."""
     global _log
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _log = path.open("w", encoding="utf-8", buffering=1)
+        _log = path.open("a", encoding="utf-8", buffering=1)
 
 
 def say(text: str) -> None:

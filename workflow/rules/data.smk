@@ -2,10 +2,21 @@
 # planner, and touching them would rerun everything.
 
 
+def options(wildcards, input):
+    """Inputs that a job may lack, as options of its command."""
+    return " ".join(f"--{name} {path}" for name, path in input.items())
+
+
+standin_inputs, standin_spec, standin_code = job(GRAPH.standin)
+
+
 rule standin:
     """Draw the synthetic twin of a dataset: what its server would answer, and what a registered user would bring."""
+    input:
+        unpack(standin_inputs),
     output:
-        STANDIN,
+        out=STANDIN,
+        lineage=record_path(STANDIN),
     log:
         "results/logs/standin/{dataset}.log",
     conda:
@@ -15,30 +26,22 @@ rule standin:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=spec(lambda wildcards: PLAN.standin(wildcards.dataset)),
-        code=told(
-            lambda wildcards: code_hash(
-                "semiseg.stages.standin", f"semiseg.standins.{wildcards.dataset}"
-            )
-        ),
+        spec=standin_spec,
+        code=standin_code,
     shell:
-        "semiseg --log {log} standin --spec {params.spec:q} --workers {threads} --out {output}"
+        "semiseg --log {log} standin --spec {params.spec:q} --workers {threads} --out {output.out}"
+
+
+download_inputs, download_spec, download_code = job(GRAPH.download)
 
 
 rule download:
     """Fetch the open archives of a dataset; a cut transfer continues, and what is whole is not fetched again."""
     input:
-        unpack(
-            told(
-                lambda wildcards: {
-                    name: path
-                    for name, path in PLAN.raw_inputs(wildcards.dataset).items()
-                    if name == "standin"
-                }
-            )
-        ),
+        unpack(download_inputs),
     output:
-        ARCHIVES,
+        out=ARCHIVES,
+        lineage=record_path(ARCHIVES),
     log:
         "results/logs/download/{dataset}.log",
     conda:
@@ -48,23 +51,23 @@ rule download:
         mem_mb=1000,
         runtime=1440,
     params:
-        spec=spec(lambda wildcards: PLAN.download(wildcards.dataset)),
-        code=lambda wildcards: code_hash(
-            "semiseg.stages.download", f"semiseg.datasets.{wildcards.dataset}"
-        ),
-        standin=lambda wildcards, input: (
-            f" --standin {input.standin}" if "standin" in input.keys() else ""
-        ),
+        spec=download_spec,
+        code=download_code,
+        sources=options,
     shell:
-        "semiseg --log {log} download --spec {params.spec:q}{params.standin} --workers {threads} --out {output}"
+        "semiseg --log {log} download --spec {params.spec:q} {params.sources} --workers {threads} --out {output.out}"
+
+
+raw_inputs, raw_spec, raw_code = job(GRAPH.raw)
 
 
 rule raw:
     """Draw a phantom, bring the user's copy or downloaded archives into the raw folder, or say how to get the data."""
     input:
-        unpack(told(lambda wildcards: PLAN.raw_inputs(wildcards.dataset))),
+        unpack(raw_inputs),
     output:
-        RAW,
+        out=RAW,
+        lineage=record_path(RAW),
     log:
         "results/logs/raw/{dataset}.log",
     conda:
@@ -74,25 +77,23 @@ rule raw:
         mem_mb=4000,
         runtime=240,
     params:
-        spec=spec(lambda wildcards: PLAN.raw(wildcards.dataset)),
-        code=lambda wildcards: code_hash(
-            "semiseg.stages.raw",
-            f"semiseg.datasets.{wildcards.dataset}",
-            BRINGING,
-        ),
-        sources=lambda wildcards, input: "".join(
-            f" --{name} {path}" for name, path in input.items()
-        ),
+        spec=raw_spec,
+        code=raw_code,
+        sources=options,
     shell:
-        "semiseg --log {log} raw --spec {params.spec:q}{params.sources} --workers {threads} --out {output}"
+        "semiseg --log {log} raw --spec {params.spec:q} {params.sources} --workers {threads} --out {output.out}"
+
+
+prepare_inputs, prepare_spec, prepare_code = job(GRAPH.prepare)
 
 
 rule prepare:
     """Orientation, intensities, resampling, crops: one chunked file per case, listed in an index."""
     input:
-        RAW,
+        unpack(prepare_inputs),
     output:
-        PREPARED,
+        out=PREPARED,
+        lineage=record_path(PREPARED),
     log:
         "results/logs/prepare/{dataset}.{preparation}.log",
     conda:
@@ -102,24 +103,22 @@ rule prepare:
         mem_mb=lambda wildcards, threads: 4000 * threads,
         runtime=480,
     params:
-        spec=spec(
-            lambda wildcards: PLAN.preparation(
-                wildcards.dataset, wildcards.preparation
-            )
-        ),
-        code=lambda wildcards: code_hash(
-            "semiseg.stages.prepare", f"semiseg.datasets.{wildcards.dataset}"
-        ),
+        spec=prepare_spec,
+        code=prepare_code,
     shell:
-        "semiseg --log {log} prepare --spec {params.spec:q} --raw {input} --workers {threads} --out {output}"
+        "semiseg --log {log} prepare --spec {params.spec:q} --raw {input.raw} --workers {threads} --out {output.out}"
+
+
+split_inputs, split_spec, split_code = job(GRAPH.split)
 
 
 rule split:
     """Labelled, unlabelled, validation and test cases: an official list, or drawn from a seed."""
     input:
-        RAW,
+        unpack(split_inputs),
     output:
-        SPLIT,
+        out=SPLIT,
+        lineage=record_path(SPLIT),
     log:
         "results/logs/split/{dataset}.{split}.log",
     conda:
@@ -128,9 +127,7 @@ rule split:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=spec(lambda wildcards: PLAN.split(wildcards.dataset, wildcards.split)),
-        code=lambda wildcards: code_hash(
-            "semiseg.stages.split", f"semiseg.datasets.{wildcards.dataset}"
-        ),
+        spec=split_spec,
+        code=split_code,
     shell:
-        "semiseg --log {log} split --spec {params.spec:q} --raw {input} --out {output}"
+        "semiseg --log {log} split --spec {params.spec:q} --raw {input.raw} --out {output.out}"

@@ -1,12 +1,16 @@
 # Figures of a table by name: box plots, learning curves, bars of its ablations, one test case in slices and 3D.
 
 
+figure_inputs, figure_spec, figure_code = job(GRAPH.figure)
+
+
 rule figure:
     """One figure of a table as PNG, SVG or PDF; controls are left out."""
     input:
-        told(figure_files),
+        unpack(figure_inputs),
     output:
-        "results/{table}/figures/{figure}.{format}",
+        out=FIGURE,
+        lineage=record_path(FIGURE),
     log:
         "results/logs/figure/{table}.{figure}.{format}.log",
     wildcard_constraints:
@@ -18,10 +22,8 @@ rule figure:
         mem_mb=2000,
         runtime=10,
     params:
-        spec=spec(lambda wildcards: PLAN.tabulation(wildcards.table)),
-        code=code_hash("semiseg.stages.figure"),
-        rows=lambda wildcards, input: (
-            " ".join(input) if wildcards.figure == "bars" else ""
-        ),
+        spec=figure_spec,
+        code=figure_code,
+        rows=lambda wildcards, input: " ".join(input.get("rows", ())),
     shell:
-        "semiseg --log {log} figure --spec {params.spec:q} --out {output} {params.rows}"
+        "semiseg --log {log} figure --spec {params.spec:q} --out {output.out} {params.rows}"

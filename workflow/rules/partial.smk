@@ -35,7 +35,7 @@ onerror:
         if not ready:
             logger.error(f"{table}: no row has finished, so there is no table")
             continue
-        whole = PLAN.tabulation(table)
+        whole = GRAPH.plan.tabulation(table)
         runs = {
             method: folders
             for method, folders in whole["runs"].items()

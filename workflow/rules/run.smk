@@ -1,17 +1,18 @@
 # One run: (dataset, protocol, split, method, seed), shared by every table that needs it.
 
 
+train_inputs, train_spec, train_code = job(of_run(GRAPH.train))
+
+
 rule train:
     """Train one method once. A killed job continues from its state, which Snakemake does not know and cannot delete."""
     input:
-        prepared=told(
-            lambda wildcards: PLAN.prepared(wildcards.dataset, wildcards.protocol)
-        ),
-        split=SPLIT,
+        unpack(train_inputs),
     output:
-        weights=f"{RUN}/weights.safetensors",
+        out=f"{RUN}/weights.safetensors",
         history=f"{RUN}/history.csv",
         cost=f"{RUN}/cost.json",
+        lineage=record_path(f"{RUN}/weights.safetensors"),
     log:
         "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -22,27 +23,25 @@ rule train:
         mem_mb=16000,
         runtime=2880,
     params:
-        spec=spec(lambda wildcards: PLAN.training(run_of(wildcards))),
-        code=told(
-            lambda wildcards: code_hash("semiseg.stages.train", *plugged_in(wildcards))
-        ),
+        spec=train_spec,
+        code=train_code,
         state=STATE,
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --out {output.weights} --history {output.history}"
+        " --state {params.state} --threads {threads} --out {output.out} --history {output.history}"
         " --cost {output.cost}"
+
+
+predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))
 
 
 rule predict:
     """Label maps of the test cases, on the prepared grid and in the geometry of the raw image."""
     input:
-        weights=f"{RUN}/weights.safetensors",
-        prepared=told(
-            lambda wildcards: PLAN.prepared(wildcards.dataset, wildcards.protocol)
-        ),
-        split=SPLIT,
+        unpack(predict_inputs),
     output:
-        f"{RUN}/predictions.json",
+        out=f"{RUN}/predictions.json",
+        lineage=record_path(f"{RUN}/predictions.json"),
     log:
         "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -53,27 +52,23 @@ rule predict:
         mem_mb=16000,
         runtime=480,
     params:
-        spec=spec(lambda wildcards: PLAN.prediction(run_of(wildcards))),
-        code=told(
-            lambda wildcards: code_hash(
-                "semiseg.stages.predict", *plugged_in(wildcards)
-            )
-        ),
+        spec=predict_spec,
+        code=predict_code,
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --threads {threads} --out {output}"
+        " --split {input.split} --threads {threads} --out {output.out}"
+
+
+evaluate_inputs, evaluate_spec, evaluate_code = job(of_run(GRAPH.evaluate))
 
 
 rule evaluate:
     """Voxel counts and surface distances of every test case and organ; rules of scoring are applied later."""
     input:
-        predictions=f"{RUN}/predictions.json",
-        prepared=told(
-            lambda wildcards: PLAN.prepared(wildcards.dataset, wildcards.protocol)
-        ),
-        raw=RAW,
+        unpack(evaluate_inputs),
     output:
-        f"{RUN}/cases.csv",
+        out=f"{RUN}/cases.csv",
+        lineage=record_path(f"{RUN}/cases.csv"),
     log:
         "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -83,9 +78,8 @@ rule evaluate:
         mem_mb=4000,
         runtime=240,
     params:
-        code=lambda wildcards: code_hash(
-            "semiseg.stages.evaluate", f"semiseg.datasets.{wildcards.dataset}"
-        ),
+        spec=evaluate_spec,
+        code=evaluate_code,
     shell:
-        "semiseg --log {log} evaluate --predictions {input.predictions} --prepared {input.prepared} --raw {input.raw}"
-        " --workers {threads} --out {output}"
+        "semiseg --log {log} evaluate --spec {params.spec:q} --predictions {input.predictions} --prepared {input.prepared}"
+        " --raw {input.raw} --workers {threads} --out {output.out}"

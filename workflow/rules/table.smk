@@ -1,15 +1,16 @@
 # Rows and tables: scores of finished runs, scored by the published rule and by the sound one.
 
 
+row_inputs, row_spec, row_code = job(GRAPH.row)
+
+
 rule row:
     """One row of a table: all its seeds, under both conventions."""
     input:
-        cases=told(
-            lambda wildcards: [f"{run.folder}/cases.csv" for run in runs_of(wildcards)]
-        ),
-        split=told(lambda wildcards: SPLIT.format(**vars(runs_of(wildcards)[0]))),
+        unpack(row_inputs),
     output:
-        ROW,
+        out=ROW,
+        lineage=record_path(ROW),
     log:
         "results/logs/row/{table}.{method}.log",
     conda:
@@ -18,28 +19,23 @@ rule row:
         mem_mb=1000,
         runtime=10,
     params:
-        spec=spec(lambda wildcards: PLAN.scoring(wildcards.table, wildcards.method)),
-        code=told(lambda wildcards: code_hash("semiseg.stages.row")),
+        spec=row_spec,
+        code=row_code,
     shell:
-        "semiseg --log {log} row --spec {params.spec:q} --split {input.split} --out {output} {input.cases}"
+        "semiseg --log {log} row --spec {params.spec:q} --split {input.split} --out {output.out} {input.cases}"
+
+
+table_inputs, table_spec, table_code = job(GRAPH.table)
 
 
 rule table:
     """The table as CSV under both conventions, three views, cost, Markdown, LaTeX and a page to look at."""
     input:
-        rows=told(lambda wildcards: PLAN.row_files(wildcards.table)),
-        page=told(lambda wildcards: PLAN.page_files(wildcards.table)),
+        unpack(table_inputs),
     output:
-        multiext(
-            "results/{table}",
-            ".sound.csv",
-            ".views.csv",
-            ".cost.csv",
-            ".md",
-            ".tex",
-            ".html",
-        ),
+        multiext("results/{table}", *FORMS),
         csv=TABLE,
+        lineage=record_path(TABLE),
     log:
         "results/logs/table/{table}.log",
     conda:
@@ -48,7 +44,7 @@ rule table:
         mem_mb=2000,
         runtime=10,
     params:
-        spec=spec(lambda wildcards: PLAN.tabulation(wildcards.table)),
-        code=code_hash("semiseg.stages.tabulate"),
+        spec=table_spec,
+        code=table_code,
     shell:
         "semiseg --log {log} table --spec {params.spec:q} --out {output.csv} {input.rows}"

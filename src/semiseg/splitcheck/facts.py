@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
+from semiseg.code import code_hash
 from semiseg.dataset import RawCase, get_dataset
 from semiseg.errors import UserError
-from semiseg.files import atomic, read_json, write_json
-from semiseg.lineage import code_hash, digest
+from semiseg.files import atomic, digest, read_json, write_json
 from semiseg.similarity import Signature, signature
 from semiseg.volume import Volume
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement, product
 from pathlib import Path
 
-from semiseg.files import read_json, write_json
-from semiseg.lineage import code_hash, digest
+from semiseg.code import code_hash
+from semiseg.files import digest, read_json, write_json
 from semiseg.parallel import each
 from semiseg.similarity import Comparable, Signature, common_grid_mm, padded_size, similarity
 from semiseg.splitcheck.facts import Facts

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from semiseg import weights
+from semiseg.code import code_of
 from semiseg.config import Inference, Network
 from semiseg.errors import UserError
-from semiseg.files import read_json, sha256, write_json
+from semiseg.files import digest, read_json, sha256, write_json
 from semiseg.geometry import to_native
 from semiseg.inference import slide
-from semiseg.lineage import code_hash, digest
 from semiseg.method import Method
 from semiseg.progress import Progress
 from semiseg.store import read_geometry, read_image, read_label
@@ -31,8 +31,7 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
     index, cases = read_json(prepared), read_json(split)["test"]
     predictor = _predictor(spec, trained, index["classes"], machine.device)
     folder = out.parent / "predictions"
-    modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
-    made_from = [spec, sha256(trained), code_hash("semiseg.stages.predict", *modules)]
+    made_from = [spec, sha256(trained), code_of("predict", spec)]
     files: dict[str, str] = {}
     with Progress(f"predict {spec['method']}", len(cases), "case") as bar:
         for case in cases:

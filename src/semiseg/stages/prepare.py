@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from semiseg.code import code_hash
 from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
 from semiseg.errors import UserError
-from semiseg.files import read_json, sha256, write_json
-from semiseg.lineage import code_hash, digest
+from semiseg.files import digest, read_json, sha256, write_json
 from semiseg.parallel import each
 from semiseg.preparation import Scan, run_steps
 from semiseg.raw_case import read_case

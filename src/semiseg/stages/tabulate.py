@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from semiseg.errors import UserError
-from semiseg.files import atomic, write_text
+from semiseg.files import atomic, write_json, write_text
 from semiseg.progress import say
-from semiseg.report.cells import read_rows, unbuilt, under
+from semiseg.report.cells import METRICS, read_rows, unbuilt, under
 
 
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Write ``out`` (published convention) and beside it .sound.csv, .views.csv, .cost.csv, .md, .tex and .html.
+    """Write ``out`` (published convention) and its other forms beside it (``plan.FORMS``).
 
     Each is whole or not there; a whole table removes what an earlier call with failed rows left as .partial. Raises
     UserError for a row that is missing or damaged, or when there is none.
@@ -34,6 +36,7 @@ def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     for convention, path in (("published", out), ("sound", out.with_suffix(".sound.csv"))):
         with atomic(path) as temporary:
             under(table, convention).to_csv(temporary, index=False, float_format="%.2f")
+    write_json(out.with_suffix(".metrics.json"), _means(under(table, "published")))
     write_text(out.with_suffix(".views.csv"), as_csv(views))
     write_text(out.with_suffix(".cost.csv"), cost_as_csv(cost))
     write_text(out.with_suffix(".md"), markdown(spec, table, views))
@@ -43,3 +46,10 @@ def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     for stale in out.parent.glob(f"{spec['table']}.partial.*") if not spec["failed"] else ():
         stale.unlink()
     say(f"{out}: {len(rows)} rows; open {page}")
+
+
+def _means(table: pd.DataFrame) -> dict[str, dict[Any, Any]]:
+    """Per row its means, as DVC compares them between versions; an undefined one is null."""
+    columns = [name for name in METRICS.values() if name in table]
+    rows = table.set_index("method")[columns].astype(object)
+    return {str(method): dict(row) for method, row in rows.where(rows.notna(), None).iterrows()}

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from semiseg import weights
+from semiseg.code import code_of
 from semiseg.config import BatchSize, Inference, Network, Training
 from semiseg.errors import UserError
-from semiseg.files import read_json, write_json
-from semiseg.lineage import code_hash, digest
+from semiseg.files import digest, read_json, write_json
 from semiseg.method import Method
 from semiseg.progress import say
 from semiseg.serving import why_not
@@ -63,7 +63,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
         judge=_judge(cases["val"], training, inference, index["classes"], machine.device),
         machine=machine,
         path=state / "state.safetensors",
-        fingerprint=digest([spec, index, parts, code_hash("semiseg.stages.train", *plugged_in(spec))]),
+        fingerprint=digest([spec, index, parts, code_of("train", spec)]),
     )
     trainer.run()
     _finish(trainer, out)
@@ -81,11 +81,6 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     )
     trainer.path.unlink(missing_ok=True)
     say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
-
-
-def plugged_in(spec: Mapping[str, Any]) -> tuple[str, str]:
-    """Modules that a run loads by name."""
-    return f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
 
 
 def choose_machine(device: str, threads: int, checkpoint_seconds: float) -> Machine:

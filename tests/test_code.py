@@ -4,7 +4,12 @@ import sys
 
 import pytest
 
-from semiseg import lineage
+from semiseg import code, files
+
+
+def forget():
+    code._read.cache_clear()
+    code._closure.cache_clear()
 
 
 @pytest.fixture
@@ -17,38 +22,43 @@ def package(tmp_path, monkeypatch):
     def write(name, text):
         (tmp_path / f"{name}.py").write_text(text)
         sys.modules.pop(f"semiseg.{name}", None)
-        lineage._read.cache_clear()
+        forget()
 
     return write
 
 
 def test_comments_and_docstrings_do_not_count_code_does(package):
     package("sample_a", "x = 1\n")
-    first = lineage.code_hash("semiseg.sample_a")
+    first = code.code_hash("semiseg.sample_a")
     package("sample_a", '"""New docstring."""\n\n# a comment\nx = 1\n')
-    assert lineage.code_hash("semiseg.sample_a") == first
+    assert code.code_hash("semiseg.sample_a") == first
     package("sample_a", "x = 2\n")
-    assert lineage.code_hash("semiseg.sample_a") != first
+    assert code.code_hash("semiseg.sample_a") != first
 
 
 def test_an_edit_of_an_imported_module_counts(package):
     package("sample_b", "y = 1\n")
     package("sample_a", "from semiseg.sample_b import y\n")
-    first = lineage.code_hash("semiseg.sample_a")
+    first = code.code_hash("semiseg.sample_a")
     package("sample_b", "y = 2\n")
-    assert lineage.code_hash("semiseg.sample_a") != first
+    assert code.code_hash("semiseg.sample_a") != first
 
 
 def test_a_template_beside_its_module_counts(package, tmp_path):
     package("sample_page", "x = 1\n")
-    first = lineage.code_hash("semiseg.sample_page")
+    first = code.code_hash("semiseg.sample_page")
     (tmp_path / "sample_page.html.j2").write_text("<p>")
-    lineage._read.cache_clear()
-    assert lineage.code_hash("semiseg.sample_page") != first
+    forget()
+    assert code.code_hash("semiseg.sample_page") != first
 
 
 def test_modules_imported_from_their_package_count():
-    assert "semiseg.progress" in _closure("semiseg.cli"), "from semiseg import progress"
+    assert "semiseg.weights" in _closure("semiseg.stages.train"), "from semiseg import weights"
+
+
+def test_a_better_sentence_retrains_nothing():
+    """What only speaks to people is not part of any job's code."""
+    assert not {"semiseg.progress", "semiseg.errors", "semiseg.code"} & _closure("semiseg.stages.train")
 
 
 def test_metrics_are_not_part_of_training():
@@ -58,15 +68,9 @@ def test_metrics_are_not_part_of_training():
 
 
 def _closure(module):
-    found, pending = set(), [module]
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending.extend(lineage._read(name)[1])
-    return found
+    return set(code.module_hashes(module))
 
 
 def test_digest_ignores_the_order_of_keys():
-    assert lineage.digest({"a": 1, "b": [1, 2]}) == lineage.digest({"b": [1, 2], "a": 1})
-    assert lineage.digest([1, 2]) != lineage.digest([2, 1])
+    assert files.digest({"a": 1, "b": [1, 2]}) == files.digest({"b": [1, 2], "a": 1})
+    assert files.digest([1, 2]) != files.digest([2, 1])

@@ -1,0 +1,93 @@
+"""Where and when a job ran: commit, package source, installed software, device. No host, user or path is told."""
+
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from semiseg.files import digest, sha256
+
+PACKAGE = Path(__file__).parent
+TOLD = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@functools.cache
+def source() -> dict[str, Any]:
+    """The code as a whole: git commit, whether the checkout differs from it (None outside git), hash of the package."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
+    return {"commit": commit or None, "dirty": None if changed is None else bool(changed), "package": package_hash()}
+
+
+def package_hash() -> str:
+    """sha256 over names and bytes of every file of the package."""
+    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    listed = {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files}
+    return digest(listed)
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Python, platform, versions of what computes, a hash of all installed packages, and of the constraints file."""
+    installed = sorted({f"{dist.name}=={dist.version}".lower() for dist in importlib.metadata.distributions()})
+    constraints = Path("constraints.txt")
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "packages": {name: _version(name) for name in TOLD},
+        "installed": hashlib.sha256("\n".join(installed).encode()).hexdigest(),
+        "constraints": sha256(constraints) if constraints.exists() else None,
+    }
+
+
+def device_facts(name: str) -> dict[str, Any]:
+    """The device that computed: the GPU with its driver, or the CPU with its threads; and whether bits may differ."""
+    import torch
+
+    if not name.startswith("cuda"):
+        return {"device": "cpu", "threads": torch.get_num_threads(), "deterministic": True}
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    drivers = _output(query).splitlines()
+    return {
+        "device": torch.cuda.get_device_name(name),
+        "driver": drivers[0] if drivers else None,
+        "cuda": torch.version.cuda,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    return _output(["git", "-C", str(PACKAGE), *arguments])
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,104 @@
+"""Which code a job runs, and a hash of it: by content, following imports, blind to comments."""
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from semiseg.files import digest
+
+# Datasets import it to fill the raw folder, and what came there is hashed by content: only the rule that brings files
+# depends on this code, and names it.
+BRINGING = "semiseg.bring"
+# No output depends on these. They speak to people, hash code, or check parameters, which a job is given resolved:
+# neither a better sentence nor a new key of params.yaml must retrain anything.
+WITHOUT_EFFECT = (
+    "semiseg.code",
+    "semiseg.config",
+    "semiseg.errors",
+    "semiseg.progress",
+    "semiseg.schema",
+    "semiseg.steps",
+)
+
+
+def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that a job of this rule starts from: its stage, and what the stage loads by name."""
+    stage = f"semiseg.stages.{'tabulate' if rule == 'table' else rule}"
+    match rule:
+        case "standin":
+            return stage, f"semiseg.standins.{spec['dataset']}"
+        case "raw":
+            return stage, f"semiseg.datasets.{spec['dataset']}", BRINGING
+        case "download" | "prepare" | "split" | "evaluate":
+            return stage, f"semiseg.datasets.{spec['dataset']}"
+        case "train" | "predict":
+            return stage, f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
+        case _:
+            return (stage,)
+
+
+def code_of(rule: str, spec: Mapping[str, Any]) -> str:
+    """Hash of the code that a job of this rule runs."""
+    return code_hash(*modules_of(rule, spec))
+
+
+def code_hash(*modules: str) -> str:
+    """sha256 of the code of these semiseg modules and of all that they import (``module_hashes``)."""
+    return digest(module_hashes(*modules))
+
+
+@functools.cache
+def _closure(modules: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    pending = list(modules)
+    while pending:
+        module = pending.pop()
+        if module not in found:
+            found[module], imported = _read(module)
+            pending.extend(name for name in imported if name not in (BRINGING, *WITHOUT_EFFECT))
+    return found
+
+
+def module_hashes(*modules: str) -> dict[str, str]:
+    """A short hash per module: of these semiseg modules and of every one they import.
+
+    ``BRINGING`` and ``WITHOUT_EFFECT`` are not followed. Comments, blank lines and docstrings do not count. A file
+    beside a module with the same stem (its template) is part of it. Modules loaded by name (methods, networks,
+    datasets) are not seen by following imports: name them.
+    """
+    return dict(_closure(tuple(modules)))
+
+
+@functools.cache
+def _read(module: str) -> tuple[str, tuple[str, ...]]:
+    """Short hash of a module's normalised source, and the semiseg modules it imports."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(module)
+    source = Path(spec.origin)
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    imported = tuple(name for node in ast.walk(tree) for name in _imports(node) if name.startswith("semiseg."))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
+    text = "\n".join([ast.unparse(tree), *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest(text)[:16], imported
+
+
+def _imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg":
+        return [node.module, *filter(_is_module, (f"{node.module}.{alias.name}" for alias in node.names))]
+    return []
+
+
+def _is_module(name: str) -> bool:
+    """Whether the imported name is a module of its own (``from semiseg import plan``), not something inside one."""
+    parent = importlib.util.find_spec(name.rpartition(".")[0])
+    is_package = parent is not None and parent.submodule_search_locations is not None
+    return is_package and importlib.util.find_spec(name) is not None

@@ -1,0 +1,69 @@
+"""One job of a rule: alone on its outputs, and with a lineage record when it has ended."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semiseg.circumstances import environment, now, source
+from semiseg.code import module_hashes, modules_of
+from semiseg.errors import UserError
+from semiseg.files import digest
+from semiseg.locks import held
+from semiseg.progress import say
+from semiseg.records import read_record, record_path, shareable, write_record
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the command line asked for. inputs: files read; outputs: files written, the main one first."""
+
+    rule: str
+    spec: Mapping[str, Any]
+    inputs: Sequence[Path]
+    outputs: Sequence[Path]
+
+    @property
+    def lock(self) -> Path:
+        """Hidden beside the main output."""
+        return self.outputs[0].with_name(f".{self.outputs[0].name}.lock")
+
+
+def run(call: Call, work: Callable[[], Facts | None]) -> None:
+    """Do the work of a job while no other process makes the same outputs, then write its lineage record.
+
+    A job that waited for another one, and finds that it has made exactly what was asked for, has nothing left to do.
+    work: may return facts for the record (device, ...).
+    """
+    with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
+        if waited and _is_made(call):
+            say(f"{call.outputs[0]} was made meanwhile")
+            return
+        start = now()
+        facts = work() or {}
+        write_record(
+            call.rule,
+            call.spec,
+            module_hashes(*modules_of(call.rule, call.spec)),
+            call.inputs,
+            call.outputs,
+            {
+                "seed": call.spec.get("seed"),
+                "source": source(),
+                "environment": {**environment(), **facts},
+                "time": {"start": start, "end": now()},
+            },
+        )
+
+
+def _is_made(call: Call) -> bool:
+    """Whether outputs and record of exactly this job are there."""
+    try:
+        record = read_record(record_path(call.outputs[0]))
+    except UserError:
+        return False
+    code = digest(module_hashes(*modules_of(call.rule, call.spec)))
+    same = record["params"] == shareable(dict(call.spec)) and record["code"]["hash"] == code
+    return same and all(path.exists() for path in call.outputs)

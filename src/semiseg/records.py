@@ -1,0 +1,124 @@
+"""Lineage records: what a job read, wrote and ran, beside its main output, by content and never by time.
+
+A record's ``id`` is made from what decides the result: rule, parameters, code, and the bits of inputs and outputs with
+the ids of the records they came from. Two machines that build the same thing get the same id. Circumstances (commit,
+environment, times) stand beside it; ``seal`` covers the whole file.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from semiseg.errors import UserError
+from semiseg.files import canonical, digest, read_json, sha256, write_json
+
+SUFFIX = ".lineage.json"
+OUTSIDE = "(outside the project)"
+DECIDING = ("rule", "params", "code", "inputs", "outputs")
+# Files that tell seconds and memory, or show them: they differ where nothing else does, so no id depends on them.
+MEASURED = re.compile(r"cost\.json|.*\.cost\.csv|.*\.html")
+Record = dict[str, Any]
+
+
+def record_path(output: Path | str) -> str:
+    """Where the record of a job lies: beside its main output."""
+    return f"{output}{SUFFIX}"
+
+
+def write_record(
+    rule: str,
+    params: Mapping[str, Any],
+    code: Mapping[str, str],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    circumstances: Mapping[str, Any],
+) -> Record:
+    """Write and return the record of a job that has just ended. Its first output is the main one.
+
+    code: hash per module. inputs, outputs: files relative to the project's folder, where the job ran.
+    """
+    content: Record = {
+        "rule": rule,
+        "params": shareable(params),
+        "code": {"hash": digest(dict(code)), "modules": dict(code)},
+        "inputs": [{**_entry(path), "record": made_by(path)} for path in inputs],
+        "outputs": [_entry(path) for path in outputs],
+        **circumstances,
+    }
+    content["id"] = identity(content)
+    content["seal"] = seal(content)
+    write_json(record_path(outputs[0]), content)
+    return content
+
+
+def read_record(path: Path | str) -> Record:
+    """A record as it was written. UserError when it is missing, damaged, or not the bytes that were written."""
+    path = Path(path)
+    content = read_json(path)
+    if not isinstance(content, dict) or path.read_text(encoding="utf-8") != canonical(content):
+        raise UserError(f"{path} is not as it was written: restore it, or build {str(path).removesuffix(SUFFIX)} again")
+    if content.get("seal") != seal(content) or content.get("id") != identity(content):
+        raise UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
+    return content
+
+
+def identity(record: Mapping[str, Any]) -> str:
+    """Id of a record: digest of what decides the result, measured files left out."""
+    deciding = {name: record.get(name) for name in DECIDING}
+    deciding["code"] = (record.get("code") or {}).get("hash")
+    for side in ("inputs", "outputs"):
+        kept = (entry for entry in record.get(side) or () if not is_measured(entry["path"]))
+        deciding[side] = [{name: entry.get(name) for name in ("path", "sha256", "record")} for entry in kept]
+    return digest(deciding)
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """Digest of everything in a record but the seal itself."""
+    return digest({name: value for name, value in record.items() if name != "seal"})
+
+
+def is_measured(path: str) -> bool:
+    """Whether a file tells seconds or memory, which no id depends on."""
+    return MEASURED.fullmatch(Path(path).name) is not None
+
+
+def made_by(path: Path) -> str | None:
+    """Id of the record that names this file among its outputs, or None: looked for beside the file."""
+    own = Path(record_path(path))
+    for candidate in [own] if own.exists() else sorted(path.parent.glob(f"*{SUFFIX}")):
+        record = read_record(candidate)
+        if any(Path(entry["path"]).name == path.name for entry in record["outputs"]):
+            return str(record["id"])
+    return None
+
+
+def shareable(value: Any) -> Any:
+    """Parameters without what must not leave this machine: paths outside the project, passwords in addresses."""
+    if isinstance(value, Mapping):
+        return {key: shareable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [shareable(inner) for inner in value]
+    return _shareable_text(value) if isinstance(value, str) else value
+
+
+def _shareable_text(text: str) -> str:
+    if re.match(r"\w+://", text):
+        parts = urlsplit(text)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return OUTSIDE if re.match(r"/|~|\.\.(/|$)|[A-Za-z]:[\\/]", text) else text
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"path": shareable(_relative(path)), "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
+
+
+def named(paths: Iterable[Any]) -> list[Path]:
+    """Paths of a call flattened, each once, in order; None is left out."""
+    flat = (inner for path in paths for inner in (path if isinstance(path, list | tuple) else [path]))
+    return list(dict.fromkeys(Path(path) for path in flat if path is not None))
