@@ -20,7 +20,7 @@ def told(question):
 
 
 def job(make):
-    """What a rule asks of its job: input files by name, parameters as one line of JSON, and the hash of its code."""
+    """Input files by name, parameters as one line of JSON, and the hash of the code: what each job is given."""
     return (
         told(lambda wildcards: make(**wildcards).inputs),
         told(lambda wildcards: as_text(make(**wildcards).spec)),
@@ -31,3 +31,8 @@ def job(make):
 def of_run(make):
     """A rule's wildcards as the run that they name."""
     return lambda seed, **names: make(Run(**names, seed=int(seed)))
+
+
+def options(wildcards, input):
+    """Inputs that a job may lack, as options of its command."""
+    return " ".join(f"--{name} {path}" for name, path in input.items())

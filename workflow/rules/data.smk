@@ -2,11 +2,6 @@
 # planner, and touching them would rerun everything.
 
 
-def options(wildcards, input):
-    """Inputs that a job may lack, as options of its command."""
-    return " ".join(f"--{name} {path}" for name, path in input.items())
-
-
 standin_inputs, standin_spec, standin_code = job(GRAPH.standin)
 
 
