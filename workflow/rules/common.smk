@@ -36,3 +36,9 @@ def of_run(make):
 def options(wildcards, input):
     """Inputs that a job may lack, as options of its command."""
     return " ".join(f"--{name} {path}" for name, path in input.items())
+
+
+def is_builder():
+    """Whether this process plans and runs the workflow: not a dry run, and not the inner call of one job."""
+    executor = workflow.executor_plugin
+    return workflow.is_main_process and executor is not None and not workflow.dryrun
