@@ -44,6 +44,7 @@ wildcard_constraints:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/alone.smk"
 
 
 rule demo:
@@ -58,3 +59,5 @@ include: "workflow/rules/run.smk"
 include: "workflow/rules/table.smk"
 include: "workflow/rules/figure.smk"
 include: "workflow/rules/partial.smk"
+include: "workflow/rules/memory.smk"
+include: "workflow/rules/cluster.smk"

@@ -51,14 +51,9 @@ class Declared:
 @functools.cache
 def hyperparameters(method: str) -> dict[str, Declared]:
     """Declared hyperparameters of a method: the ``name = Hyper(default, ...)`` lines of its file."""
-    tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
     return {
-        statement.targets[0].id: Declared(ast.literal_eval(call.args[0]), _literals(call.args[3:]))
-        for definition in tree.body
-        if isinstance(definition, ast.ClassDef)
-        for statement in definition.body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-        for call in [statement.value]
+        name: Declared(ast.literal_eval(call.args[0]), _literals(call.args[3:]))
+        for name, call in _assigned(method).items()
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Hyper"
     }
 
@@ -66,14 +61,19 @@ def hyperparameters(method: str) -> dict[str, Declared]:
 @functools.cache
 def declared(method: str) -> dict[str, Any]:
     """What a method's class says of itself in plain values (``labelled_only = True``), read from its file."""
+    return {name: value.value for name, value in _assigned(method).items() if isinstance(value, ast.Constant)}
+
+
+@functools.cache
+def _assigned(method: str) -> dict[str, ast.expr]:
+    """What the class of a method's file assigns to names, as expressions."""
     tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
     return {
-        statement.targets[0].id: statement.value.value
+        statement.targets[0].id: statement.value
         for definition in tree.body
         if isinstance(definition, ast.ClassDef)
         for statement in definition.body
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-        if isinstance(statement.value, ast.Constant)
     }
 
 

@@ -23,10 +23,15 @@ def now() -> str:
 
 @functools.cache
 def source() -> dict[str, Any]:
-    """The code as a whole: git commit, whether the checkout differs from it (None outside git), hash of the package."""
+    """Code and parameters as a whole: git commit, whether the checkout differs from it (None outside git), hashes.
+
+    package: of the package's files. params: of params.yaml, where the job ran beside one.
+    """
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
-    return {"commit": commit or None, "dirty": None if changed is None else bool(changed), "package": package_hash()}
+    dirty, params = None if changed is None else bool(changed), Path("params.yaml")
+    hashes = {"package": package_hash(), "params": sha256(params) if params.exists() else None}
+    return {"commit": commit or None, "dirty": dirty, **hashes}
 
 
 def package_hash() -> str:

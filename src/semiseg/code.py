@@ -3,7 +3,7 @@
 import ast
 import functools
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ WITHOUT_EFFECT = (
     "semiseg.schema",
     "semiseg.steps",
 )
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 
 
 def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
@@ -79,26 +80,35 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)
     source = Path(spec.origin)
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    imported = tuple(name for node in ast.walk(tree) for name in _imports(node) if name.startswith("semiseg."))
-    for node in ast.walk(tree):
+    tree, imported = ast.parse(source.read_text(encoding="utf-8")), []
+    for node in _statements(tree):
+        imported += [name for name in _imports(node) if name.startswith("semiseg.")]
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
     text = "\n".join([ast.unparse(tree), *(path.read_text(encoding="utf-8") for path in beside)])
-    return digest(text)[:16], imported
+    return digest(text)[:16], tuple(imported)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module and its statements at any depth, a statement before those inside it; expressions are not entered."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(inner for block in BLOCKS for inner in getattr(node, block, ()))
 
 
 def _imports(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg":
-        return [node.module, *filter(_is_module, (f"{node.module}.{alias.name}" for alias in node.names))]
+        inside = [f"{node.module}.{alias.name}" for alias in node.names] if _is_package(node.module) else []
+        return [node.module, *(name for name in inside if importlib.util.find_spec(name) is not None)]
     return []
 
 
-def _is_module(name: str) -> bool:
-    """Whether the imported name is a module of its own (``from semiseg import plan``), not something inside one."""
-    parent = importlib.util.find_spec(name.rpartition(".")[0])
-    is_package = parent is not None and parent.submodule_search_locations is not None
-    return is_package and importlib.util.find_spec(name) is not None
+def _is_package(module: str) -> bool:
+    """Whether what is imported from here may be a module of its own (``from semiseg import plan``)."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.submodule_search_locations is not None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from semiseg.schema import Fraction, Name, Strict, Three, Value
+from semiseg.schema import CaseId, Fraction, Name, Strict, Three, Value
 from semiseg.steps import Preparation
 
 
@@ -25,7 +25,7 @@ class StandinOptions(Strict):
     """A synthetic twin in place of the real collection: `semiseg rehearse` writes this."""
 
     seed: int
-    cases: tuple[str, ...] = Field(description="official case ids to draw")
+    cases: tuple[CaseId, ...] = Field(description="official case ids to draw")
 
 
 class DatasetOptions(Strict):

@@ -4,6 +4,7 @@ Dataset modules are imported while the workflow is planned, so they keep heavy i
 """
 
 import importlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from semiseg import catalogue
 from semiseg.errors import UserError
+from semiseg.schema import CASE
 
 if TYPE_CHECKING:
     from semiseg.volume import Volume
@@ -131,6 +133,22 @@ def get_dataset(name: str) -> Dataset:
     return dataset
 
 
-def manifest_cases(manifest: Mapping[str, Any]) -> list[RawCase]:
-    """Cases of a raw manifest."""
-    return [RawCase(case["id"], case["image"], case["label"]) for case in manifest["cases"]]
+def check_case(name: str, where: str) -> str:
+    """The id of a case, once it is known to be fit for the name of a file; UserError says where it stands if not."""
+    if not re.fullmatch(CASE, name):
+        raise UserError(
+            f"{where}: {name!r} cannot be the id of a case, which names files: it must not be empty, begin with a dot "
+            "or hold a slash or a control character; rename its files"
+        )
+    return name
+
+
+def manifest_cases(manifest: Mapping[str, Any], where: str) -> list[RawCase]:
+    """Cases of a raw manifest. UserError for an id or a file name that leads out of the raw folder."""
+    cases = [RawCase(case["id"], case["image"], case["label"]) for case in manifest["cases"]]
+    for case in cases:
+        check_case(case.id, where)
+        for name in (case.image, case.label):
+            if name is not None and (Path(name).is_absolute() or ".." in Path(name).parts):
+                raise UserError(f"{where}: case {case.id} names a file outside its folder ({name!r}): build it again")
+    return cases

@@ -12,6 +12,8 @@ from typing import Any
 
 from semiseg.errors import UserError
 
+UNFINISHED = ".tmp-"  # how names of files begin that are being written
+
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -24,7 +26,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix="".join(path.suffixes[-2:]))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix="".join(path.suffixes[-2:]))
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -41,6 +43,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder where no other process may be writing now."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        left.unlink(missing_ok=True)
 
 
 def is_full(error: OSError) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from semiseg.circumstances import environment, now, source
 from semiseg.code import module_hashes, modules_of
 from semiseg.errors import UserError
-from semiseg.files import digest
+from semiseg.files import digest, sha256
 from semiseg.locks import held
 from semiseg.progress import say
 from semiseg.records import read_record, record_path, shareable, write_record
@@ -59,11 +59,20 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
 
 
 def _is_made(call: Call) -> bool:
-    """Whether outputs and record of exactly this job are there."""
+    """Whether the record is of exactly this job: rule, parameters, code, and all files with the content they have."""
     try:
         record = read_record(record_path(call.outputs[0]))
-    except UserError:
+        same = [
+            record["rule"] == call.rule,
+            record["params"] == shareable(dict(call.spec)),
+            record["code"]["hash"] == digest(module_hashes(*modules_of(call.rule, call.spec))),
+            _content(record["inputs"]) == [sha256(path) for path in call.inputs],
+            _content(record["outputs"]) == [sha256(path) for path in call.outputs],
+        ]
+    except (UserError, OSError):
         return False
-    code = digest(module_hashes(*modules_of(call.rule, call.spec)))
-    same = record["params"] == shareable(dict(call.spec)) and record["code"]["hash"] == code
-    return same and all(path.exists() for path in call.outputs)
+    return all(same)
+
+
+def _content(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [entry["sha256"] for entry in entries]

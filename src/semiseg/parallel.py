@@ -1,6 +1,8 @@
 """The same work on many cases: in this process, or in several with one progress bar."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +26,7 @@ def each(
         if workers <= 1 or len(jobs) <= 1:
             return [_stepped(work(job), bar) for job in jobs]
         context = multiprocessing.get_context("spawn")  # forking a process that holds threads (progress bar) may hang
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+        with ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent) as pool:
             futures = [pool.submit(work, job) for job in jobs]
             try:
                 return _collected(futures, bar)
@@ -32,6 +34,18 @@ def each(
                 raise UserError(f"{what}: a worker was killed, probably for memory: use fewer workers") from None
             finally:
                 pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Have this worker end when the process that started it is killed; it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _stepped(result: Result, bar: Progress) -> Result:

@@ -15,6 +15,7 @@ from semiseg.errors import UserError
 from semiseg.files import canonical, digest, read_json, sha256, write_json
 
 SUFFIX = ".lineage.json"
+ENTRY = ("path", "sha256", "bytes", "record")
 OUTSIDE = "(outside the project)"
 DECIDING = ("rule", "params", "code", "inputs", "outputs")
 # Files that tell seconds and memory, or show them: they differ where nothing else does, so no id depends on them.
@@ -61,7 +62,28 @@ def read_record(path: Path | str) -> Record:
         raise UserError(f"{path} is not as it was written: restore it, or build {str(path).removesuffix(SUFFIX)} again")
     if content.get("seal") != seal(content) or content.get("id") != identity(content):
         raise UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
+    if not _is_whole(content):
+        raise UserError(f"{path} is not a lineage record: restore it, or build {str(path).removesuffix(SUFFIX)} again")
     return content
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether a record has the parts that are read of it, and names no file outside the project."""
+    sides, code = [content.get("inputs"), content.get("outputs")], content.get("code")
+    if not all(isinstance(content.get(name), kind) for name, kind in (("rule", str), ("params", dict), ("id", str))):
+        return False
+    if not isinstance(code, dict) or not isinstance(code.get("hash"), str) or not isinstance(code.get("modules"), dict):
+        return False
+    return all(isinstance(side, list) and all(map(_is_entry, side)) for side in sides) and bool(content["outputs"])
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {"path", "sha256", "bytes"} <= set(entry) <= {*ENTRY}:
+        return False
+    path, record = entry["path"], entry.get("record")
+    named = isinstance(path, str) and (path == OUTSIDE or shareable(path) == path)
+    inside = named and ".." not in Path(path).parts
+    return inside and isinstance(entry["sha256"], str) and (record is None or isinstance(record, str))
 
 
 def identity(record: Mapping[str, Any]) -> str:

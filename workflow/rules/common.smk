@@ -7,10 +7,32 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
+FIRST = []
+
+
+def before_planning(act):
+    """Have something done once, before the first job is planned. While this file is read, Snakemake has not yet settled
+    what this call is for, and ``is_builder`` cannot tell; when it asks for a first job's inputs it has.
+    """
+    FIRST.append(act)
+    return act
+
+
+def plan_first():
+    """Do what was asked for ``before_planning``; a user's mistake ends this call with one sentence and status 2."""
+    try:
+        while FIRST:
+            FIRST.pop(0)()
+    except UserError as error:
+        logger.error(f"error: {error}")
+        sys.exit(2)
+
+
 def told(question):
     """Ask the graph; a user's mistake becomes Snakemake's own kind of error."""
 
     def answer(wildcards):
+        plan_first()
         try:
             return question(wildcards)
         except UserError as error:
@@ -39,6 +61,7 @@ def options(wildcards, input):
 
 
 def is_builder():
-    """Whether this process plans and runs the workflow: not a dry run, and not the inner call of one job."""
+    """Whether this process plans and runs the workflow: not a dry run, and not the inner call of one job. To be asked in
+    what is done ``before_planning``, not while a Snakefile is read."""
     executor = workflow.executor_plugin
     return workflow.is_main_process and executor is not None and not workflow.dryrun

@@ -20,6 +20,7 @@ rule train:
     threads: 1
     resources:
         gpu=1,
+        gpu_slots=1,
         mem_mb=16000,
         runtime=2880,
     params:
@@ -28,8 +29,8 @@ rule train:
         state=STATE,
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --out {output.out} --history {output.history}"
-        " --cost {output.cost}"
+        " --state {params.state} --threads {threads} --slots {resources.gpu_slots} --out {output.out}"
+        " --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))
@@ -49,14 +50,17 @@ rule predict:
     threads: 1
     resources:
         gpu=1,
+        gpu_slots=1,
         mem_mb=16000,
         runtime=480,
     params:
         spec=predict_spec,
         code=predict_code,
+        state=STATE,
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --threads {threads} --out {output.out}"
+        " --split {input.split} --state {params.state} --threads {threads} --slots {resources.gpu_slots}"
+        " --out {output.out}"
 
 
 evaluate_inputs, evaluate_spec, evaluate_code = job(of_run(GRAPH.evaluate))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg import progress
-from semiseg.cli import data, questions, runs, tables
+from semiseg.cli import crates, data, proofs, questions, runs, sharing, tables
 from semiseg.errors import UserError
 
 BAD_INPUT = 2
@@ -32,6 +32,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="semiseg", description=sys.modules["semiseg"].__doc__)
     parser.add_argument("--log", type=Path, help="also append every line to this file")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for family in (data, runs, tables, questions):
+    for family in (data, runs, tables, questions, sharing, crates, proofs):
         family.add(verbs)
     return parser

@@ -1,4 +1,4 @@
-"""Verbs that ask: describe check-split plan show published rehearse schema."""
+"""Verbs that ask: check-params describe check-split plan show published rehearse schema."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,7 @@ FOUND = 1
 
 def add(verbs: Any) -> None:
     """Declare these verbs."""
+    add_verb(verbs, "check-params", _check_params)
     check = add_verb(verbs, "check-split", _check_split)
     check.add_argument("dataset")
     check.add_argument("split")
@@ -29,6 +30,14 @@ def add(verbs: Any) -> None:
     numbers = add_verb(published, "check", _check_published)
     numbers.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
     numbers.add_argument("--write", type=Path, metavar="FILE.md", help="write a page instead of printing")
+
+
+def _check_params(options: argparse.Namespace) -> None:
+    """Check every key, name and reference of params.yaml."""
+    from semiseg.params import read
+    from semiseg.plan import Plan
+
+    Plan(read(Path("params.yaml")))
 
 
 def _check_split(options: argparse.Namespace) -> int:

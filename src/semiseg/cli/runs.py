@@ -1,9 +1,12 @@
 """Verbs of the rules that make a run: train predict evaluate."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from semiseg.cli.parsing import add_job, add_paths, perform
+from semiseg.devices import claimed
+from semiseg.refill import refill
 
 
 def add(verbs: Any) -> None:
@@ -12,8 +15,10 @@ def add(verbs: Any) -> None:
     add_paths(train, "state", "history", "cost")
     train.add_argument("--checkpoint-seconds", type=float, default=120.0, help="work that a kill costs at most")
     predict = add_job(verbs, "predict", _predict, "weights", "prepared", "split")
+    predict.add_argument("--state", type=Path, help="training state to remove: these weights are whole")
     for verb in (train, predict):
-        verb.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+        verb.add_argument("--device", default="auto", help="auto (a free GPU), cpu, cuda, cuda:1, ...")
+        verb.add_argument("--slots", type=int, default=1, help="jobs per GPU, where the device is auto")
         verb.add_argument("--threads", type=int, default=1)
     evaluate = add_job(verbs, "evaluate", _evaluate, "predictions", "prepared", "raw")
     evaluate.add_argument("--workers", type=int, default=1)
@@ -23,13 +28,15 @@ def _train(options: argparse.Namespace) -> None:
     """Train one run, or continue it."""
 
     def work() -> dict[str, Any]:
-        from semiseg.circumstances import device_facts
-        from semiseg.stages.train import Outputs, choose_machine, train
+        refill(options.prepared)
+        with claimed(options.device, options.slots) as device:
+            from semiseg.circumstances import device_facts
+            from semiseg.stages.train import Outputs, choose_machine, train
 
-        machine = choose_machine(options.device, options.threads, options.checkpoint_seconds)
-        out = Outputs(options.out, options.history, options.cost)
-        train(options.spec, options.prepared, options.split, options.state, out, machine)
-        return device_facts(str(machine.device))
+            machine = choose_machine(device, options.threads, options.checkpoint_seconds)
+            out = Outputs(options.out, options.history, options.cost)
+            train(options.spec, options.prepared, options.split, options.state, out, machine)
+            return device_facts(str(machine.device))
 
     perform(options, [options.prepared, options.split], work, beside=[options.history, options.cost])
 
@@ -38,13 +45,18 @@ def _predict(options: argparse.Namespace) -> None:
     """Segment the test cases with a sliding window."""
 
     def work() -> dict[str, Any]:
-        from semiseg.circumstances import device_facts
-        from semiseg.stages.predict import predict
-        from semiseg.stages.train import choose_machine
+        refill(options.prepared)
+        with claimed(options.device, options.slots) as device:
+            from semiseg.circumstances import device_facts
+            from semiseg.stages.predict import predict
+            from semiseg.stages.train import choose_machine
+            from semiseg.training.state import drop
 
-        machine = choose_machine(options.device, options.threads, 0.0)
-        predict(options.spec, options.weights, options.prepared, options.split, options.out, machine)
-        return device_facts(str(machine.device))
+            if options.state is not None:
+                drop(options.state)
+            machine = choose_machine(device, options.threads, 0.0)
+            predict(options.spec, options.weights, options.prepared, options.split, options.out, machine)
+            return device_facts(str(machine.device))
 
     perform(options, [options.weights, options.prepared, options.split], work)
 
@@ -55,6 +67,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     def work() -> None:
         from semiseg.stages.evaluate import evaluate_run
 
+        refill(options.prepared, options.workers)
+        refill(options.predictions)
         evaluate_run(options.predictions, options.prepared, options.raw, options.out, options.workers)
 
     perform(options, [options.predictions, options.prepared, options.raw], work)

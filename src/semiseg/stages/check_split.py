@@ -68,7 +68,7 @@ def _parts(content: Mapping[str, Any], file: Path) -> dict[str, list[str]]:
 
 def _jobs(dataset: str, parts: Mapping[str, Sequence[str]], manifest: Path, cache: Path) -> list[Job]:
     listed = read_json(manifest)
-    cases = {case.id: case for case in manifest_cases(listed)}
+    cases = {case.id: case for case in manifest_cases(listed, str(manifest))}
     hashes = {name: entry["sha256"] for name, entry in listed["files"].items()}
     wanted = list(dict.fromkeys(case for part in PARTS for case in parts[part]))
     if missing := [case for case in wanted if case not in cases]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from semiseg.dataset import Organ, get_dataset
+from semiseg.dataset import Organ, get_dataset, manifest_cases
 from semiseg.errors import UserError
 from semiseg.files import atomic, read_json, sha256
 from semiseg.metrics import organ_scores
@@ -44,7 +44,7 @@ def evaluate_run(predictions: Path, prepared: Path, raw: Path, out: Path, worker
     """
     manifest, index, collection = read_json(predictions), read_json(prepared), read_json(raw)
     dataset = get_dataset(collection["dataset"])
-    labels = {entry["id"]: entry["label"] for entry in collection["cases"]}
+    labels = {entry.id: entry.label for entry in manifest_cases(collection, str(raw))}
     pairs: list[Pair] = []
     for case in manifest["cases"]:
         if case not in index["cases"]:

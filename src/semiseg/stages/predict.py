@@ -11,8 +11,9 @@ from torch import Tensor
 from semiseg import weights
 from semiseg.code import code_of
 from semiseg.config import Inference, Network
+from semiseg.dataset import check_case
 from semiseg.errors import UserError
-from semiseg.files import digest, read_json, sha256, write_json
+from semiseg.files import digest, read_json, sha256, sweep, write_json
 from semiseg.geometry import to_native
 from semiseg.inference import slide
 from semiseg.method import Method
@@ -31,12 +32,14 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
     index, cases = read_json(prepared), read_json(split)["test"]
     predictor = _predictor(spec, trained, index["classes"], machine.device)
     folder = out.parent / "predictions"
+    sweep(folder)
     made_from = [spec, sha256(trained), code_of("predict", spec)]
     files: dict[str, str] = {}
     with Progress(f"predict {spec['method']}", len(cases), "case") as bar:
         for case in cases:
             if case not in index["cases"]:
                 raise UserError(f"test case {case} is not among the prepared cases of {prepared}: prepare it first")
+            check_case(case, str(split))
             entry = index["cases"][case]
             mark = digest([*made_from, entry])
             if not _finished(folder, case, mark):

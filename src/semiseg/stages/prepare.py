@@ -49,7 +49,8 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
     code = code_hash("semiseg.preparation", "semiseg.store", "semiseg.stages.prepare", f"semiseg.datasets.{kind.name}")
-    jobs = [_job(case, listed, preparation, code, manifest.parent, out.parent) for case in manifest_cases(listed)]
+    cases = manifest_cases(listed, str(manifest))
+    jobs = [_job(case, listed, preparation, code, manifest.parent, out.parent) for case in cases]
     if not jobs:
         raise UserError(f"{manifest} lists no cases: build the raw data again")
     entries = each(prepare_one, jobs, workers, f"prepare {kind.name} {spec['name']}")

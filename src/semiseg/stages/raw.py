@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.config import DatasetOptions
-from semiseg.dataset import Dataset, get_dataset
+from semiseg.dataset import Dataset, check_case, get_dataset
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
 from semiseg.parallel import each
@@ -88,6 +88,8 @@ def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> 
 def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
     """List cases and hash every file of theirs: content only, so that equal data give equal bytes."""
     cases = sorted(kind.find(folder), key=lambda case: case.id)
+    for case in cases:
+        check_case(case.id, str(folder))
     if twice := sorted(case for case, times in Counter(case.id for case in cases).items() if times > 1):
         raise UserError(f"{folder} holds {some(twice)} more than once, expected one scan per case: remove the others")
     names = sorted({name for case in cases for name in (case.image, case.label) if name is not None})

@@ -7,13 +7,18 @@ from typing import Any
 import pandas as pd
 
 from semiseg.errors import UserError
-from semiseg.files import atomic, read_json
+from semiseg.files import read_json, write_text
 from semiseg.report.cells import METRICS
 from semiseg.scoring import read_cases, score
 
 
 def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
-    """Write a row's two lines: scored by the published rule of its protocol, and by the sound rule.
+    """Write a row's two lines (``as_csv``)."""
+    write_text(out, as_csv(spec, cases, split))
+
+
+def as_csv(spec: Mapping[str, Any], cases: Sequence[Path], split: Path) -> str:
+    """A row's two lines: scored by the published rule of its protocol, and by the sound rule.
 
     cases: one cases.csv per seed; split: counts of labelled and unlabelled training cases are printed beside the row.
     Organ columns hold the mean Dice in percent; numbers have two decimals, an undefined one is an empty field.
@@ -27,8 +32,7 @@ def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) 
         {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec)}
         for convention, rule in (("published", spec["published"]), ("sound", "sound"))
     ]
-    with atomic(out) as temporary:
-        pd.DataFrame(lines).to_csv(temporary, index=False, float_format="%.2f")
+    return pd.DataFrame(lines).to_csv(index=False, float_format="%.2f")
 
 
 def _scored(rule: str, runs: list[pd.DataFrame], spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from semiseg import weights
 from semiseg.code import code_of
 from semiseg.config import BatchSize, Inference, Network, Training
 from semiseg.errors import UserError
-from semiseg.files import digest, read_json, write_json
+from semiseg.files import digest, read_json, sweep, write_json
 from semiseg.method import Method
 from semiseg.progress import say
 from semiseg.serving import why_not
@@ -21,6 +21,7 @@ from semiseg.training.history import History
 from semiseg.training.loop import Machine, Trainer, build_method, chosen, start
 from semiseg.training.sampling import Sampler, StoredCase
 from semiseg.training.schedule import Timetable
+from semiseg.training.state import STATE
 from semiseg.training.validation import Judge
 
 
@@ -34,12 +35,17 @@ class Outputs:
 
 
 def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, machine: Machine) -> None:
-    """Train a run, or continue it from ``state``; writes weights, history and cost last, then drops the state.
+    """Train a run, or continue it from ``state``; writes weights, history and cost last.
+
+    The state stays until the rule ``predict`` drops it: a call that is killed before the workflow has noted its outputs
+    is repeated, and must not begin anew.
 
     A method without networks (a control) is written as it is. Raises UserError when the split names a case that was
     not prepared, or a case without a label is to be learnt from.
     """
     index, parts = read_json(prepared), read_json(split)
+    sweep(state)
+    sweep(out.weights.parent)
     cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     training = Training.model_validate(spec["training"])
     torch.manual_seed(spec["seed"])
@@ -62,7 +68,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
         timetable=Timetable(training, steps_per_epoch),
         judge=_judge(cases["val"], training, inference, index["classes"], machine.device),
         machine=machine,
-        path=state / "state.safetensors",
+        path=state / STATE,
         fingerprint=digest([spec, index, parts, code_of("train", spec)]),
     )
     trainer.run()
@@ -70,7 +76,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
 
 
 def _finish(trainer: Trainer, out: Outputs) -> None:
-    """Write history, cost and chosen weights; the state has served its time."""
+    """Write history, cost and chosen weights."""
     state = trainer.state
     networks, best = chosen(state)
     state.history.write(out.history)
@@ -79,7 +85,6 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     weights.save(
         out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     )
-    trainer.path.unlink(missing_ok=True)
     say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
 
 

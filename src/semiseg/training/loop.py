@@ -13,6 +13,7 @@ from semiseg.config import Inference, Network, Optimiser, Training
 from semiseg.method import Batch, Context, Method, method_class, total
 from semiseg.network import build
 from semiseg.progress import Progress
+from semiseg.stopping import on_request
 from semiseg.training.history import History
 from semiseg.training.sampling import Sampler, batches
 from semiseg.training.schedule import Timetable
@@ -91,13 +92,16 @@ class Trainer:
     fingerprint: str
 
     def run(self) -> None:
-        """Do the remaining steps. Raises UserError when the loss is no longer a number."""
+        """Do the remaining steps. Raises UserError when the loss is no longer a number.
+
+        Asked to stop (SIGTERM, Ctrl-C) it saves the state after the step at hand and raises KeyboardInterrupt.
+        """
         state, total_steps = self.state, self.timetable.iterations
         state.resume(self.path, self.fingerprint)
         state.cost.begin()
         saved, device = state.cost.mark, self.machine.device
         state.method.train()
-        with Progress(self.title, total_steps, "step", state.iteration) as bar:
+        with Progress(self.title, total_steps, "step", state.iteration) as bar, on_request() as stop:
             for batch in batches(
                 self.sampler, state.iteration, total_steps, self.machine.workers, device.type == "cuda"
             ):
@@ -108,12 +112,14 @@ class Trainer:
                     state.cost.lap(device, stepping=True)
                     self._validate(self.judge)
                     state.cost.lap(device, stepping=False)
-                if time.monotonic() - saved > self.machine.checkpoint_seconds:
+                if stop.asked or time.monotonic() - saved > self.machine.checkpoint_seconds:
                     state.cost.lap(device, stepping=True)
                     state.save(self.path, self.fingerprint)
                     state.cost.lap(device, stepping=False)
                     saved = state.cost.mark
                 bar.step(1, **state.history.latest())
+                if stop.asked:
+                    raise KeyboardInterrupt
             state.cost.lap(device, stepping=True)
 
     def _out_of_patience(self) -> bool:

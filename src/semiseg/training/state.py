@@ -9,12 +9,20 @@ from torch import Tensor
 
 from semiseg import weights
 from semiseg.errors import UserError
+from semiseg.files import sweep
 from semiseg.method import Method
 from semiseg.progress import say
 from semiseg.training.cost import Cost
 from semiseg.training.history import History
 
+STATE = "state.safetensors"
 Candidate = tuple[str, ...]  # networks that predict together
+
+
+def drop(folder: Path) -> None:
+    """Remove the state of a run that has served its time."""
+    (folder / STATE).unlink(missing_ok=True)
+    sweep(folder)
 
 
 @dataclass

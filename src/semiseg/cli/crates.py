@@ -1,0 +1,44 @@
+"""Verbs that carry a table to others as a research object: export unpack."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from semiseg.cli.parsing import add_verb
+
+
+def add(verbs: Any) -> None:
+    """Declare these verbs."""
+    export = add_verb(verbs, "export", _export)
+    export.add_argument("target", metavar="results/TABLE.csv")
+    export.add_argument("out", type=Path, metavar="OUT", help="a new folder, or a file that ends in .zip")
+    export.add_argument("--weights", action="store_true", help="put the trained weights in; default: only their hashes")
+    export.add_argument("--zip", action="store_true", help="write one zip file")
+    export.add_argument("--licence", help="of the results: an address or a sentence")
+    export.add_argument("--author", help="whom the crate names; default: nobody")
+    export.add_argument("--keep-paths", action="store_true", help="leave paths and passwords in params.yaml")
+    unpack = add_verb(verbs, "unpack", _unpack)
+    unpack.add_argument("crate", type=Path, metavar="CRATE", help="a folder or zip that `semiseg export` has written")
+    unpack.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a table with all that stands behind it as a Workflow Run RO-Crate."""
+    from semiseg.stages.export import export
+
+    export(
+        options.target,
+        options.out,
+        with_weights=options.weights,
+        zipped=options.zip,
+        keep_paths=options.keep_paths,
+        licence=options.licence,
+        author=options.author,
+    )
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    """Make a project folder from a research object, to audit it on this machine."""
+    from semiseg.stages.unpack import unpack
+
+    unpack(options.crate, options.folder)

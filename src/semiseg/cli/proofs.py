@@ -1,0 +1,56 @@
+"""Verbs that prove: lineage audit."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from semiseg.cli.parsing import add_verb
+from semiseg.errors import UserError
+
+UNPROVEN = 1
+
+
+def add(verbs: Any) -> None:
+    """Declare these verbs."""
+    lineage = add_verb(verbs, "lineage", _lineage)
+    lineage.add_argument("target", type=Path, metavar="results/TABLE.csv")
+    lineage.add_argument("--row", help="a row of the table, by its method")
+    lineage.add_argument("--column", help="a column: an organ or a mean, such as Dice")
+    lineage.add_argument("--json", action="store_true", help="the same as JSON")
+    audit = add_verb(verbs, "audit", _audit)
+    audit.add_argument("targets", type=Path, nargs="+", metavar="FILE", help="results/TABLE.csv, or a file behind one")
+    audit.add_argument("--quick", action="store_true", help="trust size, times and inode of files hashed before")
+    audit.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files hashed at once")
+    audit.add_argument("--recompute", choices=("score", "predict", "train"), help="do a sample of these jobs again")
+    audit.add_argument("--sample", type=int, default=1, help="how many jobs to do again")
+    audit.add_argument("--strict", action="store_true", help="comments in source and params.yaml count too")
+    audit.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+def _lineage(options: argparse.Namespace) -> None:
+    """Print what a cell of a table was made from, down to the raw scans."""
+    from semiseg.stages.lineage import cell_story, file_story, show
+
+    if (options.row is None) != (options.column is None):
+        given, lacking = ("row", "column") if options.column is None else ("column", "row")
+        raise UserError(f"--{given} is given without --{lacking}: a cell needs both")
+    story = cell_story(options.target, options.row, options.column) if options.row else file_story(options.target)
+    show(story, options.json)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """Prove files from the number down to the raw scans; exit status 0 only if all is proven."""
+    from semiseg.graph import Graph
+    from semiseg.params import read
+    from semiseg.plan import Plan
+    from semiseg.stages.audit import Options, audit
+
+    how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
+    report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)
+    if options.json:
+        print(json.dumps(report.as_data(), indent=1, ensure_ascii=False))
+    else:
+        print(*report.lines(), sep="\n")
+    return 0 if report.proven else UNPROVEN

@@ -1,0 +1,9 @@
+# Two Snakemakes in one folder would delete each other's outputs. The second one ends at once and says who works here;
+# after one that was killed the next call simply goes on.
+from semiseg.claim import claim_project
+
+
+@before_planning
+def claim():
+    if is_builder() and workflow.execution_settings.lock:  # not with --nolock
+        claim_project()
