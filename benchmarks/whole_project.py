@@ -1,12 +1,15 @@
 """A synthetic project of full size: all tables of params.yaml, and 30 tables of 48 methods and 3 seeds beside them.
 
-Methods beyond those of the package are copies of its files under other names, in a copy of the package.
+Methods beyond those of the package are copies of its files under other names, in a copy of the package. Run as a script
+in such a project's folder, under its package, it writes every file that a complete project has, with a line of text in
+each.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,24 +18,38 @@ import yaml
 ROOT = Path(__file__).parent.parent
 METHODS, TABLES, SEEDS = 48, 30, 3
 DATASETS = ("flare22", "amos22", "btcv", "mmwhs")
+# After a plan is made, have Snakemake note of every job what it notes when a job has ended, and end.
+REMEMBER = """
+
+onstart:
+    for job in workflow.dag.jobs:
+        workflow.async_run(workflow.persistence.finished(job))
+    raise SystemExit(0)
+"""
 
 
 def copy_project(folder: Path) -> None:
     """The workflow, and a package with copies of its methods until there are enough."""
+    folder.mkdir()
     shutil.copy(ROOT / "Snakefile", folder)
     for name in ("workflow", "profiles", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    methods = folder / "src/semiseg/methods"
-    files = sorted(path for path in methods.glob("*.py") if not path.stem.startswith("_"))
-    for number in range(METHODS - len(files)):
-        original = files[number % len(files)]
-        shutil.copy(original, methods / f"{original.stem}_copy{number:02}.py")
+    originals = methods(folder)
+    for number in range(METHODS - len(originals)):
+        name = originals[number % len(originals)]
+        files = folder / "src/semiseg/methods"
+        shutil.copy(files / f"{name}.py", files / f"{name}_copy{number:02}.py")
+
+
+def methods(folder: Path) -> list[str]:
+    """Names of a project's methods."""
+    files = (folder / "src/semiseg/methods").glob("*.py")
+    return sorted(path.stem for path in files if not path.stem.startswith("_"))
 
 
 def write_params(folder: Path, tables: int = TABLES) -> list[str]:
     """params.yaml with the synthetic tables; returns their names. Each has a split, and so all its runs, of its own."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    methods = sorted(path.stem for path in (folder / "src/semiseg/methods").glob("*.py") if path.stem[0] != "_")
     names = [f"whole_{number:02}" for number in range(tables)]
     for number, name in enumerate(names):
         dataset = DATASETS[number % len(DATASETS)]
@@ -44,25 +61,60 @@ def write_params(folder: Path, tables: int = TABLES) -> list[str]:
             "protocol": "guidednet",
             "split": name,
             "seeds": list(range(SEEDS)),
-            "rows": methods,
+            "rows": methods(folder),
         }
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     return names
 
 
-def snakemake(folder: Path, *arguments: str) -> list[str]:
-    """The command line of Snakemake in this environment."""
-    return [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", str(folder), *arguments]
+def targets(folder: Path) -> list[str]:
+    """All tables of a project."""
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    return [f"results/{name}.csv" for name in params["tables"]]
+
+
+def complete(folder: Path) -> str:
+    """Write every file of the project, and have Snakemake note that it made them. Says how much that is."""
+    size = run(folder, [sys.executable, str(Path(__file__).resolve())])
+    workflow = (folder / "Snakefile").read_text(encoding="utf-8")
+    (folder / "Snakefile.remember").write_text(workflow + REMEMBER, encoding="utf-8")
+    run(folder, snakemake("--snakefile", "Snakefile.remember", "--touch", "--forceall", "--", *targets(folder)))
+    return size.strip()
+
+
+def snakemake(*arguments: str) -> list[str]:
+    """A command line of Snakemake in this environment."""
+    return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Variables under which the copied package is imported."""
+    """Variables under which a project's own copy of the package is imported."""
     return {**os.environ, "PYTHONPATH": str(folder / "src"), "OMP_NUM_THREADS": "1"}
 
 
 def run(folder: Path, command: Sequence[str]) -> str:
-    """What a command printed; RuntimeError with its last words if it failed."""
+    """What a command printed. RuntimeError with its last words if it failed."""
     done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, encoding="utf-8")
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    return done.stdout + done.stderr
+    return done.stdout
+
+
+def main() -> None:
+    """Write the files of the project in this folder, each after those that it is made from; say how many jobs."""
+    from semiseg.graph import Graph
+    from semiseg.params import read
+    from semiseg.plan import Plan
+
+    graph = Graph(Plan(read(Path("params.yaml"))))
+    jobs = {job.main: job for target in targets(Path()) for job in graph.chain(target)}
+    for job in jobs.values():
+        for output in (*job.outputs.values(), job.record):
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
+            Path(output).write_text(f"{output}\n", encoding="utf-8")
+    count = Counter(job.rule for job in jobs.values())
+    print(f"{count['table']} tables, {count['row']} rows, {count['train']} runs, {len(jobs)} jobs")
+
+
+if __name__ == "__main__":
+    main()

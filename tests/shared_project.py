@@ -16,7 +16,7 @@ TABLE = "results/tiny.csv"
 RUN = "results/runs/la/la_small/tiny/control_perfect/seed1"
 HOME, HOST, PASSWORD = "home-of-somebody", "host-of-somebody", "open-sesame"
 SHELL = "$(touch run) `touch run` ; touch run | touch run & touch run > run\n'\"\\ {wildcards} %s !touch"
-CASES = ("$(touch run)", "`touch run`", "; touch run #", "it's \"x\" & touch run", "-rf")
+CASES = ("$(touch run)", "`touch run`", "; touch run #", 'it\'s "x" & touch run', "-rf")
 
 
 def params(source: Path) -> dict:
@@ -94,8 +94,9 @@ def semiseg(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @functools.cache
 def built(base: Path) -> Path:
     """The finished project below this folder."""
-    write_scans(base / HOME / "my scans")
-    project = new(base / "project", params(base / HOME / "my scans"))
+    scans = base / HOME / "my scans; touch run #"
+    write_scans(scans)
+    project = new(base / "project", params(scans))
     result = snakemake(project, TABLE)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
     return project

@@ -23,7 +23,6 @@ from semiseg.training.state import State
 CLASSES = 3
 FIRST = Progress(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)
 LATE = Progress(iteration=9998, iterations=10000, epoch=99, epochs=100, ramp=1.0)
-SIDES = (32, 64, 64)  # several cubes of 32 voxels
 NETWORKS = ("unet3d", "vnet")
 
 
@@ -40,21 +39,31 @@ def build(name: str, network: str = "vnet", **hyper: object) -> Method:
     return build_method(name, hyper, Network(name=network, filters=4), training, [9000.0, 500.0, 100.0])
 
 
-def confident(name: str, network: str) -> Method:
-    """A method whose heads are sure of what they say, so that no rule on certainty silences a term."""
-    torch.manual_seed(0)
+def sides(name: str) -> tuple[int, int, int]:
+    """A crop that serves the method: several cubes of 32 voxels where it wants cubes, else one."""
+    return (32, 64, 64) if method_class(name).cubes else (32, 32, 32)
+
+
+def confident(name: str, network: str, seed: int = 0) -> Method:
+    """A method whose heads are sure of what they say, so that no rule on certainty silences a term.
+
+    Large weights make each pass sure, and without dropout repeated passes of a network agree.
+    """
+    torch.manual_seed(seed)
     method = build(name, network)
     with torch.no_grad():
         for module in method.modules():
+            if isinstance(module, nn.Dropout | nn.Dropout3d):
+                module.p = 0.0
             if isinstance(module, nn.Conv3d) and (module.kernel_size, module.out_channels) == ((1, 1, 1), CLASSES):
                 module.weight.mul_(100)
     return method
 
 
-def draw(seed: int = 0) -> Batch:
+def draw(name: str, seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(4, 1, *SIDES, generator=generator)
-    labels = torch.randint(CLASSES, (2, *SIDES), generator=generator)
+    images = torch.randn(4, 1, *sides(name), generator=generator)
+    labels = torch.randint(CLASSES, (2, *sides(name)), generator=generator)
     return Batch(images[:2], labels, images[2:])
 
 
@@ -109,8 +118,8 @@ def reached_by(method: Method, term: str, value: torch.Tensor) -> set[str]:
 def test_every_term_teaches_something_and_everything_is_taught(name: str, network: str) -> None:
     method = confident(name, network)
     parts, state = trained_parts(method), begin(method)
-    step(state, draw())
-    opponents, batch, reached = set(method.opponents()), draw(seed=1), set()
+    step(state, draw(name))
+    opponents, batch, reached = set(method.opponents()), draw(name, seed=1), set()
     for opponent in opponents:
         method.get_submodule(opponent).requires_grad_(True)
     for term, value in method.losses(batch, LATE).items():
@@ -127,7 +136,7 @@ def test_every_term_teaches_something_and_everything_is_taught(name: str, networ
 def test_a_step_moves_networks_and_opponents_and_lets_opponents_rest_in_the_networks_loss(name: str) -> None:
     method = confident(name, "unet3d")
     before = {key: value.clone() for key, value in method.named_parameters()}
-    step(begin(method), draw())
+    step(begin(method), draw(name))
     for part in (*method.networks, *method.opponents()):
         moved = [key for key, value in method.named_parameters() if key.startswith(part + ".")]
         assert any(not torch.equal(before[key], method.get_parameter(key)) for key in moved), part
@@ -136,12 +145,12 @@ def test_a_step_moves_networks_and_opponents_and_lets_opponents_rest_in_the_netw
 @pytest.mark.parametrize("name", TRAINED)
 def test_terms_are_the_same_from_the_first_step_to_the_last(name: str) -> None:
     method = confident(name, "vnet")
-    assert list(method.losses(draw(), FIRST)) == list(method.losses(draw(), LATE))
+    assert list(method.losses(draw(name), FIRST)) == list(method.losses(draw(name), LATE))
 
 
 @pytest.mark.parametrize("name", SEMI)
 def test_unlabelled_crops_matter(name: str) -> None:
-    method, batch = confident(name, "unet3d"), draw()  # its normalisation does not couple the rows of a batch
+    method, batch = confident(name, "unet3d"), draw(name)  # its normalisation does not couple the rows of a batch
     batch.unlabelled.requires_grad_()
     total(method.losses(batch, LATE), method.weights(LATE)).backward()
     assert batch.unlabelled.grad is not None and batch.unlabelled.grad.abs().sum() > 0
@@ -150,7 +159,7 @@ def test_unlabelled_crops_matter(name: str) -> None:
 @pytest.mark.parametrize("name", TRAINED)
 def test_weights_name_only_terms_that_exist(name: str) -> None:
     method = confident(name, "vnet")
-    assert set(method.weights(LATE)) <= set(method.losses(draw(), LATE))
+    assert set(method.weights(LATE)) <= set(method.losses(draw(name), LATE))
 
 
 def test_a_batch_has_no_place_for_labels_of_unlabelled_crops() -> None:
@@ -162,7 +171,7 @@ def test_labels_of_unlabelled_cases_are_never_read(name: str, tmp_path: Path) ->
     """Their stored labels are class 255 of 3: any use would raise an index error or change a loss."""
     rng, cases = np.random.default_rng(0), []
     for number, poisoned in enumerate((False, True)):
-        shape = (36, 70, 70)
+        shape = tuple(side + 4 for side in sides(name))
         label = np.full(shape, 255) if poisoned else rng.integers(0, CLASSES, shape)
         eye = np.eye(4)
         geometry = Geometry(shape, (1.0, 1.0, 1.0), eye, "zyx", shape, eye)
@@ -170,7 +179,7 @@ def test_labels_of_unlabelled_cases_are_never_read(name: str, tmp_path: Path) ->
         write_case(tmp_path / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
         cases.append(StoredCase(tmp_path / f"{number}.h5", shape))
     size = BatchSize(labelled=2, unlabelled=2)
-    batch = Sampler(cases[:1], cases[1:], size, SIDES, Augmentation(), seed=0)[0]
+    batch = Sampler(cases[:1], cases[1:], size, sides(name), Augmentation(), seed=0)[0]
     assert int(batch.labels.max()) < CLASSES
     method = confident(name, "vnet")
     assert all(term.isfinite() for term in method.losses(batch, LATE).values())
@@ -179,7 +188,7 @@ def test_labels_of_unlabelled_cases_are_never_read(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", TRAINED)
 def test_two_steps_saved_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    whole, batches = begin(build(name)), [draw(seed=number) for number in range(4)]
+    whole, batches = begin(build(name)), [draw(name, seed=number) for number in range(4)]
     for batch in batches[:2]:
         step(whole, batch)
     whole.save(tmp_path / "state.safetensors", "fingerprint")
@@ -199,9 +208,9 @@ def test_two_steps_saved_and_two_more_equal_four(name: str, tmp_path: Path) -> N
 def test_predictors_are_networks_and_give_probabilities(name: str) -> None:
     method = build(name).eval()
     assert method.predictors and set(method.predictors) <= {part for part, _ in method.named_children()}
-    scores = method.predict(draw().images, method.predictors)
-    assert scores.shape == (2, CLASSES, *SIDES)
-    torch.testing.assert_close(scores.sum(1), torch.ones(2, *SIDES))
+    scores = method.predict(draw(name).images, method.predictors)
+    assert scores.shape == (2, CLASSES, *sides(name))
+    torch.testing.assert_close(scores.sum(1), torch.ones(2, *sides(name)))
 
 
 @pytest.mark.parametrize("name", catalogue.entries("methods"))

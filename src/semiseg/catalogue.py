@@ -67,7 +67,10 @@ def declared(method: str) -> dict[str, Any]:
 @functools.cache
 def _assigned(method: str) -> dict[str, ast.expr]:
     """What the class of a method's file assigns to names, as expressions."""
-    tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
+    try:
+        tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"semiseg/methods/{method}.py is not valid Python ({error}): correct it") from None
     return {
         statement.targets[0].id: statement.value
         for definition in tree.body

@@ -258,8 +258,7 @@ def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
     mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / flat.size
     squares = 0.0
     for piece in pieces:
-        apart = piece.astype(np.float64) - mean
-        squares += float(apart @ apart)
+        squares += float(np.square(piece.astype(np.float64) - mean).sum())  # not `@`: its bits depend on the threads
     return mean, float(np.sqrt(squares / flat.size))
 
 

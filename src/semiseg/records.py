@@ -60,10 +60,13 @@ def read_record(path: Path | str) -> Record:
     content = read_json(path)
     if not isinstance(content, dict) or path.read_text(encoding="utf-8") != canonical(content):
         raise UserError(f"{path} is not as it was written: restore it, or build {str(path).removesuffix(SUFFIX)} again")
-    if content.get("seal") != seal(content) or content.get("id") != identity(content):
-        raise UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
+    changed = UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
+    if content.get("seal") != seal(content):
+        raise changed
     if not _is_whole(content):
         raise UserError(f"{path} is not a lineage record: restore it, or build {str(path).removesuffix(SUFFIX)} again")
+    if content["id"] != identity(content):
+        raise changed
     return content
 
 

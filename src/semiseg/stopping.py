@@ -1,39 +1,46 @@
-"""A stop asked from outside: at a time limit, before pre-emption and on Ctrl-C the work so far is saved first."""
+"""A warning from outside that the process must end: the work so far is saved first."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)  # SLURM warns with the first one some seconds before it kills
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stop:
-    """Whether somebody asked this process to stop."""
+class Warned:
+    """What a signal asked for. save: save the work after the step at hand; end: and then end the process."""
 
-    asked = False
+    save = False
+    end = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; the second one does not wait for the work to be saved."""
-        if self.asked:
+        """Note a signal; another one after the one that ends does not wait for the work to be saved.
+
+        In a SLURM job SIGTERM only warns: SLURM kills some seconds later. A job that ended by itself in between would
+        count as failed, and after a pre-emption not be begun again.
+        """
+        if self.end:
             raise KeyboardInterrupt
-        self.asked = True
+        self.save = True
+        self.end = number == signal.SIGINT or "SLURM_JOB_ID" not in os.environ
 
 
 @contextlib.contextmanager
-def on_request() -> Iterator[Stop]:
-    """Watch for SIGTERM and SIGINT while the block runs. The block asks, saves, and raises KeyboardInterrupt.
+def warnings() -> Iterator[Warned]:
+    """Watch for SIGTERM and SIGINT while the block runs, which asks the yielded object after each of its steps.
 
     Outside the main thread, which alone may handle signals, nothing is watched.
     """
-    stop = Stop()
+    warned = Warned()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield warned
         return
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {number: signal.signal(number, warned) for number in SIGNALS}
     try:
-        yield stop
+        yield warned
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,5 +1,11 @@
 # Jobs as the rules see them. Each job carries its exact parameters in its command line, and a hash of the code it runs
 # among its params, so that an edit reruns the rules that use it and no others.
+import functools
+import gc
+import inspect
+
+# A plan is millions of objects that stay; Python's search for garbage among them took a quarter of the planner's time.
+gc.set_threshold(100_000, 50)
 
 try:
     GRAPH = Graph(Plan(parse_params(config)))
@@ -38,11 +44,14 @@ def told(question):
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
+    # worked out once: Snakemake asks for it several times a job
+    answer.__signature__ = inspect.signature(answer)
     return answer
 
 
 def job(make):
     """Input files by name, parameters as one line of JSON, and the hash of the code: what each job is given."""
+    make = functools.cache(make)
     return (
         told(lambda wildcards: make(**wildcards).inputs),
         told(lambda wildcards: as_text(make(**wildcards).spec)),

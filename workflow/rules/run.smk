@@ -21,6 +21,7 @@ rule train:
     resources:
         gpu=1,
         gpu_slots=1,
+        checkpoint_seconds=120,
         mem_mb=16000,
         runtime=2880,
     params:
@@ -30,7 +31,7 @@ rule train:
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --slots {resources.gpu_slots} --out {output.out}"
-        " --history {output.history} --cost {output.cost}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))

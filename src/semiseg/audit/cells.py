@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.audit.findings import Finding, Verdict
+from semiseg.audit.memory import recall, remember
 from semiseg.errors import UserError
+from semiseg.files import digest
 from semiseg.parallel import each
 from semiseg.progress import some
 from semiseg.provenance import Link
 
 KEYS = ("method", "convention")
 FORMS = {"published": ".csv", "sound": ".sound.csv"}
+MEMORY = "rows"
 MANY = 64  # rows from which on several processes are worth their start
 Lines = dict[str, dict[str, str]]  # convention -> column -> field as printed
 
@@ -29,14 +32,31 @@ class Cell:
     value: str
 
 
-def rescore(links: Sequence[Link], other_code: Collection[str], workers: int) -> dict[str, Lines]:
+def rescore(
+    links: Sequence[Link], other_code: Collection[str], hashes: Mapping[str, str | None], workers: int, quick: bool
+) -> dict[str, Lines]:
     """Rows scored anew, by main output; nothing for one whose scores cannot be read, which is told elsewhere.
 
-    other_code: mains of links whose code is not here any more, so that scoring them anew would show nothing.
+    other_code: mains of links whose code is not here any more, so that scoring them anew would show nothing. hashes:
+    sha256 of the files. quick: what was scored before from the same files, parameters and code is not scored again.
     """
     rows = [link for link in links if link.record and link.record["rule"] == "row" and link.main not in other_code]
-    scored = each(_scored, rows, workers if len(rows) >= MANY else 1, "audit: score rows anew", "row")
-    return {link.main: lines for link, lines in zip(rows, scored, strict=True) if lines}
+    keys = {link.main: _key(link, hashes) for link in rows}
+    known = recall(MEMORY)
+    texts = {main: known[key] for main, key in keys.items() if quick and isinstance(known.get(key), str)}
+    left = [link for link in rows if link.main not in texts]
+    if left:
+        scored = each(_scored, left, workers if len(left) >= MANY else 1, "audit: score rows anew", "row")
+        texts |= {link.main: text for link, text in zip(left, scored, strict=True)}
+        remember(MEMORY, {**known, **{keys[link.main]: texts[link.main] for link in left if texts[link.main]}})
+    return {main: _by_convention(_parsed(text)) for main, text in texts.items() if text}
+
+
+def _key(link: Link, hashes: Mapping[str, str | None]) -> str:
+    """Digest of all that the text of a row depends on."""
+    assert link.record is not None  # chosen by rescore
+    read = {entry.path: hashes.get(entry.path) for entry in link.inputs}
+    return digest([link.record["params"], link.record["code"]["hash"], read])
 
 
 def check_rows(scored: Mapping[str, Lines]) -> Iterator[Finding]:
@@ -88,17 +108,17 @@ def form(table: str, convention: str) -> str:
     return table.removesuffix(".csv") + FORMS[convention]
 
 
-def _scored(link: Link) -> Lines:
-    """A row scored anew from the files that its record names."""
+def _scored(link: Link) -> str:
+    """A row scored anew from the files that its record names, as CSV; empty where these cannot be read."""
     from semiseg.stages.row import as_csv
 
     assert link.record is not None  # chosen by rescore
     cases = [Path(entry.path) for entry in link.inputs if entry.path.endswith("/cases.csv")]
     split = next((Path(entry.path) for entry in link.inputs if entry.path.startswith("data/splits/")), Path())
     try:
-        return _by_convention(_parsed(as_csv(link.record["params"], cases, split)))
+        return as_csv(link.record["params"], cases, split)
     except (UserError, OSError, KeyError, TypeError):
-        return {}
+        return ""
 
 
 def _lines(path: str) -> Lines:

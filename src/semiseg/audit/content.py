@@ -16,7 +16,7 @@ from semiseg.records import OUTSIDE
 class Content:
     """The files behind a chain. hashes: path -> sha256, None where it is not here; expected: what the chain says.
 
-    away: list of files -> how many of them are not here, on purpose, though their hashes are known.
+    away: what is known by hash but not here: a list -> how many of its files, a file -> 0.
     """
 
     hashes: dict[str, str | None]
@@ -79,7 +79,7 @@ def _lists(paths: Mapping[str, str]) -> tuple[dict[str, dict[Path, str]], dict[s
 def _compare(path: str, digest: str, content: Content, maker: str, left_out: Mapping[str, str]) -> Iterator[Finding]:
     found = content.hashes[path]
     if found is None and left_out.get(path) == digest:
-        content.away[path] = 1
+        content.away[path] = 0
     elif found is None:
         yield Finding(Verdict.MISSING, path, f"is missing (sha256 {short(digest)})", maker, digest)
     elif found != digest:

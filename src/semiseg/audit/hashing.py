@@ -1,17 +1,17 @@
 """Hashes of many files at once; with a memory of earlier ones for those who are in a hurry."""
 
-import contextlib
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from semiseg.audit.memory import recall, remember
 from semiseg.errors import UserError
-from semiseg.files import read_json, sha256, write_json
+from semiseg.files import sha256
 from semiseg.progress import ByteProgress
 
-MEMORY = Path("results/.audit/hashes.json")
+MEMORY = "hashes"
 # A file written in the same moment as it was hashed may change again without a new time of change.
 SETTLED_NS = 2_000_000_000
 Mark = list[int]  # size in bytes, times of change (content, inode) in ns, inode
@@ -21,17 +21,18 @@ def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str
     """sha256 per file, None for one that is not there; several files at once, with progress in bytes.
 
     quick: a file whose size, times and inode are those of its last hashing is not read again. What was hashed is
-    remembered in ``MEMORY``, where it can be written.
+    remembered, where that can be written.
     """
     marks = {path: mark(Path(path)) for path in dict.fromkeys(paths)}
-    known = _remembered()
+    known = recall(MEMORY)
     found: dict[str, str | None] = {
-        path: known[path][1] for path, now in marks.items() if quick and path in known and known[path][0] == now
+        path: known[path]["sha256"] for path, now in marks.items() if quick and now and _is_known(known.get(path), now)
     }
     there = [path for path, now in marks.items() if now is not None and path not in found]
     if there:
         found |= _hashed(there, {path: now[0] for path, now in marks.items() if now}, workers)
-        _remember({**known, **{path: [marks[path], found[path]] for path in there if _is_settled(marks[path])}})
+        new = {path: {"mark": marks[path], "sha256": found[path]} for path in there if _is_settled(marks[path])}
+        remember(MEMORY, {**known, **new})
     return {path: found.get(path) for path in marks}
 
 
@@ -65,15 +66,5 @@ def _is_settled(mark: Mark | None) -> bool:
     return mark is not None and max(mark[1], mark[2]) < time.time_ns() - SETTLED_NS
 
 
-def _remembered() -> dict[str, Any]:
-    """Marks and hashes of earlier audits; a memory that is absent or damaged is none."""
-    with contextlib.suppress(UserError, OSError):
-        content = read_json(MEMORY)
-        if isinstance(content, dict) and all(isinstance(entry, list) and len(entry) == 2 for entry in content.values()):
-            return content
-    return {}
-
-
-def _remember(content: dict[str, Any]) -> None:
-    with contextlib.suppress(UserError, OSError):  # a project that cannot be written to is audited all the same
-        write_json(MEMORY, content)
+def _is_known(entry: Any, now: Mark) -> bool:
+    return isinstance(entry, dict) and entry.get("mark") == now and isinstance(entry.get("sha256"), str)

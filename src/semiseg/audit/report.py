@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from semiseg.audit.cells import Cell
@@ -25,7 +26,8 @@ class Report:
     """What was found.
 
     targets: file -> verdict. ids: target -> id of its record, where it has one. tables: those of the chains.
-    away: manifest -> number of its files that are known by hash but are not here. records, files: how many were checked.
+    away: what is known by hash but not here: a list -> how many of its files, a file -> 0.
+    records, files: how many were checked.
     """
 
     targets: Mapping[str, Verdict]
@@ -51,9 +53,7 @@ class Report:
             yield from _table(table)
         yield from _findings(self.findings)
         yield f"checked: {self.records} records, {self.files} files by sha256"
-        for manifest, count in self.away.items():
-            what = f"its {count} files are" if count > 1 else "it is"
-            yield f"not here, known by hash: {manifest} ({what} not in this copy)"
+        yield from _away(self.away)
         for note in self.notes:
             yield f"note: {note.text}{_on(note.paths)}"
         for path, record in self.ids.items():
@@ -109,6 +109,17 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         yield from (f"    {path}" for path in paths[:SHOWN])
         if len(paths) > SHOWN:
             yield f"    and {len(paths) - SHOWN} more"
+
+
+def _away(away: Mapping[str, int]) -> Iterator[str]:
+    """Lists whose files are not here, those of the same name told together; single files left out by name."""
+    same: dict[str, list[str]] = defaultdict(list)
+    for path in away:
+        same[PurePosixPath(path).name].append(path)
+    for paths in same.values():
+        count = sum(away[path] for path in paths)
+        listed = f"{count} {'file' if count == 1 else 'files'} listed in " if count else ""
+        yield f"not here, known by hash: {listed}{some(paths, 2)}"
 
 
 def _on(paths: Sequence[str]) -> str:

@@ -1,7 +1,10 @@
 """Whether the parameters and the code that are here would make the same: what differs, by name."""
 
+import ast
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from semiseg.audit.findings import Finding, Verdict
@@ -46,19 +49,25 @@ def _reasons(link: Link, graph: Graph) -> Iterator[str]:
 
 
 def changed_modules(record: Record, job: Job) -> list[str]:
-    """Modules whose code differs from the recorded, came or went. UserError for one that cannot be read any more."""
+    """Modules whose code differs from the recorded, came or went, or cannot be read any more."""
     try:
         now = module_hashes(*job.modules)
-    except (SyntaxError, ValueError) as error:
-        place = getattr(error, "filename", None) or job.rule
-        return [f"{place} cannot be read as code ({error})"]
-    except ModuleNotFoundError as error:
-        return [f"{error} is not there"]
+    except (SyntaxError, ValueError, ModuleNotFoundError):
+        return [f"{name} cannot be read as code" for name in record["code"]["modules"] if not _is_readable(name)]
     then: Mapping[str, str] = record["code"]["modules"]
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if not changed and record["code"]["hash"] != digest(now):
         return ["its code hash does not fit its modules"]
     return changed
+
+
+def _is_readable(module: str) -> bool:
+    try:
+        place = importlib.util.find_spec(module)
+        ast.parse(Path(str(place and place.origin)).read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, ImportError, OSError):
+        return False
+    return True
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

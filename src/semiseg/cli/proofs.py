@@ -22,9 +22,9 @@ def add(verbs: Any) -> None:
     audit = add_verb(verbs, "audit", _audit)
     audit.add_argument("targets", type=Path, nargs="+", metavar="FILE", help="results/TABLE.csv, or a file behind one")
     audit.add_argument("--quick", action="store_true", help="trust size, times and inode of files hashed before")
-    audit.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="files hashed at once")
+    audit.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="files hashed at once")
     audit.add_argument("--recompute", choices=("score", "predict", "train"), help="do a sample of these jobs again")
-    audit.add_argument("--sample", type=int, default=1, help="how many jobs to do again")
+    audit.add_argument("--sample", type=_count, default=1, help="how many jobs to do again")
     audit.add_argument("--strict", action="store_true", help="comments in source and params.yaml count too")
     audit.add_argument("--json", action="store_true", help="the report as JSON")
 
@@ -54,3 +54,10 @@ def _audit(options: argparse.Namespace) -> int:
     else:
         print(*report.lines(), sep="\n")
     return 0 if report.proven else UNPROVEN
+
+
+def _count(text: str) -> int:
+    """A whole number of at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)

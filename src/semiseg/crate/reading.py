@@ -216,7 +216,7 @@ def _named_without(project: Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(str(error).replace(f"{project}/", "")) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"the crate holds a record that is not as semiseg writes it ({error!r})") from None
 
 

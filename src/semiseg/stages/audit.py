@@ -39,7 +39,7 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     wanted = [found for link in chain.links for found in check_wanted(link, graph)]
     other_code = {found.at for found in wanted if found.text.startswith(OTHER_CODE)}
     findings = [*chain.faults(), *content.findings, *wanted]
-    scored = rescore(chain.links, other_code, options.workers)
+    scored = rescore(chain.links, other_code, content.hashes, options.workers, options.quick)
     findings += _recomputed(chain, scored, {found.path for found in findings})
     if options.redo is not None:
         from semiseg.audit.redo import redo
@@ -99,13 +99,15 @@ def _cells(chain: Chain, table: Link, findings: Sequence[Finding]) -> dict[Cell,
 def _on_all(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
     """What of a table's own findings holds for every cell of one form.
 
-    A form that was changed tells on the cells that differ, and on all only where none does; other forms tell on none.
+    That its text would be another now (stale) holds for none: each number is compared with its scores. A form that was
+    changed tells on the cells that differ, and on all only where none does; other forms tell on none.
     """
     forms = {entry.path for entry in table.outputs}
     told = any(found.cell for found in own if found.path == path)
     of_files = {found for found in own if found.verdict in (Verdict.CHANGED, Verdict.MISSING) and found.path in forms}
     of_this = [found for found in of_files if found.path == path and not found.cell and not told]
-    return worst(found.verdict for found in [*(set(own) - of_files), *of_this])
+    others = [found for found in own if found not in of_files and found.verdict is not Verdict.STALE]
+    return worst(found.verdict for found in [*others, *of_this])
 
 
 def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:

@@ -7,13 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from semiseg import weights
+from semiseg import stopping, weights
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.config import Inference, Network, Optimiser, Training
 from semiseg.method import Batch, Context, Method, method_class, total
 from semiseg.network import build
 from semiseg.progress import Progress
-from semiseg.stopping import on_request
 from semiseg.training.history import History
 from semiseg.training.sampling import Sampler, batches
 from semiseg.training.schedule import Timetable
@@ -94,14 +93,15 @@ class Trainer:
     def run(self) -> None:
         """Do the remaining steps. Raises UserError when the loss is no longer a number.
 
-        Asked to stop (SIGTERM, Ctrl-C) it saves the state after the step at hand and raises KeyboardInterrupt.
+        Warned that the process must end (time limit, Ctrl-C) it saves the state after the step at hand; where it has to
+        end by itself it raises KeyboardInterrupt.
         """
         state, total_steps = self.state, self.timetable.iterations
         state.resume(self.path, self.fingerprint)
         state.cost.begin()
         saved, device = state.cost.mark, self.machine.device
         state.method.train()
-        with Progress(self.title, total_steps, "step", state.iteration) as bar, on_request() as stop:
+        with Progress(self.title, total_steps, "step", state.iteration) as bar, stopping.warnings() as warned:
             for batch in batches(
                 self.sampler, state.iteration, total_steps, self.machine.workers, device.type == "cuda"
             ):
@@ -112,13 +112,13 @@ class Trainer:
                     state.cost.lap(device, stepping=True)
                     self._validate(self.judge)
                     state.cost.lap(device, stepping=False)
-                if stop.asked or time.monotonic() - saved > self.machine.checkpoint_seconds:
+                if warned.save or time.monotonic() - saved > self.machine.checkpoint_seconds:
                     state.cost.lap(device, stepping=True)
                     state.save(self.path, self.fingerprint)
                     state.cost.lap(device, stepping=False)
-                    saved = state.cost.mark
+                    saved, warned.save = state.cost.mark, False
                 bar.step(1, **state.history.latest())
-                if stop.asked:
+                if warned.end:
                     raise KeyboardInterrupt
             state.cost.lap(device, stepping=True)
 

@@ -1,0 +1,151 @@
+"""How long ``semiseg audit --quick`` takes over the tables of a project of 1,584 runs, after one full audit.
+
+``python benchmarks/audit_quick.py`` builds the project in a temporary folder (a quarter of an hour): the files of every
+job are small and their scores are drawn, but rows, tables and lineage records are written by the project's own code.
+It prints a Markdown table; sha256sum over the same files is the peer.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import whole_project
+
+TABLES = 11  # of 48 methods and 3 seeds
+CASES = [f"case{number:02}" for number in range(20)]
+WEIGHTS = 4096  # bytes: what counts here is the number of files
+
+
+def main() -> None:
+    """Build, audit, print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "whole")
+        whole_project.copy_project(folder)
+        names = whole_project.write_params(folder, TABLES)
+        targets = [f"results/{table}.csv" for table in names]
+        begin = time.perf_counter()
+        print(whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), *targets]).strip())
+        print(f"built in {time.perf_counter() - begin:.0f} s", end="\n\n")
+        time.sleep(3)  # an audit does not remember files of the last two seconds
+        audit = [sys.executable, "-m", "semiseg", "audit", *targets]
+        hashing = ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"]
+        print("| call | limit, s | clock, s | processor, s | peak, MB |")
+        print("| --- | --- | --- | --- | --- |")
+        for what, limit, command in (
+            ("sha256sum of every file", "", hashing),
+            ("semiseg audit", "", audit),
+            ("semiseg audit --quick", "30", [*audit, "--quick"]),
+            ("semiseg audit --quick of one table", "", [*audit[:4], targets[0], "--quick"]),
+        ):
+            print(_line(what, limit, folder, command), flush=True)
+
+
+def _line(what: str, limit: str, folder: Path, command: list[str]) -> str:
+    """One row of the printed table. RuntimeError if the call fails: an untouched project is proven."""
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=whole_project.environment(folder), stdout=subprocess.DEVNULL
+    ) as child:
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise RuntimeError(f"{what} failed")
+    wall, processor = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
+    return f"| {what} | {limit} | {wall:.1f} | {processor:.1f} | {usage.ru_maxrss / 1024:.0f} |"
+
+
+def build(targets: list[str]) -> None:
+    """In a project's folder, under its package: do all jobs behind these tables, with drawn numbers for the costly ones."""
+    from semiseg.graph import Graph, Job
+    from semiseg.jobs import Call, run
+    from semiseg.params import read
+    from semiseg.plan import Plan, as_text
+
+    graph = Graph(Plan(read(Path("params.yaml"))))
+    jobs: dict[str, Job] = {job.main: job for target in targets for job in graph.chain(target)}
+    for job in jobs.values():
+        spec, files = json.loads(as_text(job.spec)), [Path(output) for output in job.outputs.values()]
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        inputs = [Path(path) for path in job.read]
+        run(Call(job.rule, spec, inputs, files), lambda job=job, spec=spec: _work(job.rule, spec, job))
+    runs = sum(job.rule == "train" for job in jobs.values())
+    print(f"{len(targets)} tables, {runs} runs, {len(jobs)} jobs with a lineage record each")
+
+
+def _work(rule: str, spec: dict[str, object], job: object) -> None:
+    """Stand in for a job: its files, as its readers want them."""
+    from semiseg.files import write_json
+    from semiseg.stages.row import row
+
+    main = Path(job.main)
+    for output in job.outputs.values():
+        Path(output).write_text(f"{output}\n", encoding="utf-8")
+    match rule:
+        case "download":
+            write_json(main, {"dataset": spec["dataset"], "files": {}})
+        case "raw":
+            sized = {name: {"sha256": sha, "bytes": 8} for name, sha in _drawn(main.parent, "nii.gz").items()}
+            write_json(main, {"cases": [], "files": sized})
+        case "prepare":
+            cases = {name: {"file": name, "sha256": sha} for name, sha in _drawn(main.parent, "h5").items()}
+            write_json(main, {"cases": cases})
+        case "split":
+            write_json(
+                main, {"labelled": CASES[:4], "unlabelled": CASES[4:12], "val": CASES[12:14], "test": CASES[14:]}
+            )
+        case "train":
+            main.write_bytes(os.urandom(WEIGHTS))
+        case "predict":
+            write_json(main, {"cases": CASES, "files": _drawn(main.parent / "predictions", "nii.gz")})
+        case "evaluate":
+            _scores(spec["dataset"], main)
+        case "row":
+            row(spec, [Path(path) for path in job.inputs["cases"]], Path(job.inputs["split"]), main)
+        case "table":
+            _tables(job)
+
+
+def _drawn(folder: Path, suffix: str) -> dict[str, str]:
+    """A small file per case, by name: sha256."""
+    from semiseg.files import sha256
+
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{case}.{suffix}" for case in CASES]
+    for file in files:
+        file.write_bytes(os.urandom(8))
+    return {file.name: sha256(file) for file in files}
+
+
+def _scores(dataset: object, out: Path) -> None:
+    """A score table of drawn numbers."""
+    import numpy as np
+    import pandas as pd
+
+    from semiseg.dataset import get_dataset
+    from semiseg.scoring import COLUMNS, COUNTS, LENGTHS
+
+    organs = [(organ.abbreviation, organ.id) for organ in get_dataset(str(dataset)).organs]
+    rng = np.random.default_rng()
+    keys = [(case, grid, *organ) for case in CASES for grid in ("prepared", "native") for organ in organs]
+    counts = np.sort(rng.integers(1, 1000, (len(keys), len(COUNTS) - 1)))[:, [2, 3, 0, 1, 4]]  # the overlap is least
+    lengths = rng.uniform(0, 9, (len(keys), len(LENGTHS))).round(3)
+    lines = [[*key, *one, *other] for key, one, other in zip(keys, counts, lengths, strict=True)]
+    pd.DataFrame(lines, columns=["case", "grid", "organ", *COLUMNS[3:]]).to_csv(out, index=False)
+
+
+def _tables(job: object) -> None:
+    """The rows of a table below each other, under each convention."""
+    import pandas as pd
+
+    rows = pd.concat([pd.read_csv(path, dtype=str) for path in job.inputs["rows"]])
+    for form, convention in (("csv", "published"), (".sound.csv", "sound")):
+        chosen = rows[rows["convention"] == convention].drop(columns="convention")
+        chosen.to_csv(job.outputs[form], index=False)
+
+
+if __name__ == "__main__":
+    build(sys.argv[1:]) if len(sys.argv) > 1 else main()

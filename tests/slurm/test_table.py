@@ -1,0 +1,41 @@
+"""A table through SLURM is the table of this machine, to the byte."""
+
+import pytest
+from projects import Call, build, edit_profile, local
+
+from semiseg.files import sha256
+
+FORMS = (".csv", ".sound.csv", ".views.csv", ".md", ".tex", ".metrics.json")
+RUN = "results/runs/phantom_mri/la_small/tiny/{method}/seed1"
+
+
+@pytest.fixture(scope="module")
+def call(slurm, tmp_path_factory):
+    """A call that built a table through SLURM; memory and GPU as the profile says, in sizes of this machine."""
+    folder = build(tmp_path_factory.mktemp("cluster"), tiny=["sup_only", "control_perfect"])
+    edit_profile(folder, {})
+    call = Call(folder, "results/tiny.csv")
+    assert call.wait() == 0, call.said[-3000:]
+    return call
+
+
+def test_every_form_of_the_table_and_the_weights_equal_those_of_a_local_run(call, tmp_path):
+    here = build(tmp_path / "local", tiny=["sup_only", "control_perfect"])
+    local(here, "results/tiny.csv")
+    files = [f"results/tiny{form}" for form in FORMS]
+    files += [f"{RUN.format(method='sup_only')}/{name}" for name in ("weights.safetensors", "history.csv", "cases.csv")]
+    assert {name: sha256(call.folder / name) for name in files} == {name: sha256(here / name) for name in files}
+
+
+def test_gpu_rules_ask_for_a_gpu_and_cheap_rules_are_no_jobs(call, slurm):
+    jobs = slurm.history(call.folder)
+    asked = {job.comment.split("_wildcards_")[0]: job for job in jobs}
+    assert set(asked) == {f"rule_{rule}" for rule in ("raw", "prepare", "train", "predict", "evaluate")}
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert {rule for rule, job in asked.items() if "gres/gpu=1" in job.resources} == {"rule_train", "rule_predict"}
+
+
+def test_a_person_can_read_in_squeue_what_a_job_is(call, slurm):
+    comments = {job.comment for job in slurm.history(call.folder)}
+    assert "rule_train_wildcards_phantom_mri_la_small_tiny_sup_only_1" in comments
+    assert "rule_prepare_wildcards_phantom_mri_la_half" in comments
