@@ -37,11 +37,14 @@ def _cost(folder: Path, *targets: str) -> Cost:
     command = whole_project.snakemake("--dry-run", "--quiet", "all", "--", *targets)
     environment = whole_project.environment(folder)
     begin = time.perf_counter()
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as child:
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
+        words = child.stderr.read().decode()  # a few lines, so the pipe never fills
     if child.returncode != 0:
-        raise RuntimeError(f"Snakemake failed on {targets}")
+        raise RuntimeError(f"Snakemake failed on {targets}: {words}")
     return Cost(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

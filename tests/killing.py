@@ -1,6 +1,7 @@
 """Kills of a workflow at random moments, as machines and people do it, and what is left of the work."""
 
 import contextlib
+import json
 import os
 import random
 import subprocess
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from safetensors import safe_open
 
-from semiseg import weights
 from semiseg.files import read_json, sha256
 from semiseg.records import SUFFIX, is_measured
 
@@ -21,8 +22,17 @@ TEMPORARY = (".snakemake", "logs", "state")
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Kills of a rule: at most so many, each when up to ``pieces`` more are kept, and ``longest`` seconds later."""
+
+    most: int
+    pieces: int
+    longest: float
+
+
+@dataclass(frozen=True)
 class Kill:
-    """victim: one of VICTIMS. phase: the rule whose job was hit. lost: seconds since a running job had last kept work."""
+    """victim: one of VICTIMS. phase: the rule whose job was hit. lost: seconds since a job had last kept its work."""
 
     victim: str
     phase: str
@@ -37,27 +47,30 @@ def start(folder: Path, target: str, *arguments: str, cores: int = 2) -> subproc
         return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
 
 
-def jobs(folder: Path) -> dict[str, psutil.Process]:
-    """Processes that do a job of this project, by what they make."""
-    found = {}
+@dataclass(frozen=True)
+class Job:
+    """A process that does a job: its rule, and the path that it makes."""
+
+    process: psutil.Process
+    rule: str
+    out: str
+
+    def end(self) -> None:
+        """Kill -9."""
+        with contextlib.suppress(psutil.Error):
+            self.process.kill()
+
+
+def jobs(folder: Path) -> list[Job]:
+    """The jobs of this project that are being done."""
+    found = []
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error, FileNotFoundError):  # it has ended meanwhile
             words = process.cmdline()
-            if len(words) > 2 and words[1].endswith("/semiseg") and "--spec" in words and _is_in(process, folder):
-                found[words[words.index("--out") + 1]] = process
-        except psutil.Error:
-            continue
+            is_job = len(words) > 2 and words[1].endswith("/semiseg") and "--spec" in words
+            if is_job and Path(process.cwd()) == folder.resolve():
+                found.append(Job(process, words[words.index("--spec") - 1], words[words.index("--out") + 1]))
     return found
-
-
-def _is_in(process: psutil.Process, folder: Path) -> bool:
-    return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder.resolve()
-
-
-def verb(process: psutil.Process) -> str:
-    """The rule that a job belongs to."""
-    words = process.cmdline()
-    return words[words.index("--spec") - 1]
 
 
 class Killer:
@@ -69,16 +82,15 @@ class Killer:
         self.snakemake: subprocess.Popen[bytes] | None = None
         self.first: dict[int, int] = {}  # process -> pieces that were there when it was first seen
 
-    def kills(self, plan: Sequence[tuple[str, str]], pieces: Mapping[str, int], longest: float) -> Iterator[Kill]:
-        """Kill as planned (phase, victim): up to ``longest`` seconds after a job of the phase has added some pieces.
-
-        pieces: per phase the most that a job is given time to add. Ends early when all is made.
-        """
-        for phase, victim in plan:
-            while self._has_come_to(phase, self.chance.randint(0, pieces.get(phase, 0))):
-                time.sleep(self.chance.uniform(0, longest))
-                if any(verb(process) == phase for process in jobs(self.folder).values()):
-                    yield self._kill(phase, victim)
+    def kills(self, victims: Sequence[str], phases: Mapping[str, "Phase"]) -> Iterator[Kill]:
+        """Kill these one after the other, each at a random moment of a phase. Ends early when all is made."""
+        left = {name: phase.most for name, phase in phases.items()}
+        for victim in victims:
+            while name := self._moment({name: phase for name, phase in phases.items() if left[name] > 0}):
+                time.sleep(self.chance.uniform(0, phases[name].longest))
+                if any(job.rule == name for job in jobs(self.folder)):
+                    left[name] -= 1
+                    yield self._kill(name, victim)
                     break
 
     def finish(self) -> None:
@@ -88,55 +100,51 @@ class Killer:
         log = self.folder / "snakemake.log"
         assert self.snakemake.wait() == 0, log.read_text(encoding="utf-8")[-4000:]
 
-    def _has_come_to(self, phase: str, pieces: int) -> bool:
-        """Wait until a job of the phase has added so many pieces; False when everything is made before."""
+    def _moment(self, phases: Mapping[str, "Phase"]) -> str | None:
+        """Wait until a job of one of these has added some pieces; None when everything is made before."""
+        wanted = {name: self.chance.randint(0, phase.pieces) for name, phase in phases.items()}
         while True:
             if self.snakemake is None or self.snakemake.poll() not in (None, 0):
                 self.snakemake = start(self.folder, self.target, *self.arguments, cores=self.cores)
             if self.snakemake.poll() == 0:
-                return False
-            for path, process in jobs(self.folder).items():
-                if verb(process) == phase:
-                    count = len(kept(self.folder, path, phase))
-                    if count - self.first.setdefault(process.pid, count) >= pieces:
-                        return True
+                return None
+            for job in (job for job in jobs(self.folder) if job.rule in phases):
+                count = len(kept(self.folder, job))
+                if count - self.first.setdefault(job.process.pid, count) >= wanted[job.rule]:
+                    return job.rule
             time.sleep(0.05)
 
     def _kill(self, phase: str, victim: str) -> Kill:
         assert self.snakemake is not None
         running, now = jobs(self.folder), time.time()
-        lost = {path: now - _last_kept(self.folder, path, process) for path, process in running.items()}
-        if victim == "job":
-            of_phase = [process for process in running.values() if verb(process) == phase]
-            _end(self.chance.choice(of_phase or list(running.values())))
-        else:
+        hit = [job for job in running if job.rule == phase] or running
+        lost = [now - max(job.process.create_time(), *kept(self.folder, job), 0.0) for job in hit]
+        if victim == "job" and hit:
+            self.chance.choice(hit).end()
+        elif victim != "job":
             main = psutil.Process(self.snakemake.pid)
-            for process in [main, *main.children(recursive=True), *running.values()] if victim == "machine" else [main]:
-                _end(process)
+            family = main.children(recursive=True) if victim == "machine" else []
+            for process in (main, *family):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            for job in running if victim == "machine" else ():  # those of an earlier call
+                job.end()
             self.snakemake.wait()
-        return Kill(victim, phase, max(lost.values(), default=0.0))
+        return Kill(victim, phase, max(lost, default=0.0))
 
 
-def _end(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.Error):
-        process.kill()
-
-
-def kept(folder: Path, out: str, rule: str) -> list[float]:
+def kept(folder: Path, job: Job) -> list[float]:
     """Pieces of work that a job has kept, as the times of their making: cases, or steps of a training."""
-    path = folder / out
+    path, rule = folder / job.out, job.rule
     if rule == "prepare":
         return [file.stat().st_mtime for file in path.parent.glob("[!.]*.h5")]
     if rule == "predict":
         return [file.stat().st_mtime for file in (path.parent / "predictions").glob(".*.json")]
     state = Path(str(path.parent).replace("/runs/", "/state/")) / "state.safetensors"
     if rule == "train" and state.exists():
-        return [state.stat().st_mtime] * int(weights.load(state)[1]["iteration"])
+        with safe_open(state, framework="numpy") as file:
+            return [state.stat().st_mtime] * int(json.loads(file.metadata()["semiseg"])["iteration"])
     return []
-
-
-def _last_kept(folder: Path, out: str, process: psutil.Process) -> float:
-    return max(process.create_time(), *kept(folder, out, verb(process)), 0.0)
 
 
 def artefacts(folder: Path, parts: Sequence[str] = ("data", "results")) -> dict[str, str]:

@@ -90,6 +90,15 @@ def test_torch_is_not_loaded_to_audit(project):
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 
+def test_a_target_may_be_absolute_and_lie_behind_links(project):
+    (project.parent / "link").symlink_to(project)
+    kept = Path("results/kept.csv").absolute()
+    Path(TABLE).rename(kept)
+    Path(TABLE).symlink_to(kept)
+    assert list(report(project / TABLE).targets) == list(report(project.parent / "link" / TABLE).targets) == [TABLE]
+    assert report(project.parent / "link" / TABLE).proven
+
+
 def test_several_targets_are_audited_at_once(project):
     Path(f"{proven.RUN}/control_perfect/seed1/cost.json").unlink()
     found = report(WEIGHTS, f"{proven.RUN}/control_perfect/seed1/weights.safetensors")
@@ -141,7 +150,7 @@ def test_a_folder_made_by_other_code_is_stale_and_the_modules_are_named(project,
     result = proven.command("audit", TABLE, source=source)
     assert result.returncode == 1
     assert f"  stale: {', '.join(proven.ROWS)} (80 cells)" in result.stdout
-    assert "was made by other code: semiseg.metrics" in result.stdout
+    assert f"stale, 4 times: was made by other code: semiseg.metrics\n    {RUN}/cases.csv\n" in result.stdout
     stale = result.stdout.partition("checked: ")[0]
     assert f"{RUN}/cases.csv" in stale and "weights.safetensors" not in stale, "training does not use the metrics"
 
@@ -295,7 +304,7 @@ def test_one_volume_of_a_cache_is_missed_all_of_them_are_not(project):
         path.unlink()
     text = told()
     assert f"{TABLE}: proven" in text
-    assert f"not here, known by hash: 4 files listed in {RUN}/predictions.json" in text
+    assert f"not here, known by hash: {RUN}/predictions.json (the 4 files that are listed there)" in text
 
 
 def test_weights_left_out_on_purpose_are_known_by_hash(project):
@@ -456,6 +465,7 @@ def test_a_damaged_memory_is_none(project, content):
     ("target", "sentence"),
     [
         ("results/tinny.csv", "unknown table 'tinny'; known: tiny"),
+        (".", ". is a folder: name a file, such as results/demo.csv"),
         ("results", "results is a folder: name a file, such as results/demo.csv"),
         ("params.yaml", "params.yaml is no file that a rule makes: name a table such as results/demo.csv"),
         ("../elsewhere/results/tiny.csv", "lies outside this folder: run from the folder of the project"),

@@ -238,6 +238,8 @@ def test_a_file_that_names_a_folder_of_this_machine_is_not_exported(
     [
         ("a: /data/me/x  # mine\n", 'a: "(outside the project)"  # mine\n'),
         ("a: [~/x, in/side, ../up]\n", 'a: ["(outside the project)", in/side, "(outside the project)"]\n'),
+        ("a: [file:///home/me, ~, ~10 %, ~me]\n", 'a: ["(outside the project)", ~, ~10 %, "(outside the project)"]\n'),
+        ("a: &mine /data/x\nb: *mine\n", 'a: &mine "(outside the project)"\nb: *mine\n'),
         ("a: 'https://u:p@host/x?key=1'\n", 'a: "https://host/x"\n'),
         ("# was /data/me, C:\\me and https://u:p@host/x\na: 1\n", None),
         ("a: |\n  text # no comment /x\nb: 'a # /x'\n", "a: |\n  text # no comment /x\nb: 'a # /x'\n"),
@@ -331,3 +333,9 @@ def test_an_unpacked_project_holds_no_workflow_to_export(
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="Snakefile is missing: run from the project's folder"):
         export(TABLE, tmp_path / "again")
+
+
+def test_a_shared_copy_of_the_parameters_is_no_difference(crate: Path, tmp_path: Path) -> None:
+    unpack(crate, tmp_path / "elsewhere")
+    audit = semiseg(tmp_path / "elsewhere", "audit", TABLE)
+    assert audit.returncode == 0 and "params.yaml differs" not in audit.stdout, audit.stdout

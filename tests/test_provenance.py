@@ -6,7 +6,7 @@ import proven
 import pytest
 
 from semiseg.errors import UserError
-from semiseg.files import read_json, write_json
+from semiseg.files import canonical, read_json, write_json
 from semiseg.provenance import Records, listed_by, members, recorded_chain
 from semiseg.records import OUTSIDE, identity, made_by, read_record, seal, write_record
 
@@ -73,6 +73,20 @@ def test_a_record_that_names_its_own_output_as_input_ends_the_chain(project):
     path = f"{RAW}.lineage.json"
     resealed(path, inputs=read_json(path)["outputs"])
     assert mains(RAW) == [RAW]
+
+
+def test_records_that_lead_too_deep_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_json("0.json", {})
+    record = write_record("raw", {}, {}, [], [Path("0.json")], {})
+    for number in range(1200):
+        names = (f"{number}.json", f"{number + 1}.json")
+        output, source = ({**record["outputs"][0], "path": name} for name in names)
+        content = {**record, "outputs": [output], "inputs": [source]}
+        content["id"] = identity(content)
+        Path(f"{number}.json.lineage.json").write_text(canonical({**content, "seal": seal(content)}))
+    with pytest.raises(UserError, match=r"the records behind 0\.json lead through too many jobs"):
+        recorded_chain("0.json")
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_dvc_runs_nothing_and_removes_nothing_that_a_key_names(tmp_path: Path) -
     table = content["tables"]["tiny"]
     for name in ("../../out.keep", "$(touch run)", "x; touch run #", "a`touch run`"):
         content["tables"][name] = json.loads(json.dumps(table))
-        content["datasets"][name] = {}
+        content["datasets"][name], content["splits"][name] = {}, {}
     write_params(project, content)
     for dependency in ("src/semiseg", "data/raw"):
         (project / dependency).mkdir(parents=True)

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from semiseg.crate.sharing import shareable_yaml
 from semiseg.files import digest, sha256
 
 PACKAGE = Path(__file__).parent
@@ -29,9 +32,18 @@ def source() -> dict[str, Any]:
     """
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
-    dirty, params = None if changed is None else bool(changed), Path("params.yaml")
-    hashes = {"package": package_hash(), "params": sha256(params) if params.exists() else None}
-    return {"commit": commit or None, "dirty": dirty, **hashes}
+    dirty = None if changed is None else bool(changed)
+    return {"commit": commit or None, "dirty": dirty, "package": package_hash(), "params": params_hash()}
+
+
+def params_hash(path: Path = Path("params.yaml")) -> str | None:
+    """sha256 of params.yaml in the form in which it is shared, so that a shared copy has the same; None without one."""
+    try:
+        return hashlib.sha256(shareable_yaml(path.read_text(encoding="utf-8")).encode()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError):  # whoever needs it will tell what is wrong with it
+        return sha256(path)
 
 
 def package_hash() -> str:

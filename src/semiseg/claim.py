@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 from pathlib import Path
 
 from semiseg.errors import UserError
@@ -9,6 +10,15 @@ from semiseg.locks import PACE, Occupied, Pace, claimed
 from semiseg.progress import say
 
 MEMORY = Path(".snakemake")  # Snakemake's own folder
+
+
+def check_writable() -> None:
+    """Raise UserError when Snakemake cannot write to the current folder: it would say so in a traceback."""
+    for folder in (Path.cwd(), MEMORY.absolute(), Path("results").absolute()):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            raise UserError(
+                f"{folder} cannot be written: work in a copy of the project, or have its permissions changed"
+            )
 
 
 def claim_project(pace: Pace = PACE) -> None:

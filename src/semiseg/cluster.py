@@ -201,8 +201,8 @@ def _try(need: Need) -> None:
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
     status, said = ask("sbatch", "--test-only", "--time=1", *given, "--wrap=true")
     if status != 0:
-        lines = [line for line in said.splitlines() if "error:" in line] or ["no answer"]
-        reason = lines[-1].partition("error:")[2].strip() or lines[-1]
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no answer")
+        reason = re.sub(r"sbatch: |error: |allocation failure: |Batch job submission failed: ", "", last)
         raise UserError(
             f"SLURM would refuse the jobs of rule {need.rule} with {' '.join(given) or 'nothing given'} ({reason}):"
             " correct this in the profile"

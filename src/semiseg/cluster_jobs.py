@@ -48,7 +48,7 @@ def settle(folder: Path, pause: float = PAUSE) -> None:
     waiting = [job for job in queued(folder) or () if job.waiting]
     if waiting:
         ask("scancel", *(job.number for job in waiting))
-        say(f"{_told(waiting)} of an earlier call had not begun: taken out of the queue, to be submitted anew")
+        say(f"taken out of SLURM's queue, to be submitted anew, what an earlier call left: {_told(waiting)}")
     first = True
     while True:
         running = queued(folder)
@@ -58,11 +58,11 @@ def settle(folder: Path, pause: float = PAUSE) -> None:
             first = False
             numbers = " ".join(job.number for job in running)
             say(
-                f"{_told(running)} of an earlier call still at work: waiting, so that nothing is done twice; `scancel"
-                f" {numbers}` ends this at once, and training goes on from its last checkpoint"
+                "waiting for what an earlier call left at work in SLURM, so that nothing is done twice:"
+                f" {_told(running)} (`scancel {numbers}` ends it, and training goes on from its last checkpoint)"
             )
         time.sleep(pause)
 
 
 def _told(jobs: Sequence[QueuedJob]) -> str:
-    return f"{len(jobs)} SLURM jobs ({some([f'{job.number} {job.told}' for job in jobs], 3)})"
+    return some([f"{job.number} {job.told}" for job in jobs], 3)

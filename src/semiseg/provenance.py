@@ -94,8 +94,8 @@ class Records:
 def recorded_chain(target: Path | str, records: Records | None = None, maker: Maker | None = None) -> list[Link]:
     """The jobs behind a file of the working folder, each after those it was made from; the last one made the file.
 
-    A missing or damaged record is a link without a record, never an error. maker: path -> the job that the parameters
-    want to make it (``Graph.maker``): it tells where the chain goes on behind such a link.
+    A missing or damaged record is a link without a record; only a chain without an end is a UserError. maker: path ->
+    the job that the parameters want to make it (``Graph.maker``): it tells where the chain goes on behind such a link.
     """
     records = records or Records()
     links: dict[str, Link] = {}
@@ -112,7 +112,10 @@ def recorded_chain(target: Path | str, records: Records | None = None, maker: Ma
             visit(source)
         links[place] = link
 
-    visit(Path(target).as_posix())
+    try:
+        visit(Path(target).as_posix())
+    except RecursionError:  # no rules of ours lead so deep, but records can be written by anyone
+        raise UserError(f"the records behind {target} lead through too many jobs to be believed") from None
     return list(links.values())
 
 

@@ -129,10 +129,10 @@ def shareable(value: Any) -> Any:
 
 
 def _shareable_text(text: str) -> str:
-    if re.match(r"\w+://", text):
+    if re.match(r"(?!file:)\w+://", text):
         parts = urlsplit(text)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return OUTSIDE if re.match(r"/|~|\.\.(/|$)|[A-Za-z]:[\\/]", text) else text
+    return OUTSIDE if re.match(r"/|~\w*(/|$)|\.\.(/|$)|[A-Za-z]:[\\/]|file:", text) else text
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from controller import Controller
+from projects import Call
 
 HERE = Path(__file__).parent
 POINTER = Path("/run/slurm-ci.dir")
@@ -42,6 +43,8 @@ def slurm():
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
     yield Controller(folder)
+    for call in Call.made:
+        call.end()
     if before is None:
         del os.environ["SLURM_CONF"]
     if not there:

@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 
 def ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
@@ -41,6 +43,11 @@ class Controller:
 
     def state(self, number: str) -> str:
         return ask("squeue", "-h", "-t", "all", "-j", number, "-o", "%T").strip()
+
+    def has_steps(self, number: str) -> bool:
+        """Whether something of a job still runs on the node, whatever the controller thinks."""
+        commands = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
+        return any(f"[{number}." in command for command in commands)
 
     def start_now(self, number: str) -> None:
         """SLURM lets a requeued job wait for two minutes; the tests do not."""

@@ -3,11 +3,13 @@
 import copy
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import yaml
@@ -66,6 +68,8 @@ def local(folder: Path, *targets: str) -> None:
 class Call:
     """A call of Snakemake for the cluster, going on beside the test; what it says is in ``said``."""
 
+    made: ClassVar[list["Call"]] = []
+
     def __init__(self, folder: Path, *targets: str) -> None:
         self.folder = folder
         self._output = folder / f"call-{time.monotonic_ns()}.txt"
@@ -73,6 +77,8 @@ class Call:
             self.process = subprocess.Popen(
                 command(*targets), cwd=folder, env=environment(True), stdout=output, stderr=subprocess.STDOUT
             )
+
+        self.made.append(self)
 
     @property
     def said(self) -> str:
@@ -83,8 +89,16 @@ class Call:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.terminate()
             raise AssertionError(f"still at work after {seconds} s:\n{self.said[-3000:]}") from None
+
+    def end(self) -> None:
+        """Interrupt it if it is still at work, as Ctrl-C does, and end what SLURM without cgroups lost sight of."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+        for process in psutil.process_iter(["cwd"]):
+            if process.info["cwd"] == str(self.folder):
+                process.kill()
 
 
 def until(condition: Callable[[], object], seconds: float = 120) -> None:

@@ -35,6 +35,7 @@ def project(slurm, tmp_path_factory):
     local(folder, *PREPARED, WEIGHTS.format(protocol="undisturbed"))
     resources = {
         "gpu": "1 if wildcards.protocol == 'preempted' else 0",
+        "checkpoint_seconds": "0 if wildcards.protocol == 'preempted' else 120",
         "runtime": "1 if attempt == 1 and wildcards.protocol == 'late' else 60",
         "mem_mb": "300 if attempt == 1 and wildcards.protocol == 'hungry' else min(1500 * attempt, 3000)",
     }
@@ -46,7 +47,8 @@ def project(slurm, tmp_path_factory):
 def storm(project, slurm):
     """One call during which the controller dies for a while, one method diverges, and each other run meets its fault.
 
-    A run is stopped at its first step, so that its fault finds it at work; SLURM wakes it to tell that it must end.
+    A run is stopped at its first step, so that its fault finds it at work; SLURM wakes it to tell that it must end, but
+    for a pre-empted one, which it kills at once: that one saves its state after every step.
     """
     call = Call(project, "results/storm.csv", *(WEIGHTS.format(protocol=name) for name in DISTURBED))
     for name in STALLED:

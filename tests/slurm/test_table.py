@@ -11,10 +11,10 @@ RUN = "results/runs/phantom_mri/la_small/tiny/{method}/seed1"
 
 @pytest.fixture(scope="module")
 def call(slurm, tmp_path_factory):
-    """A call that built a table through SLURM; memory and GPU as the profile says, in sizes of this machine."""
+    """A call that built a table through SLURM, with the words of the DVC stage; memory in sizes of this machine."""
     folder = build(tmp_path_factory.mktemp("cluster"), tiny=["sup_only", "control_perfect"])
     edit_profile(folder, {})
-    call = Call(folder, "results/tiny.csv")
+    call = Call(folder, "--cores", "all", "--force", "results/tiny.csv")
     assert call.wait() == 0, call.said[-3000:]
     return call
 

@@ -136,7 +136,7 @@ $( [ "$GPUS" -gt 0 ] && echo "GresTypes=gpu,shard" )
 $acct_conf
 NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=$MEM $gres State=UNKNOWN
 NodeName=bare NodeAddr=127.0.0.1 Port=$(free_port 17818) CPUs=1 RealMemory=1000 State=DOWN
-PartitionName=normal Nodes=$HOST Default=YES MaxTime=INFINITE DefMemPerCPU=256 PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
+PartitionName=normal Nodes=$HOST Default=YES MaxTime=INFINITE DefMemPerCPU=256 PriorityTier=1 PreemptMode=REQUEUE
 PartitionName=urgent Nodes=$HOST MaxTime=INFINITE DefMemPerCPU=256 PriorityTier=10 PreemptMode=OFF
 PartitionName=bare Nodes=bare MaxTime=60 PreemptMode=OFF
 CONF

@@ -1,5 +1,6 @@
 """The jobs behind the files that are audited, and what lies behind each of them."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,14 +84,21 @@ def wanted_job(graph: Graph, path: str) -> Job | None:
         return None
 
 
+def in_project(path: Path) -> Path:
+    """A path relative to the working folder; links on the way are not followed. UserError for one that lies outside."""
+    whole = Path(os.path.normpath(Path.cwd() / path))
+    root = next((folder for folder in (whole, *whole.parents) if folder.exists() and folder.samefile(Path.cwd())), None)
+    if root is None:
+        raise UserError(f"{path} lies outside this folder: run from the folder of the project that holds it")
+    return whole.relative_to(root)
+
+
 def resolved(path: Path, graph: Graph) -> str:
     """A file as the chain names it: of a record the file it is about, of a listed file its manifest.
 
     Raises UserError for one that neither a rule nor a record knows, or that lies outside the working folder.
     """
-    if not path.resolve().is_relative_to(Path.cwd().resolve()):
-        raise UserError(f"{path} lies outside this folder: run from the folder of the project that holds it")
-    inside = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    inside = in_project(path)
     name = inside.as_posix().removesuffix(SUFFIX)
     if Records().of(name) is not None:
         return name

@@ -60,6 +60,8 @@ def _differs(entry: Entry, link: Link, found: str, facts: Mapping[str, Any]) -> 
         f"{name} was {then.get(name)}, is {now.get(name)}" for name in SAME_BITS if then.get(name) != now.get(name)
     ]
     text = f"came out otherwise when it was made again: sha256 {short(entry.sha256)}, now {short(found)}"
+    if then.get("deterministic") is False:
+        others.append("it was not bound to give the same bits twice")
     if others:
         text += f"; this says little, since the machine differs: {'; '.join(others)}"
     return Finding(Verdict.UNPROVEN if others else Verdict.CHANGED, entry.path, text, link.main, entry.sha256, found)

@@ -105,7 +105,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         if len(paths) == 1:
             yield f"{verdict}: {paths[0]} {text}"
             continue
-        yield f"{verdict}: {len(paths)} {text}"
+        yield f"{verdict}, {len(paths)} times: {text}"
         yield from (f"    {path}" for path in paths[:SHOWN])
         if len(paths) > SHOWN:
             yield f"    and {len(paths) - SHOWN} more"
@@ -118,9 +118,9 @@ def _away(away: Mapping[str, int]) -> Iterator[str]:
         same[PurePosixPath(path).name].append(path)
     for paths in same.values():
         count = sum(away[path] for path in paths)
-        listed = f"{count} {'file' if count == 1 else 'files'} listed in " if count else ""
-        yield f"not here, known by hash: {listed}{some(paths, 2)}"
+        files = f" (the {count} files that are listed there)" if count else ""
+        yield f"not here, known by hash: {some(paths, 2)}{files}"
 
 
 def _on(paths: Sequence[str]) -> str:
-    return f": {some(paths, SHOWN)}" if paths else ""
+    return f": {some(paths, 1)}" if paths else ""

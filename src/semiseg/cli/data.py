@@ -29,12 +29,14 @@ def _import(options: argparse.Namespace) -> None:
     from semiseg.dataset import get_dataset
     from semiseg.params import read
     from semiseg.plan import Plan
+    from semiseg.stages.keep import raw_hash
     from semiseg.stages.raw import import_raw
 
     bulky = any(part.bulky for part in get_dataset(options.dataset).parts)  # only then the splits have a say
     wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if bulky else None
     folder = Path("data/raw") / options.dataset
     import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
+    raw_hash(options.dataset).unlink(missing_ok=True)  # DVC then sees that tables rest on other raw data
 
 
 def _standin(options: argparse.Namespace) -> None:

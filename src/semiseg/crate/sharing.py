@@ -14,6 +14,7 @@ from semiseg.records import OUTSIDE, shareable
 PATH = re.compile(r"(?<![\w./)>-])(?:~\w*/|[A-Za-z]:\\|/)[\w.-]+[\w./\\-]*")
 PASSWORD = re.compile(r"(?<=://)[^\s/@]+@")
 COMMENT = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
+TEXT = "tag:yaml.org,2002:str"
 Span = tuple[int, int]
 
 
@@ -25,7 +26,9 @@ def shareable_yaml(text: str) -> str:
     """
     scalars = list(_scalars(yaml.compose(text, Loader=yaml.SafeLoader)))
     changes = [
-        ((start, end), json.dumps(shareable(value))) for (start, end), value in scalars if shareable(value) != value
+        (span, _anchor(text, span) + json.dumps(shareable(value)))
+        for span, value in scalars
+        if shareable(value) != value
     ]
     for start, end in _comments(text, [span for span, _ in scalars]):
         comment = text[start:end]
@@ -38,7 +41,7 @@ def shareable_yaml(text: str) -> str:
 
 
 def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
-    """Place and value of every scalar, each once: an alias leads to the same node again."""
+    """Place and text of every scalar, each once: an alias leads to the same node again. No text for other values."""
     seen: set[int] = set()
     waiting = [root] if root is not None else []
     while waiting:
@@ -47,11 +50,18 @@ def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
-            yield (node.start_mark.index, node.end_mark.index), node.value
+            text = node.value if node.tag == TEXT else ""  # ~ is no path but nothing
+            yield (node.start_mark.index, node.end_mark.index), text
         elif isinstance(node, yaml.MappingNode):
             waiting += [part for pair in node.value for part in pair]
         else:
             waiting += node.value
+
+
+def _anchor(text: str, span: Span) -> str:
+    """The anchor of a scalar, which YAML counts as a part of it: other places refer to it."""
+    found = re.match(r"&\S+\s+", text[slice(*span)])
+    return found[0] if found else ""
 
 
 def _comments(text: str, scalars: list[Span]) -> Iterator[Span]:

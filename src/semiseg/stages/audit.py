@@ -10,8 +10,7 @@ from semiseg.audit.content import check_content
 from semiseg.audit.findings import Finding, Note, Verdict, worst
 from semiseg.audit.report import Report, Table
 from semiseg.audit.wanted import OTHER_CODE, check_wanted
-from semiseg.circumstances import package_hash
-from semiseg.files import sha256
+from semiseg.circumstances import package_hash, params_hash
 from semiseg.graph import Graph
 from semiseg.provenance import Link
 
@@ -38,7 +37,9 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     content = check_content(chain.links, options.workers, options.quick)
     wanted = [found for link in chain.links for found in check_wanted(link, graph)]
     other_code = {found.at for found in wanted if found.text.startswith(OTHER_CODE)}
-    findings = [*chain.faults(), *content.findings, *wanted]
+    told = {found.path for found in content.findings}
+    faults = [found for found in chain.faults() if found.path not in told]
+    findings = [*faults, *content.findings, *wanted]
     scored = rescore(chain.links, other_code, content.hashes, options.workers, options.quick)
     findings += _recomputed(chain, scored, {found.path for found in findings})
     if options.redo is not None:
@@ -113,14 +114,13 @@ def _on_all(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
 def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:
     """Bytes of source and parameters that differ without a meaning for any of these jobs."""
     links = [link for link in chain.links if link.record is not None and link.main not in stale]
-    params = Path("params.yaml")
     for name, now, text in (
         (
             "package",
             package_hash(),
             "source differs in nothing that these were made by: comments, texts, other modules",
         ),
-        ("params", sha256(params), "params.yaml differs in nothing that these depend on: comments, other parameters"),
+        ("params", params_hash(), "params.yaml differs in nothing that these depend on: comments, other parameters"),
     ):
         then = {link.main: (link.record or {}).get("source", {}).get(name, now) for link in links}
         if others := tuple(main for main, told in then.items() if told != now):

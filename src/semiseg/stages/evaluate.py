@@ -49,10 +49,11 @@ def evaluate_run(predictions: Path, prepared: Path, raw: Path, out: Path, worker
     for case in manifest["cases"]:
         if case not in index["cases"]:
             raise UserError(f"test case {case} is not among the prepared cases of {prepared}: prepare it first")
-        if labels.get(case) is None:
+        label = labels.get(case)
+        if label is None:
             raise UserError(f"test case {case} has no label in {raw}: only cases with published truth can be scored")
         stored = prepared.parent / index["cases"][case]["file"]
-        scan = partial(_raw_truth, dataset.name, raw.parent / labels[case])
+        scan = partial(_raw_truth, dataset.name, raw.parent / label)
         for grid, name, truth in (
             ("prepared", f"{case}.prepared.nii.gz", partial(_prepared_truth, stored)),
             ("native", f"{case}.nii.gz", scan),

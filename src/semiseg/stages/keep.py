@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from semiseg.errors import UserError
@@ -52,9 +53,15 @@ def _add(paths: list[str]) -> None:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    before = {pointer: pointer.read_bytes() if pointer.exists() else None for pointer in map(_pointer, paths)}
     try:
         with Repo(Path.cwd()) as repo:
-            repo.add(paths)
+            kept = all(stage.outs_cached() for stage in repo.add(paths))  # DVC reports a full cache and goes on
+            if not kept:
+                _put_back(before)
+                raise UserError(
+                    f"not all files reached DVC's cache ({repo.cache.local.path}): free space there, then call again"
+                )
     except NotDvcRepoError:
         raise UserError(
             "this folder is not under DVC, so nothing can be kept: copy .dvc/config of the project, or call `dvc init`"
@@ -64,6 +71,20 @@ def _add(paths: list[str]) -> None:
     except (OSError, DvcException) as error:
         raise UserError(_reason(error)) from error
     say(f"kept under DVC: {', '.join(paths)}")
+
+
+def _pointer(path: str) -> Path:
+    """The file that git tracks in place of a path."""
+    return Path(f"{path}.dvc")
+
+
+def _put_back(before: Mapping[Path, bytes | None]) -> None:
+    """Pointers as they were: none may name what is not in the cache."""
+    for pointer, content in before.items():
+        if content is None:
+            pointer.unlink(missing_ok=True)
+        else:
+            pointer.write_bytes(content)
 
 
 def _reason(error: BaseException) -> str:

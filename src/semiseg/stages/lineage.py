@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from semiseg.audit.cells import FORMS, cells_of
-from semiseg.audit.chain import rows_of
+from semiseg.audit.chain import in_project, rows_of
 from semiseg.audit.findings import short
 from semiseg.audit.story import Node, Teller, circumstances, told_alone, vars_of
 from semiseg.errors import UserError
@@ -99,8 +99,7 @@ def _tree(node: Node, into: Tree | None = None) -> Tree:
 
 def _chain(target: Path) -> list[Link]:
     """The chain of a file in the working folder, which has a record."""
-    path = Path(target.as_posix().removesuffix(SUFFIX))
-    inside = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    inside = Path(in_project(target).as_posix().removesuffix(SUFFIX))
     links = recorded_chain(inside)
     if links[-1].record is None and not inside.exists():
         raise UserError(f"{target} is not here: build it with `snakemake {inside.as_posix()}`, or correct its name")
@@ -155,8 +154,9 @@ def _cell_words(params: Mapping[str, Any], method: str, column: str, values: Map
         for name, rule in rules.items()
         if name in FORMS
     ]
-    seeds = some([str(seed) for seed in params["seeds"]])
-    return f"{method}, {column}: {', '.join(told)}; mean over the runs of seeds {seeds}"
+    seeds = [str(seed) for seed in params["seeds"]]
+    runs = f"one run, seed {seeds[0]}" if len(seeds) == 1 else f"mean over the runs of seeds {some(seeds)}"
+    return f"{method}, {column}: {', '.join(told)}; {runs}"
 
 
 def _group(rule: str, jobs: Sequence[Link]) -> Node:

@@ -1,0 +1,39 @@
+"""Whether the SLURM job that holds a lock is still there, asked of a real controller from another machine."""
+
+from dataclasses import replace
+
+import pytest
+from controller import ask
+from projects import until
+
+from semiseg.holders import State, myself, state_of
+
+
+@pytest.fixture
+def number(slurm):
+    """A job at work."""
+    number = ask("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "sleep 600").strip()
+    until(lambda: slurm.state(number) == "RUNNING")
+    yield number
+    ask("scancel", "-Q", number)
+
+
+def seen(number: str) -> State:
+    elsewhere = replace(myself(), host="node7", job=number)
+    return state_of(elsewhere, replace(myself(), job=None))
+
+
+def test_a_job_at_work_holds_its_lock(number):
+    assert seen(number) is State.RUNNING
+
+
+def test_a_job_that_waits_for_its_next_start_does_not(number, slurm):
+    ask("scontrol", "requeue", number)
+    until(lambda: slurm.state(number) == "PENDING")
+    assert seen(number) is State.GONE
+
+
+def test_a_cancelled_job_does_not(number, slurm):
+    ask("scancel", number)
+    until(lambda: slurm.state(number) == "CANCELLED")
+    assert seen(number) is State.GONE

@@ -1,0 +1,212 @@
+"""What goes wrong on one machine: kills, a second call, half copies, clocks, folders that cannot be written."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import killing
+import proven
+import pytest
+import yaml
+from killing import Killer
+
+from semiseg.errors import UserError
+from semiseg.files import sha256
+from semiseg.parallel import each
+
+RUN = f"{proven.RUN}/cps/seed1"
+WEIGHTS = f"{RUN}/weights.safetensors"
+LONG = "results/runs/phantom_mri/la_small/tiny/cps/seed3/weights.safetensors"  # a seed that is not trained yet
+
+
+@pytest.fixture
+def project(tmp_path_factory):
+    """A finished project with the real workflow."""
+    folder = proven.copy(tmp_path_factory)
+    shutil.copy(proven.ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(proven.ROOT / name, folder / name)
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str):
+    """A call that comes to its end; its output is in stderr."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def job_of(folder: Path, path: str):
+    """The process that makes a file, once it is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for job in killing.jobs(folder):
+            if job.out == path:
+                return job.process
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
+def with_steps(folder: Path, count: int) -> None:
+    """Make trainings last so many steps."""
+    content = proven.params()
+    content["protocols"]["la_small"]["training"]["iterations"] = count
+    proven.write_params(folder, content)
+
+
+def has_nothing_to_do(folder: Path) -> bool:
+    return "Nothing to be done" in snakemake(folder, "-n", proven.TABLE).stdout
+
+
+def test_a_job_that_outlives_its_snakemake_is_waited_for_and_not_repeated(project):
+    with_steps(project, 200)
+    first = killing.start(project, LONG)
+    orphan = job_of(project, LONG)
+    orphan.suspend()  # until the next call has met it
+    first.kill()
+    first.wait()
+    second = killing.start(project, LONG)
+    log = project / "results/logs/train/phantom_mri.la_small.tiny.cps.seed3.log"
+    deadline = time.monotonic() + 60
+    while f"process {orphan.pid} on" not in (log.read_text() if log.exists() else "") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    orphan.resume()
+    assert second.wait() == 0
+    said, told = (project / "snakemake.log").read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
+    assert (
+        f"process {first.pid} on " in said and "worked in this folder and is gone: going on from what it left" in said
+    )
+    assert "LockException" not in said and "--unlock" not in said
+    assert f"is being made by process {orphan.pid} on " in told and "was made meanwhile" in told
+    assert told.count("train cps: 200 steps, weights of step") == 1, "trained twice"
+
+
+def test_a_second_snakemake_in_the_folder_ends_with_a_sentence(project):
+    with_steps(project, 200)
+    first = killing.start(project, LONG)
+    job_of(project, LONG).suspend()
+    second = snakemake(project, LONG)
+    assert second.returncode == 2 and "Traceback" not in second.stdout
+    sentence = second.stdout.splitlines()[-1]
+    assert f"another Snakemake works in this folder, process {first.pid} on " in sentence
+    assert f"wait for it, or end it with `kill {first.pid}` on " in sentence and sentence.endswith("and call again")
+    for looks in (("-n", proven.TABLE), ("--summary", proven.TABLE), ("--lint",)):
+        assert snakemake(project, *looks).returncode == 0, looks
+    job_of(project, LONG).resume()
+    assert first.wait() == 0
+
+
+def test_a_job_killed_for_memory_or_by_hand_is_tried_again_and_continues(project):
+    with_steps(project, 60)
+    killer = Killer(project, LONG, random.Random(1), "--set-resources", "train:checkpoint_seconds=0")
+    phases = {"train": killing.Phase(most=1, pieces=5, longest=0.0)}
+    assert len(list(killer.kills(["job"], phases))) == 1
+    killer.finish()
+    log = (project / "results/logs/train/phantom_mri.la_small.tiny.cps.seed3.log").read_text(encoding="utf-8")
+    assert "is gone: taken over" in log and "continuing from step" in log
+
+
+def test_finished_weights_are_not_trained_again_when_the_call_is_killed_before_it_knows(project):
+    """The state stays until the next rule has begun."""
+    with_steps(project, 20)
+    often = ("--set-resources", "train:checkpoint_seconds=0")
+    killing.start(project, LONG, *often).wait()
+    before = sha256(project / LONG)
+    marker = project / ".snakemake/incomplete"
+    snakemake_has_forgotten = [*(project / ".snakemake/metadata").rglob("*"), *marker.rglob("*")]
+    for file in snakemake_has_forgotten:
+        if file.is_file():
+            file.unlink()
+    (project / LONG).with_name("weights.safetensors.lineage.json").unlink()
+    assert killing.start(project, LONG, *often).wait() == 0
+    log = (project / "results/logs/train/phantom_mri.la_small.tiny.cps.seed3.log").read_text(encoding="utf-8")
+    assert "continuing from step 20" in log and sha256(project / LONG) == before
+    state = project / "results/state/phantom_mri/la_small/tiny/cps/seed3/state.safetensors"
+    assert state.exists()
+    assert killing.start(project, str(Path(LONG).with_name("predictions.json"))).wait() == 0
+    assert not state.exists(), "whoever predicts has whole weights"
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    script = tmp_path / "waits.py"
+    script.write_text(
+        "import os, time\nfrom pathlib import Path\nfrom semiseg.parallel import each\n"
+        "def work(number):\n    Path(f'{number}.pid').write_text(str(os.getpid()))\n    time.sleep(60)\n"
+        "if __name__ == '__main__':\n    each(work, [1, 2], 2, 'x')\n"
+    )
+    process = subprocess.Popen([sys.executable, script], cwd=tmp_path)
+    while len(list(tmp_path.glob("*.pid"))) < 2:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    workers = [int(file.read_text()) for file in tmp_path.glob("*.pid")]
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while any(_lives(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_lives(worker) for worker in workers)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _dies(number: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
+
+
+def test_a_worker_killed_for_memory_is_one_sentence():
+    with pytest.raises(UserError, match=r"prepare x: a worker was killed, probably for memory: use fewer workers"):
+        each(_dies, [1, 2], 2, "prepare x")
+
+
+def test_a_half_copied_run_is_told_or_made_again(project):
+    (project / f"{WEIGHTS}.lineage.json").unlink()
+    assert "train " in snakemake(project, "-n", proven.TABLE).stdout, "weights without their record are made again"
+    whole = (project / WEIGHTS).read_bytes()
+    assert snakemake(project, proven.TABLE).returncode == 0
+    assert (project / WEIGHTS).read_bytes() == whole
+    (project / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    said = snakemake(project, proven.TABLE)
+    assert said.returncode != 0
+    assert f"{WEIGHTS} is damaged (" in said.stdout and "delete it and train the run again" in said.stdout
+    (project / WEIGHTS).unlink()
+    assert snakemake(project, proven.TABLE).returncode == 0
+    assert (project / WEIGHTS).read_bytes() == whole and has_nothing_to_do(project)
+
+
+def test_files_from_the_future_are_not_made_again_for_ever(project):
+    """The clock was set back after they were made."""
+    assert has_nothing_to_do(project)
+    ahead = time.time() + 86400
+    for path in [*(project / "data").rglob("*"), *(project / "results").rglob("*")]:
+        os.utime(path, (ahead, ahead))
+    assert has_nothing_to_do(project)
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    content["protocols"]["la_small"]["scoring"] = "dhc"
+    proven.write_params(project, content)
+    assert snakemake(project, proven.TABLE).returncode == 0
+    assert has_nothing_to_do(project), "what is newly made looks older than what it was made from"
+
+
+def test_a_read_only_project_is_one_sentence(project):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a read-only folder needs root")
+    mounted = subprocess.run(["mount", "--bind", project, project], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", project], check=True)
+        said = snakemake(project, proven.TABLE)
+    finally:
+        subprocess.run(["umount", project], check=True)
+    assert said.returncode != 0 and "Traceback" not in said.stdout, said.stdout
+    assert "cannot be written" in said.stdout
