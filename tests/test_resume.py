@@ -25,7 +25,7 @@ def project(folder: Path) -> Path:
     draw = {"labelled": 2, "unlabelled": 2, "val": 1, "test": 7, "seed": 1}
     content["splits"]["phantom_mri"]["tiny"] = {"draw": draw}
     protocol = content["protocols"]["la_small"]
-    protocol["training"] |= {"iterations": 60}
+    protocol["training"]["iterations"] = 40
     protocol["training"]["validation"]["every"] = 20
     protocol["inference"]["stride"] = [8, 8, 8]
     content["tables"]["tiny"]["seeds"] = [1]
