@@ -17,10 +17,10 @@ from requests_cache import CachedSession
 from shared_project import HOME, HOST, PASSWORD, RUN, TABLE, semiseg
 
 from semiseg.archives import members
-from semiseg.crate.sharing import shareable_yaml
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256
 from semiseg.provenance import recorded_chain
+from semiseg.sharing import shareable_yaml
 from semiseg.stages.export import export
 from semiseg.stages.unpack import unpack
 

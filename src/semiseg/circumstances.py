@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from semiseg.crate.sharing import shareable_yaml
 from semiseg.files import digest, sha256
+from semiseg.sharing import shareable_yaml
 
 PACKAGE = Path(__file__).parent
 TOLD = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.crate.absent import ABSENT
-from semiseg.crate.sharing import shareable_yaml
 from semiseg.errors import UserError
 from semiseg.files import canonical, sha256
 from semiseg.provenance import Link, members, recorded_chain
 from semiseg.records import OUTSIDE
+from semiseg.sharing import shareable_yaml
 
 WORKFLOW = "Snakefile"
 PARAMS = "params.yaml"
