@@ -116,7 +116,7 @@ def reached_by(method: Method, term: str, value: torch.Tensor) -> set[str]:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_term_teaches_something_and_everything_is_taught(name: str, network: str) -> None:
-    """With one seed some term may find no voxel that suits its rule; a term that is silent with all of them is wrong."""
+    """With one seed a term may find no voxel that suits its rule; one that is silent with all of them is wrong."""
     for seed in range(TRIES):
         method = confident(name, network, seed)
         parts, state, opponents = trained_parts(method), begin(method), set(method.opponents())
