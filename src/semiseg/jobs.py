@@ -13,9 +13,10 @@ from semiseg.errors import UserError
 from semiseg.files import digest, sha256
 from semiseg.locks import held
 from semiseg.progress import say
-from semiseg.records import read_record, record_path, shareable, write_record
+from semiseg.records import SUFFIX, made_by, read_record, record_path, shareable, write_record
 
 Facts = dict[str, Any]
+RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
 
 
 def _make(call: Call, work: Callable[[], Facts | None]) -> None:
+    for path in call.inputs:
+        if path.parts[:2] == RUNS and made_by(path) is None:
+            raise UserError(
+                f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
+                f"*{SUFFIX}, or delete it and build it again"
+            )
     start = now()
     facts = work() or {}
     write_record(
