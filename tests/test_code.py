@@ -10,6 +10,7 @@ from semiseg import code, files
 def forget():
     code._read.cache_clear()
     code._closure.cache_clear()
+    code._source.cache_clear()
 
 
 @pytest.fixture

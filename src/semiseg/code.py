@@ -2,11 +2,11 @@
 
 import ast
 import functools
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import semiseg
 from semiseg.files import digest
 
 # Datasets import it to fill the raw folder, and what came there is hashed by content: only the rule that brings files
@@ -76,10 +76,9 @@ def module_hashes(*modules: str) -> dict[str, str]:
 @functools.cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
     """Short hash of a module's normalised source, and the semiseg modules it imports."""
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
+    source = _source(module)
+    if source is None:
         raise ModuleNotFoundError(module)
-    source = Path(spec.origin)
     tree, imported = ast.parse(source.read_text(encoding="utf-8")), []
     for node in _statements(tree):
         imported += [name for name in _imports(node) if name.startswith("semiseg.")]
@@ -100,15 +99,21 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 def _imports(node: ast.AST) -> list[str]:
+    """What an import statement may bring in; ``from semiseg import plan`` names a module, not something inside one."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg":
-        inside = [f"{node.module}.{alias.name}" for alias in node.names] if _is_package(node.module) else []
-        return [node.module, *(name for name in inside if importlib.util.find_spec(name) is not None)]
+        inside = (f"{node.module}.{alias.name}" for alias in node.names)
+        return [node.module, *(name for name in inside if _source(name) is not None)]
     return []
 
 
-def _is_package(module: str) -> bool:
-    """Whether what is imported from here may be a module of its own (``from semiseg import plan``)."""
-    spec = importlib.util.find_spec(module)
-    return spec is not None and spec.submodule_search_locations is not None
+@functools.cache
+def _source(module: str) -> Path | None:
+    """The file of a semiseg module, found without importing anything: packages may be slow to load."""
+    inner = module.split(".")[1:]
+    for folder in map(Path, semiseg.__path__):
+        for file in (folder.joinpath(*inner, "__init__.py"), folder.joinpath(*inner).with_suffix(".py")):
+            if file.is_file():
+                return file
+    return None
