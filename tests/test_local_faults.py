@@ -172,17 +172,17 @@ def test_a_half_copied_run_is_told(project):
     content = record.read_bytes()
     record.unlink()
     (project / RUN / "predictions.json").unlink()
-    said = snakemake(project, proven.TABLE)
+    said = snakemake(project, f"{RUN}/predictions.json")
     assert said.returncode != 0
     assert f"{WEIGHTS} has no lineage record beside it, as after an incomplete copy: copy it again" in said.stdout
     record.write_bytes(content)
-    assert snakemake(project, proven.TABLE).returncode == 0
+    assert snakemake(project, f"{RUN}/predictions.json").returncode == 0
     (project / WEIGHTS).write_bytes(whole[: len(whole) // 2])
     said = snakemake(project, proven.TABLE)
     assert said.returncode != 0
     assert f"{WEIGHTS} is damaged (" in said.stdout and "delete it and train the run again" in said.stdout
     (project / WEIGHTS).unlink()
-    assert snakemake(project, proven.TABLE).returncode == 0
+    assert snakemake(project, WEIGHTS, proven.TABLE).returncode == 0
     assert (project / WEIGHTS).read_bytes() == whole and has_nothing_to_do(project)
 
 

@@ -13,7 +13,7 @@ OFTEN = ("--set-resources", "train:checkpoint_seconds=0")  # the state is saved 
 PHASES = {
     "prepare": Phase(most=5, pieces=2, longest=0.2),
     "train": Phase(most=6, pieces=6, longest=0.2),
-    "predict": Phase(most=5, pieces=1, longest=0.2),
+    "predict": Phase(most=5, pieces=1, longest=0.1),
     "evaluate": Phase(most=20, pieces=0, longest=1.0),
 }
 
@@ -27,7 +27,7 @@ def project(folder: Path) -> Path:
     protocol = content["protocols"]["la_small"]
     protocol["training"]["iterations"] = 40
     protocol["training"]["validation"]["every"] = 20
-    protocol["inference"]["stride"] = [8, 8, 8]
+    protocol["inference"]["stride"] = [4, 8, 8]
     content["tables"]["tiny"]["seeds"] = [1]
     folder.mkdir()
     shutil.copy(proven.ROOT / "Snakefile", folder)
