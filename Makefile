@@ -12,7 +12,7 @@ demo: .venv/installed
 	$(BIN)/semiseg show results/demo.csv
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --dist loadgroup
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ OFTEN = ("--set-resources", "train:checkpoint_seconds=0")  # the state is saved 
 PHASES = {
     "prepare": Phase(most=5, pieces=2, longest=0.2),
     "train": Phase(most=6, pieces=6, longest=0.2),
-    "predict": Phase(most=5, pieces=1, longest=0.1),
+    "predict": Phase(most=5, pieces=0, longest=2.0),
     "evaluate": Phase(most=20, pieces=0, longest=1.0),
 }
 
