@@ -2,7 +2,6 @@
 # after one that was killed the next call simply goes on.
 from semiseg.claim import check_writable, claim_project
 
-
 if workflow.is_main_process and "--lint" not in sys.argv:
     try:
         check_writable()
