@@ -12,7 +12,8 @@ demo: .venv/installed
 	$(BIN)/semiseg show results/demo.csv
 
 test: lint
-	$(BIN)/pytest --numprocesses logical --dist loadgroup
+	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/slurm
+	$(BIN)/pytest tests/slurm  # a machine holds one cluster
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -12,14 +12,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-dir", help="folder of golden cases to run in place of tests/golden/cases")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files run side by side (`--dist loadgroup`), a file in one process, and all that need the one cluster in one."""
-    for item in items:
-        on_cluster = item.path.parent.name == "slurm"
-        item.add_marker(pytest.mark.xdist_group("slurm" if on_cluster else item.path.stem))
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 400 kB, to fill up or to make read-only."""
