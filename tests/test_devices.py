@@ -147,8 +147,10 @@ def test_another_users_locks_are_respected(machine, start, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("becoming another user needs root")
     machine(1)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o1777 if folder == tmp_path else 0o755)
+    tmp_path.chmod(0o1777)
+    for folder in tmp_path.parents:  # pytest keeps others out of the folders that it makes
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
     assert taken(start()) == "GPU-0"
     as_nobody = TAKE.replace("with claimed", "os.setuid(65534)\nwith claimed")
     with subprocess.Popen([sys.executable, "-c", as_nobody, "1"], stderr=subprocess.PIPE, encoding="utf-8") as other:

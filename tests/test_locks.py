@@ -92,6 +92,7 @@ def test_a_living_holder_is_waited_for_with_one_sentence(lock, capfd):
 def test_a_dead_holders_lock_is_taken_over_at_once(lock, capfd):
     process = holding(lock)
     process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
     start = time.monotonic()
     with held(lock, "train x", FAST) as waited:  # also while its parent has not yet asked how it ended
         assert not waited
