@@ -1,5 +1,8 @@
 """The command line: mistakes are one sentence and a status, and every job leaves a log."""
 
+import subprocess
+import sys
+
 import pytest
 
 from semiseg.cli import main
@@ -38,6 +41,14 @@ def test_a_specification_that_is_not_json_is_refused(tmp_path, capfd):
         main(["split", "--spec", "{", "--raw", "a", "--out", "b"])
     assert stopped.value.code == 2
     assert "--spec" in capfd.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault():
+    command = [sys.executable, "-m", "semiseg", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as verb:
+        verb.stdout.close()
+        assert verb.stderr.read() == ""
+    assert verb.returncode == 141
 
 
 def test_help_names_every_verb(capsys):

@@ -1,6 +1,7 @@
 """The command line: one verb per rule, and verbs that ask. Nothing heavy is imported before the verb runs."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from semiseg.errors import UserError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+NOT_READ = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,12 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress.log_to(options.log)
     try:
         status: int | None = options.run(options)
+        sys.stdout.flush()
     except UserError as error:
         progress.say(f"error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         progress.say("interrupted: the next call continues where this one stopped")
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_READ
     return status or 0
 
 
