@@ -22,6 +22,7 @@ PACKINGS = {
     "none": {"image": NONE, "label": NONE},
     "label lzf": {"image": NONE, "label": LZF},
     "both lzf": {"image": {**LZF, "shuffle": True}, "label": LZF},
+    "label gzip": {"image": NONE, "label": {"compression": "gzip", "compression_opts": 1}},
     "both gzip": {name: {"compression": "gzip", "compression_opts": 1, "shuffle": True} for name in ("image", "label")},
 }
 CROPS = 12

@@ -23,7 +23,8 @@ from semiseg.files import atomic
 from semiseg.geometry import Geometry, spacing_of
 
 CHUNK = 16  # voxels per side; this and what is compressed was chosen by benchmarks/store_crops.py
-PACKED: Mapping[str, Mapping[str, Any]] = {"image": {}, "label": {"compression": "lzf"}}
+# not lzf: its bytes depend on what happened to lie in memory, and equal cases must have equal hashes
+PACKED: Mapping[str, Mapping[str, Any]] = {"image": {}, "label": {"compression": "gzip", "compression_opts": 1}}
 
 Image = NDArray[np.float32]
 Label = NDArray[np.uint8]
