@@ -24,7 +24,6 @@ from semiseg.plan import (
     Run,
     as_text,
 )
-from semiseg.records import record_path
 
 # the semiseg of this very environment, also where it was not activated; an activated one comes first
 shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')

@@ -8,6 +8,7 @@ from semiseg import code, files
 
 
 def forget():
+    code.code_hash.cache_clear()
     code._read.cache_clear()
     code._closure.cache_clear()
     code._source.cache_clear()

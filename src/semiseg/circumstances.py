@@ -24,16 +24,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@functools.cache
 def source() -> dict[str, Any]:
     """Code and parameters as a whole: git commit, whether the checkout differs from it (None outside git), hashes.
 
     package: of the package's files. params: of params.yaml, where the job ran beside one.
     """
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
-    dirty = None if changed is None else bool(changed)
-    return {"commit": commit or None, "dirty": dirty, "package": package_hash(), "params": params_hash()}
+    return {**_checkout(), "params": params_hash()}
 
 
 def params_hash(path: Path = Path("params.yaml")) -> str | None:
@@ -53,18 +49,30 @@ def package_hash() -> str:
     return digest(listed)
 
 
-@functools.cache
 def environment() -> dict[str, Any]:
     """Python, platform, versions of what computes, a hash of all installed packages, and of the constraints file."""
-    installed = sorted({f"{dist.name}=={dist.version}".lower() for dist in importlib.metadata.distributions()})
     constraints = Path("constraints.txt")
+    return {**_software(), "constraints": sha256(constraints) if constraints.exists() else None}
+
+
+@functools.cache
+def _checkout() -> dict[str, Any]:
+    """What a process runs from: it does not change under it, and git and the hashes take their time."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
+    dirty = None if changed is None else bool(changed)
+    return {"commit": commit or None, "dirty": dirty, "package": package_hash()}
+
+
+@functools.cache
+def _software() -> dict[str, Any]:
+    installed = sorted({f"{dist.name}=={dist.version}".lower() for dist in importlib.metadata.distributions()})
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "packages": {name: _version(name) for name in TOLD},
         "installed": hashlib.sha256("\n".join(installed).encode()).hexdigest(),
-        "constraints": sha256(constraints) if constraints.exists() else None,
     }
 
 

@@ -46,6 +46,7 @@ def code_of(rule: str, spec: Mapping[str, Any]) -> str:
     return code_hash(*modules_of(rule, spec))
 
 
+@functools.cache
 def code_hash(*modules: str) -> str:
     """sha256 of the code of these semiseg modules and of all that they import (``module_hashes``)."""
     return digest(module_hashes(*modules))

@@ -5,7 +5,7 @@ The Snakemake rules ask it for their inputs and parameters, the audit compares w
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from semiseg.code import code_of, modules_of
@@ -183,24 +183,25 @@ def _of_run(make: Callable[[Graph, Run], Job]) -> Maker:
     return made
 
 
-def _makers() -> Iterator[tuple[str, Maker]]:
-    """Per template of an output path: its pattern, and who makes it."""
-    train, predict, evaluate = (_of_run(make) for make in (Graph.train, Graph.predict, Graph.evaluate))
-    templates: dict[str, Maker] = {
-        STANDIN: Graph.standin,
-        ARCHIVES: Graph.download,
-        RAW: Graph.raw,
-        PREPARED: Graph.prepare,
-        SPLIT: Graph.split,
-        **{f"{RUN}/{name}": train for name in ("weights.safetensors", "history.csv", "cost.json")},
-        f"{RUN}/predictions.json": predict,
-        f"{RUN}/cases.csv": evaluate,
-        ROW: Graph.row,
-        **{TABLE.removesuffix(".csv") + form: Graph.table for form in (".csv", *FORMS)},
-        FIGURE: Graph.figure,
-    }
-    for template, make in templates.items():
-        yield re.sub(r"{(\w+)}", _group, template.replace(".", r"\.")), make
+_train, _predict, _evaluate = (_of_run(make) for make in (Graph.train, Graph.predict, Graph.evaluate))
+# Main output of each rule, as a template, and who makes it; a lineage record lies beside each.
+MAIN_OUTPUTS: Mapping[str, Maker] = {
+    STANDIN: Graph.standin,
+    ARCHIVES: Graph.download,
+    RAW: Graph.raw,
+    PREPARED: Graph.prepare,
+    SPLIT: Graph.split,
+    f"{RUN}/weights.safetensors": _train,
+    f"{RUN}/predictions.json": _predict,
+    f"{RUN}/cases.csv": _evaluate,
+    ROW: Graph.row,
+    TABLE: Graph.table,
+    FIGURE: Graph.figure,
+}
+_OTHER_OUTPUTS: Mapping[str, Maker] = {
+    **{f"{RUN}/{name}": _train for name in ("history.csv", "cost.json")},
+    **{TABLE.removesuffix(".csv") + form: Graph.table for form in FORMS},
+}
 
 
 def _group(wildcard: re.Match[str]) -> str:
@@ -208,4 +209,7 @@ def _group(wildcard: re.Match[str]) -> str:
     return f"(?P<{wildcard[1]}>{WILDCARDS.get(wildcard[1], WORD)})"
 
 
-_MAKERS = tuple(_makers())
+_MAKERS = tuple(
+    (re.sub(r"{(\w+)}", _group, template.replace(".", r"\.")), make)
+    for template, make in {**MAIN_OUTPUTS, **_OTHER_OUTPUTS}.items()
+)

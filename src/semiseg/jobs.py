@@ -55,21 +55,15 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
                 f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
                 f"*{SUFFIX}, or delete it and build it again"
             )
-    start = now()
+    # A record never speaks of files that are being made anew. Snakemake does not know of it and cannot delete it.
+    Path(record_path(call.outputs[0])).unlink(missing_ok=True)
+    # Before the work: source and parameters may be edited while it runs, and it runs what stood here when it began.
+    code = module_hashes(*modules_of(call.rule, call.spec))
+    began = {"seed": call.spec.get("seed"), "source": source()}
+    software, start = environment(), now()
     facts = work() or {}
-    write_record(
-        call.rule,
-        call.spec,
-        module_hashes(*modules_of(call.rule, call.spec)),
-        call.inputs,
-        call.outputs,
-        {
-            "seed": call.spec.get("seed"),
-            "source": source(),
-            "environment": {**environment(), **facts},
-            "time": {"start": start, "end": now()},
-        },
-    )
+    ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
+    write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
 
 
 def _let_inputs_look_older(call: Call) -> None:

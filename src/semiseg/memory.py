@@ -17,16 +17,10 @@ from snakemake.persistence.file import FilePersistence
 
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
-from semiseg.graph import FIGURE, Graph
-from semiseg.plan import ARCHIVES, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, STATE, TABLE, as_text
+from semiseg.graph import MAIN_OUTPUTS, Graph
+from semiseg.plan import RUN, STATE, as_text
 from semiseg.records import Record, read_record, record_path, shareable
 
-WEIGHTS = "weights.safetensors"
-MAIN_OUTPUTS = (
-    *(STANDIN, ARCHIVES, RAW, PREPARED, SPLIT),
-    *(f"{RUN}/{name}" for name in (WEIGHTS, "predictions.json", "cases.csv")),
-    *(ROW, TABLE, FIGURE),
-)
 SEEN = "lineage_records_seen.json"  # lies in Snakemake's folder of metadata, and goes with it
 Stamp = list[int]
 
@@ -48,7 +42,7 @@ def restore(graph: Graph, commands: Mapping[str, str]) -> int:
         except UserError:
             del found[path]
             continue
-        _tell(persistence, record, path, graph, commands)
+        _tell(persistence, record, graph, commands)
     if found != seen:
         write_json(notes, found)
     return len(changed)
@@ -70,10 +64,10 @@ def metadata_of(record: Record, graph: Graph, commands: Mapping[str, str]) -> Me
     )
 
 
-def _tell(persistence: FilePersistence, record: Record, path: str, graph: Graph, commands: Mapping[str, str]) -> None:
+def _tell(persistence: FilePersistence, record: Record, graph: Graph, commands: Mapping[str, str]) -> None:
     """Write Snakemake's metadata of every output of a record, where they say something else."""
     told = metadata_of(record, graph, commands)
-    for output in (*(entry["path"] for entry in record["outputs"]), path):
+    for output in (entry["path"] for entry in record["outputs"]):
         known = persistence._read_record(output)
         if known is None or _deciding(known) != _deciding(told):
             persistence._write_record(output, told)

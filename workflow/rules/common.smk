@@ -25,24 +25,21 @@ def before_planning(act):
 
 
 def plan_first():
-    """Do what was asked for ``before_planning``; a user's mistake ends this call with one sentence and status 2."""
-    try:
-        while FIRST:
-            FIRST.pop(0)()
-    except UserError as error:
-        logger.error(f"error: {error}")
-        sys.exit(2)
+    """Do what was asked for ``before_planning``."""
+    while FIRST:
+        FIRST.pop(0)()
 
 
 def told(question):
-    """Ask the graph; a user's mistake becomes Snakemake's own kind of error."""
+    """Ask the graph; a user's mistake ends this call with one sentence and status 2."""
 
     def answer(wildcards):
-        plan_first()
         try:
+            plan_first()
             return question(wildcards)
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            logger.error(f"error: {error}")
+            sys.exit(2)
 
     # worked out once: Snakemake asks for it several times a job
     answer.__signature__ = inspect.signature(answer)

@@ -11,7 +11,6 @@ rule standin:
         unpack(standin_inputs),
     output:
         out=STANDIN,
-        lineage=record_path(STANDIN),
     log:
         "results/logs/standin/{dataset}.log",
     conda:
@@ -36,7 +35,6 @@ rule download:
         unpack(download_inputs),
     output:
         out=ARCHIVES,
-        lineage=record_path(ARCHIVES),
     log:
         "results/logs/download/{dataset}.log",
     conda:
@@ -62,7 +60,6 @@ rule raw:
         unpack(raw_inputs),
     output:
         out=RAW,
-        lineage=record_path(RAW),
     log:
         "results/logs/raw/{dataset}.log",
     conda:
@@ -88,7 +85,6 @@ rule prepare:
         unpack(prepare_inputs),
     output:
         out=PREPARED,
-        lineage=record_path(PREPARED),
     log:
         "results/logs/prepare/{dataset}.{preparation}.log",
     conda:
@@ -113,7 +109,6 @@ rule split:
         unpack(split_inputs),
     output:
         out=SPLIT,
-        lineage=record_path(SPLIT),
     log:
         "results/logs/split/{dataset}.{split}.log",
     conda:

@@ -10,7 +10,6 @@ rule figure:
         unpack(figure_inputs),
     output:
         out=FIGURE,
-        lineage=record_path(FIGURE),
     log:
         "results/logs/figure/{table}.{figure}.{format}.log",
     wildcard_constraints:

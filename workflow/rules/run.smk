@@ -12,7 +12,6 @@ rule train:
         out=f"{RUN}/weights.safetensors",
         history=f"{RUN}/history.csv",
         cost=f"{RUN}/cost.json",
-        lineage=record_path(f"{RUN}/weights.safetensors"),
     log:
         "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -43,7 +42,6 @@ rule predict:
         unpack(predict_inputs),
     output:
         out=f"{RUN}/predictions.json",
-        lineage=record_path(f"{RUN}/predictions.json"),
     log:
         "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:
@@ -73,7 +71,6 @@ rule evaluate:
         unpack(evaluate_inputs),
     output:
         out=f"{RUN}/cases.csv",
-        lineage=record_path(f"{RUN}/cases.csv"),
     log:
         "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
     conda:

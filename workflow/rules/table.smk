@@ -10,7 +10,6 @@ rule row:
         unpack(row_inputs),
     output:
         out=ROW,
-        lineage=record_path(ROW),
     log:
         "results/logs/row/{table}.{method}.log",
     conda:
@@ -35,7 +34,6 @@ rule table:
     output:
         multiext("results/{table}", *FORMS),
         csv=TABLE,
-        lineage=record_path(TABLE),
     log:
         "results/logs/table/{table}.log",
     conda:
