@@ -1,24 +1,33 @@
-"""The page: what it says, draws and admits to lack."""
+"""The page: what it says, draws, links to and admits to lack."""
 
 import base64
+import html
 import io
 import json
+import os
 import re
+import shlex
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import finished
 import numpy as np
+import proven
 import pytest
 from finished import AFFINE, CASES, ROWS, SPLIT
 from PIL import Image
 
+from semiseg.cli import main
+from semiseg.crate.contents import gather
 from semiseg.errors import UserError
+from semiseg.graph import Graph
 from semiseg.params import read
-from semiseg.plan import Plan
+from semiseg.plan import ROW, Plan
 from semiseg.report.cells import read_rows
 from semiseg.report.charts import choose_looks
 from semiseg.report.cost import read_cost
+from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.page import write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
 from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, shade_difference
@@ -64,7 +73,7 @@ def test_specification_is_the_planners():
 def test_page_is_self_contained_and_escaped(project):
     text = written_page()
     assert "Toy &lt;table&gt; &amp; 50 % of it" in text
-    assert re.findall(r'(?:src|href)="(?!data:|#|toy\.)[^"]*"', text) == []
+    assert re.findall(r'(?:src|href)="(?!data:)(?:\w+:|/)[^"]*"', text) == []
     assert len(text) < 3e6
 
 
@@ -217,6 +226,75 @@ def test_tables_have_captions_and_scopes(project):
     text = written_page()
     assert text.count("<table") == text.count("<caption>") >= 7
     assert re.findall(r"<th(?! scope)", text.replace("<thead", "")) == []
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A project that its own jobs have built, with two runs a row."""
+    return proven.copy(tmp_path_factory)
+
+
+def test_every_link_of_a_real_page_leads_to_a_file_that_a_crate_has_too(real, monkeypatch):
+    monkeypatch.chdir(real)
+    Path("Snakefile").touch()  # a crate is not written without one
+    page = Path("results/tiny.html")
+    links = re.findall(r'href="([^#"]*)"', page.read_text(encoding="utf-8"))
+    paths = {os.path.normpath(page.parent / unquote(html.unescape(link))) for link in links}
+    assert [path for path in paths if not Path(path).is_file()] == []
+    assert paths - gather(proven.TABLE).pieces.keys() == set()
+    records = {
+        path.as_posix() for path in [*Path("data").rglob("*.lineage.json"), *Path("results").rglob("*.lineage.json")]
+    }
+    assert {path for path in paths if path.endswith(".lineage.json")} == records
+
+
+def test_the_commands_of_a_real_page_can_be_pasted(real, monkeypatch, capsys):
+    monkeypatch.chdir(real)
+    page = Path("results/tiny.html").read_text(encoding="utf-8")
+    commands = {html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page)}
+    assert len(commands) == len(proven.ROWS) + 1
+    for command in sorted(commands):
+        program, *arguments = shlex.split(command)
+        assert (program, main(arguments)) == ("semiseg", 0), command
+    told = capsys.readouterr().out
+    assert "results/tiny.csv: proven" in told and "cps, Dice:" in told
+
+
+@pytest.mark.parametrize("table", ["demo", "la_8", "flare22_10pct", "guidednet_t3"])
+def test_the_lineage_of_a_row_is_the_chain_that_the_planner_wants(table):
+    graph = Graph(Plan(read(Path(__file__).parent.parent / "params.yaml")))
+    page = Path(f"results/{table}.html")
+    for method, told in lineage_of_rows(graph.plan.tabulation(table), page).items():
+        chain = graph.chain(ROW.format(table=table, method=method))
+        listed = [*told["numbers"], *(file for run in told["runs"] for file in run["files"]), *told["data"]]
+        named = {file["path"]: os.path.normpath(page.parent / file["record"]) for file in listed}
+        wanted = {job.main: job.record for job in chain if job.rule not in ("standin", "download")}
+        assert named == {page.with_suffix(".csv").as_posix(): f"results/{table}.csv.lineage.json", **wanted}
+
+
+def test_the_name_of_a_built_row_opens_its_lineage(project):
+    runs = finished.tabulation()["runs"]
+    del runs["mt"]
+    text = written_page(runs=runs, failed={"mt": "train did not finish"})
+    opened = re.findall(r'<button type="button" class="row" popovertarget="([^"]+)">', text)
+    boxes = re.findall(r'<div class="lineage" popover id="([^"]+)"', text)
+    assert boxes == [f"lineage-{method}" for method in ROWS if method != "mt"]
+    tables = {"sup_only": 7, "control_perfect": 6, "control_empty": 6}  # controls stand in no table of cost
+    assert {box: opened.count(box) for box in opened} == {f"lineage-{name}": count for name, count in tables.items()}
+    label = html.escape(ROWS["mt"])
+    assert f"{label}</button>" not in text and re.search(rf"</span>{label}\s*</th>", text)
+
+
+def test_lineage_is_escaped(project):
+    runs = {
+        method: [folder.replace("runs", "a <b>#&'") for folder in it]
+        for method, it in finished.tabulation()["runs"].items()
+    }
+    told = lineage_of_rows({**finished.tabulation(), "runs": runs}, PAGE)["mt"]
+    assert told["runs"][0]["files"][0]["record"] == "a%20%3Cb%3E%23%26%27/mt/seed7/cases.csv.lineage.json"
+    text = written_page()
+    assert "MT &amp; co_1: what this row was made from" in text
+    assert "--row mt --column Rod</pre>" in text
 
 
 def test_colour_of_a_difference_says_better_or_worse():

@@ -32,6 +32,7 @@ from semiseg.report.charts import (
     draw_validations,
     smoothing_window,
 )
+from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.notes import about_views, rule_change, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
 from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, score_tables
@@ -63,6 +64,7 @@ def write_page(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, cost:
         "cost": _cost(cost),
         "every": every,
         "look": look,
+        "lineage": lineage_of_rows(spec, out),
         "curves": _curves(spec, look),
         "boxes": _boxes(spec, dice, look),
         "pictures": _pictures(spec, dice, look),
