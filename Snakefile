@@ -7,10 +7,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from semiseg.errors import UserError
-from semiseg.graph import FIGURE, Graph
+from semiseg.graph import Graph
 from semiseg.params import parse_params
-from semiseg.plan import (
+from semiseg.paths import (
     ARCHIVES,
+    FIGURE,
     FORMS,
     PREPARED,
     RAW,
@@ -20,10 +21,8 @@ from semiseg.plan import (
     STANDIN,
     STATE,
     TABLE,
-    Plan,
-    Run,
-    as_text,
 )
+from semiseg.plan import Plan, Run, as_text
 
 # the semiseg of this very environment, also where it was not activated; an activated one comes first
 shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')

@@ -102,7 +102,7 @@ def test_metrics_plots_and_the_graph_are_shown(project):
 
 
 def test_a_table_has_a_stage_with_all_its_texts():
-    from semiseg.plan import FORMS
+    from semiseg.paths import FORMS
 
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["table"]["do"]
     outputs = {name for kind in ("outs", "metrics", "plots") for entry in stage[kind] for name in entry}

@@ -23,7 +23,8 @@ from semiseg.crate.contents import gather
 from semiseg.errors import UserError
 from semiseg.graph import Graph
 from semiseg.params import read
-from semiseg.plan import ROW, Plan
+from semiseg.paths import ROW
+from semiseg.plan import Plan
 from semiseg.report.cells import read_rows
 from semiseg.report.charts import choose_looks
 from semiseg.report.cost import read_cost

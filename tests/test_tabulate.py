@@ -10,7 +10,7 @@ from finished import ROWS, SPLIT
 from rich.console import Console
 
 from semiseg.errors import UserError
-from semiseg.plan import FORMS
+from semiseg.paths import FORMS
 from semiseg.report.cells import ranks, read_rows, shares, under
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from semiseg.code import code_of, modules_of
 from semiseg.errors import UserError
 from semiseg.figures.names import check_figure
-from semiseg.plan import ARCHIVES, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE, Plan, Run, Spec
+from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+from semiseg.plan import Plan, Run, Spec
 from semiseg.records import record_path
 
-FIGURE = "results/{table}/figures/{figure}.{format}"
 WORD = r"\w+"
 WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # others are a word
 Paths = str | tuple[str, ...]

@@ -18,7 +18,8 @@ from snakemake.persistence.file import FilePersistence
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
 from semiseg.graph import MAIN_OUTPUTS, Graph
-from semiseg.plan import RUN, STATE, as_text
+from semiseg.paths import RUN, STATE
+from semiseg.plan import as_text
 from semiseg.records import Record, read_record, record_path, shareable
 
 SEEN = "lineage_records_seen.json"  # lies in Snakemake's folder of metadata, and goes with it

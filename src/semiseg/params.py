@@ -26,6 +26,10 @@ def read(path: Path) -> Params:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project's folder") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): restore it") from None
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     return parse_params(content, str(path))

@@ -1,10 +1,10 @@
-"""From params.yaml to jobs: which runs a table needs, where files lie, and what each rule depends on.
+"""From params.yaml to jobs: which runs a table needs, and what each rule depends on.
 
 Imported while the workflow is planned, so nothing heavy is imported here.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,12 @@ from semiseg.config import DatasetOptions, Params, Protocol, Row, Table
 from semiseg.dataset import get_dataset
 from semiseg.errors import UserError
 from semiseg.files import sha256
+from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, SPLIT, STANDIN, page_files
 from semiseg.references import check_references
 from semiseg.serving import why_not
 from semiseg.splits import PARTS, read_list
 
 Spec = dict[str, Any]
-
-STANDIN = "data/standins/{dataset}/standin.json"
-ARCHIVES = "data/archives/{dataset}/archives.json"
-RAW = "data/raw/{dataset}/manifest.json"
-PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
-SPLIT = "data/splits/{dataset}/{split}.json"
-RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}"
-STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}"
-ROW = "results/{table}/{method}.csv"
-TABLE = "results/{table}.csv"
-FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
 
 
 @dataclass(frozen=True)
@@ -271,12 +261,6 @@ class Plan:
     def prepared(self, dataset: str, protocol: str) -> str:
         """Path of the index of the prepared cases that a protocol trains on."""
         return PREPARED.format(dataset=dataset, preparation=self.protocol(protocol).preparation)
-
-
-def page_files(folders: Iterable[str]) -> list[str]:
-    """What a table's page reads of runs in these folders."""
-    names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
-    return [f"{folder}/{name}" for folder in folders for name in names]
 
 
 def as_text(spec: Mapping[str, Any]) -> str:

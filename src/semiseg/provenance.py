@@ -8,8 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from semiseg.errors import UserError
-from semiseg.files import read_json
-from semiseg.records import OUTSIDE, SUFFIX, Record, read_record, record_path
+from semiseg.records import OUTSIDE, SUFFIX, Record, read_plain, read_record, record_path
 
 if TYPE_CHECKING:
     from semiseg.graph import Job
@@ -136,7 +135,7 @@ def members(manifest: Path) -> dict[Path, str]:
     read = _LISTED.get(manifest.name)
     if read is None:
         return {}
-    content = read_json(manifest)
+    content = read_plain(manifest)
     try:
         return {_inside(manifest, name): str(sha256) for name, sha256 in read(content)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:

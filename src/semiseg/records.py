@@ -57,8 +57,8 @@ def write_record(
 def read_record(path: Path | str) -> Record:
     """A record as it was written. UserError when it is missing, damaged, or not the bytes that were written."""
     path = Path(path)
-    content = read_json(path)
-    if not isinstance(content, dict) or path.read_text(encoding="utf-8") != canonical(content):
+    content = read_plain(path)
+    if not isinstance(content, dict) or path.read_bytes() != canonical(content).encode("utf-8", "surrogatepass"):
         raise UserError(f"{path} is not as it was written: restore it, or build {str(path).removesuffix(SUFFIX)} again")
     changed = UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
     if content.get("seal") != seal(content):
@@ -68,6 +68,25 @@ def read_record(path: Path | str) -> Record:
     if content["id"] != identity(content):
         raise changed
     return content
+
+
+def read_plain(path: Path) -> Any:
+    """JSON of a file that anyone may have put there. UserError for what is no file or no JSON, however odd it is."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is {kind_of(path)}: delete it, and build it again")
+    try:
+        return read_json(path)
+    except (OSError, ValueError, RecursionError) as error:  # a loop of links, a number or nesting without end
+        raise UserError(f"{path} cannot be read ({_reason(error)}): delete it, and build it again") from None
+
+
+def kind_of(path: Path) -> str:
+    """What lies at a path where a file should be."""
+    return "a folder, not a file" if path.is_dir() else "a pipe or device, not a file"
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
 
 
 def _is_whole(content: Mapping[str, Any]) -> bool:

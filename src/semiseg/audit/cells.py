@@ -88,7 +88,7 @@ def check_table(table: str, rows: Sequence[str], scored: Mapping[str, Lines]) ->
             yield Finding(Verdict.CHANGED, form(table, cell.convention), text, table, expected, cell.value, key)
     for convention in FORMS:
         lost = set(sources) - {cell.row for cell in cells if cell.convention == convention}
-        if lost and Path(form(table, convention)).exists():
+        if lost and Path(form(table, convention)).is_file():
             yield Finding(Verdict.CHANGED, form(table, convention), f"lacks the rows {some(sorted(lost))}", table)
 
 
@@ -115,9 +115,11 @@ def _scored(link: Link) -> str:
     assert link.record is not None  # chosen by rescore
     cases = [Path(entry.path) for entry in link.inputs if entry.path.endswith("/cases.csv")]
     split = next((Path(entry.path) for entry in link.inputs if entry.path.startswith("data/splits/")), Path())
+    if not all(path.is_file() for path in [*cases, split]):
+        return ""
     try:
         return as_csv(link.record["params"], cases, split)
-    except (UserError, OSError, KeyError, TypeError):
+    except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return ""
 
 
@@ -133,6 +135,8 @@ def _by_convention(lines: Sequence[dict[str, str]]) -> Lines:
 
 def _read(path: str) -> list[dict[str, str]]:
     try:
+        if not Path(path).is_file():
+            return []
         return _parsed(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, csv.Error):
         return []

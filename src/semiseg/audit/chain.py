@@ -48,7 +48,7 @@ class Chain:
                 yield from self._fault(link)
 
     def _fault(self, link: Link) -> Iterator[Finding]:
-        missing = [path for path in self._written(link) if not Path(path).exists()]
+        missing = [path for path in self._written(link) if not Path(path).is_file()]
         for path in missing:
             yield Finding(Verdict.MISSING, path, "is missing", link.main)
         if link.path.exists():
@@ -56,7 +56,7 @@ class Chain:
             text = (link.fault or "").removeprefix(place).strip()
             yield Finding(Verdict.CHANGED, place, text, link.main)
         elif link.main not in missing:
-            text = f"has no lineage record ({link.path.name}), so nothing tells how it was made"
+            text = f"has no lineage record ({link.path}), so nothing tells how it was made"
             yield Finding(Verdict.UNPROVEN, link.main, text, link.main)
 
     def _written(self, link: Link) -> list[str]:

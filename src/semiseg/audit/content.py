@@ -6,10 +6,10 @@ from pathlib import Path
 
 from semiseg.audit.findings import Finding, Note, Verdict, short
 from semiseg.audit.hashing import hash_files
-from semiseg.crate.absent import read_absent
+from semiseg.crate.absent import WEIGHTS, read_absent
 from semiseg.errors import UserError
 from semiseg.provenance import Link, members
-from semiseg.records import OUTSIDE
+from semiseg.records import OUTSIDE, kind_of
 
 
 @dataclass
@@ -78,7 +78,9 @@ def _lists(paths: Mapping[str, str]) -> tuple[dict[str, dict[Path, str]], dict[s
 
 def _compare(path: str, digest: str, content: Content, maker: str, left_out: Mapping[str, str]) -> Iterator[Finding]:
     found = content.hashes[path]
-    if found is None and left_out.get(path) == digest:
+    if found is None and Path(path).exists():
+        yield _no_file(path, digest, maker)
+    elif found is None and path.endswith(WEIGHTS) and left_out.get(path) == digest:
         content.away[path] = 0
     elif found is None:
         yield Finding(Verdict.MISSING, path, f"is missing (sha256 {short(digest)})", maker, digest)
@@ -91,9 +93,17 @@ def _changed(path: str, expected: str, found: str, maker: str) -> Finding:
     return Finding(Verdict.CHANGED, path, text, maker, expected, found)
 
 
+def _no_file(path: str, expected: str, maker: str) -> Finding:
+    text = f"is {kind_of(Path(path))}: expected sha256 {short(expected)}"
+    return Finding(Verdict.CHANGED, path, text, maker, expected)
+
+
 def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, maker: str) -> None:
     """Files of a manifest: a cache that may be away as a whole, but not in part."""
-    absent = [path for path in listed if content.hashes[str(path)] is None]
+    lost = [path for path in listed if content.hashes[str(path)] is None]
+    odd = [path for path in lost if path.exists()]
+    content.findings.extend(_no_file(str(path), listed[path], maker) for path in odd)
+    absent = [path for path in lost if path not in odd]
     if len(absent) == len(listed):
         content.away[manifest] = len(absent)
         return

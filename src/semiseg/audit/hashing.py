@@ -1,5 +1,6 @@
 """Hashes of many files at once; with a memory of earlier ones for those who are in a hurry."""
 
+import stat
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ Mark = list[int]  # size in bytes, times of change (content, inode) in ns, inode
 
 
 def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str | None]:
-    """sha256 per file, None for one that is not there; several files at once, with progress in bytes.
+    """sha256 per file, None where no file is; several files at once, with progress in bytes.
 
     quick: a file whose size, times and inode are those of its last hashing is not read again. What was hashed is
     remembered, where that can be written.
@@ -37,10 +38,14 @@ def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str
 
 
 def mark(path: Path) -> Mark | None:
-    """What tells, without reading it, that a file is still the same one; None where there is no file."""
+    """What tells, without reading it, that a file is still the same one; None where there is no file (a pipe would
+    keep its reader waiting for ever).
+    """
     try:
         facts = path.stat()
     except OSError:
+        return None
+    if not stat.S_ISREG(facts.st_mode):
         return None
     return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
 

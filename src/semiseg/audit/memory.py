@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.errors import UserError
-from semiseg.files import read_json, write_json
+from semiseg.files import write_json
+from semiseg.records import read_plain
 
 FOLDER = Path("results/.audit")
 
@@ -13,7 +14,7 @@ FOLDER = Path("results/.audit")
 def recall(name: str) -> dict[str, Any]:
     """What was remembered under a name; nothing where that is absent or damaged."""
     with contextlib.suppress(UserError, OSError):
-        content = read_json(FOLDER / f"{name}.json")
+        content = read_plain(FOLDER / f"{name}.json")
         if isinstance(content, dict):
             return content
     return {}

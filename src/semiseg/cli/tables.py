@@ -28,7 +28,7 @@ def _row(options: argparse.Namespace) -> None:
 
 def _table(options: argparse.Namespace) -> None:
     """Write a table as CSV, Markdown, LaTeX and HTML."""
-    from semiseg.plan import FORMS
+    from semiseg.paths import FORMS
     from semiseg.stages.tabulate import tabulate
 
     perform(
@@ -52,6 +52,6 @@ def _figure(options: argparse.Namespace) -> None:
 
 def _page_files(spec: dict[str, Any]) -> list[str]:
     """What a page reads of the runs that its specification names."""
-    from semiseg.plan import page_files
+    from semiseg.paths import page_files
 
     return page_files(folder for folders in spec["runs"].values() for folder in folders)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from semiseg.archives import safe_name
 from semiseg.errors import UserError
-from semiseg.files import read_json
+from semiseg.records import read_plain
 
 ABSENT = "absent.json"
+WEIGHTS = ".safetensors"  # beside volumes, which their lists name, nothing else is left out
 
 
 def read_absent(folder: Path) -> dict[str, str]:
@@ -17,7 +18,7 @@ def read_absent(folder: Path) -> dict[str, str]:
     path = folder / ABSENT
     if not path.exists():
         return {}
-    content = read_json(path)
+    content = read_plain(path)
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise UserError(f"{path} is not a list of left-out files with their sha256: unpack the crate again")
     for name in content:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.crate.absent import ABSENT
+from semiseg.crate.absent import ABSENT, WEIGHTS
 from semiseg.errors import UserError
 from semiseg.files import canonical, sha256
 from semiseg.provenance import Link, members, recorded_chain
@@ -15,7 +15,6 @@ from semiseg.sharing import shareable_yaml
 WORKFLOW = "Snakefile"
 PARAMS = "params.yaml"
 README = "README.md"
-WEIGHTS = ".safetensors"
 BESIDE = (
     PARAMS,
     "constraints.txt",

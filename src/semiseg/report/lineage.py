@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from semiseg.paths import RAW, ROW
 from semiseg.records import record_path
 from semiseg.report.cells import printed_columns
 
-# As plan.ROW and plan.RAW have them. The planner is not imported: its edits would make every table stale.
-ROW = "results/{table}/{method}.csv"
-RAW = "data/raw/{dataset}/manifest.json"
 OF_RUN = {"Scores per case": "cases.csv", "Predictions": "predictions.json", "Weights": "weights.safetensors"}
 
 Files = list[dict[str, str | None]]

@@ -14,7 +14,8 @@ from semiseg.describe.blocks import terminal
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
 from semiseg.parallel import each
-from semiseg.plan import RAW, SPLIT, Plan
+from semiseg.paths import RAW, SPLIT
+from semiseg.plan import Plan
 from semiseg.progress import some
 from semiseg.similarity import SAME
 from semiseg.splitcheck.facts import Facts, Job, look

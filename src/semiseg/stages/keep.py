@@ -7,7 +7,8 @@ from pathlib import Path
 
 from semiseg.errors import UserError
 from semiseg.files import is_full, sha256, write_text
-from semiseg.plan import PREPARED, RAW, ROW, RUN, SPLIT, Plan
+from semiseg.paths import PREPARED, RAW, ROW, RUN, SPLIT
+from semiseg.plan import Plan
 from semiseg.progress import say
 
 SHARED = tuple(template.partition("{dataset}")[0] + "{dataset}" for template in (RUN, SPLIT, PREPARED))

@@ -10,7 +10,8 @@ from semiseg.dataset import get_dataset
 from semiseg.describe.blocks import Page, columns, facts, heading, items, terminal, title
 from semiseg.estimate import BYTES, Work, prepared_voxels, work
 from semiseg.files import read_json
-from semiseg.plan import PREPARED, RAW, RUN, SPLIT, STATE, Plan, Run
+from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
+from semiseg.plan import Plan, Run
 from semiseg.progress import Progress
 from semiseg.splits import PARTS, part_counts
 

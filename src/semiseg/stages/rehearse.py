@@ -9,7 +9,7 @@ import yaml
 from semiseg.config import Params
 from semiseg.errors import UserError
 from semiseg.files import write_text
-from semiseg.plan import TABLE
+from semiseg.paths import TABLE
 from semiseg.progress import say
 from semiseg.rehearsal import shrunk
 

@@ -13,7 +13,7 @@ from semiseg.report.cells import METRICS, read_rows, unbuilt, under
 
 
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Write ``out`` (published convention) and its other forms beside it (``plan.FORMS``).
+    """Write ``out`` (published convention) and its other forms beside it (``paths.FORMS``).
 
     Each is whole or not there; a whole table removes what an earlier call with failed rows left as .partial. Raises
     UserError for a row that is missing or damaged, or when there is none.

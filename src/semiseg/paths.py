@@ -1,0 +1,21 @@
+"""Where files lie in a project, relative to its folder: templates whose names in braces identify a job."""
+
+from collections.abc import Iterable
+
+STANDIN = "data/standins/{dataset}/standin.json"
+ARCHIVES = "data/archives/{dataset}/archives.json"
+RAW = "data/raw/{dataset}/manifest.json"
+PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
+SPLIT = "data/splits/{dataset}/{split}.json"
+RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}"
+STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}"
+ROW = "results/{table}/{method}.csv"
+TABLE = "results/{table}.csv"
+FIGURE = "results/{table}/figures/{figure}.{format}"
+FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
+
+
+def page_files(folders: Iterable[str]) -> list[str]:
+    """What a table's page reads of runs in these folders."""
+    names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
+    return [f"{folder}/{name}" for folder in folders for name in names]
