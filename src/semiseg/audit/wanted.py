@@ -52,8 +52,9 @@ def changed_modules(record: Record, job: Job) -> list[str]:
     """Modules whose code differs from the recorded, came or went, or cannot be read any more."""
     try:
         now = module_hashes(*job.modules)
-    except (SyntaxError, ValueError, ModuleNotFoundError):
-        return [f"{name} cannot be read as code" for name in record["code"]["modules"] if not _is_readable(name)]
+    except (SyntaxError, ValueError, ModuleNotFoundError, OSError) as error:
+        unreadable = [name for name in record["code"]["modules"] if not _is_readable(name)]
+        return [f"{name} cannot be read as code" for name in unreadable] or [f"it cannot be read ({error})"]
     then: Mapping[str, str] = record["code"]["modules"]
     changed = sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
     if not changed and record["code"]["hash"] != digest(now):
@@ -62,9 +63,13 @@ def changed_modules(record: Record, job: Job) -> list[str]:
 
 
 def _is_readable(module: str) -> bool:
+    """Whether a module and the files beside it that belong to it (its templates) can be read."""
     try:
         place = importlib.util.find_spec(module)
-        ast.parse(Path(str(place and place.origin)).read_text(encoding="utf-8"))
+        source = Path(str(place and place.origin))
+        ast.parse(source.read_text(encoding="utf-8"))
+        for path in source.parent.glob(f"{source.stem}.*"):
+            path.read_text(encoding="utf-8")
     except (SyntaxError, ValueError, ImportError, OSError):
         return False
     return True
