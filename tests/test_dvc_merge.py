@@ -107,6 +107,9 @@ def test_one_run_made_by_both(left):
     assert "proven" in done(left, "semiseg", "audit", "results/left.csv")
     other = call(left, "semiseg", "audit", "results/twin.csv")
     assert other.returncode != 0 and "stale: results/twin.csv was made from another" in other.stdout
+    for table, planned in (("left", False), ("twin", True)):
+        plan = done(left, "snakemake", "--dry-run", "--cores", "1", f"results/{table}.csv")
+        assert ("rule table:" in plan, "rule train:" in plan) == (planned, False), plan
 
 
 def _params() -> dict:

@@ -3,11 +3,13 @@
 Results that came from elsewhere (pulled, checked out, copied) bring their lineage records, but not the folder in which
 Snakemake keeps the parameters, inputs and code of every finished job. Without it Snakemake compares times, and times
 say nothing about a copy: it would make right files again and take stale ones for right. So before a call is planned,
-every record that is new here, or not the one that was there at the last call, is told to Snakemake.
+every record that is new here, or not the one that was there at the last call, is told to Snakemake. So is a job that read
+what is there with other content now, as after merging the runs of two people.
 """
 
+import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ from semiseg.paths import RUN, STATE
 from semiseg.plan import as_text
 from semiseg.records import Record, read_record, record_path, shareable
 
-SEEN = "lineage_records_seen.json"  # lies in Snakemake's folder of metadata, and goes with it
-Stamp = list[int]
+SEEN = "lineage_records.json"  # lies in Snakemake's folder of metadata, and goes with it
+Note = dict[str, Any]  # of a record. stamp; read, made: content by path; other: paths read whose content is another now
 
 
 def restore(graph: Graph, commands: Mapping[str, str]) -> int:
@@ -33,25 +35,44 @@ def restore(graph: Graph, commands: Mapping[str, str]) -> int:
     the current folder. A record that cannot be read is left to the audit, and its files to Snakemake's own judgement.
     """
     persistence = FilePersistence(nolock=True, path=Path(".snakemake"))
-    notes = Path(".snakemake/metadata") / SEEN
-    seen: dict[str, Stamp] = read_json(notes) if notes.exists() else {}
-    found = {str(path): _stamp(path) for path in _records()}
-    changed = [path for path, stamp in found.items() if seen.get(path) != stamp]
-    for path in changed:
-        try:
-            record = read_record(path)
-        except UserError:
-            del found[path]
-            continue
-        _tell(persistence, record, graph, commands)
+    place = Path(".snakemake/metadata") / SEEN
+    seen: dict[str, Note] = read_json(place) if place.exists() else {}
+    records, found = _read_new(seen)
+    made = {path: content for note in found.values() for path, content in note["made"].items()}
+    for path, note in found.items():
+        note["other"] = [name for name, content in note["read"].items() if made.get(name, content) != content]
+        if note != seen.get(path):
+            record = records.get(path) or read_record(path)
+            _tell(persistence, record, metadata_of(record, graph, commands, note["other"]))
     if found != seen:
-        write_json(notes, found)
-    return len(changed)
+        write_json(place, found)
+    return len(records)
 
 
-def metadata_of(record: Record, graph: Graph, commands: Mapping[str, str]) -> MetadataRecord:
-    """What Snakemake would have written when the job of this record ended."""
-    inputs = {entry["path"]: f"sha256:{entry['sha256']}" for entry in record["inputs"]}
+def _read_new(seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, Note]]:
+    """Records that are not those of the last call, and a note on every record."""
+    records: dict[str, Record] = {}
+    found: dict[str, Note] = {}
+    for path in map(str, _records()):
+        stamp = _stamp(Path(path))
+        if path in seen and seen[path]["stamp"] == stamp:
+            found[path] = dict(seen[path])
+            continue
+        with contextlib.suppress(UserError):
+            record = records[path] = read_record(path)
+            found[path] = {"stamp": stamp, "read": _contents(record["inputs"]), "made": _contents(record["outputs"])}
+    return records, found
+
+
+def metadata_of(
+    record: Record, graph: Graph, commands: Mapping[str, str], other: Collection[str] = ()
+) -> MetadataRecord:
+    """What Snakemake would have written when the job of this record ended.
+
+    other: inputs that have been made anew since, with other content. They are left out, for what is there now was never
+    read: Snakemake itself compares only files that look newer than what was made from them.
+    """
+    inputs = {entry["path"]: f"sha256:{entry['sha256']}" for entry in record["inputs"] if entry["path"] not in other}
     return MetadataRecord(
         record_format_version=RECORD_FORMAT_VERSION,
         rule=record["rule"],
@@ -65,10 +86,9 @@ def metadata_of(record: Record, graph: Graph, commands: Mapping[str, str]) -> Me
     )
 
 
-def _tell(persistence: FilePersistence, record: Record, graph: Graph, commands: Mapping[str, str]) -> None:
+def _tell(persistence: FilePersistence, record: Record, told: MetadataRecord) -> None:
     """Write Snakemake's metadata of every output of a record, where they say something else."""
-    told = metadata_of(record, graph, commands)
-    for output in (entry["path"] for entry in record["outputs"]):
+    for output in _contents(record["outputs"]):
         known = persistence._read_record(output)
         if known is None or _deciding(known) != _deciding(told):
             persistence._write_record(output, told)
@@ -109,6 +129,11 @@ def _records() -> Iterator[Path]:
         yield from Path().glob(record_path(re.sub(r"{\w+}", "*", template)))
 
 
-def _stamp(path: Path) -> Stamp:
+def _contents(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Beginning of the sha256 by path."""
+    return {entry["path"]: entry["sha256"][:16] for entry in entries}
+
+
+def _stamp(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_mtime_ns, status.st_size, status.st_ino]
