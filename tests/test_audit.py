@@ -1,5 +1,6 @@
 """What an audit says of a table, cell by cell, and of what was done to the files behind it."""
 
+import errno
 import json
 import os
 import shutil
@@ -57,6 +58,11 @@ def edit(path, old, new):
     text = Path(path).read_text(encoding="utf-8")
     assert old in text
     Path(path).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def as_it_is(entry):
+    """An entry of a record with the content that its file has now."""
+    return {**entry, "sha256": sha256(entry["path"]), "bytes": Path(entry["path"]).stat().st_size}
 
 
 # --- proven ---
@@ -155,6 +161,24 @@ def test_a_folder_made_by_other_code_is_stale_and_the_modules_are_named(project,
     assert f"{RUN}/cases.csv" in stale and "weights.safetensors" not in stale, "training does not use the metrics"
 
 
+def test_a_template_that_cannot_be_read_is_other_code(project, tmp_path):
+    source = proven.copy_of_source(tmp_path)
+    with (source / "semiseg/report/page.html.j2").open("ab") as file:
+        file.write(b"\xff")
+    result = proven.command("audit", TABLE, source=source)
+    assert f"stale: {TABLE} was made by other code: semiseg.report.page cannot be read as code" in result.stdout
+
+
+def test_source_that_is_not_python_any_more_is_told_in_a_sentence(project, tmp_path):
+    source = proven.copy_of_source(tmp_path)
+    edit(source / "semiseg/datasets/phantom_mri.py", "import", ")import")
+    result = proven.command("audit", TABLE, source=source)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert "semiseg/datasets/phantom_mri.py, line " in result.stderr
+    assert "is not valid Python (" in result.stderr
+
+
 def test_a_run_made_anew_makes_what_was_made_from_it_stale(project):
     params = proven.params()
     params["protocols"]["la_small"]["training"]["optimiser"]["lr"] = 0.2
@@ -205,8 +229,7 @@ def test_a_changed_number_is_found_though_its_record_was_made_to_fit(project):
         "control_perfect,control_perfect,sound,sound,2,2,1",
     )
     path = record_path(TABLE)
-    outputs = [{**entry, "sha256": sha256(entry["path"])} for entry in read_json(path)["outputs"]]
-    resealed(path, outputs=outputs)
+    resealed(path, outputs=[as_it_is(entry) for entry in read_json(path)["outputs"]])
     found = report()
     assert rows(found) == {"cps": "proven", "control_perfect": "changed"}
     assert "results/tiny.sound.csv, control_perfect, LA the scores give " in "\n".join(found.lines())
@@ -216,7 +239,7 @@ def test_a_changed_row_is_found_though_its_record_was_made_to_fit(project):
     path = "results/tiny/cps.csv"
     edit(path, "cps,cps,published,la,2,2,", "cps,cps,published,la,2,2,9")
     record = record_path(path)
-    resealed(record, outputs=[{**read_json(record)["outputs"][0], "sha256": sha256(path)}])
+    resealed(record, outputs=[as_it_is(read_json(record)["outputs"][0])])
     text = told(path)
     assert f"changed: {path} is not what its scores give: LA (published) is 9" in text
 
@@ -257,14 +280,46 @@ def test_scores_that_changed_are_told_with_what_they_would_give(project):
         (lambda text: text + " ", "is not as it was written"),
         (lambda text: text.replace('"seed": 1', '"seed": 2'), "was changed: its content does not fit its seal"),
         (lambda text: "[]", "is not as it was written"),
+        (lambda text: text.replace("\n", "\r\n"), "is not as it was written"),
+        (lambda text: "[" * 100_000, "cannot be read (maximum recursion depth"),
+        (lambda text: "1" * 5000, "cannot be read (Exceeds the limit"),
     ],
 )
 def test_a_damaged_record_is_told(project, damage, sentence):
     path = Path(record_path(WEIGHTS))
-    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8", newline="")
     found = report()
     assert rows(found) == {"cps": "changed", "control_perfect": "proven"}
     assert f"changed: {path} {sentence}" in "\n".join(found.lines())
+
+
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "place",
+    ["data/raw/phantom_mri/manifest.json", f"{RUN}/cases.csv", record_path(WEIGHTS), TABLE, "results/tiny/cps.csv"],
+)
+def test_what_is_no_file_is_named_and_not_waited_for(project, place, put):
+    path = Path(place)
+    path.unlink()
+    put(path)
+    kind = "a folder" if path.is_dir() else "a pipe or device"
+    assert f"changed: {path} is {kind}, not a file: " in told()
+
+
+def test_pipes_in_the_place_of_all_volumes_are_no_cache_that_is_away(project):
+    for path in Path("data/prepared/phantom_mri/la_half").glob("*.h5"):
+        path.unlink()
+        os.mkfifo(path)
+    text = told()
+    assert f"{TABLE}: changed" in text
+    assert "not here, known by hash" not in text
+
+
+def test_a_size_that_its_file_does_not_have_is_told(project):
+    path = record_path(f"{RUN}/cases.csv")
+    entry = read_json(path)["outputs"][0]
+    resealed(path, outputs=[{**entry, "bytes": 7}])
+    assert f"changed: {path} tells 7 bytes of {RUN}/cases.csv, which has {entry['bytes']}" in told(f"{RUN}/cases.csv")
 
 
 def test_the_record_of_another_file_is_told(project):
@@ -278,7 +333,7 @@ def test_a_manifest_that_cannot_be_a_list_is_told(project):
     content = read_json(path)
     content["files"]["../x"] = {"sha256": "0" * 64, "bytes": 1}
     write_json(path, content)
-    resealed(record_path(path), outputs=[{**read_json(record_path(path))["outputs"][0], "sha256": sha256(path)}])
+    resealed(record_path(path), outputs=[as_it_is(read_json(record_path(path))["outputs"][0])])
     assert "names a file outside its folder ('../x')" in told(path)
 
 
@@ -315,11 +370,17 @@ def test_weights_left_out_on_purpose_are_known_by_hash(project):
     assert f"missing: {WEIGHTS} is missing (sha256 " in told()
 
 
+def test_nothing_but_weights_and_volumes_can_be_left_out_on_purpose(project):
+    write_json("absent.json", {TABLE: sha256(TABLE)})
+    Path(TABLE).unlink()
+    assert f"missing: {TABLE} is missing (sha256 " in told()
+
+
 def test_a_file_without_a_record_is_unproven(project):
     Path(record_path(f"{RUN}/predictions.json")).unlink()
     found = report()
     assert rows(found) == {"cps": "unproven", "control_perfect": "proven"}
-    sentence = f"unproven: {RUN}/predictions.json has no lineage record (predictions.json.lineage.json)"
+    sentence = f"unproven: {RUN}/predictions.json has no lineage record ({RUN}/predictions.json.lineage.json)"
     assert sentence in "\n".join(found.lines())
 
 
@@ -377,7 +438,7 @@ def test_scores_made_up_with_all_that_follows_are_found_by_measuring_again(proje
     lines[-1][overlap] = str(int(lines[-1][overlap]) + 99)
     cases.write_text("\n".join(map(",".join, lines)) + "\n")
     record = record_path(cases)
-    resealed(record, outputs=[{**read_json(record)["outputs"][0], "sha256": sha256(cases)}])
+    resealed(record, outputs=[as_it_is(read_json(record)["outputs"][0])])
     for path in ("results/tiny/cps.csv", TABLE):
         assert main(proven.arguments(proven.graph().maker(path))) == 0
     assert report().proven
@@ -496,10 +557,12 @@ def test_parameters_that_are_no_text_are_told(project, capsys):
     assert "params.yaml is not valid YAML" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_read_is_told(project):
-    Path(WEIGHTS).unlink()
-    Path(WEIGHTS).mkdir()
-    with pytest.raises(UserError, match=r"weights.safetensors cannot be read \(Is a directory\)"):
+def test_a_file_that_cannot_be_read_is_told(project, monkeypatch):
+    def broken_disk(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(hashing, "sha256", broken_disk)
+    with pytest.raises(UserError, match=r" cannot be read \(Input/output error\): make it readable"):
         report()
 
 

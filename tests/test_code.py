@@ -12,6 +12,8 @@ def forget():
     code._read.cache_clear()
     code._closure.cache_clear()
     code._source.cache_clear()
+    code._packages.cache_clear()
+    code._runs_code.cache_clear()
 
 
 @pytest.fixture
@@ -52,6 +54,16 @@ def test_a_template_beside_its_module_counts(package, tmp_path):
     (tmp_path / "sample_page.html.j2").write_text("<p>")
     forget()
     assert code.code_hash("semiseg.sample_page") != first
+
+
+def test_a_package_counts_as_soon_as_it_runs_code(package, tmp_path):
+    (tmp_path / "sample_package").mkdir()
+    package("sample_package/__init__", '"""A docstring runs nothing."""\n')
+    package("sample_package/inner", "x = 1\n")
+    first = code.module_hashes("semiseg.sample_package.inner")
+    assert list(first) == ["semiseg.sample_package.inner"]
+    package("sample_package/__init__", "import numpy\n")
+    assert "semiseg.sample_package" in code.module_hashes("semiseg.sample_package.inner")
 
 
 def test_modules_imported_from_their_package_count():

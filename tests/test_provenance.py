@@ -98,6 +98,12 @@ def test_records_that_lead_too_deep_are_refused(tmp_path, monkeypatch):
         ({"inputs": [{"path": "../secret", "sha256": "", "bytes": 0}]}, "is not a lineage record"),
         ({"inputs": [{"path": "/etc/passwd", "sha256": "", "bytes": 0}]}, "is not a lineage record"),
         ({"inputs": [{"path": "a", "sha256": "", "bytes": 0, "more": 1}]}, "is not a lineage record"),
+        ({"inputs": [{"path": "./a", "sha256": "", "bytes": 0}]}, "is not a lineage record"),
+        ({"inputs": [{"path": "a", "sha256": "", "bytes": "0"}]}, "is not a lineage record"),
+        ({"inputs": [{"path": "a", "sha256": "", "bytes": 0}] * 2}, "is not a lineage record"),
+        ({"source": None}, "is not a lineage record"),
+        ({"environment": []}, "is not a lineage record"),
+        ({"seed": 99}, "is not a lineage record"),
     ],
 )
 def test_a_record_without_its_parts_is_refused(project, changes, sentence):
@@ -116,7 +122,7 @@ def test_the_id_of_a_record_is_made_of_what_decides_the_result(project, tmp_path
     assert read_record(path)["id"] != first["id"], "the weights are part of it"
     resealed(path, outputs=[{**e, "sha256": "0" * 64} if "cost" in e["path"] else e for e in first["outputs"]])
     assert read_record(path)["id"] == first["id"], "the seconds that it took are not"
-    resealed(path, outputs=first["outputs"], params={**first["params"], "seed": 7})
+    resealed(path, outputs=first["outputs"], params={**first["params"], "seed": 7}, seed=7)
     assert read_record(path)["id"] != first["id"]
 
 

@@ -60,12 +60,13 @@ def _closure(modules: tuple[str, ...]) -> dict[str, str]:
         module = pending.pop()
         if module not in found:
             found[module], imported = _read(module)
+            pending.extend(_packages(module))
             pending.extend(name for name in imported if name not in (BRINGING, *WITHOUT_EFFECT))
     return found
 
 
 def module_hashes(*modules: str) -> dict[str, str]:
-    """A short hash per module: of these semiseg modules and of every one they import.
+    """A short hash per module: of these semiseg modules, of every one they import, and of packages that run code.
 
     ``BRINGING`` and ``WITHOUT_EFFECT`` are not followed. Comments, blank lines and docstrings do not count. A file
     beside a module with the same stem (its template) is part of it. Modules loaded by name (methods, networks,
@@ -88,6 +89,29 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
     text = "\n".join([ast.unparse(tree), *(path.read_text(encoding="utf-8") for path in beside)])
     return digest(text)[:16], tuple(imported)
+
+
+@functools.cache
+def _packages(module: str) -> tuple[str, ...]:
+    """The packages around a module that run code when it is imported; most hold a docstring alone, and no bits."""
+    parts = module.split(".")
+    around = [".".join(parts[:count]) for count in range(1, len(parts))]
+    return tuple(package for package in around if _runs_code(package))
+
+
+@functools.cache
+def _runs_code(package: str) -> bool:
+    source = _source(package)
+    if source is None:
+        return False
+    body = ast.parse(source.read_text(encoding="utf-8")).body
+    return any(
+        ast.unparse(statement).partition(" = ")[0] != "__version__" for statement in body if not _is_text(statement)
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.AST]:

@@ -3,8 +3,8 @@
 Results that came from elsewhere (pulled, checked out, copied) bring their lineage records, but not the folder in which
 Snakemake keeps the parameters, inputs and code of every finished job. Without it Snakemake compares times, and times
 say nothing about a copy: it would make right files again and take stale ones for right. So before a call is planned,
-every record that is new here, or not the one that was there at the last call, is told to Snakemake. So is a job that read
-what is there with other content now, as after merging the runs of two people.
+every record that is new here, or not the one that was there at the last call, is told to Snakemake. So is a job
+that read what is there with other content now, as after merging the runs of two people.
 """
 
 import contextlib

@@ -22,6 +22,8 @@ def parse_params(content: Any, origin: str = "params.yaml") -> Params:
 
 def read(path: Path) -> Params:
     """Read a parameter file. Raises UserError when it is missing or not YAML."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file: restore it")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -96,7 +96,18 @@ def _is_whole(content: Mapping[str, Any]) -> bool:
         return False
     if not isinstance(code, dict) or not isinstance(code.get("hash"), str) or not isinstance(code.get("modules"), dict):
         return False
-    return all(isinstance(side, list) and all(map(_is_entry, side)) for side in sides) and bool(content["outputs"])
+    if not all(isinstance(content.get(name, {}), dict) for name in ("source", "environment", "time")):
+        return False
+    seed = content["params"].get("seed")
+    return all(map(_is_side, sides)) and bool(content["outputs"]) and content.get("seed", seed) == seed
+
+
+def _is_side(side: Any) -> bool:
+    """Whether these are the inputs or outputs of a record, each named once."""
+    if not isinstance(side, list) or not all(map(_is_entry, side)):
+        return False
+    paths = [entry["path"] for entry in side if entry["path"] != OUTSIDE]
+    return len(paths) == len(set(paths))
 
 
 def _is_entry(entry: Any) -> bool:
@@ -105,7 +116,9 @@ def _is_entry(entry: Any) -> bool:
     path, record = entry["path"], entry.get("record")
     named = isinstance(path, str) and (path == OUTSIDE or shareable(path) == path)
     inside = named and ".." not in Path(path).parts
-    return inside and isinstance(entry["sha256"], str) and (record is None or isinstance(record, str))
+    plain = named and (path == OUTSIDE or Path(path).as_posix() == path)  # no other spelling of the same file
+    texts = isinstance(entry["sha256"], str) and (record is None or isinstance(record, str))
+    return inside and plain and texts and type(entry["bytes"]) is int
 
 
 def identity(record: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ def check_content(chain: Sequence[Link], workers: int, quick: bool) -> Content:
     )
     records = {entry.path: link.record["id"] for link in chain if link.record for entry in link.outputs}
     for link in chain:
+        _check_sizes(link, content)
         _check_origin(link, records, content)
     return content
 
@@ -86,6 +87,14 @@ def _compare(path: str, digest: str, content: Content, maker: str, left_out: Map
         yield Finding(Verdict.MISSING, path, f"is missing (sha256 {short(digest)})", maker, digest)
     elif found != digest:
         yield _changed(path, digest, found, maker)
+
+
+def _check_sizes(link: Link, content: Content) -> None:
+    """Sizes that a record tells; bytes with the right hash have the right size, so the record was made up."""
+    for entry in [*link.outputs, *link.inputs]:
+        if content.hashes.get(entry.path) == entry.sha256 and (size := Path(entry.path).stat().st_size) != entry.bytes:
+            text = f"tells {entry.bytes} bytes of {entry.path}, which has {size}"
+            content.findings.append(Finding(Verdict.CHANGED, str(link.path), text, link.main))
 
 
 def _changed(path: str, expected: str, found: str, maker: str) -> Finding:

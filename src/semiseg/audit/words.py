@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.errors import UserError
-from semiseg.files import read_json
 from semiseg.progress import some
 from semiseg.provenance import Link
-from semiseg.records import OUTSIDE
+from semiseg.records import OUTSIDE, read_plain
 
 Facts = dict[str, Any]
 Told = tuple[str, Facts]
@@ -43,6 +42,8 @@ def _readable(tell: Callable[[Link], Told]) -> Callable[[Link], Told]:
     @functools.wraps(tell)
     def attempt(link: Link) -> Told:
         try:
+            if any(Path(entry.path).exists() and not Path(entry.path).is_file() for entry in link.outputs):
+                raise ValueError  # a pipe would keep its reader waiting for ever
             return tell(link)
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
             return f"{_record(link)['rule']}: cannot be read, `semiseg audit {link.main}` tells why", {}
@@ -52,7 +53,7 @@ def _readable(tell: Callable[[Link], Told]) -> Callable[[Link], Told]:
 
 @_readable
 def _raw(link: Link) -> Told:
-    files = read_json(link.main)["files"]
+    files = read_plain(Path(link.main))["files"]
     source = _source(link)
     facts = {"source": source, "files": [{"path": name, **entry} for name, entry in files.items()]}
     return f"{len(files)} raw files, {source}", facts
@@ -78,7 +79,7 @@ def _source(link: Link) -> str:
 
 @_readable
 def _prepared(link: Link) -> Told:
-    index = read_json(link.main)
+    index = read_plain(Path(link.main))
     steps = [step["step"] for step in _record(link)["params"]["preparation"]["steps"]]
     facts = {"steps": steps, "cases": {case: entry["sha256"] for case, entry in index["cases"].items()}}
     return f"{len(index['cases'])} prepared cases: {', '.join(steps)}", facts
@@ -86,7 +87,7 @@ def _prepared(link: Link) -> Told:
 
 @_readable
 def _split(link: Link) -> Told:
-    content = read_json(link.main)
+    content = read_plain(Path(link.main))
     counts = {part: len(content[part]) for part in ("labelled", "unlabelled", "val", "test")}
     words = ", ".join(f"{count} {part}" for part, count in counts.items())
     return f"split: {words} ({some(content['source'], 2)})", {"counts": counts, "source": content["source"]}
@@ -119,7 +120,7 @@ def _note(weights: Path) -> Facts:
 
 @_readable
 def _predictions(link: Link) -> Told:
-    content = read_json(link.main)
+    content = read_plain(Path(link.main))
     return f"predictions of {len(content['cases'])} cases", {"files": content["files"]}
 
 

@@ -48,7 +48,11 @@ def _audit(options: argparse.Namespace) -> int:
     from semiseg.stages.audit import Options, audit
 
     how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
-    report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)
+    try:
+        report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)
+    except SyntaxError as error:  # the audit runs some of the code that it audits
+        where = f"{error.filename}, line {error.lineno}" if error.filename else "a module of semiseg"
+        raise UserError(f"{where} is not valid Python ({error.msg}): restore it and audit again") from None
     if options.json:
         print(json.dumps(report.as_data(), indent=1, ensure_ascii=False))
     else:

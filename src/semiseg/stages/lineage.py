@@ -17,7 +17,7 @@ from semiseg.audit.story import Node, Teller, circumstances, told_alone, vars_of
 from semiseg.errors import UserError
 from semiseg.progress import some
 from semiseg.provenance import Link, recorded_chain
-from semiseg.records import SUFFIX
+from semiseg.records import SUFFIX, kind_of
 from semiseg.report.cells import LOWER_IS_BETTER, METRICS
 from semiseg.rules import get_rule
 from semiseg.scoring import read_cases
@@ -124,8 +124,11 @@ def _columns(params: Mapping[str, Any]) -> list[str]:
 
 def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
     """The values of each case that the cell is the mean of, under both rules; nothing where there are no scores."""
+    path = Path(link.main)
+    if path.exists() and not path.is_file():
+        return [Node(f"{path} is {kind_of(path)}")]
     try:
-        frame = read_cases(Path(link.main))
+        frame = read_cases(path)
     except UserError as error:
         return [Node(str(error))]
     organs = [organ["abbreviation"] for organ in params["organs"]]
