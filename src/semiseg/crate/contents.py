@@ -91,7 +91,7 @@ def gather(target: str, with_weights: bool = False, keep_paths: bool = False) ->
 def _beside() -> Iterator[str]:
     for pattern in BESIDE:
         yield from sorted(path.as_posix() for path in Path().glob(pattern))
-    if missing := [name for name in (PARAMS, WORKFLOW) if not Path(name).exists()]:
+    if missing := [name for name in (PARAMS, WORKFLOW) if not Path(name).is_file()]:
         raise UserError(f"{missing[0]} is missing: run from the project's folder")
 
 
