@@ -15,7 +15,8 @@ import psutil
 from safetensors import safe_open
 
 from semiseg.files import read_json, sha256
-from semiseg.records import SUFFIX, is_measured
+from semiseg.paths import LINEAGE
+from semiseg.records import is_measured
 
 VICTIMS = ("machine", "snakemake", "job")  # all at once as with a power cut, Snakemake alone, one job alone
 TEMPORARY = (".snakemake", "logs", "state")
@@ -155,5 +156,5 @@ def artefacts(folder: Path, parts: Sequence[str] = ("data", "results")) -> dict[
             name = path.relative_to(folder).as_posix()
             if path.is_dir() or set(path.relative_to(folder).parts) & set(TEMPORARY) or is_measured(name):
                 continue
-            found[name] = str(read_json(path)["id"]) if name.endswith(SUFFIX) else sha256(path)
+            found[name] = str(read_json(path)["id"]) if name.endswith(LINEAGE) else sha256(path)
     return found

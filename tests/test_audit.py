@@ -16,8 +16,9 @@ from semiseg.audit.redo import redo
 from semiseg.cli import main
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_json
+from semiseg.paths import record_path
 from semiseg.provenance import recorded_chain
-from semiseg.records import OUTSIDE, read_record, record_path
+from semiseg.records import OUTSIDE, read_record
 from semiseg.stages.audit import Options, audit
 
 RUN = f"{proven.RUN}/cps/seed1"

@@ -260,14 +260,16 @@ def test_the_projects_own_parameters_are_shared_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("name", "spoil", "sentence"),
     [
-        (lambda path: path.write_text("Dice\n"), "cases.csv is not the file that its record names (expected sha256 "),
-        (lambda path: path.unlink(), "cases.csv is missing, but a record names it: restore it"),
+        (f"{RUN}/cases.csv", lambda path: path.write_text("Dice\n"), "is not the file that its record names (expected"),
+        (f"{RUN}/cases.csv", lambda path: path.unlink(), "cases.csv is missing, but a record names it: restore it"),
+        ("params.yaml", lambda path: path.write_text("a: [1\n"), "params.yaml is not valid YAML: while parsing"),
+        ("params.yaml", lambda path: path.unlink(), "params.yaml is missing: run from the project's folder"),
     ],
 )
-def test_a_chain_that_does_not_hold_is_not_exported(inside: Path, tmp_path: Path, spoil, sentence: str) -> None:
-    path = inside / RUN / "cases.csv"
+def test_what_does_not_hold_is_not_exported(inside: Path, tmp_path: Path, name: str, spoil, sentence: str) -> None:
+    path = inside / name
     kept = path.read_bytes()
     spoil(path)
     try:

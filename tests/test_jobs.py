@@ -7,7 +7,8 @@ import pytest
 
 from semiseg import circumstances, jobs
 from semiseg.files import write_json
-from semiseg.records import read_record, record_path
+from semiseg.paths import record_path
+from semiseg.records import read_record
 
 SPEC = {"table": "tiny", "method": "cps"}
 OUT = Path("row.csv")

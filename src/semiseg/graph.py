@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from semiseg.code import code_of, modules_of
 from semiseg.errors import UserError
 from semiseg.figures.names import check_figure
-from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE, record_path
 from semiseg.plan import Plan, Run, Spec
-from semiseg.records import record_path
 
 WORD = r"\w+"
 WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # others are a word

@@ -12,8 +12,9 @@ from semiseg.code import module_hashes, modules_of
 from semiseg.errors import UserError
 from semiseg.files import digest, sha256
 from semiseg.locks import held
+from semiseg.paths import LINEAGE, record_path
 from semiseg.progress import say
-from semiseg.records import SUFFIX, made_by, read_record, record_path, shareable, write_record
+from semiseg.records import made_by, read_record, shareable, write_record
 
 Facts = dict[str, Any]
 RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
@@ -53,7 +54,7 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
         if path.parts[:2] == RUNS and made_by(path) is None:
             raise UserError(
                 f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
-                f"*{SUFFIX}, or delete it and build it again"
+                f"*{LINEAGE}, or delete it and build it again"
             )
     # A record never speaks of files that are being made anew. Snakemake does not know of it and cannot delete it.
     Path(record_path(call.outputs[0])).unlink(missing_ok=True)

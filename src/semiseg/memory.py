@@ -20,9 +20,9 @@ from snakemake.persistence.file import FilePersistence
 from semiseg.errors import UserError
 from semiseg.files import read_json, write_json
 from semiseg.graph import MAIN_OUTPUTS, Graph
-from semiseg.paths import RUN, STATE
+from semiseg.paths import RUN, STATE, record_path
 from semiseg.plan import as_text
-from semiseg.records import Record, read_record, record_path, shareable
+from semiseg.records import Record, read_record, shareable
 
 SEEN = "lineage_records.json"  # lies in Snakemake's folder of metadata, and goes with it
 Note = dict[str, Any]  # of a record. stamp; read, made: content by path; other: paths read whose content is another now

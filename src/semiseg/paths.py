@@ -1,6 +1,7 @@
 """Where files lie in a project, relative to its folder: templates whose names in braces identify a job."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 STANDIN = "data/standins/{dataset}/standin.json"
 ARCHIVES = "data/archives/{dataset}/archives.json"
@@ -13,9 +14,15 @@ ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
 FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
+LINEAGE = ".lineage.json"  # how the name of a record ends
 
 
 def page_files(folders: Iterable[str]) -> list[str]:
     """What a table's page reads of runs in these folders."""
     names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
     return [f"{folder}/{name}" for folder in folders for name in names]
+
+
+def record_path(output: Path | str) -> str:
+    """Where the record of a job lies: beside its main output."""
+    return f"{output}{LINEAGE}"

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from semiseg.errors import UserError
-from semiseg.records import OUTSIDE, SUFFIX, Record, read_plain, read_record, record_path
+from semiseg.paths import LINEAGE, record_path
+from semiseg.records import OUTSIDE, Record, read_plain, read_record
 
 if TYPE_CHECKING:
     from semiseg.graph import Job
@@ -80,7 +81,7 @@ class Records:
 
     def _beside(self, folder: Path) -> dict[str, str]:
         if folder not in self._makers:
-            records = {str(found): self.read(str(found)) for found in sorted(folder.glob(f"*{SUFFIX}"))}
+            records = {str(found): self.read(str(found)) for found in sorted(folder.glob(f"*{LINEAGE}"))}
             self._makers[folder] = {
                 entry["path"]: place
                 for place, record in records.items()
@@ -160,8 +161,8 @@ def _link(path: str, place: str, records: Records, job: "Job | None") -> Link:
     main = record["outputs"][0]["path"]
     if record_path(main) == place:
         return Link(main, Path(place), record)
-    fault = f"{place} is the record of another file ({main}): restore it, or build {place.removesuffix(SUFFIX)} again"
-    return Link(place.removesuffix(SUFFIX), Path(place), None, fault, tuple(job.read) if job else ())
+    fault = f"{place} is the record of another file ({main}): restore it, or build {place.removesuffix(LINEAGE)} again"
+    return Link(place.removesuffix(LINEAGE), Path(place), None, fault, tuple(job.read) if job else ())
 
 
 def _entries(record: Record | None, side: str) -> list[Entry]:

@@ -13,19 +13,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 from semiseg.errors import UserError
 from semiseg.files import canonical, digest, read_json, sha256, write_json
+from semiseg.paths import LINEAGE, record_path
 
-SUFFIX = ".lineage.json"
 ENTRY = ("path", "sha256", "bytes", "record")
 OUTSIDE = "(outside the project)"
 DECIDING = ("rule", "params", "code", "inputs", "outputs")
 # Files that tell seconds and memory, or show them: they differ where nothing else does, so no id depends on them.
 MEASURED = re.compile(r"cost\.json|.*\.cost\.csv|.*\.html")
 Record = dict[str, Any]
-
-
-def record_path(output: Path | str) -> str:
-    """Where the record of a job lies: beside its main output."""
-    return f"{output}{SUFFIX}"
 
 
 def write_record(
@@ -57,14 +52,14 @@ def write_record(
 def read_record(path: Path | str) -> Record:
     """A record as it was written. UserError when it is missing, damaged, or not the bytes that were written."""
     path = Path(path)
-    content = read_plain(path)
+    made, content = str(path).removesuffix(LINEAGE), read_plain(path)
     if not isinstance(content, dict) or path.read_bytes() != canonical(content).encode("utf-8", "surrogatepass"):
-        raise UserError(f"{path} is not as it was written: restore it, or build {str(path).removesuffix(SUFFIX)} again")
+        raise UserError(f"{path} is not as it was written: restore it, or build {made} again")
     changed = UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
     if content.get("seal") != seal(content):
         raise changed
     if not _is_whole(content):
-        raise UserError(f"{path} is not a lineage record: restore it, or build {str(path).removesuffix(SUFFIX)} again")
+        raise UserError(f"{path} is not a lineage record: restore it, or build {made} again")
     if content["id"] != identity(content):
         raise changed
     return content
@@ -144,7 +139,7 @@ def is_measured(path: str) -> bool:
 def made_by(path: Path) -> str | None:
     """Id of the record that names this file among its outputs, or None: looked for beside the file."""
     own = Path(record_path(path))
-    for candidate in [own] if own.exists() else sorted(path.parent.glob(f"*{SUFFIX}")):
+    for candidate in [own] if own.exists() else sorted(path.parent.glob(f"*{LINEAGE}")):
         record = read_record(candidate)
         if any(Path(entry["path"]).name == path.name for entry in record["outputs"]):
             return str(record["id"])

@@ -12,8 +12,9 @@ from semiseg.code import code_of
 from semiseg.errors import UserError
 from semiseg.files import read_json, sha256, write_text
 from semiseg.locks import held
+from semiseg.paths import record_path
 from semiseg.progress import say
-from semiseg.records import Record, read_record, record_path
+from semiseg.records import Record, read_record
 
 
 def refill(manifest: Path, workers: int = 1) -> None:

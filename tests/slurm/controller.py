@@ -53,6 +53,10 @@ class Controller:
         """SLURM lets a requeued job wait for two minutes; the tests do not."""
         ask("scontrol", "update", f"JobId={number}", "StartTime=now")
 
+    def start_jobs(self, wanted: bool) -> None:
+        """Whether jobs in the queue may start; those at work go on, and new ones may be submitted."""
+        ask("scontrol", "update", "PartitionName=normal", f"State={'UP' if wanted else 'DOWN'}")
+
     def kill(self) -> None:
         """Kill the controller itself."""
         os.kill(int((self.folder / "slurmctld.pid").read_text()), signal.SIGKILL)

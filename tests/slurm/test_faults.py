@@ -69,11 +69,16 @@ def storm(project, slurm):
 
 
 def _lose_controller(slurm: Controller) -> None:
-    time.sleep(3)  # it saves what it was told every so often
+    """Kill it while jobs run, but not while it starts one: before it has saved that, which it does every five seconds,
+    it would start the job a second time and drain the node ("Duplicate jobid"), and no user could mend that.
+    """
+    slurm.start_jobs(False)
+    time.sleep(7)
     slurm.kill()
     time.sleep(8)
     slurm.restart()
     until(slurm.answers)
+    slurm.start_jobs(True)
 
 
 @pytest.mark.parametrize("name", DISTURBED)

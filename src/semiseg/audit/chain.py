@@ -8,8 +8,8 @@ from pathlib import Path
 from semiseg.audit.findings import Finding, Verdict
 from semiseg.errors import UserError
 from semiseg.graph import Graph, Job
+from semiseg.paths import LINEAGE
 from semiseg.provenance import Link, Records, listed_by, recorded_chain
-from semiseg.records import SUFFIX
 
 ROW = re.compile(r"results/\w+/\w+\.csv")
 
@@ -99,7 +99,7 @@ def resolved(path: Path, graph: Graph) -> str:
     Raises UserError for one that neither a rule nor a record knows, or that lies outside the working folder.
     """
     inside = in_project(path)
-    name = inside.as_posix().removesuffix(SUFFIX)
+    name = inside.as_posix().removesuffix(LINEAGE)
     if Records().of(name) is not None:
         return name
     if inside.is_dir():

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from semiseg.crate.absent import ABSENT, WEIGHTS
 from semiseg.errors import UserError
 from semiseg.files import canonical, sha256
@@ -117,8 +119,11 @@ def _recorded(path: str, expected: str) -> Piece:
 
 
 def _params(keep_paths: bool) -> Piece:
-    text = Path(PARAMS).read_text(encoding="utf-8")
-    return _text(text if keep_paths else shareable_yaml(text))
+    try:
+        text = Path(PARAMS).read_text(encoding="utf-8")
+        return _text(text if keep_paths else shareable_yaml(text))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{PARAMS} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _check_private(pieces: dict[str, Piece]) -> None:

@@ -23,8 +23,9 @@ from semiseg.crate.contents import PARAMS, README, WORKFLOW
 from semiseg.errors import UserError
 from semiseg.files import atomic
 from semiseg.params import read as read_params
+from semiseg.paths import LINEAGE
 from semiseg.provenance import members as listed_members
-from semiseg.records import OUTSIDE, SUFFIX, read_record
+from semiseg.records import OUTSIDE, read_record
 
 DESCRIPTION = "ro-crate-metadata.json"
 LARGEST_DESCRIPTION = 64 << 20  # bytes; a table of 1,500 runs takes about 20 MB
@@ -198,7 +199,7 @@ def _check_project(project: Path) -> None:
         read_params(project / PARAMS)
         read_absent(project)
         for path in sorted(project.rglob("*")):
-            if path.name.endswith(SUFFIX):
+            if path.name.endswith(LINEAGE):
                 record = read_record(path)
                 for entry in [*record["inputs"], *record["outputs"]]:
                     if entry["path"] != OUTSIDE:

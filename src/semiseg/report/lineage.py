@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from semiseg.paths import RAW, ROW
-from semiseg.records import record_path
+from semiseg.paths import RAW, ROW, record_path
 from semiseg.report.cells import printed_columns
 
 OF_RUN = {"Scores per case": "cases.csv", "Predictions": "predictions.json", "Weights": "weights.safetensors"}

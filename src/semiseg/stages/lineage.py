@@ -15,9 +15,10 @@ from semiseg.audit.chain import in_project, rows_of
 from semiseg.audit.findings import short
 from semiseg.audit.story import Node, Teller, circumstances, told_alone, vars_of
 from semiseg.errors import UserError
+from semiseg.paths import LINEAGE
 from semiseg.progress import some
 from semiseg.provenance import Link, recorded_chain
-from semiseg.records import SUFFIX, kind_of
+from semiseg.records import kind_of
 from semiseg.report.cells import LOWER_IS_BETTER, METRICS
 from semiseg.rules import get_rule
 from semiseg.scoring import read_cases
@@ -99,7 +100,7 @@ def _tree(node: Node, into: Tree | None = None) -> Tree:
 
 def _chain(target: Path) -> list[Link]:
     """The chain of a file in the working folder, which has a record."""
-    inside = Path(in_project(target).as_posix().removesuffix(SUFFIX))
+    inside = Path(in_project(target).as_posix().removesuffix(LINEAGE))
     links = recorded_chain(inside)
     if links[-1].record is None and not inside.exists():
         raise UserError(f"{target} is not here: build it with `snakemake {inside.as_posix()}`, or correct its name")

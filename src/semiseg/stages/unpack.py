@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from semiseg.crate.reading import unpack_crate
+from semiseg.paths import LINEAGE
 from semiseg.progress import say
-from semiseg.records import SUFFIX
 
 
 def unpack(crate: Path, folder: Path) -> None:
@@ -12,6 +12,6 @@ def unpack(crate: Path, folder: Path) -> None:
     taken = unpack_crate(crate, folder)
     say(f"{folder}: {len(taken)} files, each with the hash that the crate names")
     say("the workflow in the crate is code and was left there; to build again, take it from a checkout of the project")
-    tables = [name.removesuffix(SUFFIX) for name in taken if name.count("/") == 1 and name.endswith(f".csv{SUFFIX}")]
+    tables = [name.removesuffix(LINEAGE) for name in taken if name.count("/") == 1 and name.endswith(f".csv{LINEAGE}")]
     for table in tables:
         say(f"next: cd {folder} && semiseg audit {table}")
