@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -117,9 +117,14 @@ def training(folder: Path, protocol: str) -> bool:
 
 def trainer(folder: Path, protocol: str) -> psutil.Process:
     """The process that trains the run of a protocol."""
-    weights = WEIGHTS.format(protocol=protocol)
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        words = process.info["cmdline"] or []
-        if "train" in words and weights in words and process.info["cwd"] == str(folder):
+    for process in trainers(folder):
+        if WEIGHTS.format(protocol=protocol) in process.info["cmdline"]:
             return process
     raise AssertionError(f"nobody trains {protocol}")
+
+
+def trainers(folder: Path) -> Iterator[psutil.Process]:
+    """All processes that train a run of a project."""
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        if "train" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(folder):
+            yield process

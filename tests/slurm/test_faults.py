@@ -1,12 +1,15 @@
 """What clusters do to jobs, all in one call: each run ends with the weights of an undisturbed one."""
 
+import contextlib
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import pytest
 from controller import Controller, Job, ask
-from projects import LOG, PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, training, until
+from projects import LOG, PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, trainers, training, until
 
 from semiseg.files import sha256
 
@@ -55,7 +58,7 @@ def storm(project, slurm):
         until(lambda name=name: training(project, name))
         trainer(project, name).send_signal(signal.SIGSTOP)
     numbers = {name: slurm.number(project, f"_{name}_") for name in STALLED}
-    _lose_controller(slurm)
+    _lose_controller(slurm, project)
     ask("scancel", numbers["cancelled"])
     ask("scontrol", "requeue", numbers["requeued"])
     ask("sbatch", "-Q", "-p", "urgent", "--gpus=4", "-o", "/dev/null", "--wrap", "sleep 1")
@@ -68,17 +71,27 @@ def storm(project, slurm):
     return found
 
 
-def _lose_controller(slurm: Controller) -> None:
-    """Kill it while jobs run, but not while it starts one: before it has saved that, which it does every five seconds,
-    it would start the job a second time and drain the node ("Duplicate jobid"), and no user could mend that.
+def _lose_controller(slurm: Controller, project: Path) -> None:
+    """Kill it while jobs run, but no job starts or ends: what it has not saved yet, as it does every five seconds, is
+    lost with it. A start would be repeated and the node drained ("Duplicate jobid"), an ended job would run for ever,
+    and no user could mend that.
     """
     slurm.start_jobs(False)
-    time.sleep(7)
+    resting: list[psutil.Process] = []
+    for _ in range(35):
+        for process in trainers(project):
+            if process.info["status"] != psutil.STATUS_STOPPED:
+                process.suspend()
+                resting.append(process)
+        time.sleep(0.2)
     slurm.kill()
     time.sleep(8)
     slurm.restart()
     until(slurm.answers)
     slurm.start_jobs(True)
+    for process in resting:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
 
 
 @pytest.mark.parametrize("name", DISTURBED)
