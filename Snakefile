@@ -6,9 +6,9 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from semiseg.errors import UserError
-from semiseg.graph import Graph
-from semiseg.params import parse_params
+from semiseg.base.errors import UserError
+from semiseg.graph.graph import (Graph)
+from semiseg.params.reading import parse_params
 from semiseg.paths import (
     ARCHIVES,
     FIGURE,
@@ -22,7 +22,7 @@ from semiseg.paths import (
     STATE,
     TABLE,
 )
-from semiseg.plan import Plan, Run, as_text
+from semiseg.graph.plan import Plan, Run, as_text
 
 # the semiseg of this very environment, also where it was not activated; an activated one comes first
 shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')

@@ -60,10 +60,11 @@ def _line(what: str, limit: str, folder: Path, command: list[str]) -> str:
 
 def build(targets: list[str]) -> None:
     """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only."""
-    from semiseg.graph import Graph, Job
-    from semiseg.jobs import Call, run
-    from semiseg.params import read
-    from semiseg.plan import Plan, as_text
+    from semiseg.graph.graph import Graph
+    from semiseg.graph.job import Job
+    from semiseg.graph.plan import Plan, as_text
+    from semiseg.jobs.run import Call, run
+    from semiseg.params.reading import read
 
     graph = Graph(Plan(read(Path("params.yaml"))))
     jobs: dict[str, Job] = {job.main: job for target in targets for job in graph.chain(target)}
@@ -78,7 +79,7 @@ def build(targets: list[str]) -> None:
 
 def _work(rule: str, spec: dict[str, object], job: object) -> None:
     """Stand in for a job: its files, as its readers want them."""
-    from semiseg.files import write_json
+    from semiseg.base.files import write_json
     from semiseg.stages.row import row
 
     main = Path(job.main)
@@ -111,7 +112,7 @@ def _work(rule: str, spec: dict[str, object], job: object) -> None:
 
 def _drawn(folder: Path, suffix: str) -> dict[str, str]:
     """A small file per case, by name: sha256."""
-    from semiseg.files import sha256
+    from semiseg.base.files import sha256
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{case}.{suffix}" for case in CASES]
@@ -126,7 +127,7 @@ def _scores(dataset: object, out: Path) -> None:
     import pandas as pd
 
     from semiseg.dataset import get_dataset
-    from semiseg.scoring import COLUMNS, LENGTHS
+    from semiseg.scoring.cases import COLUMNS, LENGTHS
 
     organs = [(organ.abbreviation, organ.id) for organ in get_dataset(str(dataset)).organs]
     rng = np.random.default_rng()

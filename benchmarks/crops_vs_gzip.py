@@ -1,8 +1,8 @@
 """How fast random crops come out of the store, against whole gzip HDF5 volumes as released loaders read them.
 
 ``python benchmarks/crops_vs_gzip.py`` writes a CT-like case both ways and reads crops of 64 x 128 x 128 voxels, image
-and label: with semiseg.store, and as kimjisoo12/GuidedNet and yulequan/UA-MT do, who open the file, read both arrays
-whole and cut. Prints median milliseconds, sizes and the ratio; fails below 10 x or when a crop differs.
+and label: with semiseg.data.store, and as kimjisoo12/GuidedNet and yulequan/UA-MT do, who open the file, read both
+arrays whole and cut. Prints median milliseconds, sizes and the ratio; fails below 10 x or when a crop differs.
 """
 
 import statistics
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from store_crops import SHAPES, made_case
 
-from semiseg import store
+from semiseg.data import store
 
 CROPS = 10
 

@@ -18,11 +18,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from semiseg.blocks import prototypes as pt
-from semiseg.config import Inference, Network, Optimiser, Training
-from semiseg.method import Batch, Progress, total
-from semiseg.training.loop import build_method, start
-from semiseg.training.state import State
+from semiseg.blocks.class_counts import EPSILON
+from semiseg.learning.build import build_method
+from semiseg.learning.loop import start
+from semiseg.learning.state import State
+from semiseg.method import Batch, TrainingTime, total
+from semiseg.methods.parts import guidednet_similarity as pt
+from semiseg.params.config import Inference, Network, Optimiser, Training
 
 METHODS = ("cps", "guidednet", "naive")
 LABELLED = 2
@@ -36,9 +38,9 @@ def naive_similarity_losses(
     count, own, gt, rectify, spread = len(labels), [], [], [], []
 
     def masked_mean(target: Tensor, probability: Tensor) -> Tensor:
-        yes, no = (probability + pt.EPSILON).log(), (1 - probability + pt.EPSILON).log()
+        yes, no = (probability + EPSILON).log(), (1 - probability + EPSILON).log()
         loss = -0.5 * (target * yes + (1 - target) * no) * present.unsqueeze(2)
-        return (loss.sum(1) / (present.sum(1)[:, None] + pt.EPSILON)).mean()
+        return (loss.sum(1) / (present.sum(1)[:, None] + EPSILON)).mean()
 
     for (features, logits), centre in zip(networks, centres, strict=True):
         pairs = features.flatten(2).unsqueeze(1) - pt.paired(centre).unsqueeze(3)
@@ -86,7 +88,7 @@ def draw(device: torch.device, classes: int, crop: list[int]) -> Batch:
 
 def step(state: State, batch: Batch, method: str) -> float:
     """Seconds of one step, as the training loop does it."""
-    clock = Progress(9000, 20000, 0, 1, 0.5)
+    clock = TrainingTime(9000, 20000, 0, 1, 0.5)
     now = time.perf_counter if state.device.type == "cuda" else time.process_time
     began = now()
     with formulation(method):

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-import killing  # noqa: E402 (the tests' own way of killing)
+from support import kills  # noqa: E402 (the tests' own way of killing)
 
 SHARES = {"prepare": 0.25, "train": 0.4, "predict": 0.2, "evaluate": 0.15}
 
@@ -37,11 +37,11 @@ def main() -> int:
     settings = ("--set-resources", f"train:checkpoint_seconds={options.checkpoint_seconds}")
     whole, killed = (_project(folder / name) for name in ("whole", "killed"))
     start = time.monotonic()
-    killing.Killer(whole, target, chance, *settings, cores=options.cores).finish()
+    kills.Killer(whole, target, chance, *settings, cores=options.cores).finish()
     print(f"undisturbed: {time.monotonic() - start:.0f} s", flush=True)
     start = time.monotonic()
-    killer = killing.Killer(killed, target, chance, *settings, cores=options.cores)
-    victims = chance.choices(killing.VICTIMS, (1, 1, 2), k=options.kills)
+    killer = kills.Killer(killed, target, chance, *settings, cores=options.cores)
+    victims = chance.choices(kills.VICTIMS, (1, 1, 2), k=options.kills)
     count = 0
     print("| kill | victim | phase | work lost, s |\n| --- | --- | --- | --- |")
     for kill in killer.kills(victims, _phases(options.kills, options.checkpoint_seconds)):
@@ -49,7 +49,7 @@ def main() -> int:
         print(f"| {count} | {kill.victim} | {kill.phase} | {kill.lost:.1f} |", flush=True)
     killer.finish()
     print(f"with {count} kills: {time.monotonic() - start:.0f} s")
-    return _compare(killing.artefacts(whole), killing.artefacts(killed))
+    return _compare(kills.artefacts(whole), kills.artefacts(killed))
 
 
 def _project(folder: Path) -> Path:
@@ -61,12 +61,12 @@ def _project(folder: Path) -> Path:
     return folder
 
 
-def _phases(kills: int, checkpoint_seconds: float) -> dict[str, killing.Phase]:
+def _phases(kills: int, checkpoint_seconds: float) -> dict[str, kills.Phase]:
     """Kills of each phase by its share; a training is given time to save its state, or not."""
     most = {name: max(round(share * kills), 1) for name, share in SHARES.items()} | {"evaluate": kills}
     longest = {"prepare": 2.0, "train": 2 * checkpoint_seconds + 4, "predict": 3.0, "evaluate": 2.0}
     pieces = {"prepare": 3, "predict": 2}
-    return {name: killing.Phase(most[name], pieces.get(name, 0), longest[name]) for name in SHARES}
+    return {name: kills.Phase(most[name], pieces.get(name, 0), longest[name]) for name in SHARES}
 
 
 def _compare(whole: dict[str, str], killed: dict[str, str]) -> int:

@@ -22,13 +22,14 @@ import psutil
 import SimpleITK as sitk
 from scipy import ndimage
 
+from semiseg.base.files import sha256
+from semiseg.base.parallel import each
+from semiseg.base.volume import Volume
+from semiseg.data.images import write_nifti
+from semiseg.data.store import read_image, read_label
 from semiseg.dataset import RawCase
-from semiseg.files import sha256
-from semiseg.parallel import each
-from semiseg.params import read as read_params
+from semiseg.params.reading import read as read_params
 from semiseg.stages.prepare import Job, prepare_one
-from semiseg.store import read_image, read_label
-from semiseg.volume import Volume, write_nifti
 
 SHAPE = (512, 512, 100)
 SPACING = (0.78, 0.78, 5.0)  # mm

@@ -1,7 +1,7 @@
 """How fast random crops come out of the prepared store, for several chunk sizes and compressions.
 
 ``python benchmarks/store_crops.py`` prints size on disk, time to write, and median time of a crop (image and label) for
-a CT-like and an LA-like case; semiseg.store holds the choice.
+a CT-like and an LA-like case; semiseg.data.store holds the choice.
 """
 
 import statistics
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from semiseg import store
-from semiseg.geometry import Geometry
+from semiseg.data import store
+from semiseg.data.geometry import Geometry
 
 SHAPES = {"ct": ((110, 260, 320), (64, 128, 128)), "la": ((200, 150, 88), (112, 112, 80))}
 NONE: dict[str, object] = {}

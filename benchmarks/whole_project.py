@@ -104,11 +104,11 @@ def run(folder: Path, command: Sequence[str]) -> str:
 
 def main() -> None:
     """Write the files of the project in this folder, each after those that it is made from; say how many jobs."""
-    from semiseg.code import module_hashes
-    from semiseg.graph import Graph
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.records import write_record
+    from semiseg.graph.graph import Graph
+    from semiseg.graph.plan import Plan
+    from semiseg.jobs.code_hash import module_hashes
+    from semiseg.jobs.record import write_record
+    from semiseg.params.reading import read
 
     graph = Graph(Plan(read(Path("params.yaml"))))
     jobs = {job.main: job for target in targets(Path()) for job in graph.chain(target)}

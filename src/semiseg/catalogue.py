@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
 
 PACKAGE = Path(__file__).parent
 Base = TypeVar("Base")

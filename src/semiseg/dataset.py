@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from semiseg import catalogue
-from semiseg.errors import UserError
-from semiseg.schema import CASE
+from semiseg.base.errors import UserError
+from semiseg.params.kinds import CASE
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 
 @dataclass(frozen=True)

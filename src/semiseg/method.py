@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from semiseg import catalogue
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
 
@@ -42,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingTime:
     """Where training stands. Counters are read BEFORE the step and start at 0; ``ramp`` is the protocol's in [0, 1]."""
 
     iteration: int
@@ -97,7 +97,7 @@ class Method(nn.Module):
 
     networks: name -> initialisation of each trained network, built as an attribute of that name.
     teachers: name -> network it follows; built with its own random weights and without gradients.
-    predictors: the networks that speak at inference.
+    inference_networks: the networks that speak at inference.
     labelled_only: the whole batch is labelled crops (supervised rows).
     oracle: whether ``predict`` is shown the truth (controls only).
 
@@ -110,7 +110,7 @@ class Method(nn.Module):
 
     networks: Mapping[str, str] = {}
     teachers: Mapping[str, str] = {}
-    predictors: tuple[str, ...] = ()
+    inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
     oracle: bool = False
     equal_halves: bool = False
@@ -130,32 +130,32 @@ class Method(nn.Module):
         self.hyper = hyper
         self.context = context
         for name, initialisation in self.networks.items():
-            self.add_module(name, context.network(initialisation, self.channels))
+            self.add_module(name, context.network(initialisation, self.output_channels))
         for name, followed in self.teachers.items():
-            self.add_module(name, context.network(self.networks[followed], self.channels).requires_grad_(False))
+            self.add_module(name, context.network(self.networks[followed], self.output_channels).requires_grad_(False))
 
     @property
-    def channels(self) -> int:
+    def output_channels(self) -> int:
         """Channels of the networks' heads: one per class, unless a method says otherwise."""
         return self.context.classes
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
         raise NotImplementedError
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """Weight of each term of ``losses`` at this moment; a term that is not named weighs 1."""
         return {}
 
-    def opponents(self) -> Mapping[str, Adam]:
+    def adversaries(self) -> Mapping[str, Adam]:
         """Modules with an optimiser of their own (discriminators), by attribute name. They rest during ``losses``."""
         return {}
 
-    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
-        """Terms that train the opponents alone, after the networks' step on the same batch; each weighs 1."""
+    def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
+        """Terms that train the adversaries alone, after the networks' step on the same batch; each weighs 1."""
         raise NotImplementedError
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Moving averages and other updates without gradient, after all optimisers' steps."""
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:

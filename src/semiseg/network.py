@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from semiseg import catalogue
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
 
 
 class Backbone(nn.Module):

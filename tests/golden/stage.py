@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from semiseg.blocks.losses import SUPERVISED
-from semiseg.config import Ramp, Training
-from semiseg.method import Batch, Context, Method, Progress, method_class
-from semiseg.training.schedule import Timetable
+from semiseg.learning.schedule import TrainingSchedule
+from semiseg.method import Batch, Context, Method, TrainingTime, method_class
+from semiseg.params.config import Ramp, Training
 
 
 class Speaker(nn.Module):
@@ -54,12 +54,12 @@ def batch(labels: Tensor, rows: int) -> Batch:
     return Batch(image[: len(labels)], labels, image[len(labels) :])
 
 
-def clock(time: int, length: int, ramp: Ramp, by: str = "iteration") -> Progress:
+def clock(time: int, length: int, ramp: Ramp, by: str = "iteration") -> TrainingTime:
     """The engine's clock before iteration or epoch ``time`` of ``length``."""
     training = Training.model_construct(iterations=length, epochs=None, ramp=ramp)
-    return Timetable(training, 1 if by == "epoch" else 150).progress(time)
+    return TrainingSchedule(training, 1 if by == "epoch" else 150).time(time)
 
 
-def at(time: int, length: int = 1, ramp: float = 1.0) -> Progress:
+def at(time: int, length: int = 1, ramp: float = 1.0) -> TrainingTime:
     """A moment with iteration and epoch both at ``time`` of ``length``, and the weight ramp at the given value."""
-    return Progress(time, length, time, length, ramp)
+    return TrainingTime(time, length, time, length, ramp)

@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from controller import Controller
-from projects import Call
+from support.slurm_controller import Controller
+from support.slurm_projects import Call
 
 HERE = Path(__file__).parent
 POINTER = Path("/run/slurm-ci.dir")

@@ -8,10 +8,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from controller import Controller, Job, ask
-from projects import LOG, PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, trainers, training, until
+from support.slurm_controller import Controller, Job, ask
+from support.slurm_projects import (
+    LOG,
+    PREPARED,
+    WEIGHTS,
+    Call,
+    build,
+    edit_profile,
+    local,
+    trainer,
+    trainers,
+    training,
+    until,
+)
 
-from semiseg.files import sha256
+from semiseg.base.files import sha256
 
 STEPS = 40
 STALLED = ("cancelled", "requeued", "preempted", "late")

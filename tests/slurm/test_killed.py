@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from controller import Job, ask
-from projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, training, until
+from support.slurm_controller import Job, ask
+from support.slurm_projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, training, until
 
-from semiseg.files import sha256
+from semiseg.base.files import sha256
 
 RUNS = ("first", "second")
 

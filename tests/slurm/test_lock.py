@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from controller import ask
-from projects import until
+from support.slurm_controller import ask
+from support.slurm_projects import until
 
-from semiseg.holders import State, myself, state_of
+from semiseg.jobs.lock_owner import State, myself, state_of
 
 
 @pytest.fixture

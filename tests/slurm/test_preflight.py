@@ -4,11 +4,11 @@ import getpass
 import re
 
 import pytest
-from controller import ask
-from projects import Call, build, edit_profile
+from support.slurm_controller import ask
+from support.slurm_projects import Call, build, edit_profile
 
-from semiseg.cluster import Need, check
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
+from semiseg.engine.slurm_check import Need, check
 
 TRAIN = Need("train", gres=("gpu",), minutes=60, memory_mb=1000)
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from controller import ask
-from projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, training, until
+from support.slurm_controller import ask
+from support.slurm_projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, training, until
 
 RUNS = ("left", "right")
 

@@ -1,9 +1,9 @@
 """A table through SLURM is the table of this machine, to the byte."""
 
 import pytest
-from projects import Call, build, edit_profile, local
+from support.slurm_projects import Call, build, edit_profile, local
 
-from semiseg.files import sha256
+from semiseg.base.files import sha256
 
 FORMS = (".csv", ".sound.csv", ".views.csv", ".md", ".tex", ".metrics.json")
 RUN = "results/runs/phantom_mri/la_small/tiny/{method}/seed1"

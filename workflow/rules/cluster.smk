@@ -13,7 +13,7 @@ localrules:
 
 def limits(made):
     """What the jobs of a rule ask of SLURM at their last try; what depends on the single job is left out."""
-    from semiseg.cluster import Need
+    from semiseg.engine.slurm_check import Need
 
     known = {
         "input": (),
@@ -49,8 +49,8 @@ def ask_cluster():
     """Check the cluster, then wait for what an earlier call left there. After the claim of the folder (alone.smk)."""
     if not is_builder() or workflow.executor_plugin.name != "slurm":
         return
-    from semiseg.cluster import check
-    from semiseg.cluster_jobs import settle
+    from semiseg.engine.slurm_check import check
+    from semiseg.engine.slurm_jobs import settle
 
     settings = workflow.executor_settings
     check(

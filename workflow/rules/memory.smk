@@ -1,6 +1,6 @@
 # Files that came from elsewhere (`dvc pull`, `dvc checkout`, a copy) bring their lineage records. Snakemake is told what
 # they say before it plans, so that a pulled table reruns nothing, and a stale one is seen to be stale.
-from semiseg.memory import restore
+from semiseg.engine.snakemake_memory import restore
 
 
 @before_planning

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks.prototypes import class_counts
+from semiseg.blocks.class_counts import class_counts
 
 EPSILON = 1e-8
 
@@ -70,3 +70,20 @@ class Difficulty(nn.Module):
     def weights(self) -> Tensor:
         """(unlearn / learn)^exponent times lack, ``[k]``; all 1 before the first step."""
         return ((self.unlearn + EPSILON) / (self.learn + EPSILON)) ** self.exponent * self.lack
+
+
+def sampling_rate(confidence: Tensor, gamma: float, floor: float = 0.0) -> Tensor:
+    """((1 - c) / max(1 - c))^gamma of ``[k]`` in [0, 1]: the worst class has rate 1; organs have ``floor`` or more."""
+    gap = 1 - confidence
+    rate = (gap / (gap.max() + 1e-12)) ** gamma
+    return torch.cat([rate[:1], rate[1:].clamp(min=floor)])
+
+
+def sampling_mask(predicted: Tensor, rate: Tensor, draws: Tensor) -> Tensor:
+    """Which voxels are kept, bool ``[b z y x]``: those whose draw exceeds 1 - rate of their predicted class.
+
+    predicted: class ids ``[b z y x]``; rate: ``[k]``; draws: uniform numbers in [0, 1), one map for all classes
+    ``[1 b z y x]``, which equals in distribution the official code's one map for each, ``[k b z y x]``.
+    """
+    own = draws.expand(len(rate), *predicted.shape).gather(0, predicted.unsqueeze(0)).squeeze(0)
+    return own > (1 - rate)[predicted]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from semiseg.blocks.losses import masked_cross_entropy
-from semiseg.method import Progress
+from semiseg.method import TrainingTime
 
 
 def entropy(probabilities: Tensor) -> Tensor:
@@ -30,9 +30,9 @@ def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
     return torch.stack(found)
 
 
-def remaining(percent: float, progress: Progress) -> float:
+def remaining(percent: float, time: TrainingTime) -> float:
     """A percentage that falls linearly to 0 over the training."""
-    return percent * (1 - progress.iteration / progress.iterations)
+    return percent * (1 - time.iteration / time.iterations)
 
 
 def pseudo_loss(logits: Tensor, labels: Tensor, uncertainty: Tensor, percent: float) -> Tensor:

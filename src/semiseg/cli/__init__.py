@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from semiseg import progress
-from semiseg.cli import crates, data, proofs, questions, runs, sharing, tables
-from semiseg.errors import UserError
+from semiseg.base import progress
+from semiseg.base.errors import UserError
+from semiseg.cli import data, proofs, questions, runs, sharing, tables
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -38,6 +38,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="semiseg", description=sys.modules["semiseg"].__doc__)
     parser.add_argument("--log", type=Path, help="also append every line to this file")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for family in (data, runs, tables, questions, sharing, crates, proofs):
+    for family in (data, runs, tables, questions, sharing, proofs):
         family.add(verbs)
     return parser

@@ -27,9 +27,9 @@ def add(verbs: Any) -> None:
 def _import(options: argparse.Namespace) -> None:
     """Verify your own copy of a dataset and put it under data/raw."""
     from semiseg.dataset import get_dataset
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.keep import raw_hash
+    from semiseg.engine.dvc import raw_hash
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
     from semiseg.stages.raw import import_raw
 
     bulky = any(part.bulky for part in get_dataset(options.dataset).parts)  # only then the splits have a say

@@ -18,7 +18,7 @@ def add_job(verbs: Any, name: str, run: Callable[[argparse.Namespace], None], *p
     """Declare the verb of a rule: its parameters as JSON, and the paths of its files."""
     verb = add_verb(verbs, name, run)
     verb.set_defaults(rule=name)
-    verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.plan)")
+    verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.graph.plan)")
     add_paths(verb, *paths, "out")
     return verb
 
@@ -40,7 +40,7 @@ def perform(
     inputs: paths or lists of paths, None left out. beside: outputs other than ``--out``. work: may return facts for the
     record.
     """
-    from semiseg.jobs import Call, run
-    from semiseg.records import named
+    from semiseg.jobs.record import named
+    from semiseg.jobs.run import Call, run
 
     run(Call(options.rule, options.spec, named(inputs), named([options.out, *beside])), work)

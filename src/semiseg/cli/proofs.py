@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from semiseg.base.errors import UserError
 from semiseg.cli.parsing import add_verb
-from semiseg.errors import UserError
 
 UNPROVEN = 1
 
@@ -31,7 +31,7 @@ def add(verbs: Any) -> None:
 
 def _lineage(options: argparse.Namespace) -> None:
     """Print what a cell of a table was made from, down to the raw scans."""
-    from semiseg.stages.lineage import cell_story, file_story, show
+    from semiseg.proof.lineage.command import cell_story, file_story, show
 
     if (options.row is None) != (options.column is None):
         given, lacking = ("row", "column") if options.column is None else ("column", "row")
@@ -42,10 +42,10 @@ def _lineage(options: argparse.Namespace) -> None:
 
 def _audit(options: argparse.Namespace) -> int:
     """Prove files from the number down to the raw scans; exit status 0 only if all is proven."""
-    from semiseg.graph import Graph
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.audit import Options, audit
+    from semiseg.graph.graph import Graph
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
+    from semiseg.proof.audit.command import Options, audit
 
     how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
     try:

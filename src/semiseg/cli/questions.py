@@ -34,17 +34,17 @@ def add(verbs: Any) -> None:
 
 def _check_params(options: argparse.Namespace) -> None:
     """Check every key, name and reference of params.yaml."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     Plan(read(Path("params.yaml")))
 
 
 def _check_split(options: argparse.Namespace) -> int:
     """Look for the same scan or patient on both sides of a split, mixed modalities and missing organs."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.check_split import check_split
+    from semiseg.describe.check_split import check_split
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     plan = Plan(read(Path("params.yaml")))
     return 0 if check_split(plan, options.dataset, options.split, options.workers) else FOUND
@@ -52,18 +52,18 @@ def _check_split(options: argparse.Namespace) -> int:
 
 def _describe(options: argparse.Namespace) -> None:
     """Print the front page of a dataset, split (DATASET/SPLIT or a list), preparation, protocol or table."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.describe import describe
+    from semiseg.describe.command import describe
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     describe(Plan(read(Path("params.yaml"))), options.name)
 
 
 def _rehearse(options: argparse.Namespace) -> None:
     """Build a table on synthetic stand-ins with a tiny budget: the same rules, nothing skipped."""
-    from semiseg.params import read
-    from semiseg.stages.rehearse import rehearse
-    from semiseg.stages.show import show
+    from semiseg.engine.rehearsal import rehearse
+    from semiseg.params.reading import read
+    from semiseg.report.show import show
 
     folder = options.directory or Path("rehearsal") / options.table
     show(rehearse(read(Path("params.yaml")), options.table, folder, options.cores))
@@ -71,9 +71,9 @@ def _rehearse(options: argparse.Namespace) -> None:
 
 def _plan(options: argparse.Namespace) -> None:
     """Print what a table will cost before anything runs: hours, GPU memory, disk; and what is there already."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.plan import plan_table
+    from semiseg.describe.cost import plan_table
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     speed = None if options.tflops is None else 1e12 * options.tflops
     plan_table(Plan(read(Path("params.yaml"))), options.table, speed)
@@ -81,20 +81,20 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     """Print a finished table."""
-    from semiseg.stages.show import show
+    from semiseg.report.show import show
 
     show(options.table)
 
 
 def _schema(options: argparse.Namespace) -> None:
-    """Print the JSON schema of params.yaml, generated from semiseg.config."""
-    from semiseg.params import schema_text
+    """Print the JSON schema of params.yaml, generated from semiseg.params.config."""
+    from semiseg.params.reading import schema_text
 
     print(schema_text(), end="")
 
 
 def _check_published(options: argparse.Namespace) -> None:
     """List every disagreement of the papers' printed numbers with each other and with arithmetic."""
-    from semiseg.stages.published import check
+    from semiseg.papers.check.command import check
 
     check(options.papers, options.write)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.cli.parsing import add_job, add_paths, perform
-from semiseg.devices import claimed
-from semiseg.refill import refill
+from semiseg.jobs.gpu import claimed
+from semiseg.stages.refill import refill
 
 
 def add(verbs: Any) -> None:
@@ -30,13 +30,14 @@ def _train(options: argparse.Namespace) -> None:
     def work() -> dict[str, Any]:
         refill(options.prepared)
         with claimed(options.device, options.slots) as device:
-            from semiseg.circumstances import device_facts
-            from semiseg.stages.train import Outputs, choose_machine, train
+            from semiseg.jobs.environment import device_facts
+            from semiseg.learning.build import choose_runtime
+            from semiseg.stages.train import Outputs, train
 
-            machine = choose_machine(device, options.threads, options.checkpoint_seconds)
+            runtime = choose_runtime(device, options.threads, options.checkpoint_seconds)
             out = Outputs(options.out, options.history, options.cost)
-            train(options.spec, options.prepared, options.split, options.state, out, machine)
-            return device_facts(str(machine.device))
+            train(options.spec, options.prepared, options.split, options.state, out, runtime)
+            return device_facts(str(runtime.device))
 
     perform(options, [options.prepared, options.split], work, beside=[options.history, options.cost])
 
@@ -47,16 +48,16 @@ def _predict(options: argparse.Namespace) -> None:
     def work() -> dict[str, Any]:
         refill(options.prepared)
         with claimed(options.device, options.slots) as device:
-            from semiseg.circumstances import device_facts
+            from semiseg.jobs.environment import device_facts
+            from semiseg.learning.build import choose_runtime
+            from semiseg.learning.state import drop
             from semiseg.stages.predict import predict
-            from semiseg.stages.train import choose_machine
-            from semiseg.training.state import drop
 
             if options.state is not None:
                 drop(options.state)
-            machine = choose_machine(device, options.threads, 0.0)
-            predict(options.spec, options.weights, options.prepared, options.split, options.out, machine)
-            return device_facts(str(machine.device))
+            runtime = choose_runtime(device, options.threads, 0.0)
+            predict(options.spec, options.weights, options.prepared, options.split, options.out, runtime)
+            return device_facts(str(runtime.device))
 
     perform(options, [options.weights, options.prepared, options.split], work)
 

@@ -1,4 +1,4 @@
-"""Verbs that share results: keep keep-raw."""
+"""Verbs that share results: keep keep-raw (by DVC), export unpack (as a research object)."""
 
 import argparse
 from pathlib import Path
@@ -11,21 +11,54 @@ def add(verbs: Any) -> None:
     """Declare these verbs."""
     add_verb(verbs, "keep", _keep).add_argument("table")
     add_verb(verbs, "keep-raw", _keep_raw).add_argument("dataset")
+    export = add_verb(verbs, "export", _export)
+    export.add_argument("target", metavar="results/TABLE.csv")
+    export.add_argument("out", type=Path, metavar="OUT", help="a new folder, or a file that ends in .zip")
+    export.add_argument("--weights", action="store_true", help="put the trained weights in; default: only their hashes")
+    export.add_argument("--zip", action="store_true", help="write one zip file")
+    export.add_argument("--licence", help="of the results: an address or a sentence")
+    export.add_argument("--author", help="whom the crate names; default: nobody")
+    export.add_argument("--keep-paths", action="store_true", help="leave paths and passwords in params.yaml")
+    unpack = add_verb(verbs, "unpack", _unpack)
+    unpack.add_argument("crate", type=Path, metavar="CRATE", help="a folder or zip that `semiseg export` has written")
+    unpack.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
 
 def _keep(options: argparse.Namespace) -> None:
     """Put what a built table rests on under DVC, so that `dvc push` sends and `dvc pull` brings it."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.keep import keep
+    from semiseg.engine.dvc import keep
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     keep(Plan(read(Path("params.yaml"))), options.table)
 
 
 def _keep_raw(options: argparse.Namespace) -> None:
     """Put the raw data of a dataset under DVC."""
-    from semiseg.params import read
-    from semiseg.plan import Plan
-    from semiseg.stages.keep import keep_raw
+    from semiseg.engine.dvc import keep_raw
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
 
     keep_raw(Plan(read(Path("params.yaml"))), options.dataset)
+
+
+def _export(options: argparse.Namespace) -> None:
+    """Write a table with all that stands behind it as a Workflow Run RO-Crate."""
+    from semiseg.proof.crate.export import export
+
+    export(
+        options.target,
+        options.out,
+        with_weights=options.weights,
+        zipped=options.zip,
+        keep_paths=options.keep_paths,
+        licence=options.licence,
+        author=options.author,
+    )
+
+
+def _unpack(options: argparse.Namespace) -> None:
+    """Make a project folder from a research object, to audit it on this machine."""
+    from semiseg.proof.crate.unpack import unpack
+
+    unpack(options.crate, options.folder)

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 
 def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "fetch it again") -> "Volume":
@@ -17,7 +17,7 @@ def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "
     """
     import numpy as np
 
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
     array = np.zeros(volume.array.shape, np.uint8)
     known = np.zeros(volume.array.shape, bool)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
 
 UNIT = 4096  # weights are integers in units of 1/4096
 ABOVE, TWO_ABOVE = slice(1, 8), slice(8, 13)  # weights of the rows above; 0 is the constant, 13.. the slice before

@@ -5,10 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semiseg.config import GenerateOptions
+from semiseg.base.errors import UserError
+from semiseg.base.volume import Volume
+from semiseg.data.images import read_nifti
 from semiseg.dataset import Dataset, Organ, RawCase
-from semiseg.errors import UserError
-from semiseg.volume import Volume, read_nifti
+from semiseg.params.config import GenerateOptions
 
 Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
 
@@ -48,7 +49,7 @@ def find_cases(raw: Path, *, name: str) -> list[RawCase]:
 
 def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, *, name: str, draw: Draw) -> None:
     """Draw all cases into ``folder``; the first ``labelled`` ones get a label file. Equal options give equal files."""
-    from semiseg.parallel import each
+    from semiseg.base.parallel import each
 
     given = GenerateOptions.model_validate(dict(options))
     for part in ("imagesTr", "labelsTr"):
@@ -63,7 +64,7 @@ def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, *, na
 
 
 def _write_one(folder: Path, options: GenerateOptions, name: str, draw: Draw, index: int) -> None:
-    from semiseg.volume import write_nifti
+    from semiseg.data.images import write_nifti
 
     image, label = draw(options, index)
     case = f"{name}_{index + 1:04d}"

@@ -5,8 +5,8 @@ is a list of objects with ``key`` (file name), ``size`` (bytes), ``checksum`` (`
 address).
 """
 
+from semiseg.base.errors import UserError
 from semiseg.dataset import Ask, RemoteFile
-from semiseg.errors import UserError
 
 API = "https://zenodo.org/api/records"
 

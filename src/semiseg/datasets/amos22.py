@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
+from semiseg.data.split_lists import read_list
 from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
 from semiseg.datasets._zenodo import zenodo_file
-from semiseg.errors import UserError
-from semiseg.splits import read_list
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 NAME = re.compile(r"amos_\d{4}\.nii\.gz")
 CONVERTED = re.compile(r"amos_\d{4}_0000\.nii\.gz")
@@ -50,7 +50,7 @@ def find(raw: Path) -> list[RawCase]:
 
 def read(path: Path) -> "Volume":
     """Scan (HU for CT, grey values for MRI) or label map, as published."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     return read_nifti(path)
 
@@ -60,7 +60,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
 
     Raises UserError when nothing fits, and for files renamed for nnU-Net.
     """
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     def is_wanted(place: str) -> bool:
         return wanted is None or not place.startswith("imagesTs/") or _case(place) in wanted

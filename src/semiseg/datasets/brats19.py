@@ -8,13 +8,13 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
+from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
-from semiseg.errors import UserError
-from semiseg.splits import PARTS, read_list
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 CASE = r"BraTS19_[A-Za-z0-9]+_[A-Za-z0-9]+_\d+"
 NAME = re.compile(rf"({CASE})_(flair|seg)\.nii(\.gz)?")
@@ -46,14 +46,14 @@ def find(raw: Path) -> list[RawCase]:
 
 def read_image(path: Path) -> "Volume":
     """FLAIR as published: grey values, zeros outside the brain."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     return read_nifti(path)
 
 
 def read_label(path: Path) -> "Volume":
     """Label map with 1 = whole tumour, from the stored 1, 2 and 4; label 3 is of earlier years and is refused."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     hint = "label 3 belongs to BraTS 2013 to 2015, whose cases must not be mixed in; fetch the BraTS 2019 file again"
     return remapped(read_nifti(path), path, WHOLE_TUMOUR, hint)
@@ -61,7 +61,7 @@ def read_label(path: Path) -> "Volume":
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     """Bring FLAIR and label map of every case below its grade's folder; UserError when there are none."""
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     def place(path: PurePosixPath) -> str | None:
         name = NAME.fullmatch(path.name)

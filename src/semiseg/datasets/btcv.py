@@ -9,11 +9,11 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
-from semiseg.errors import UserError
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 IMAGE = re.compile(r"img\d{4}\.nii\.gz")
 LABEL = re.compile(r"label\d{4}\.nii\.gz")
@@ -41,7 +41,7 @@ def find(raw: Path) -> list[RawCase]:
 
 def read(path: Path) -> "Volume":
     """CT in HU, or label map, as published."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     return read_nifti(path)
 
@@ -51,7 +51,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
 
     Raises UserError when nothing fits, and for the slices of TransUNet or the label maps of Gibson et al.
     """
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     test = {f"img/img{number:04d}.nii.gz" for number in TEST}
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
+from semiseg.base.progress import some
 from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
 from semiseg.datasets._zenodo import zenodo_file
-from semiseg.errors import UserError
-from semiseg.progress import some
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 IMAGE_ENDING = "_0000.nii.gz"
 NAME = re.compile(r"(FLARE22_Tr_\d{4}|FLARETs_\d{4}|Case_\d{5})(_0000)?\.nii\.gz")
@@ -83,7 +83,7 @@ def find(raw: Path) -> list[RawCase]:
 
 def read(path: Path) -> "Volume":
     """CT in HU, or label map with the ids of ``ORGANS``, as published."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     return read_nifti(path)
 
@@ -93,7 +93,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
 
     Raises UserError when nothing fits or the source holds files of another data set with similar names.
     """
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     def is_wanted(place: str) -> bool:
         case = PurePosixPath(place).name.removesuffix(IMAGE_ENDING)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
+from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
-from semiseg.errors import UserError
-from semiseg.splits import PARTS, read_list
 
 if TYPE_CHECKING:
-    from semiseg.geometry import Affine
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
+    from semiseg.data.geometry import Affine
 
 PREPARED, IMAGE, LABEL = "mri_norm2.h5", "lgemri.nrrd", "laendo.nrrd"
 SPACING_MM = 0.625
@@ -69,8 +69,8 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     Everything is verified beside ``raw`` first. Raises UserError for a copy without cases, a damaged file or a label
     that is not binary. A partial copy is no error.
     """
-    from semiseg.bring import bring
-    from semiseg.progress import Progress
+    from semiseg.base.progress import Progress
+    from semiseg.data.arrival.importing import bring
 
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".la-", dir=raw.parent) as folder:
@@ -121,9 +121,9 @@ def _accept_packed(path: Path, folder: Path) -> None:
     """Unpack into the distributed form; the packed file's hash, kept inside, tells a later call that it is done."""
     import h5py
 
+    from semiseg.base.files import atomic, sha256
+    from semiseg.base.volume import Volume
     from semiseg.datasets._packed import read_packed
-    from semiseg.files import atomic, sha256
-    from semiseg.volume import Volume
 
     target, digest = folder / PREPARED, sha256(path)
     if _unpacked_from(target) == digest:
@@ -150,7 +150,7 @@ def _unpacked_from(target: Path) -> str | None:
 
 
 def _move(path: Path, target: Path) -> None:
-    from semiseg.files import sha256
+    from semiseg.base.files import sha256
 
     if not target.exists() or sha256(target) != sha256(path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,8 @@ def _verify(image: "Volume", label: "Volume", path: Path) -> None:
 def _read_prepared(path: Path, name: str) -> "Volume":
     import h5py
 
-    from semiseg.volume import Volume, checked
+    from semiseg.base.volume import Volume
+    from semiseg.data.images import checked
 
     try:
         with h5py.File(path, "r", locking=False) as file:
@@ -187,7 +188,7 @@ def _read_prepared(path: Path, name: str) -> "Volume":
 
 
 def _read_nrrd(path: Path) -> "Volume":
-    from semiseg.volume import read_nrrd
+    from semiseg.data.images import read_nrrd
 
     return read_nrrd(path)
 

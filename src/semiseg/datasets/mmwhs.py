@@ -8,12 +8,12 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
-from semiseg.errors import UserError
 
 if TYPE_CHECKING:
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 STORED = (205, 420, 500, 550, 600, 820, 850)
 STRAY = 421
@@ -40,15 +40,15 @@ def find(raw: Path) -> list[RawCase]:
 
 def read_image(path: Path) -> "Volume":
     """Scan as published: HU for CT, grey values for MRI."""
-    from semiseg.volume import read_nifti
+    from semiseg.data.images import read_nifti
 
     return read_nifti(path)
 
 
 def read_label(path: Path) -> "Volume":
     """Label map with ids 1..7; the stray value 421 becomes background and is told, other values are refused."""
-    from semiseg.progress import say
-    from semiseg.volume import read_nifti
+    from semiseg.base.progress import say
+    from semiseg.data.images import read_nifti
 
     volume = read_nifti(path)
     if count := int((volume.array == STRAY).sum()):
@@ -60,7 +60,7 @@ def read_label(path: Path) -> "Volume":
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     """Bring ``ct_train/ct_train_1001_image.nii.gz`` and the like from a folder or archive; UserError if none is."""
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     def place(path: PurePosixPath) -> str | None:
         name = NAME.fullmatch(path.name)

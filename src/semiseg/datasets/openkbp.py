@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from semiseg.base.errors import UserError
+from semiseg.base.parallel import each
+from semiseg.base.volume import Array, Volume
+from semiseg.data.images import checked, read_nifti, write_nifti
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
-from semiseg.errors import UserError
-from semiseg.parallel import each
-from semiseg.volume import Array, Volume, checked, read_nifti, write_nifti
 
 GET = "run `git clone https://github.com/ababier/open-kbp` and bring its folder provided-data"
 PARTS = {"train": range(1, 201), "validation": range(201, 241), "test": range(241, 341)}

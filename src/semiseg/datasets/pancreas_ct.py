@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
 from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
-from semiseg.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
 API = "https://services.cancerimagingarchive.net/nbia-api/services/v1"
 LIST = f"{API}/getSeries?Collection=Pancreas-CT&format=json"
@@ -47,7 +47,7 @@ def find(raw: Path) -> list[RawCase]:
 
 def read_image(path: Path) -> "Volume":
     """CT in HU."""
-    from semiseg.dicom import read_dicom
+    from semiseg.data.dicom import read_dicom
 
     return read_dicom(path)
 
@@ -59,7 +59,8 @@ def read_label(path: Path) -> "Volume":
     map as its header says and the same flipped along y, the one under which the CT is nearer to a pancreas (smaller
     mean of |HU - 90|) is taken. Raises UserError when the grids differ or neither lies on soft tissue.
     """
-    from semiseg.volume import Volume, read_nifti
+    from semiseg.base.volume import Volume
+    from semiseg.data.images import read_nifti
 
     label, image = read_nifti(path), read_image(path.with_name(f"PANCREAS_{path.name[5:9]}.zip"))
     label = _turned_to(label, image)
@@ -93,7 +94,7 @@ def _turned_to(label: "Volume", image: "Volume") -> "Volume":
     import nibabel.orientations as directions
     import numpy as np
 
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
 
     have, want = directions.io_orientation(label.affine), directions.io_orientation(image.affine)
     change = directions.ornt_transform(have, want)
@@ -111,7 +112,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     Slices are packed, stored and with fixed dates, so that the same slices always make the same bytes. Raises UserError
     when nothing fits or a case has more than one series.
     """
-    from semiseg.bring import bring
+    from semiseg.data.arrival.importing import bring
 
     waiting = raw / SLICES
     shutil.rmtree(waiting, ignore_errors=True)  # of an earlier call that was killed
@@ -133,7 +134,7 @@ def _place(path: PurePosixPath) -> str | None:
 
 
 def _pack(folder: Path, target: Path) -> None:
-    from semiseg.zipped import write_zip
+    from semiseg.data.arrival.zipped import write_zip
 
     series = sorted(path for path in folder.iterdir() if path.is_dir())
     if len(series) != 1:

@@ -10,8 +10,8 @@ from semiseg.datasets._synthetic import synthetic
 from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
-    from semiseg.config import GenerateOptions
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
+    from semiseg.params.config import GenerateOptions
 
 ORIENTATIONS = ("LPI", "RAS", "LAS", "LPS")
 SLICES_MM = (2.5, 3.0, 4.0, 5.0)
@@ -21,8 +21,8 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     """Image and label map of one case, determined by the seed and the case's index alone."""
     import numpy as np
 
-    from semiseg.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.drawing.canvas import Canvas, scan_grid, smooth_field, turned
+    from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
+    from semiseg.data.drawing.canvas import Canvas, scan_grid, smooth_field, turned
 
     rng = np.random.default_rng([options.seed, index])
     size = rng.uniform(0.88, 1.02)

@@ -9,8 +9,8 @@ from semiseg.dataset import Organ
 from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:
-    from semiseg.config import GenerateOptions
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
+    from semiseg.params.config import GenerateOptions
 
 ORIENTATIONS = ("LPS", "RAS")
 
@@ -19,8 +19,8 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     """Image and label map of one case, determined by the seed and the case's index alone."""
     import numpy as np
 
-    from semiseg.drawing.canvas import Canvas, scan_grid, smooth_field, turned
-    from semiseg.drawing.heart import Heart, add_coil, paint_heart
+    from semiseg.data.drawing.canvas import Canvas, scan_grid, smooth_field, turned
+    from semiseg.data.drawing.heart import Heart, add_coil, paint_heart
 
     rng = np.random.default_rng([options.seed, index])
     width_mm = rng.uniform(190, 230)

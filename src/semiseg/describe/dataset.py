@@ -1,12 +1,12 @@
 """The front page of a dataset: where from, what it holds, what is odd about it."""
 
-from semiseg.config import Params
+from semiseg.base.progress import some
+from semiseg.base.terminal import Page, columns, counted, facts, heading, items, title
 from semiseg.dataset import Dataset, Part, get_dataset
-from semiseg.describe.blocks import Page, columns, counted, facts, heading, items, title
 from semiseg.describe.preparation import steps
 from semiseg.describe.split import counts_of, origin_of
-from semiseg.progress import some
-from semiseg.report.words import rule_in_words
+from semiseg.params.config import Params
+from semiseg.scoring.rule_texts import rule_in_words
 
 
 def page(params: Params, name: str) -> Page:

@@ -2,9 +2,9 @@
 
 from typing import assert_never
 
-from semiseg.config import Params
-from semiseg.describe.blocks import Page, facts, items, times, title
-from semiseg.steps import (
+from semiseg.base.terminal import Page, facts, items, times, title
+from semiseg.params.config import Params
+from semiseg.params.preparation import (
     Clip,
     ClipCumulative,
     CropLabel,

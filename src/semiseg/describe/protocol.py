@@ -3,10 +3,10 @@
 import ast
 
 from semiseg import catalogue
-from semiseg.config import Hypers, Params, Protocol, Ramp, Schedule, Training
-from semiseg.describe.blocks import Page, counted, facts, heading, items, times, title
+from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
-from semiseg.report.words import rule_in_words
+from semiseg.params.config import Hypers, Params, Protocol, Ramp, Schedule, Training
+from semiseg.scoring.rule_texts import rule_in_words
 
 SUPERVISED = {
     "half_ce_dice_fg": "half of cross-entropy plus Dice loss of the foreground",

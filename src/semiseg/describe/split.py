@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from semiseg import catalogue
-from semiseg.config import Params, Split
-from semiseg.describe.blocks import Page, facts, items, title
-from semiseg.files import sha256
-from semiseg.progress import some
-from semiseg.splits import PARTS, part_counts, read_list
+from semiseg.base.files import sha256
+from semiseg.base.progress import some
+from semiseg.base.terminal import Page, facts, items, title
+from semiseg.data.split_lists import PARTS, part_counts, read_list
+from semiseg.params.config import Params, Split
 
 WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 KINDS = {"published": "published; names and order as in its source", "ours": "ours, not published by anyone"}

@@ -1,12 +1,12 @@
 """The front page of a table: all that its numbers rest on, in short."""
 
-from semiseg.config import Params
+from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.dataset import get_dataset
-from semiseg.describe.blocks import Page, columns, facts, heading, items, title
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import counts_of, odd, origin_of
-from semiseg.plan import Plan
+from semiseg.graph.plan import Plan
+from semiseg.params.config import Params
 
 
 def page(params: Params, name: str) -> Page:

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks import balanced, ema, voxels
-from semiseg.blocks.class_memory import ClassMemory
+from semiseg.blocks import ema, voxels
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import confident, masked_cross_entropy
+from semiseg.blocks.memory import ClassMemory
 from semiseg.blocks.perturbations import strong
-from semiseg.blocks.prototypes import class_counts
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import bacon_contrast as balanced
 from semiseg.network import Backbone
 
 CODE = "fqhank/AAAI24-BaCon-CISSL: semilearn/imb_algorithms/bacon/bacon.py"
@@ -38,7 +39,7 @@ class BaCon(Method):
 
     networks = {"network": "default"}
     teachers = {"teacher": "network"}
-    predictors = ("teacher",)
+    inference_networks = ("teacher",)
     network: Backbone
     teacher: nn.Module
     rare: Tensor
@@ -71,7 +72,7 @@ class BaCon(Method):
         self.register_buffer("rare", balanced.rarity(context.labelled_voxels.float()))
         self.register_buffer("frequency", torch.ones(classes))
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised and FixMatch terms of ``classifier``, balanced term of the head, contrast (first half: 0)."""
         labels, count, rows = batch.labels, len(batch.images), len(batch.everything)
         feature = self.network.features(torch.cat([batch.everything, strong(batch.unlabelled)]))[-1]
@@ -79,25 +80,25 @@ class BaCon(Method):
         logits = self.network.head(feature)
         own, own_weak, own_hard = logits.tensor_split([count, rows])
         draws = (torch.rand_like(batch.images[:, 0]), torch.rand_like(batch.unlabelled[:, 0]))
-        chances = balanced.Chances(self.rare, progress.epoch / progress.epochs, self.cutoff)
+        chances = balanced.Chances(self.rare, time.epoch / time.epochs, self.cutoff)
         return {
             "supervised": self.context.supervised(labelled, labels),
             "fixmatch": masked_cross_entropy(hard, *confident(weak, self.cutoff)),
             "balanced": balanced.balanced_loss(own, labels, own_weak, own_hard, chances, draws),
-            "contrast": self._contrast(feature[:rows], logits[:rows].detach(), labels, progress),
+            "contrast": self._contrast(feature[:rows], logits[:rows].detach(), labels, time),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """Constant weights w_b and w_c."""
         return {"balanced": self.balanced_weight, "contrast": self.contrast_weight}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Average the network that predicts."""
         ema.follow(self.teacher, self.network, self.ema_decay)
 
-    def _contrast(self, feature: Tensor, logits: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def _contrast(self, feature: Tensor, logits: Tensor, labels: Tensor, time: TrainingTime) -> Tensor:
         """Drawn voxels of labelled and weak rows against the memory, which takes them in from the first step on."""
-        classes, active = self.context.classes, progress.iteration >= self.contrast_from * progress.iterations
+        classes, active = self.context.classes, time.iteration >= self.contrast_from * time.iterations
         weak = logits[len(labels) :].float()
         score, guess = (weak.softmax(1) if self.count_by == "probability" else weak).max(1)
         known, ids = torch.ones_like(labels, dtype=torch.bool), torch.cat([labels, guess])
@@ -112,7 +113,7 @@ class BaCon(Method):
         seen = balanced.samples(vectors, given, scores[:half], scores[half:], self.contrast_cutoff, valid.flatten())
         loss = torch.zeros((), device=feature.device)
         if active:
-            heat = balanced.temperatures(self.frequency, progress.iteration, progress.iterations)
+            heat = balanced.temperatures(self.frequency, time.iteration, time.iterations)
             loss = balanced.contrast(seen, self.centres.means(), self.centres.filled > 0, heat)
         self.centres.push(vectors, seen.classes, seen.valid & seen.sure & counted.flatten()[places])
         return loss

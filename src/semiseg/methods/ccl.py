@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.blocks import complementary, ema, voxels
+from semiseg.base.errors import UserError
+from semiseg.blocks import ema, voxels
 from semiseg.blocks.losses import confident, masked_cross_entropy
 from semiseg.blocks.perturbations import strong
-from semiseg.errors import UserError
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import ccl_contrast as complementary
 from semiseg.network import Backbone
 
 CODE = "qinyideng/ccl: ccl_fixmatch.py"
@@ -32,7 +33,7 @@ class CCL(Method):
 
     networks = {"network": "default"}
     teachers = {"teacher": "network"}
-    predictors = ("teacher",)
+    inference_networks = ("teacher",)
     network: Backbone
     teacher: nn.Module
 
@@ -57,7 +58,7 @@ class CCL(Method):
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised term, FixMatch term, contrast; labelled, weak and strong rows go through the network together."""
         count, rows = len(batch.images), len(batch.everything)
         feature = self.network.features(torch.cat([batch.everything, strong(batch.unlabelled)]))[-1]
@@ -69,11 +70,11 @@ class CCL(Method):
             "contrast": self._contrast(feature.tensor_split([count, rows]), batch.labels, weak.detach(), pseudo, sure),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The constant weight w."""
         return {"contrast": self.weight}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Average the network that predicts."""
         ema.follow(self.teacher, self.network, self.ema_decay)
 

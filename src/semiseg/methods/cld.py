@@ -18,11 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks.class_sampling import sampling_mask, sampling_rate
-from semiseg.blocks.class_weights import rarity_weights
+from semiseg.base.errors import UserError
+from semiseg.blocks.class_weights import rarity_weights, sampling_mask, sampling_rate
 from semiseg.blocks.losses import SUMMED, ce_dice_organs, masked_cross_entropy, one_hot
-from semiseg.errors import UserError
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 
 CODE = "xmed-lab/DHC: code/train_cld.py"
 
@@ -58,7 +57,7 @@ class CLD(Method):
     """L = L_sup(A) + L_sup(B) + w r(t) [CE(A, argmax B; mask A) + CE(B, argmax A; mask B)], all class-weighted."""
 
     networks = {"a": "kaiming", "b": "xavier"}
-    predictors = ("a", "b")
+    inference_networks = ("a", "b")
     a: nn.Module
     b: nn.Module
     class_weights: Tensor
@@ -82,12 +81,12 @@ class CLD(Method):
         self.bank_a = ConfidenceBank(start, self.update_iter, self.momentum)
         self.bank_b = ConfidenceBank(start, self.update_iter, self.momentum)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both supervised losses, then both cross terms over the sampled voxels of all rows."""
         images, count, labels = batch.everything, len(batch.images), batch.labels
         a, b = self.a(images), self.b(images)
-        self.bank_a.record(a[:count], labels, progress.iteration)
-        self.bank_b.record(b[:count], labels, progress.iteration)
+        self.bank_a.record(a[:count], labels, time.iteration)
+        self.bank_b.record(b[:count], labels, time.iteration)
         from_a, from_b = a.argmax(1), b.argmax(1)
         kept_a, kept_b = self.kept(from_a, self.bank_a), self.kept(from_b, self.bank_b)
         return {
@@ -97,9 +96,9 @@ class CLD(Method):
             "cross_b": masked_cross_entropy(b, from_a, kept_b, self.class_weights),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t) for both cross terms."""
-        return dict.fromkeys(("cross_a", "cross_b"), self.weight * progress.ramp)
+        return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
 
     def kept(self, predicted: Tensor, bank: ConfidenceBank) -> Tensor:
         """Voxels that a network's cross term sees, from its own predictions ``[b z y x]``."""

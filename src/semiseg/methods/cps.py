@@ -7,22 +7,17 @@ kimjisoo12/GuidedNet (extras off): the supervised loss is the protocol's (CE and
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
-from semiseg.blocks.losses import cross_entropy
-from semiseg.method import Batch, Hyper, Method, Progress, Terms
-
-
-def cross_supervision(a: Tensor, b: Tensor) -> Tensor:
-    """CE(a, argmax b) + CE(b, argmax a) of logits ``[b k z y x]``; no gradient through the targets."""
-    return cross_entropy(a, b.argmax(1)) + cross_entropy(b, a.argmax(1))
+from semiseg.blocks.consistency import cross_supervision
+from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
 
 
 class CPS(Method):
     """L = L_sup(A) + L_sup(B) + w r(t) L_cps."""
 
     networks = {"a": "kaiming", "b": "xavier"}
-    predictors = ("a", "b")
+    inference_networks = ("a", "b")
     a: nn.Module
     b: nn.Module
 
@@ -34,7 +29,7 @@ class CPS(Method):
         ("all", "unlabelled"),
     )
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both supervised losses, then the cross term."""
         images, count = batch.everything, len(batch.images)
         a, b = self.a(images), self.b(images)
@@ -45,6 +40,6 @@ class CPS(Method):
             "cross": cross_supervision(a[first:], b[first:]),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t)."""
-        return {"cross": self.weight * progress.ramp}
+        return {"cross": self.weight * time.ramp}

@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from semiseg.blocks import adversary
-from semiseg.method import Adam, Batch, Context, Hyper, Method, Progress, Terms
-from semiseg.networks._discriminator import Discriminator
+from semiseg.method import Adam, Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.networks.heads.discriminator import Discriminator
 
 
 class DAN(Method):
     """L = L_sup + w r(t) L_adv; the discriminator's own loss is L_D."""
 
     networks = {"network": "default"}
-    predictors = ("network",)
+    inference_networks = ("network",)
     network: nn.Module
 
     weight = Hyper(0.1, "weight w of the adversarial term, times the ramp", "HiLab-git/SSL4MIS: --consistency")
@@ -36,7 +36,7 @@ class DAN(Method):
         super().__init__(context, **hyper)
         self.discriminator = Discriminator(context.classes)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss on the labelled rows, adversarial loss on the unlabelled ones."""
         labelled, unlabelled = self.network(batch.everything).tensor_split([len(batch.images)])
         return {
@@ -44,15 +44,15 @@ class DAN(Method):
             "adversarial": adversary.deceive(self.discriminator, unlabelled.float().softmax(1), batch.unlabelled),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t)."""
-        return {"adversarial": self.weight * progress.ramp}
+        return {"adversarial": self.weight * time.ramp}
 
-    def opponents(self) -> Mapping[str, Adam]:
+    def adversaries(self) -> Mapping[str, Adam]:
         """The discriminator."""
         return {"discriminator": adversary.optimiser(self.discriminator_lr)}
 
-    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
+    def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """L_D on what the updated network predicts without dropout."""
         images = batch.everything
         with adversary.resting(self.network), torch.no_grad():

@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from semiseg.base.errors import UserError
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.class_weights import Difficulty, followed, hard_dice, knowledge_weights
 from semiseg.blocks.losses import ce_dice_organs, cross_entropy
-from semiseg.blocks.prototypes import class_counts
-from semiseg.errors import UserError
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 
 CODE = "xmed-lab/DHC: code/train_dhc.py"
 
@@ -28,7 +28,7 @@ class DHC(Method):
     """L = L_sup(A; w_A) + L_sup(B; w_B) + w r(t) [CE(A, argmax B; w_A) + CE(B, argmax A; w_B)]."""
 
     networks = {"a": "kaiming", "b": "kaiming"}
-    predictors = ("a", "b")
+    inference_networks = ("a", "b")
     a: nn.Module
     b: nn.Module
     distribution_weights: Tensor
@@ -47,7 +47,7 @@ class DHC(Method):
             "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.float())
         )
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both supervised losses, then both cross terms over all rows."""
         images, count = batch.everything, len(batch.images)
         a, b = self.a(images), self.b(images)
@@ -61,9 +61,9 @@ class DHC(Method):
             "cross_b": cross_entropy(b, from_a, weights_b),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t) for both cross terms."""
-        return dict.fromkeys(("cross_a", "cross_b"), self.weight * progress.ramp)
+        return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
 
     def update_difficulty(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """DiffDW ``[k]``, the largest K, after one more step of labelled predictions of A, ``[b z y x]``."""

@@ -3,16 +3,16 @@
 A second head regresses the signed distance to the organ's surface. A steep sigmoid turns distances into a mask, which
 must agree with the segmentation on every voxel, labelled or not. Follows HiLab-git/DTC: code/train_la_dtc.py: no
 gradient is stopped; the cross-entropy is computed there but not used. The form for many classes is ours
-(``semiseg.blocks.two_heads``): the consistency is the mean over organs as well. Keeping the largest component, as the
-official test script does, is a matter of the protocol.
+(``semiseg.methods.parts.two_heads``): the consistency is the mean over organs as well. Keeping the largest component,
+as the official test script does, is a matter of the protocol.
 """
 
 from collections.abc import Mapping
 
 from torch import Tensor
 
-from semiseg.blocks.two_heads import TwoHeads
-from semiseg.method import Batch, Hyper, Progress, Terms
+from semiseg.method import Batch, Hyper, Terms, TrainingTime
+from semiseg.methods.parts.two_heads import TwoHeads
 
 CODE = "HiLab-git/DTC: code/train_la_dtc.py"
 
@@ -29,12 +29,12 @@ class DTC(TwoHeads):
     beta = Hyper(0.3, "weight of the distance regression", f"{CODE} --beta")
     steepness = Hyper(1500.0, "k of the sigmoid: its gradient lives where |T| is below about 0.005", CODE)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss and distance error on the labelled rows, consistency of the two heads on all rows."""
         terms, logits, distances = self.learn(batch)
         organs = logits.softmax(1)[:, 1:]
         return {**terms, "consistency": (mask_of(distances, self.steepness) - organs).square().mean()}
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """beta, and the ramped weight w r(t)."""
-        return {"distance": self.beta, "consistency": self.weight * progress.ramp}
+        return {"distance": self.beta, "consistency": self.weight * time.ramp}

@@ -25,14 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg.blocks import voxels
-from semiseg.blocks.class_contrast import Sizes, View, class_contrast
+from semiseg.blocks.consistency import cross_supervision
 from semiseg.blocks.losses import masked_cross_entropy
-from semiseg.blocks.neighbours import Pool, neighbour_loss
 from semiseg.blocks.reliability import above_mean, entropy
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
-from semiseg.methods.cps import cross_supervision
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts.dvcl_contrast import Sizes, View, class_contrast
+from semiseg.methods.parts.dvcl_neighbours import Pool, neighbour_loss
 from semiseg.network import Backbone
-from semiseg.networks._pointwise_head import PointwiseHead
+from semiseg.networks.heads.pointwise import PointwiseHead
 
 PAPER = "DVCL, supplement, Figure 5 and text"
 OURS = "ours: the supplement gives none"
@@ -42,7 +42,7 @@ class DVCL(Method):
     """L = L_sup(A) + L_sup(B) + lambda_u r(t) L_cps + lambda_c (L_hqcl + beta L_dvcl)."""
 
     networks = {"a": "kaiming", "b": "xavier"}
-    predictors = ("a", "b")
+    inference_networks = ("a", "b")
     a: Backbone
     b: Backbone
 
@@ -71,7 +71,7 @@ class DVCL(Method):
         self.head_a = PointwiseHead(self.a.widths[0], self.feature_channels)
         self.head_b = PointwiseHead(self.b.widths[0], self.feature_channels)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses, cross term, HqCL over reliable and DVCL over unreliable voxels."""
         labels, count, images = batch.labels, len(batch.labels), batch.everything
         maps = [network.features(images)[-1] for network in (self.a, self.b)]
@@ -91,10 +91,10 @@ class DVCL(Method):
             "dvcl": self._neighbours(pools),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight lambda_u r(t), lambda_c and lambda_c beta."""
         contrast = self.lambda_c
-        return {"cross": self.weight * progress.ramp, "hqcl": contrast, "dvcl": contrast * self.beta}
+        return {"cross": self.weight * time.ramp, "hqcl": contrast, "dvcl": contrast * self.beta}
 
     def _cross(self, a: Tensor, b: Tensor) -> Tensor:
         if not self.cps_entropy_weight:

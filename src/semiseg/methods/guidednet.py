@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from semiseg.blocks import prototypes as pt
+from semiseg.blocks.class_counts import class_counts, prototypes
 from semiseg.blocks.class_weights import followed, knowledge_weights
 from semiseg.blocks.losses import cross_entropy
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import guidednet_similarity as pt
 from semiseg.network import Backbone
 
 CODE = "kimjisoo12/GuidedNet: train_guidedNet_flare.py"
@@ -29,14 +30,14 @@ CODE = "kimjisoo12/GuidedNet: train_guidedNet_flare.py"
 
 def correct_counts(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Correct voxels per class ``[k]`` of class ids ``[b z y x]``; every wrong voxel counts for class 0."""
-    return pt.class_counts(torch.where(predicted == labels, labels, 0), classes).sum(0)
+    return class_counts(torch.where(predicted == labels, labels, 0), classes).sum(0)
 
 
 class GuidedNet(Method):
     """L = L_sup(A) + L_sup(B) + lambda_g [sum of L_gt + L_self + L_max + L_rect + 2 r L_cons] + r L_cps."""
 
     networks = {"a": "kaiming", "b": "xavier"}
-    predictors = ("a", "b")
+    inference_networks = ("a", "b")
     equal_halves = True
     a: Backbone
     b: Backbone
@@ -59,7 +60,7 @@ class GuidedNet(Method):
         initial = context.classes * knowledge_weights(context.labelled_voxels.float())
         self.register_buffer("class_weights", initial)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses, similarity losses, cross term."""
         count, images = len(batch.images), batch.everything
         a, features_a = self._speak(self.a, images)
@@ -72,9 +73,9 @@ class GuidedNet(Method):
             terms |= self._guide(batch, (features_a, a), (features_b, b))
         return terms | {"cross": self._cross(a, b, batch.labels)}
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """lambda_g for the similarity losses, the ramp for what looks at both networks; L_cons stands in both sums."""
-        ramp, guide = self.weight * progress.ramp, self.lambda_g
+        ramp, guide = self.weight * time.ramp, self.lambda_g
         return {"gt": guide, "self": guide, "max": guide, "rectify": guide, "cons": 2 * guide * ramp, "cross": ramp}
 
     def _speak(self, network: Backbone, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,9 +89,9 @@ class GuidedNet(Method):
     def _guide(self, batch: Batch, *networks: tuple[Tensor, Tensor]) -> Terms:
         """The similarity losses, each summed over the networks."""
         labels, count = batch.labels, len(batch.labels)
-        counts = pt.class_counts(labels, self.context.classes)
+        counts = class_counts(labels, self.context.classes)
         present = (counts > 0).float()
-        centres = [pt.prototypes(features[:count], labels, counts) for features, _ in networks]
+        centres = [prototypes(features[:count], labels, counts) for features, _ in networks]
         own, truth, rectify, cons = pt.similarity_losses(labels, present, networks, centres)
         maximum = torch.stack([pt.separation(centre, present) for centre in centres])
         terms = {"gt": truth.sum(), "self": own.sum(), "max": maximum.sum(), "cons": cons, "rectify": rectify.sum()}

@@ -17,15 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks import cubes as cb
 from semiseg.blocks import ema
-from semiseg.blocks.blending import blend, frequencies
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import cross_entropy, sq_all
 from semiseg.blocks.perturbations import noisy
-from semiseg.blocks.prototypes import class_counts
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import magicnet_cubes as cb
+from semiseg.methods.parts.magicnet_cubes import blend, frequencies
 from semiseg.network import Backbone
-from semiseg.networks._location_head import LocationHead
+from semiseg.networks.heads.location import LocationHead
 
 CODE = "DeepMed-Lab-ECNU/MagicNet: code/train_main_btcv.py"
 
@@ -50,7 +50,7 @@ class MagicNet(Method):
 
     networks = {"student": "default"}
     teachers = {"teacher": "student"}
-    predictors = ("student",)
+    inference_networks = ("student",)
     cubes = "cube_size"
     student: Backbone
     teacher: nn.Module
@@ -73,7 +73,7 @@ class MagicNet(Method):
         self.register_buffer("stored", torch.zeros(context.classes))  # pseudo labels since the last refresh
         self.register_buffer("counts", torch.zeros(context.classes))  # those before it
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised, location and consistency loss. Raises UserError where ``cubes.check`` refuses the crop."""
         images, count = batch.everything, len(batch.images)
         cb.check(images.shape[2:], self.cube_size)
@@ -86,21 +86,21 @@ class MagicNet(Method):
         scores = torch.stack([self.location_head(each[-1]) for each in maps])
         within = self._put_back(maps[:count], grid)
         # last, as autocast would lend weights cast without gradient to any later pass of the student
-        target = self._pseudo_labels(batch.unlabelled, maps[count:], grid, progress)
+        target = self._pseudo_labels(batch.unlabelled, maps[count:], grid, time)
         return {
             "supervised": supervised_loss(logits[:count], cross[:count], within, batch.labels),
             "location": location_loss(scores, cb.positions(grid, images.device)),
             "consistency": dice_loss(cross[count:], target),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The constant weight of the location loss, the ramped weight w r(t)."""
-        return {"location": self.location_weight, "consistency": self.weight * progress.ramp}
+        return {"location": self.location_weight, "consistency": self.weight * time.ramp}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Teacher follows student; every so often the stored classes become those that count."""
-        ema.update(self.teacher, self.student, ema.warm_alpha(progress.iteration, self.ema_decay))
-        if progress.iteration % self.refresh == 0:
+        ema.update(self.teacher, self.student, ema.warm_alpha(time.iteration, self.ema_decay))
+        if time.iteration % self.refresh == 0:
             self.counts, self.stored = self.stored, torch.zeros_like(self.stored)
 
     def _put_back(self, maps: list[list[Tensor]], grid: cb.Grid) -> Tensor:
@@ -110,10 +110,10 @@ class MagicNet(Method):
         return logits
 
     @torch.no_grad()
-    def _pseudo_labels(self, unlabelled: Tensor, maps: list[list[Tensor]], grid: cb.Grid, progress: Progress) -> Tensor:
+    def _pseudo_labels(self, unlabelled: Tensor, maps: list[list[Tensor]], grid: cb.Grid, time: TrainingTime) -> Tensor:
         """Class ids ``[u z y x]``: the teacher's, later blended with those of the cubes; they are counted."""
         logits = self.teacher(noisy(unlabelled))
-        if progress.iteration > self.blend_after:
+        if time.iteration > self.blend_after:
             logits = blend(logits, self._put_back(maps, grid), frequencies(self.counts, self.temperature))
         labels: Tensor = logits.argmax(1)
         self.stored = self.stored + class_counts(labels, self.context.classes).sum(0)

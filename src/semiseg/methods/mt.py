@@ -8,17 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from semiseg.blocks import ema
+from semiseg.blocks.consistency import consistency
 from semiseg.blocks.perturbations import noisy
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
-
-
-def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """Mean over ALL elements, classes included, of (softmax(student) - softmax(teacher))^2; logits ``[u k z y x]``."""
-    difference = student_logits.float().softmax(1) - teacher_logits.float().softmax(1)
-    return difference.square().mean()
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 
 
 class MeanTeacher(Method):
@@ -46,9 +41,9 @@ class MeanTeacher(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
-        self.predictors = (self.predict_with,)
+        self.inference_networks = (self.predict_with,)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss on the labelled rows, consistency with the noised teacher on the unlabelled ones."""
         logits = self.student(batch.everything)
         labelled, unlabelled = logits.tensor_split([len(batch.images)])
@@ -59,11 +54,11 @@ class MeanTeacher(Method):
             "consistency": consistency(unlabelled, target),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t)."""
-        return {"consistency": self.weight * progress.ramp}
+        return {"consistency": self.weight * time.ramp}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Teacher follows student; t is read before its increment."""
-        alpha = ema.warm_alpha(getattr(progress, self.ema_clock), self.ema_decay)
+        alpha = ema.warm_alpha(getattr(time, self.ema_clock), self.ema_decay)
         ema.update(self.teacher, self.student, alpha)

@@ -4,7 +4,8 @@ A second head regresses the signed distance to the organ's surface; a discrimina
 labelled crops from unlabelled ones, so that unlabelled predictions take on labelled shapes. Follows kleinzcy/SASSnet:
 code/train_gan_sdfloss.py: distances are positive OUTSIDE; the cross-entropy is logged there but not used. Departures:
 the discriminator averages over the whole crop, as the official windows do on theirs; targets follow the make-up of the
-batch. The form for many classes is ours (``semiseg.blocks.two_heads``): the discriminator sees one distance per organ.
+batch. The form for many classes is ours (``semiseg.methods.parts.two_heads``): the discriminator sees one distance per
+organ.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,9 @@ from typing import Any
 import torch
 
 from semiseg.blocks import adversary
-from semiseg.blocks.two_heads import TwoHeads
-from semiseg.method import Adam, Batch, Context, Hyper, Progress, Terms
-from semiseg.networks._discriminator import Discriminator
+from semiseg.method import Adam, Batch, Context, Hyper, Terms, TrainingTime
+from semiseg.methods.parts.two_heads import TwoHeads
+from semiseg.networks.heads.discriminator import Discriminator
 
 
 class SASSNet(TwoHeads):
@@ -35,21 +36,21 @@ class SASSNet(TwoHeads):
         super().__init__(context, **hyper)
         self.discriminator = Discriminator(context.classes - 1)
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss and distance error on the labelled rows, adversarial loss on the unlabelled ones."""
         terms, _, distances = self.learn(batch)
         deceived = adversary.deceive(self.discriminator, distances[len(batch.images) :], batch.unlabelled)
         return {**terms, "adversarial": deceived}
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """beta, and the ramped weight w r(t)."""
-        return {"distance": self.beta, "adversarial": self.weight * progress.ramp}
+        return {"distance": self.beta, "adversarial": self.weight * time.ramp}
 
-    def opponents(self) -> Mapping[str, Adam]:
+    def adversaries(self) -> Mapping[str, Adam]:
         """The discriminator."""
         return {"discriminator": adversary.optimiser(self.discriminator_lr)}
 
-    def opponent_losses(self, batch: Batch, progress: Progress) -> Terms:
+    def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """L_D on the distances that the updated network gives without dropout."""
         images = batch.everything
         with adversary.resting(self.network), torch.no_grad():

@@ -6,17 +6,17 @@ No script of the row "Sup only" is published with kimjisoo12/GuidedNet; it is ta
 
 from torch import nn
 
-from semiseg.method import Batch, Method, Progress, Terms
+from semiseg.method import Batch, Method, Terms, TrainingTime
 
 
 class SupOnly(Method):
     """L = L_sup(f(x), y)."""
 
     networks = {"network": "default"}
-    predictors = ("network",)
+    inference_networks = ("network",)
     labelled_only = True
     network: nn.Module
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """The protocol's supervised loss."""
         return {"supervised": self.context.supervised(self.network(batch.images), batch.labels)}

@@ -22,13 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg.blocks import ema, unreliable, voxels
-from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks import ema, voxels
+from semiseg.blocks.memory import MemoryBank
 from semiseg.blocks.perturbations import cutmix
 from semiseg.blocks.reliability import entropy, pseudo_loss, remaining
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import u2pl_contrast as unreliable
 from semiseg.network import Backbone
-from semiseg.networks._pointwise_head import PointwiseHead
+from semiseg.networks.heads.pointwise import PointwiseHead
 
 CONFIG = "Haochen-Wang409/U2PL: experiments/pascal/1464/ours/config.yaml"
 CODE = "Haochen-Wang409/U2PL: train_semi.py"
@@ -40,7 +41,7 @@ class U2PL(Method):
 
     networks = {"student": "default"}
     teachers = {"teacher": "student"}
-    predictors = ("teacher",)
+    inference_networks = ("teacher",)
     student: Backbone
     teacher: Backbone
     averaged: Tensor
@@ -74,10 +75,10 @@ class U2PL(Method):
         self.bank = MemoryBank([self.background_bank_size] + [self.bank_size] * (context.classes - 1), self.dimension)
         self.register_buffer("averaged", torch.zeros((), dtype=torch.long))  # steps since the supervised epoch
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss; CE with the teacher's reliable labels and contrast, which are 0 in the supervised epoch."""
         labels, count = batch.labels, len(batch.labels)
-        if progress.epoch < self.supervised_epochs:
+        if time.epoch < self.supervised_epochs:
             supervised = self.context.supervised(self.student(batch.images), labels)
             return {"supervised": supervised} | dict.fromkeys(("pseudo", "contrast"), supervised.new_zeros(()))
         self.teacher.eval()
@@ -93,8 +94,8 @@ class U2PL(Method):
             slow = self.teacher.features(images)[-1]
             probabilities = self.teacher.head(slow).float().softmax(1)
         uncertainty = entropy(probabilities[count:])
-        seen = unreliable.see(labels, guess, probabilities, uncertainty, remaining(self.low_entropy, progress))
-        drop = 100 - remaining(100 - self.drop_percent, progress)
+        seen = unreliable.see(labels, guess, probabilities, uncertainty, remaining(self.low_entropy, time))
+        drop = 100 - remaining(100 - self.drop_percent, time)
         rules = unreliable.Rules(*(getattr(self, name) for name in unreliable.Rules._fields))
         return {
             "supervised": self.context.supervised(labelled, labels),
@@ -106,13 +107,13 @@ class U2PL(Method):
             ),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """Constant weights w_u and w_c."""
         return {"pseudo": self.weight, "contrast": self.contrast_weight}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Teacher := student in the supervised epoch; then it follows, t counted from there."""
-        alone = progress.epoch < self.supervised_epochs
+        alone = time.epoch < self.supervised_epochs
         alpha = 0.0 if alone else ema.warm_alpha(int(self.averaged), self.ema_decay)
         for slow, fast in ((self.teacher, self.student), (self.teacher_projection, self.projection)):
             (ema.follow if alone else ema.update)(slow, fast, alpha)

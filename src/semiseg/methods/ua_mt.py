@@ -5,17 +5,16 @@ unlabelled rows only. Its constants 2 and ln 2 are the number of classes of the 
 and xmed-lab/DHC keep them for any number of classes, and so does the default (``normalise_by_classes`` puts K there).
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from semiseg.blocks import ema
+from semiseg.blocks.consistency import threshold
 from semiseg.blocks.losses import SUPERVISED, entropy
 from semiseg.blocks.perturbations import noisy
-from semiseg.blocks.ramps import sigmoid_rampup
-from semiseg.method import Batch, Hyper, Method, Progress, Terms
+from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
 
 COPIES = 2  # of the unlabelled rows in one stochastic pass: [u0 u1 u0 u1]
 
@@ -24,11 +23,6 @@ def mean_probabilities(passes: Iterable[Tensor], rounds: int) -> Tensor:
     """Mean softmax ``[u k z y x]`` over rounds x COPIES predictions; each pass gives logits ``[COPIES*u k z y x]``."""
     total = sum((logits.float().softmax(1) for logits in passes), start=torch.zeros(()))
     return torch.stack(total.chunk(COPIES)).sum(0) / (COPIES * rounds)
-
-
-def threshold(time: float, length: float, classes: int = 2) -> float:
-    """H(t) = (0.75 + 0.25 r(t, T)) ln classes, in nats."""
-    return (0.75 + 0.25 * sigmoid_rampup(time, length)) * math.log(classes)
 
 
 def certain(mean: Tensor, limit: float) -> Tensor:
@@ -47,7 +41,7 @@ class UAMT(Method):
 
     networks = {"student": "default"}
     teachers = {"teacher": "student"}
-    predictors = ("student",)
+    inference_networks = ("student",)
     student: nn.Module
     teacher: nn.Module
 
@@ -76,11 +70,11 @@ class UAMT(Method):
         False, "number of classes in place of the constants 2 and ln 2", "yulequan/UA-MT, xmed-lab/DHC: constants"
     )
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss on the labelled rows, masked consistency on the unlabelled ones."""
         labelled, unlabelled = self.student(batch.everything).tensor_split([len(batch.images)])
         classes = self.context.classes if self.normalise_by_classes else 2
-        limit = threshold(*self._clock(progress), classes)
+        limit = threshold(*self._clock(time), classes)
         with torch.no_grad():
             target = self.teacher(noisy(batch.unlabelled))
             kept = certain(mean_probabilities(self._passes(batch.unlabelled), self.rounds), limit)
@@ -90,19 +84,19 @@ class UAMT(Method):
             "consistency": consistency(unlabelled, target, kept, classes),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t)."""
-        return {"consistency": self.weight * progress.ramp}
+        return {"consistency": self.weight * time.ramp}
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, time: TrainingTime) -> None:
         """Teacher follows student; t is read before its increment."""
-        ema.update(self.teacher, self.student, ema.warm_alpha(getattr(progress, self.ema_clock), self.ema_decay))
+        ema.update(self.teacher, self.student, ema.warm_alpha(getattr(time, self.ema_clock), self.ema_decay))
 
     def _passes(self, unlabelled: Tensor) -> Iterator[Tensor]:
         """Teacher logits of freshly noised copies; dropout is on, the teacher stays in training mode."""
         copies = torch.cat([unlabelled] * COPIES)
         return (self.teacher(noisy(copies)) for _ in range(self.rounds))
 
-    def _clock(self, progress: Progress) -> tuple[int, int]:
+    def _clock(self, time: TrainingTime) -> tuple[int, int]:
         by_epoch = self.threshold_clock == "epoch"
-        return (progress.epoch, progress.epochs) if by_epoch else (progress.iteration, progress.iterations)
+        return (time.epoch, time.epochs) if by_epoch else (time.iteration, time.iterations)

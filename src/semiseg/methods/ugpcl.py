@@ -18,16 +18,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.blocks import segment_queue as sq
+from semiseg.blocks.consistency import consistency, threshold
 from semiseg.blocks.losses import cross_entropy, sq_organs
 from semiseg.blocks.perturbations import rotated
 from semiseg.blocks.ramps import sigmoid_rampup
-from semiseg.method import Batch, Context, Hyper, Method, Progress, Terms
-from semiseg.methods.mt import consistency
-from semiseg.methods.ua_mt import threshold
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.methods.parts import ugpcl_contrast as sq
 from semiseg.network import Backbone
-from semiseg.networks._embedding_head import EmbeddingHead
-from semiseg.networks._transposed_decoder import TransposedDecoder
+from semiseg.networks.heads.embedding import EmbeddingHead
+from semiseg.networks.heads.transposed_decoder import TransposedDecoder
 
 CODE = "taovv/UGPCL: codes/trainers/ugpcl_trainer.py"
 RUN = "taovv/UGPCL: ACDC run, overrides its config file"
@@ -42,7 +41,7 @@ class UGPCL(Method):
     """L = L_sup(1) + 0.4 L_sup(2) + w r(t) L_con + 0.1 L_rot + 0.1 L_contrast."""
 
     networks = {"network": "kaiming"}
-    predictors = ("network",)
+    inference_networks = ("network",)
     network: Backbone
     queue: Tensor
     slots: Tensor
@@ -74,7 +73,7 @@ class UGPCL(Method):
         self.register_buffer("queue", F.normalize(torch.randn(context.classes, self.memory, self.dimension), dim=2))
         self.register_buffer("slots", torch.zeros(context.classes, dtype=torch.long))
 
-    def losses(self, batch: Batch, progress: Progress) -> Terms:
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses, consistency, rotation, contrast; the contrast is 0 until after ``contrast_start``."""
         images, count = batch.everything, len(batch.images)
         turns = torch.randint(4, (len(images),), device=images.device)
@@ -87,12 +86,12 @@ class UGPCL(Method):
             "supervised_second": supervised_loss(second[:count], labels),
             "consistency": consistency(first[count:], second[count:]),
             "rotation": cross_entropy(self.rotation(maps[4]), turns),
-            "contrast": self._contrast(maps[3], first, second, labels, progress),
+            "contrast": self._contrast(maps[3], first, second, labels, time),
         }
 
-    def weights(self, progress: Progress) -> Mapping[str, float]:
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """Constant weights, and the ramped weight w r(t) of the consistency: officially T/100 units of 100 steps."""
-        ramp = sigmoid_rampup(progress.iteration // self.ramp_every, progress.iterations / self.ramp_every)
+        ramp = sigmoid_rampup(time.iteration // self.ramp_every, time.iterations / self.ramp_every)
         return {
             "supervised_second": self.second_weight,
             "consistency": self.weight * ramp,
@@ -100,12 +99,12 @@ class UGPCL(Method):
             "contrast": self.contrast_weight,
         }
 
-    def _contrast(self, deep: Tensor, first: Tensor, second: Tensor, labels: Tensor, progress: Progress) -> Tensor:
+    def _contrast(self, deep: Tensor, first: Tensor, second: Tensor, labels: Tensor, time: TrainingTime) -> Tensor:
         """Certain voxels against the memory, which then takes in this step's class means."""
-        if progress.iteration <= self.contrast_start:
+        if time.iteration <= self.contrast_start:
             return torch.zeros((), device=deep.device)
         embedding, count, classes = self.embedding(deep), len(labels), self.context.classes
-        limit = threshold(progress.iteration, progress.iterations)
+        limit = threshold(time.iteration, time.iterations)
         known = torch.cat([labels, sq.certain_labels(first[count:], second[count:], limit)])
         known, predicted = sq.resized(known, embedding), sq.resized(first.argmax(1), embedding)
         draws = torch.rand(len(known), known[0].numel(), device=known.device)

@@ -6,20 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.errors import UserError
+from semiseg.base.errors import UserError
+from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, METRICS, is_control
 
-METRICS = {"dice": "Dice", "jaccard": "Jaccard", "asd": "ASD", "hd95": "95HD"}
-LOWER_IS_BETTER = {"ASD", "95HD"}
-CONVENTIONS = ("published", "sound")
 UNDEFINED = "–"
 MINUS = "−"
 DATA = {"labelled": "Labelled", "unlabelled": "Unlabelled"}
 COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "False pos."}
-
-
-def is_control(method: str) -> bool:
-    """Whether a row is a control (a perfect or an empty answer), which never counts as best."""
-    return method.startswith("control_")
 
 
 def printed_columns(spec: Mapping[str, Any]) -> list[str]:

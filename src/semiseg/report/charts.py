@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from semiseg.report.cells import is_control
+from semiseg.scoring.conventions import is_control
 
 Dash = str | tuple[float, tuple[float, ...]]
 

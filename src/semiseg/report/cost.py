@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.files import read_json
+from semiseg.base.files import read_json
 from semiseg.report.cells import methods_in_order
 
 COST = ("method", "label", "parameters", "seconds_per_iteration", "peak_memory_gib", "hours", "device")

@@ -12,7 +12,6 @@ from semiseg.report.cells import (
     count,
     heading,
     interval,
-    is_control,
     lines_of,
     number,
     printed_columns,
@@ -24,6 +23,7 @@ from semiseg.report.cells import (
 )
 from semiseg.report.notes import MARKS
 from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
+from semiseg.scoring.conventions import is_control
 
 NOTE = (
     "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."

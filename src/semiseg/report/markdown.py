@@ -5,11 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.report.cells import CONVENTIONS, mean_columns, under, with_unbuilt
+from semiseg.report.cells import mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
 from semiseg.report.notes import about_views, rule_change, why_unbuilt
 from semiseg.report.views import Views
-from semiseg.report.words import rule_in_words
+from semiseg.scoring.conventions import CONVENTIONS
+from semiseg.scoring.rule_texts import rule_in_words
 
 MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
 

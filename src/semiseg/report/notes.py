@@ -7,7 +7,7 @@ import pandas as pd
 
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.views import Views, is_printed, largest_rule_change
-from semiseg.statistics import comparison, intervals
+from semiseg.scoring import comparison, intervals
 
 BETTER, WORSE = "▲", "▼"
 MARKS = {1: BETTER, -1: WORSE, 0: ""}

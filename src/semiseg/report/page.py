@@ -10,19 +10,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from semiseg.files import read_json, write_text
-from semiseg.report.cells import (
-    CONVENTIONS,
-    METRICS,
-    heading,
-    is_control,
-    lines_of,
-    methods_in_order,
-    ranks,
-    shown,
-    under,
-    with_spread,
-)
+from semiseg.base.files import read_json, write_text
+from semiseg.report.cells import heading, lines_of, methods_in_order, ranks, shown, under, with_spread
 from semiseg.report.charts import (
     Look,
     choose_looks,
@@ -40,6 +29,7 @@ from semiseg.report.sources import read_dice, read_histories, read_shown_case
 from semiseg.report.view_tables import AXIS, view_tables
 from semiseg.report.views import Views
 from semiseg.report.words import making
+from semiseg.scoring.conventions import CONVENTIONS, METRICS, is_control
 
 
 def write_page(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:

@@ -6,14 +6,11 @@ from typing import Any
 import pandas as pd
 
 from semiseg.report.cells import (
-    CONVENTIONS,
     COUNTS,
     DATA,
-    LOWER_IS_BETTER,
     competing,
     count,
     heading,
-    is_control,
     lines_of,
     mean_columns,
     number,
@@ -27,7 +24,8 @@ from semiseg.report.cells import (
 )
 from semiseg.report.notes import FLAGS, MARKS, about_print
 from semiseg.report.views import Views, is_printed, of_column, verdict
-from semiseg.report.words import rule_in_words
+from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, is_control
+from semiseg.scoring.rule_texts import rule_in_words
 
 Colour = tuple[int, int, int]
 Cells = list[dict[str, str]]

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.errors import UserError
-from semiseg.files import read_json
-from semiseg.report.cells import is_control
+from semiseg.base.errors import UserError
+from semiseg.base.files import read_json
+from semiseg.data.images import read_nifti
+from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.report.pictures import Scan, radiological
-from semiseg.scoring import read_cases
-from semiseg.store import read_geometry, read_image, read_label
-from semiseg.volume import read_nifti
+from semiseg.scoring.cases import read_cases
+from semiseg.scoring.conventions import is_control
 
 GRID = "native"
 

@@ -7,22 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from semiseg.published import printed
-from semiseg.report.cells import (
-    CONVENTIONS,
-    LOWER_IS_BETTER,
-    METRICS,
-    is_control,
-    methods_in_order,
-    printed_columns,
-    ranks,
-    unbuilt,
-    under,
-)
-from semiseg.scoring import read_cases
-from semiseg.statistics.comparison import LEVEL, compare, holm
-from semiseg.statistics.intervals import bootstrap
-from semiseg.statistics.values import EMPTY_ORGANS, Scores, gather, per_case
+from semiseg.papers.reading import printed
+from semiseg.report.cells import methods_in_order, printed_columns, ranks, unbuilt, under
+from semiseg.scoring.averages import EMPTY_ORGANS, Scores, gather, per_case
+from semiseg.scoring.cases import read_cases
+from semiseg.scoring.comparison import LEVEL, compare, holm
+from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, METRICS, is_control
+from semiseg.scoring.intervals import bootstrap
 
 PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")
 SCORES = (

@@ -8,14 +8,14 @@ from typing import Any
 
 import requests
 
+from semiseg.base.errors import UserError
+from semiseg.base.files import sha256, write_json
+from semiseg.base.progress import say
+from semiseg.data.arrival.download import fetch_all
+from semiseg.data.arrival.http import Patience, ask_json
+from semiseg.data.arrival.mirror import mirrored, serve
+from semiseg.data.standin import SERVED
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
-from semiseg.download import fetch_all
-from semiseg.errors import UserError
-from semiseg.files import sha256, write_json
-from semiseg.mirror import mirrored, serve
-from semiseg.progress import say
-from semiseg.requesting import Patience, ask_json
-from semiseg.standins import SERVED
 
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:

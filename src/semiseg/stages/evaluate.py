@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from semiseg.base.errors import UserError
+from semiseg.base.files import atomic, read_json, sha256
+from semiseg.base.parallel import each
+from semiseg.data.images import read_nifti
+from semiseg.data.store import read_geometry, read_label
 from semiseg.dataset import Organ, get_dataset, manifest_cases
-from semiseg.errors import UserError
-from semiseg.files import atomic, read_json, sha256
-from semiseg.metrics import organ_scores
-from semiseg.parallel import each
-from semiseg.scoring import COLUMNS
-from semiseg.store import read_geometry, read_label
-from semiseg.volume import read_nifti
+from semiseg.scoring.cases import COLUMNS
+from semiseg.scoring.metrics import organ_scores
 
 LabelMap = tuple[NDArray[Any], tuple[float, float, float]]
 SPACING_TOLERANCE = 1e-3  # relative: NIfTI keeps spacing in single precision
@@ -64,7 +64,7 @@ def evaluate_run(predictions: Path, prepared: Path, raw: Path, out: Path, worker
 
 
 def evaluate(pairs: Iterable[Pair], organs: Sequence[Organ], out: Path, workers: int) -> None:
-    """Write the score table of these pairs (columns: `semiseg.scoring`), in their order, using so many processes.
+    """Write the score table of these pairs (columns: `semiseg.scoring.score`), in their order, using so many processes.
 
     Raises UserError naming the case for unequal grids, ids that are no organ's, or a truth without any organ.
     """

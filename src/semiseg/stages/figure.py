@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semiseg.errors import UserError
-from semiseg.figures.names import CASE, FORMATS, check_figure
-from semiseg.progress import say
+from semiseg.base.errors import UserError
+from semiseg.base.progress import say
+from semiseg.graph.figures import CASE, FORMATS, check_figure
 
 
 def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
@@ -18,11 +18,11 @@ def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
     check_figure(spec, out.stem)
-    from semiseg.figures.bars import draw_bars
-    from semiseg.figures.case import draw_case
-    from semiseg.figures.panels import draw_boxes, draw_curves
-    from semiseg.figures.saving import save
     from semiseg.report.cells import read_rows
+    from semiseg.report.figures.bars import draw_bars
+    from semiseg.report.figures.case import draw_case
+    from semiseg.report.figures.panels import draw_boxes, draw_curves
+    from semiseg.report.figures.saving import save
 
     if out.stem == "bars":
         drawn = draw_bars(spec, read_rows(rows))

@@ -8,29 +8,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg import weights
-from semiseg.code import code_of
-from semiseg.config import Inference, Network
+from semiseg.base.errors import UserError
+from semiseg.base.files import digest, read_json, sha256, sweep, write_json
+from semiseg.base.progress import Progress
+from semiseg.base.volume import Volume
+from semiseg.data.geometry import to_native
+from semiseg.data.images import write_nifti
+from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.dataset import check_case
-from semiseg.errors import UserError
-from semiseg.files import digest, read_json, sha256, sweep, write_json
-from semiseg.geometry import to_native
-from semiseg.inference import slide
+from semiseg.jobs.code_hash import code_of
+from semiseg.learning import weights
+from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.inference import slide
 from semiseg.method import Method
-from semiseg.progress import Progress
-from semiseg.store import read_geometry, read_image, read_label
-from semiseg.training.loop import Machine, build_method
-from semiseg.volume import Volume, write_nifti
+from semiseg.params.config import Inference, Network
 
 
-def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, machine: Machine) -> None:
+def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
     Cases that an interrupted call has finished with the same weights, data and code are kept. The manifest, with a hash
     per file, comes last. Raises UserError when a test case was not prepared.
     """
     index, cases = read_json(prepared), read_json(split)["test"]
-    predictor = _predictor(spec, trained, index["classes"], machine.device)
+    predictor = _predictor(spec, trained, index["classes"], runtime.device)
     folder = out.parent / "predictions"
     sweep(folder)
     made_from = [spec, sha256(trained), code_of("predict", spec)]

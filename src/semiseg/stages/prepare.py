@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from semiseg.code import code_hash
-from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
-from semiseg.errors import UserError
-from semiseg.files import digest, read_json, sha256, write_json
-from semiseg.parallel import each
-from semiseg.preparation import Scan, run_steps
-from semiseg.raw_case import read_case
-from semiseg.steps import Preparation
-from semiseg.store import (
+from semiseg.base.errors import UserError
+from semiseg.base.files import digest, read_json, sha256, write_json
+from semiseg.base.parallel import each
+from semiseg.data.preparation import Scan, run_steps
+from semiseg.data.raw_case import read_case
+from semiseg.data.store import (
     Label,
     has_label,
     read_geometry,
@@ -24,6 +21,9 @@ from semiseg.store import (
     read_statistics,
     write_case,
 )
+from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
+from semiseg.jobs.code_hash import code_hash
+from semiseg.params.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
-    code = code_hash("semiseg.preparation", "semiseg.store", "semiseg.stages.prepare", f"semiseg.datasets.{kind.name}")
+    code = code_hash(
+        "semiseg.data.preparation", "semiseg.data.store", "semiseg.stages.prepare", f"semiseg.datasets.{kind.name}"
+    )
     cases = manifest_cases(listed, str(manifest))
     jobs = [_job(case, listed, preparation, code, manifest.parent, out.parent) for case in cases]
     if not jobs:

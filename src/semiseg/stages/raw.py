@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from semiseg.config import DatasetOptions
+from semiseg.base.errors import UserError
+from semiseg.base.files import read_json, sha256, write_json
+from semiseg.base.parallel import each
+from semiseg.base.progress import say, some
+from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, check_case, get_dataset
-from semiseg.errors import UserError
-from semiseg.files import read_json, sha256, write_json
-from semiseg.parallel import each
-from semiseg.progress import say, some
-from semiseg.standins import BROUGHT
+from semiseg.params.config import DatasetOptions
 
 MANIFEST = "manifest.json"
 

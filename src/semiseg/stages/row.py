@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.errors import UserError
-from semiseg.files import read_json, write_text
-from semiseg.report.cells import METRICS
-from semiseg.scoring import read_cases, score
+from semiseg.base.errors import UserError
+from semiseg.base.files import read_json, write_text
+from semiseg.scoring.cases import read_cases
+from semiseg.scoring.conventions import METRICS
+from semiseg.scoring.score import score
 
 
 def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semiseg.files import sha256, write_json
-from semiseg.standins import BROUGHT, SERVED, get_standin
+from semiseg.base.files import sha256, write_json
+from semiseg.data.standin import BROUGHT, SERVED, get_standin
 
 
 def standin(spec: Mapping[str, Any], out: Path, workers: int = 1) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from semiseg.errors import UserError
-from semiseg.files import atomic, write_json, write_text
-from semiseg.progress import say
-from semiseg.report.cells import METRICS, read_rows, unbuilt, under
+from semiseg.base.errors import UserError
+from semiseg.base.files import atomic, write_json, write_text
+from semiseg.base.progress import say
+from semiseg.report.cells import read_rows, unbuilt, under
+from semiseg.scoring.conventions import METRICS
 
 
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:

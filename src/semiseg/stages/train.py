@@ -1,6 +1,5 @@
 """Rule ``train``: one run, from split and prepared cases to weights and history."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +7,22 @@ from typing import Any
 
 import torch
 
-from semiseg import weights
-from semiseg.code import code_of
-from semiseg.config import BatchSize, Inference, Network, Training
-from semiseg.errors import UserError
-from semiseg.files import digest, read_json, sweep, write_json
+from semiseg.base.errors import UserError
+from semiseg.base.files import digest, read_json, sweep, write_json
+from semiseg.base.progress import say
+from semiseg.graph.requirements import why_not
+from semiseg.jobs.code_hash import code_of
+from semiseg.learning import weights
+from semiseg.learning.batches import Sampler, StoredCase
+from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.cost import Cost, record
+from semiseg.learning.history import History
+from semiseg.learning.loop import Trainer, chosen, start
+from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.state import STATE
+from semiseg.learning.validation import Validator
 from semiseg.method import Method
-from semiseg.progress import say
-from semiseg.serving import why_not
-from semiseg.training.cost import Cost, record
-from semiseg.training.history import History
-from semiseg.training.loop import Machine, Trainer, build_method, chosen, start
-from semiseg.training.sampling import Sampler, StoredCase
-from semiseg.training.schedule import Timetable
-from semiseg.training.state import STATE
-from semiseg.training.validation import Judge
+from semiseg.params.config import BatchSize, Inference, Network, Training
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Outputs:
     cost: Path
 
 
-def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, machine: Machine) -> None:
+def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, runtime: Runtime) -> None:
     """Train a run, or continue it from ``state``; writes weights, history and cost last.
 
     The state stays until the rule ``predict`` drops it: a call that is killed before the workflow has noted its outputs
@@ -53,7 +53,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
     if not method.networks:
         History().write(out.history)
-        write_json(out.cost, record(Cost(), method, 0, machine.device))
+        write_json(out.cost, record(Cost(), method, 0, runtime.device))
         weights.save(out.weights, {}, {"networks": [], "iteration": 0})
         return
     reason = why_not(spec["method"], spec["hyper"], training)
@@ -63,11 +63,11 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
     trainer = Trainer(
         title=f"train {spec['method']}",
-        state=start(method, inference, training.optimiser, machine.device, training.amp),
+        state=start(method, inference, training.optimiser, runtime.device, training.amp),
         sampler=sampler,
-        timetable=Timetable(training, steps_per_epoch),
-        judge=_judge(cases["val"], training, inference, index["classes"], machine.device),
-        machine=machine,
+        schedule=TrainingSchedule(training, steps_per_epoch),
+        validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
+        runtime=runtime,
         path=state / STATE,
         fingerprint=digest([spec, index, parts, code_of("train", spec)]),
     )
@@ -81,20 +81,11 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     networks, best = chosen(state)
     state.history.write(out.history)
     write_json(out.cost, record(state.cost, state.method, state.iteration, state.device))
-    score = best.score if trainer.judge else None
+    score = best.score if trainer.validator else None
     weights.save(
         out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     )
     say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
-
-
-def choose_machine(device: str, threads: int, checkpoint_seconds: float) -> Machine:
-    """Device (``auto``: a GPU if there is one), CPU threads, loader processes; the same threads give the same bits."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(threads)
-    workers = max(min(threads, os.cpu_count() or 1) - 1, 0) if device == "cuda" else 0
-    return Machine(torch.device(device), workers, checkpoint_seconds)
 
 
 def _sampler(
@@ -112,15 +103,15 @@ def _sampler(
     return sampler, max(len(cases[stream]) // per_step, 1)
 
 
-def _judge(
+def _validator(
     cases: list[StoredCase], training: Training, inference: Inference, classes: int, device: torch.device
-) -> Judge | None:
+) -> Validator | None:
     """Who chooses the checkpoint; nobody where the protocol keeps the last one."""
     if training.validation is None:
         return None
     if not cases:
         raise UserError("the split has no validation cases, which the protocol needs: choose another split")
-    return Judge(cases, classes, training.patch, training.validation, inference, device)
+    return Validator(cases, classes, training.patch, training.validation, inference, device)
 
 
 def _stored(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[StoredCase]:

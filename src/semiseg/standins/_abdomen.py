@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from semiseg.base.errors import UserError
+from semiseg.base.progress import some
 from semiseg.dataset import Dataset, Organ
 from semiseg.datasets.flare22 import ORGANS
-from semiseg.errors import UserError
-from semiseg.progress import some
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from semiseg.drawing.abdomen import Patient
-    from semiseg.drawing.canvas import Canvas
-    from semiseg.volume import Volume
+    from semiseg.base.volume import Volume
+    from semiseg.data.drawing.abdomen import Patient
+    from semiseg.data.drawing.canvas import Canvas
 
 DRAWN = (*(organ.abbreviation for organ in ORGANS), "PSV", "Bla", "Pro")  # by id, from 1
 VEINS, BLADDER, PROSTATE = 14, 15, 16
@@ -56,9 +56,9 @@ def draw_abdomen(
     """Image (int16: HU, or grey values from 0) and label map (uint8, ids of ``organs``; others are background)."""
     import numpy as np
 
-    from semiseg.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.drawing.canvas import turned
-    from semiseg.drawing.heart import add_coil
+    from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
+    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.heart import add_coil
 
     canvas, affine = _grid(field, rng)
     patient = Patient(rng)
@@ -78,7 +78,7 @@ def _grid(field: Field, rng: "np.random.Generator") -> tuple["Canvas", "NDArray[
     """The canvas to paint life-size shapes on, and the scan's affine (RAS)."""
     import numpy as np
 
-    from semiseg.drawing.canvas import Canvas, smooth_field
+    from semiseg.data.drawing.canvas import Canvas, smooth_field
     from semiseg.standins._scan import WARP_MM
 
     columns, slices = field.voxels
@@ -94,7 +94,7 @@ def _grid(field: Field, rng: "np.random.Generator") -> tuple["Canvas", "NDArray[
 
 def _paint_pelvis(canvas: "Canvas", patient: "Patient") -> None:
     """Bladder and the prostate below it; most fields of view end above them."""
-    from semiseg.drawing.abdomen import FAT
+    from semiseg.data.drawing.abdomen import FAT
 
     bladder, prostate = patient.oval((0, 30, -160), (38, 30, 26)), patient.oval((0, 18, -198), (25, 19, 17))
     for shape, hu, label in ((bladder, 8.0, BLADDER), (prostate, 62.0, PROSTATE)):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semiseg.drawing.canvas import Affine, Canvas, smooth_field
+from semiseg.data.drawing.canvas import Affine, Canvas, smooth_field
 
 WARP_MM = 3.0  # of life-size anatomy
 

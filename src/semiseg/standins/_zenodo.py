@@ -5,14 +5,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from semiseg.data.standin import SERVED
 from semiseg.datasets._zenodo import API
-from semiseg.standins import SERVED
 
 
 def serve_record(folder: Path, record: int, archive: str, members: Mapping[str, bytes | Path]) -> None:
     """Write the archive with these members and the record's JSON below ``folder/served``."""
-    from semiseg.files import write_text
-    from semiseg.zipped import write_zip
+    from semiseg.base.files import write_text
+    from semiseg.data.arrival.zipped import write_zip
 
     place = f"zenodo.org/records/{record}/files/{archive}"
     path = folder / SERVED / place

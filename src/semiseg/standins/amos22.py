@@ -22,7 +22,7 @@ ONLY_CT = ("Bla", "Pro")
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write the record with ``amos22.zip`` of these cases below ``served``. Raises UserError for unknown names."""
-    from semiseg.parallel import each
+    from semiseg.base.parallel import each
     from semiseg.standins._zenodo import serve_record
 
     require_official(DATASET, cases)
@@ -45,8 +45,9 @@ def _description() -> str:
 def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
 
+    from semiseg.base.volume import Volume
+    from semiseg.data.images import write_nifti
     from semiseg.standins._scan import rng_of
-    from semiseg.volume import Volume, write_nifti
 
     mri = modality_of(case) == "MRI"
     organs = [organ for organ in DATASET.organs if not (mri and organ.abbreviation in ONLY_CT)]

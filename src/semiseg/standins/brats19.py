@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from semiseg.standins import BROUGHT
+from semiseg.data.standin import BROUGHT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +21,8 @@ SHAPE, SCALE = (80, 80, 60), 0.42
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write ``brought/MICCAI_BraTS_2019_Data_Training.zip`` with these cases."""
-    from semiseg.parallel import each
-    from semiseg.zipped import write_zip
+    from semiseg.base.parallel import each
+    from semiseg.data.arrival.zipped import write_zip
 
     with TemporaryDirectory() as scratch:
         each(partial(_draw_case, Path(scratch), seed), sorted(cases), workers, "draw brats19")
@@ -33,10 +33,10 @@ def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
 def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
 
-    from semiseg.drawing.brain import FLAIR, T1, T1CE, T2, add_coil, contrast, draw_tissues
-    from semiseg.drawing.canvas import turned
+    from semiseg.data.drawing.brain import FLAIR, T1, T1CE, T2, add_coil, contrast, draw_tissues
+    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.images import write_nifti
     from semiseg.standins._scan import miniature, rng_of
-    from semiseg.volume import write_nifti
 
     rng = rng_of(seed, case)
     grade, ending = ("LGG" if rng.random() < 0.25 else "HGG"), (".nii" if rng.random() < 0.2 else ".nii.gz")

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from semiseg.data.standin import BROUGHT
 from semiseg.datasets.btcv import DATASET, TEST
-from semiseg.standins import BROUGHT
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
 TOP, ORIENTATION = "RawData", "LAS"
@@ -19,8 +19,8 @@ FIELD = Field((96, 30), (0.66, 0.86), (2.5, 3.0, 3.0, 5.0))
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write ``brought/RawData.zip`` with these cases. Raises UserError for other names than BTCV's."""
-    from semiseg.parallel import each
-    from semiseg.zipped import write_zip
+    from semiseg.base.parallel import each
+    from semiseg.data.arrival.zipped import write_zip
 
     require_official(DATASET, cases)
     with TemporaryDirectory() as scratch:
@@ -30,8 +30,8 @@ def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
 
 
 def _draw_case(folder: Path, seed: int, case: str) -> None:
+    from semiseg.data.images import write_nifti
     from semiseg.standins._scan import rng_of
-    from semiseg.volume import write_nifti
 
     image, label = draw_abdomen(FIELD, DATASET.organs, ORIENTATION, rng_of(seed, case))
     number = case[-4:]

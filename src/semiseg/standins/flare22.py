@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from semiseg.data.standin import BROUGHT
 from semiseg.datasets.flare22 import ARCHIVE, DATASET, ORGANS, RECORD, UNLABELLED
-from semiseg.standins import BROUGHT
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
 FIELD = Field((96, 30), (0.64, 0.77), (2.5,))
@@ -23,7 +23,7 @@ def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
 
     Raises UserError for names that are not of FLARE22.
     """
-    from semiseg.parallel import each
+    from semiseg.base.parallel import each
     from semiseg.standins._zenodo import serve_record
 
     require_official(DATASET, cases)
@@ -45,8 +45,8 @@ def _folders(case: str) -> tuple[str, str | None]:
 
 
 def _draw_case(served: Path, brought: Path, seed: int, place: tuple[str, tuple[str, str | None]]) -> None:
+    from semiseg.data.images import write_nifti
     from semiseg.standins._scan import rng_of
-    from semiseg.volume import write_nifti
 
     case, (images, labels) = place
     rng = rng_of(seed, case)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from semiseg.standins import BROUGHT
+from semiseg.data.standin import BROUGHT
 
 TOP = "Training Set"
 SHAPE, SPACING_MM, SCALE = (88, 88, 40), (0.625, 0.625, 0.625), 0.3
@@ -13,8 +13,8 @@ SHAPE, SPACING_MM, SCALE = (88, 88, 40), (0.625, 0.625, 0.625), 0.3
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write ``brought/Training Set.zip`` with the NRRD files of these cases."""
-    from semiseg.parallel import each
-    from semiseg.zipped import write_zip
+    from semiseg.base.parallel import each
+    from semiseg.data.arrival.zipped import write_zip
 
     with TemporaryDirectory() as scratch:
         each(partial(_draw_case, Path(scratch), seed), sorted(cases), workers, "draw la")
@@ -26,9 +26,9 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
     import SimpleITK as sitk
 
+    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.heart import Heart, add_coil, paint_heart
     from semiseg.datasets.la import IMAGE, INSIDE, LABEL
-    from semiseg.drawing.canvas import turned
-    from semiseg.drawing.heart import Heart, add_coil, paint_heart
     from semiseg.standins._scan import miniature, rng_of
 
     rng = rng_of(seed, case)

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from semiseg.data.standin import BROUGHT
 from semiseg.datasets.mmwhs import STORED, STRAY, modality_of
-from semiseg.standins import BROUGHT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,8 +39,8 @@ SIZES = {"CT": Size(88, 58, 0.44, 0.625, 0.26), "MRI": Size(64, 56, 0.97, 1.05, 
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write ``brought/MM-WHS 2017 Dataset.zip`` with these cases."""
-    from semiseg.parallel import each
-    from semiseg.zipped import write_zip
+    from semiseg.base.parallel import each
+    from semiseg.data.arrival.zipped import write_zip
 
     with TemporaryDirectory() as scratch:
         each(partial(_draw_case, Path(scratch), seed), sorted(cases), workers, "draw mmwhs")
@@ -51,9 +51,9 @@ def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
 def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
 
-    from semiseg.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.images import write_nifti
     from semiseg.standins._scan import rng_of
-    from semiseg.volume import write_nifti
 
     rng, modality = rng_of(seed, case), modality_of(case)
     image, label, affine = _draw_heart(SIZES[modality], modality, rng)
@@ -74,9 +74,9 @@ def _draw_heart(
 ) -> tuple["NDArray[np.int16]", "NDArray[np.uint8]", "NDArray[np.float64]"]:
     import numpy as np
 
-    from semiseg.drawing.abdomen import add_scanner
-    from semiseg.drawing.heart import Heart, add_coil
-    from semiseg.drawing.whole_heart import CENTRE, CT, MR, paint_whole_heart
+    from semiseg.data.drawing.abdomen import add_scanner
+    from semiseg.data.drawing.heart import Heart, add_coil
+    from semiseg.data.drawing.whole_heart import CENTRE, CT, MR, paint_whole_heart
     from semiseg.standins._scan import miniature
 
     plane_mm = size.plane_mm * rng.uniform(0.95, 1.1)

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from semiseg.data.standin import SERVED
 from semiseg.datasets.pancreas_ct import API, LABELS, LIST
-from semiseg.standins import SERVED
 
 SHAPE, SPACING_MM, SCALE = (72, 72, 40), (0.86, 0.86, 1.0), 0.19
 PANCREAS = 4  # id in the drawn abdomen
@@ -22,9 +22,9 @@ PANCREAS = 4  # id in the drawn abdomen
 
 def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
     """Write below ``served``: the answers of the NBIA API for these cases and the zip of label maps."""
-    from semiseg.files import write_text
-    from semiseg.parallel import each
-    from semiseg.zipped import write_zip
+    from semiseg.base.files import write_text
+    from semiseg.base.parallel import each
+    from semiseg.data.arrival.zipped import write_zip
 
     served = folder / SERVED
     with TemporaryDirectory() as scratch:
@@ -42,12 +42,13 @@ def _draw_case(served: Path, labels: Path, seed: int, case: str) -> Mapping[str,
     """Write one case; returns its entry in the list of series."""
     import numpy as np
 
-    from semiseg.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.drawing.canvas import turned
+    from semiseg.base.volume import Volume
+    from semiseg.data.arrival.zipped import write_zip
+    from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
+    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.images import write_nifti
     from semiseg.standins._dicom import series_uid, write_slices
     from semiseg.standins._scan import miniature, rng_of
-    from semiseg.volume import Volume, write_nifti
-    from semiseg.zipped import write_zip
 
     rng = rng_of(seed, case)
     canvas, affine = miniature(SHAPE, SPACING_MM, SCALE, (0, 0, 5), rng)

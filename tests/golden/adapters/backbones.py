@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from semiseg.blocks import losses
 from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.network import Backbone, build
-from semiseg.networks._distance_head import DistanceHead
+from semiseg.networks.heads.distance import DistanceHead
 
 Inputs = dict[str, Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg.blocks import balanced
+from semiseg.methods.parts import bacon_contrast as balanced
 
 Inputs = dict[str, Any]
 FILE = "semilearn/imb_algorithms/bacon/bacon.py:BaCon"

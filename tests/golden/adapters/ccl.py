@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg.blocks import complementary as co
 from semiseg.blocks.losses import confident, cross_entropy, masked_cross_entropy
+from semiseg.methods.parts import ccl_contrast as co
 
 Inputs = dict[str, Any]
 LOOP = "models/ccl_fixmatch/ccl_fixmatch.py:CCL_FixMatch.train"

@@ -6,10 +6,9 @@ import torch
 from stage import Speaker, at, batch, cast
 from torch import Tensor
 
-from semiseg.blocks.class_sampling import sampling_rate
-from semiseg.blocks.class_weights import rarity_weights
+from semiseg.blocks.class_counts import class_counts
+from semiseg.blocks.class_weights import rarity_weights, sampling_rate
 from semiseg.blocks.losses import ce_dice_organs, cross_entropy, lin_organs, masked_cross_entropy
-from semiseg.blocks.prototypes import class_counts
 from semiseg.method import total
 from semiseg.methods.cld import ConfidenceBank
 

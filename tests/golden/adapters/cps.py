@@ -6,12 +6,12 @@ from adapters.backbones import count, shape
 from stage import Speaker, at, batch, cast, clock
 from torch import Tensor
 
+from semiseg.blocks.consistency import cross_supervision
 from semiseg.blocks.losses import ce_dice_organs, lin_dice, one_hot
 from semiseg.blocks.ramps import poly
-from semiseg.config import Ramp
 from semiseg.method import total
-from semiseg.methods.cps import cross_supervision
 from semiseg.network import build
+from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
 

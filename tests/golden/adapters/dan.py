@@ -7,9 +7,9 @@ from adapters.backbones import constant_fill, count
 from stage import Speaker, at, batch, cast, clock
 from torch import Tensor, nn
 
-from semiseg.config import Ramp
-from semiseg.method import Method, Progress, total
-from semiseg.networks._discriminator import Discriminator
+from semiseg.method import Method, TrainingTime, total
+from semiseg.networks.heads.discriminator import Discriminator
+from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
 LOOP = "code/train_adversarial_network_3D.py:training loop"
@@ -34,7 +34,7 @@ def adversarial(i: Inputs, p: Inputs) -> Tensor:
     return method.losses(batch(crops[0], len(crops[1])), at(0))["adversarial"]
 
 
-def moment(p: Inputs) -> Progress:
+def moment(p: Inputs) -> TrainingTime:
     return clock(p["iter_num"], p["iter_num"] + 1, Ramp(every=150, length=p["consistency_rampup"]))
 
 
@@ -49,7 +49,7 @@ def discriminator_loss(method: Method, i: Inputs, p: Inputs) -> Tensor:
     """L_D of a method whose networks say zeros."""
     method.discriminator = Verdict(i["disc_logits"])
     labels = torch.zeros(sum(p["targets"]), 1, 1, 1, dtype=torch.int64)  # labelled rows, target 1, come first
-    return method.opponent_losses(batch(labels, len(p["targets"])), at(0))["discriminator"]
+    return method.adversary_losses(batch(labels, len(p["targets"])), at(0))["discriminator"]
 
 
 def of_dan(i: Inputs, p: Inputs) -> Tensor:

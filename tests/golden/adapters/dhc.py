@@ -5,8 +5,8 @@ from typing import Any
 from stage import Speaker, at, batch, cast
 from torch import Tensor
 
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.class_weights import knowledge_weights
-from semiseg.blocks.prototypes import class_counts
 from semiseg.method import Method, total
 
 Inputs = dict[str, Any]

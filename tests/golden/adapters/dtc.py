@@ -11,7 +11,7 @@ from torch import Tensor
 from semiseg.method import Method, total
 from semiseg.methods.dtc import mask_of
 from semiseg.network import build
-from semiseg.networks._distance_head import DistanceHead
+from semiseg.networks.heads.distance import DistanceHead
 
 Inputs = dict[str, Any]
 LOOP = "code/train_la_dtc.py:training loop"

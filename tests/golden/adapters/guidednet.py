@@ -8,11 +8,12 @@ from stage import Speaker, batch, cast, clock
 from torch import Tensor
 
 from semiseg.blocks import losses
-from semiseg.blocks import prototypes as pt
+from semiseg.blocks.class_counts import class_counts, prototypes
 from semiseg.blocks.class_weights import knowledge_weights
-from semiseg.config import Ramp
 from semiseg.method import Method, total
 from semiseg.methods.guidednet import correct_counts
+from semiseg.methods.parts import guidednet_similarity as pt
+from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
 TRAIN = "train_guidedNet_flare.py:train"
@@ -20,7 +21,7 @@ TOOLS = "utils/tools.py"
 
 
 def counts(i: Inputs, p: Inputs) -> Tensor:
-    return pt.class_counts(i["label"], p["num_classes"])
+    return class_counts(i["label"], p["num_classes"])
 
 
 def present(i: Inputs, p: Inputs) -> Tensor:
@@ -28,7 +29,7 @@ def present(i: Inputs, p: Inputs) -> Tensor:
 
 
 def centres(i: Inputs, p: Inputs, feature: str = "feat") -> Tensor:
-    return pt.prototypes(i[feature][: p["labeled_bs"]], i["label"], counts(i, p))
+    return prototypes(i[feature][: p["labeled_bs"]], i["label"], counts(i, p))
 
 
 def maps(i: Inputs, p: Inputs, rows: slice) -> Tensor:

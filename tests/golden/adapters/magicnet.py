@@ -7,13 +7,13 @@ from adapters.backbones import count, shape
 from stage import clock
 from torch import Tensor
 
-from semiseg.blocks import cubes as cb
-from semiseg.blocks.blending import blend, frequencies
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import sq_all
-from semiseg.blocks.prototypes import class_counts
-from semiseg.config import Network, Ramp
+from semiseg.learning.build import build_method
 from semiseg.methods.magicnet import dice_loss, location_loss, supervised_loss
-from semiseg.training.loop import build_method
+from semiseg.methods.parts import magicnet_cubes as cb
+from semiseg.methods.parts.magicnet_cubes import blend, frequencies
+from semiseg.params.config import Network, Ramp
 
 Inputs = dict[str, Any]
 UTILS = "code/utils/cube_utils.py"

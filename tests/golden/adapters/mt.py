@@ -5,11 +5,11 @@ from typing import Any
 from stage import Holder, Speaker, at, batch, cast, clock
 from torch import Tensor
 
+from semiseg.blocks.consistency import consistency
 from semiseg.blocks.losses import half_ce_dice_all
 from semiseg.blocks.ramps import poly
-from semiseg.config import Ramp
 from semiseg.method import total
-from semiseg.methods.mt import consistency
+from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
 

@@ -9,10 +9,10 @@ from stage import Speaker, batch
 from torch import Tensor, nn
 
 from semiseg.blocks.distance import signed_distance
-from semiseg.config import Network
+from semiseg.learning.build import build_method
 from semiseg.method import Method, Terms, total
-from semiseg.networks._discriminator import Discriminator
-from semiseg.training.loop import build_method
+from semiseg.networks.heads.discriminator import Discriminator
+from semiseg.params.config import Network
 
 Inputs = dict[str, Any]
 LOOP = "code/train_gan_sdfloss.py:training loop"

@@ -6,9 +6,10 @@ import torch
 from stage import at
 from torch import Tensor
 
-from semiseg.blocks import unreliable, voxels
-from semiseg.blocks.memory_bank import MemoryBank
+from semiseg.blocks import voxels
+from semiseg.blocks.memory import MemoryBank
 from semiseg.blocks.reliability import entropy, percentiles, pseudo_loss, remaining
+from semiseg.methods.parts import u2pl_contrast as unreliable
 
 Inputs = dict[str, Any]
 HELPER = "u2pl/utils/loss_helper.py"

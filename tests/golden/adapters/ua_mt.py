@@ -5,11 +5,12 @@ from typing import Any
 from stage import Holder, Speaker, at, batch, cast, clock
 from torch import Tensor
 
+from semiseg.blocks.consistency import threshold
 from semiseg.blocks.losses import entropy
 from semiseg.blocks.ramps import poly
-from semiseg.config import Ramp
-from semiseg.method import Progress, total
-from semiseg.methods.ua_mt import certain, consistency, mean_probabilities, threshold
+from semiseg.method import TrainingTime, total
+from semiseg.methods.ua_mt import certain, consistency, mean_probabilities
+from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
 LOOP = "code/train_LA_meanteacher_certainty_unlabel.py:training loop"
@@ -25,30 +26,30 @@ def masked_consistency(i: Inputs, time: int, length: int) -> Tensor:
     return consistency(i["student_logits"][-len(teacher) :], teacher, certain(mean(i), threshold(time, length)))
 
 
-def step_total(i: Inputs, labels: Tensor, rule: str, progress: Progress, **hyper: Any) -> Tensor:
+def step_total(i: Inputs, labels: Tensor, rule: str, time: TrainingTime, **hyper: Any) -> Tensor:
     student, passes = i["student_logits"], i["teacher_mc_logits"]
     speakers = {"student": Speaker(student), "teacher": Speaker(i["teacher_logits_unlabelled"], *passes)}
     method = cast("ua_mt", rule, student.shape[1], speakers, rounds=len(passes), **hyper)
-    terms = method.losses(batch(labels, len(student)), progress)
-    return total(terms, method.weights(progress))
+    terms = method.losses(batch(labels, len(student)), time)
+    return total(terms, method.weights(time))
 
 
 def official_total(i: Inputs, p: Inputs, supervised: str) -> Tensor:
     ramp = Ramp(every=150, length=int(p["consistency_rampup"]))
-    progress = clock(p["iter_num"], p["max_iterations"], ramp)
-    return step_total(i, i["labels"][: p["labeled_bs"]], supervised, progress, weight=p["consistency"])
+    time = clock(p["iter_num"], p["max_iterations"], ramp)
+    return step_total(i, i["labels"][: p["labeled_bs"]], supervised, time, weight=p["consistency"])
 
 
 def dhc_total(i: Inputs, p: Inputs) -> Tensor:
-    progress = at(p["epoch_num"], p["max_epoch"])
+    time = at(p["epoch_num"], p["max_epoch"])
     hyper = {"weight": p["cps_w"], "threshold_clock": "epoch", "supervised": "half_ce_dice_organs"}
-    return step_total(i, i["labels_labelled"].squeeze(1), "ce_dice_organs", progress, **hyper)
+    return step_total(i, i["labels_labelled"].squeeze(1), "ce_dice_organs", time, **hyper)
 
 
 def teacher_after_step(i: Inputs, p: Inputs) -> Tensor:
     holders = {"student": Holder(i["student"]), "teacher": Holder(i["teacher"])}
     method = cast("ua_mt", "ce_dice_organs", 2, holders, ema_decay=p["alpha"], ema_clock="epoch")
-    method.after_step(Progress(10**6, 10**6, p["global_step"], 10**6, 1.0))
+    method.after_step(TrainingTime(10**6, 10**6, p["global_step"], 10**6, 1.0))
     return method.teacher.value  # type: ignore[union-attr, return-value]
 
 

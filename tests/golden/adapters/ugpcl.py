@@ -6,15 +6,14 @@ import torch
 from stage import at
 from torch import Tensor
 
-from semiseg.blocks import segment_queue as sq
+from semiseg.blocks.class_counts import class_counts
+from semiseg.blocks.consistency import consistency, threshold
 from semiseg.blocks.losses import sq_organs
-from semiseg.blocks.prototypes import class_counts
-from semiseg.config import Network
+from semiseg.learning.build import build_method
 from semiseg.method import total
-from semiseg.methods.mt import consistency
-from semiseg.methods.ua_mt import threshold
+from semiseg.methods.parts import ugpcl_contrast as sq
 from semiseg.methods.ugpcl import UGPCL, supervised_loss
-from semiseg.training.loop import build_method
+from semiseg.params.config import Network
 
 Inputs = dict[str, Any]
 KERNEL = "codes/losses/pixel_contras_loss.py:PixelContrastLoss"

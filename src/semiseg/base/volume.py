@@ -1,0 +1,23 @@
+"""A volume in space."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Volume:
+    """array: ``[x y z]`` in any dtype; affine: 4x4 float64, voxel indices -> RAS+ mm (voxel centres)."""
+
+    array: Array
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Voxel size along each array axis."""
+        x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
+        return float(x), float(y), float(z)

@@ -1,0 +1,85 @@
+"""Memory of the newest vectors of each class."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.base.errors import UserError
+
+
+class ClassMemory(nn.Module):
+    """A ring of ``size`` vectors per class; buffers: ``vectors`` ``[k size d]``, ``written`` ``[k]`` so far.
+
+    Raises UserError for a size below 1.
+    """
+
+    vectors: Tensor
+    written: Tensor
+
+    def __init__(self, classes: int, size: int, dimension: int) -> None:
+        super().__init__()
+        if size < 1:
+            raise UserError(f"the memory of each class must hold 1 or more vectors; found {size}")
+        self.register_buffer("vectors", torch.zeros(classes, size, dimension))
+        self.register_buffer("written", torch.zeros(classes, dtype=torch.long))
+
+    @torch.no_grad()
+    def push(self, vectors: Tensor, classes: Tensor, valid: Tensor) -> None:
+        """Take in the valid ones of vectors ``[n d]``, class ids ``[n]``; each overwrites the oldest of its class."""
+        number, size, _ = self.vectors.shape
+        member = (classes.unsqueeze(1) == torch.arange(number, device=classes.device)) & valid.unsqueeze(1)
+        ranks = member.cumsum(0)  # 1 for the first of its class
+        total, rank = ranks[-1], ranks.gather(1, classes.unsqueeze(1)).squeeze(1)
+        kept = valid & (rank > total[classes] - size)  # of more than the ring holds only the last ones
+        place = classes * size + (self.written[classes] + rank - 1) % size
+        ring = torch.cat(
+            [self.vectors.flatten(0, 1), torch.zeros_like(self.vectors[0, :1])]
+        )  # a spare place at the end
+        ring[torch.where(kept, place, number * size)] = vectors.to(ring.dtype)
+        self.vectors, self.written = ring[:-1].view_as(self.vectors), self.written + total
+
+    @property
+    def filled(self) -> Tensor:
+        """Number of vectors of each class that the ring holds, ``[k]``."""
+        return self.written.clamp(max=self.vectors.shape[1])
+
+    def means(self) -> Tensor:
+        """Mean vector of each class, ``[k d]``; zeros for a class without any."""
+        return self.vectors.sum(1) / self.filled.clamp(min=1).unsqueeze(1)
+
+
+class MemoryBank(nn.Module):
+    """First in, first out: the newest ``sizes[k]`` vectors of each class, oldest first.
+
+    Buffers ``queue0``, ``queue1``, ... of shape ``[n d]`` start empty and grow, so lengths are known without asking the
+    GPU, a short training allocates nothing, and the state file holds what there is. ``class_memory`` is for small rings
+    that are filled from tensors of a fixed size.
+    """
+
+    def __init__(self, sizes: Sequence[int], dimension: int) -> None:
+        super().__init__()
+        self.sizes = tuple(sizes)
+        for number in range(len(self.sizes)):
+            self.register_buffer(f"queue{number}", torch.zeros(0, dimension))
+
+    def queue(self, number: int) -> Tensor:
+        """Vectors of a class, ``[n d]``, float32, oldest first."""
+        return self.get_buffer(f"queue{number}")
+
+    @torch.no_grad()
+    def push(self, number: int, vectors: Tensor) -> None:
+        """Append vectors ``[n d]`` to the queue of a class; the oldest ones beyond its size leave."""
+        size, queue = self.sizes[number], self.queue(number)
+        vectors = vectors[-size:].to(queue.dtype)
+        kept = queue[max(0, len(queue) + len(vectors) - size) :]
+        setattr(self, f"queue{number}", torch.cat([kept, vectors]))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Accept queues of any length: torch wants the shapes that are there."""
+        for name, queue in list(self.named_buffers()):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, queue.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *others)

@@ -1,0 +1,1 @@
+"""From the raw scan to the stored case: readers, checks, preparation, store, splits."""

@@ -1,0 +1,240 @@
+"""Bring files of a user's copy (folder, or zip, tar, tar.gz) to where they belong below a raw folder.
+
+Archives in a folder are opened, and archives in an archive, one level deep. All files are first kept aside, so that a
+source which is refused, cut short or too large for the disk leaves the raw folder as it was.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import atomic, is_full
+from semiseg.base.progress import ByteProgress, say
+from semiseg.data.arrival.archives import CHUNK, Member, is_archive, members
+
+ASIDE = ".incoming"
+Place = Callable[[PurePosixPath], str | None]
+
+
+def bring(
+    source: Path,
+    raw: Path,
+    *,
+    dataset: str,
+    place: Place,
+    get: str,
+    wanted: Callable[[str], bool] | None = None,
+) -> None:
+    """Bring every file of ``source`` that ``place`` knows below ``raw``; a file that is there already is kept.
+
+    place: path inside the source -> path below ``raw``, or None for what is not the dataset's. The members of an
+    archive lie below its name (``images.zip/a.nii.gz``); those of ``source`` itself do not. An archive that has a place
+    of its own is brought as a file, unopened. Hidden files and ``__MACOSX`` are passed over. wanted: place -> False
+    for files that are not needed. get: which files the dataset consists of, for the message.
+
+    Raises UserError when no file has a place, when two that differ claim the same, or when an archive is unsafe or
+    damaged.
+    """
+    aside = _Aside(source, raw, dataset, place, wanted)
+    try:
+        aside.prepare()
+        aside.take()
+        if not aside.known:
+            raise UserError(f"{source} holds no file of {dataset}: {get}")
+        aside.deliver()
+    finally:
+        shutil.rmtree(aside.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # only an empty folder can be removed
+            raw.rmdir()
+
+
+@dataclass(frozen=True)
+class _Claim:
+    origin: str
+    content: Path
+
+
+class _Aside:
+    """One call: the files taken so far, each under a number until all are there."""
+
+    def __init__(
+        self, source: Path, raw: Path, dataset: str, place: Place, wanted: Callable[[str], bool] | None
+    ) -> None:
+        self.source, self.raw, self.dataset, self.place, self.wanted = source, raw, dataset, place, wanted
+        self.folder = raw / ASIDE
+        self.claims: dict[str, _Claim] = {}
+        self.known = self.unwanted = 0
+
+    def prepare(self) -> None:
+        """An empty folder for what comes; an earlier call that was killed may have left one."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.folder.mkdir(parents=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.raw} ({error.strerror}): check the folder's permissions and the disk"
+            ) from None
+
+    def take(self) -> None:
+        """Walk the source and keep aside what has a place."""
+        files = [(path, inside) for path, inside in _walk(self.source) if self._of_use(inside)]
+        sizes = [_size(path) for path, _ in files]
+        with ByteProgress(f"import {self.dataset}", sum(sizes)) as bar:
+            for (path, inside), size in zip(files, sizes, strict=True):
+                with _opened(path) as file:
+                    before = bar.bytes
+                    for member in self._members(path, inside, size, file):
+                        self._take_member(member, str(path) if member.name == inside else f"{path}: {member.name}")
+                        bar.advance(max(0, min(before + file.tell(), before + size) - bar.bytes))
+                    bar.advance(before + size - bar.bytes)
+
+    def deliver(self) -> None:
+        """Give every file its name in the raw folder."""
+        new = [(name, claim.content) for name, claim in self.claims.items() if claim.content.parent == self.folder]
+        for name, content in new:
+            target = self.raw / name
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                content.replace(target)
+            except OSError as error:
+                raise UserError(f"cannot write {target} ({error.strerror}): check the folder's permissions") from None
+        kept, left = len(self.claims) - len(new), f", {self.unwanted} not needed by any split" if self.unwanted else ""
+        say(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
+
+    def _members(self, path: Path, inside: PurePosixPath, size: int, file: BinaryIO) -> Iterator[Member]:
+        """A plain file as the one member it is, or the members of an archive and of the archives in it."""
+        if not self._to_open(inside):
+            yield Member(inside, size, lambda: _chunks(file, path))
+            return
+        prefix = PurePosixPath() if path == self.source else inside
+        for member in members(file, str(path)):
+            name = prefix / member.name
+            if self._to_open(name):
+                with self._spooled(member, f"{path}: {member.name}") as copy:
+                    for inner in members(copy, f"{path}: {member.name}"):
+                        yield Member(name / inner.name, inner.size, inner.chunks)
+            else:
+                yield Member(name, member.size, member.chunks)
+
+    def _of_use(self, inside: PurePosixPath) -> bool:
+        return not _hidden(inside) and (is_archive(inside.name) or self.place(inside) is not None)
+
+    def _to_open(self, inside: PurePosixPath) -> bool:
+        return self._of_use(inside) and self.place(inside) is None
+
+    def _spooled(self, member: Member, origin: str) -> BinaryIO:
+        """An archive in an archive, copied to a nameless file: a zip is read from its end."""
+        copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed by the caller
+        try:
+            for chunk in member.chunks():
+                copy.write(chunk)
+            copy.flush()
+        except OSError as error:
+            copy.close()
+            if is_full(error):
+                raise UserError(
+                    f"no space left on the disk while unpacking {origin}: free some and run again"
+                ) from None
+            raise
+        return copy
+
+    def _take_member(self, member: Member, origin: str) -> None:
+        name = None if _hidden(member.name) else self.place(member.name)
+        if name is None:
+            return
+        self.known += 1
+        if self.wanted is not None and not self.wanted(name):
+            self.unwanted += 1
+            return
+        earlier, target = self.claims.get(name), self.raw / name
+        present = earlier.content if earlier else target if target.is_file() else None
+        content = self.folder / f"{self.known}-{target.name}.part"
+        try:
+            same = _copy_unless_same(member, present, content)
+        except UserError:
+            raise
+        except OSError as error:
+            raise UserError(f"{origin} cannot be brought to {target} ({error.strerror or error})") from None
+        if earlier is not None and not same:
+            raise UserError(
+                f"{earlier.origin} and {origin} differ, and both would become {target}: they are of two generations or "
+                "copies of the dataset; give a source that holds one"
+            )
+        if earlier is None:
+            self.claims[name] = _Claim(origin, present if same and present is not None else content)
+
+
+def _copy_unless_same(member: Member, present: Path | None, content: Path) -> bool:
+    """Whether ``present`` holds the same bytes; if not, ``content`` is written. The member is read once."""
+    chunks, same = member.chunks(), 0
+    if present is not None and present.stat().st_size == member.size:
+        with present.open("rb") as old:
+            for chunk in chunks:
+                if old.read(len(chunk)) != chunk:
+                    break
+                same += len(chunk)
+            else:
+                return True
+        with atomic(content) as temporary, present.open("rb") as old, temporary.open("wb") as new:
+            _copy_start(old, new, same)
+            new.write(chunk)
+            new.writelines(chunks)
+        return False
+    with atomic(content) as temporary, temporary.open("wb") as new:
+        new.writelines(chunks)
+    return False
+
+
+def _copy_start(old: BinaryIO, new: BinaryIO, count: int) -> None:
+    while count > 0:
+        count -= new.write(old.read(min(CHUNK, count)))
+
+
+def _walk(source: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """The files of a folder with their path inside it, in order, or the one file that the source is."""
+    if not source.is_dir():
+        yield source, PurePosixPath(source.name)
+        return
+    seen: set[Path] = set()
+    for folder, below, names in os.walk(source, followlinks=True):
+        if Path(folder).resolve() in seen:  # a link back
+            below.clear()
+            continue
+        seen.add(Path(folder).resolve())
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(folder) / name
+            if path.is_file() or path.is_symlink():
+                yield path, PurePosixPath(path.relative_to(source).as_posix())
+
+
+def _hidden(inside: PurePosixPath) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
+
+
+def _size(path: Path) -> int:
+    with _opened(path) as file:
+        return os.fstat(file.fileno()).st_size
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check the file or link and its permissions"
+        ) from None
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(CHUNK):
+            yield chunk
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check the disk and copy the file again") from None

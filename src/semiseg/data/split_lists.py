@@ -1,0 +1,117 @@
+"""Split lists as data: one YAML file per list, case names in the published order, and their reader.
+
+Every file holds ``kind`` (published or ours), ``source``, ``notes`` (what is odd about it), ``counts`` and the four
+parts. Where they apply: ``instead``, the nearest sound list; ``twins``, groups of names that are known to show the same
+scan; ``shared``, how many cases two parts share (a leak of the published list, kept as published).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+
+from semiseg.base.errors import UserError
+from semiseg.base.progress import some
+from semiseg.params.config import Split
+
+PARTS = ("labelled", "unlabelled", "val", "test")
+Part = Literal["labelled", "unlabelled", "val", "test"]
+Text = Annotated[StrictStr, Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Shared(_Section):
+    parts: tuple[Part, Part]
+    cases: int
+
+
+class _List(_Section):
+    kind: Literal["published", "ours"] = "published"
+    source: Annotated[list[Text], Field(min_length=1)]
+    notes: list[Text] = []
+    instead: Text | None = None
+    twins: list[list[Text]] = []
+    shared: list[_Shared] = []
+    counts: Mapping[Part, int]
+    labelled: Annotated[list[Text], Field(min_length=1)]
+    unlabelled: list[Text]
+    val: list[Text]
+    test: Annotated[list[Text], Field(min_length=1)]
+
+
+def read_list(name: str) -> dict[str, Any]:
+    """The split of this name: all that its file holds, with defaults filled in.
+
+    Raises UserError for a file that is no list, whose counts and parts disagree, or where a case occurs twice.
+    """
+    entry = files("semiseg.splits").joinpath(f"{name}.yaml")
+    if not entry.is_file():
+        raise UserError(f"unknown split list {name!r}; known: {', '.join(list_names())}")
+    return parse_list(name, entry.read_text(encoding="utf-8"))
+
+
+def parse_list(name: str, text: str) -> dict[str, Any]:
+    """What the text of a split list says, checked as in ``read_list``."""
+    try:
+        content = _List.model_validate(yaml.safe_load(text)).model_dump()
+    except yaml.YAMLError as error:
+        raise UserError(f"split list {name} is not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "the file"
+        raise UserError(f"split list {name}: {where}: {problem['msg']}: correct the file") from None
+    for part in PARTS:
+        found, stated = len(content[part]), content["counts"].get(part)
+        if found != stated:
+            raise UserError(f"split list {name}: {part} has {found} cases, its counts say {stated}: correct the file")
+        if twice := [case for case, times in Counter(content[part]).items() if times > 1]:
+            raise UserError(f"split list {name}: {part} names {some(twice)} more than once: correct the file")
+    _check_shared(name, content)
+    _check_twins(name, content)
+    return content
+
+
+def list_names() -> list[str]:
+    """Names of all split lists."""
+    found = (Path(entry.name) for entry in files("semiseg.splits").iterdir())
+    return sorted(path.stem for path in found if path.suffix == ".yaml")
+
+
+def _check_shared(name: str, content: Mapping[str, Any]) -> None:
+    stated = {frozenset(shared["parts"]): shared["cases"] for shared in content["shared"]}
+    for first, second in combinations(PARTS, 2):
+        both = [case for case in content[first] if case in set(content[second])]
+        if len(both) != stated.get(frozenset((first, second)), 0):
+            raise UserError(
+                f"split list {name}: {len(both)} cases are both {first} and {second} ({some(both)}), its key shared "
+                f"says {stated.get(frozenset((first, second)), 0)}: correct the file"
+            )
+
+
+def _check_twins(name: str, content: Mapping[str, Any]) -> None:
+    known = {case for part in PARTS for case in content[part]}
+    for group in content["twins"]:
+        if len(group) < 2 or not known.issuperset(group):
+            raise UserError(
+                f"split list {name}: twins {some(group)} must be two or more of its cases: correct the file"
+            )
+
+
+def part_counts(split: Split) -> dict[str, int]:
+    """Cases of each part of a split, as its list or its draw says."""
+    if split.list is not None:
+        counts = dict(read_list(split.list)["counts"])
+    else:
+        assert split.draw is not None  # Split holds exactly one of the two
+        counts = {part: getattr(split.draw, part) for part in PARTS}
+    if split.first is not None:
+        counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
+    return {**counts, "unlabelled": 0} if split.without_unlabelled else counts

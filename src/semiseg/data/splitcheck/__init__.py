@@ -1,0 +1,1 @@
+"""The same scan twice, patients on both sides."""

@@ -1,0 +1,158 @@
+"""What facts and pairs mean for a split: leaks, patients on both sides, mixed modalities, missing organs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+from semiseg.base.progress import some
+from semiseg.data.split_lists import PARTS
+from semiseg.data.splitcheck.facts import Facts
+from semiseg.data.splitcheck.pairs import Pair
+from semiseg.data.splitcheck.similarity import SAME
+from semiseg.dataset import Dataset
+
+Parts = Mapping[str, Sequence[str]]
+Severity = Literal["serious", "warning", "note"]
+SIDES = {"labelled": "train", "unlabelled": "train", "val": "val", "test": "test"}
+AIR_HU, NO_CT_HU = -200.0, -500.0  # CT shows air near -1000 HU; MRI has no values far below zero
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong, or worth knowing. serious: results on this split do not mean what they seem to."""
+
+    severity: Severity
+    kind: str
+    cases: tuple[str, ...]
+    text: str
+
+
+def findings(
+    kind: Dataset, parts: Parts, facts: Sequence[Facts], pairs: Sequence[Pair], twins: Sequence[Sequence[str]]
+) -> list[Finding]:
+    """All findings, serious ones first. twins: groups of case ids that the list itself tells to show one scan."""
+    seen = {one.case: one for one in facts}
+    found = [
+        *_twice(parts),
+        *(same := list(_same_scan(kind, parts, seen, pairs))),
+        *_known_twins(parts, twins, same),
+        *_patients(kind, parts),
+        *_modalities(kind, parts),
+        *_intensities(kind, facts),
+        *_organs(kind, parts, seen),
+    ]
+    return sorted(found, key=lambda one: ("serious", "warning", "note").index(one.severity))
+
+
+def organ_counts(kind: Dataset, parts: Parts, facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
+    """Part -> organ -> cases that have it, where labels were read."""
+    labels = {one.case: one.organs for one in facts if one.organs is not None}
+    return {
+        part: {organ.abbreviation: sum(organ.id in labels[case] for case in read) for organ in kind.organs}
+        for part in PARTS
+        if part != "unlabelled" and (read := [case for case in parts[part] if case in labels])
+    }
+
+
+def _places(parts: Parts, case: str) -> list[str]:
+    return [part for part in PARTS if case in parts[part]]
+
+
+def _with_part(parts: Parts, case: str) -> str:
+    return f"{case} ({' and '.join(_places(parts, case))})"
+
+
+def _sides(parts: Parts, cases: Sequence[str]) -> set[str]:
+    return {SIDES[part] for case in cases for part in _places(parts, case)}
+
+
+def _severity(parts: Parts, cases: Sequence[str]) -> Severity:
+    return "serious" if len(_sides(parts, cases)) > 1 else "warning"
+
+
+def _twice(parts: Parts) -> Iterator[Finding]:
+    for first, second in combinations(PARTS, 2):
+        both = tuple(case for case in parts[first] if case in set(parts[second]))
+        if both:
+            text = f"cases that are both {first} and {second} ({len(both)}): {some(both)}"
+            yield Finding("warning" if SIDES[first] == SIDES[second] else "serious", "same case", both, text)
+
+
+def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: Sequence[Pair]) -> Iterator[Finding]:
+    for pair in pairs:
+        cases = (pair.one, pair.other)
+        equal = facts[pair.one].content == facts[pair.other].content
+        if not equal and pair.score < SAME:
+            continue
+        how = "identical voxels" if equal else f"similarity {pair.score:.3f}"
+        severity = _severity(parts, cases)
+        text = f"{_with_part(parts, pair.one)} and {_with_part(parts, pair.other)} show the same scan: {how}"
+        if not equal and kind.patient(pair.one) == kind.patient(pair.other):
+            severity = "note" if severity == "warning" else severity
+            text += ", of one patient by their names"
+        yield Finding(severity, "same scan", cases, text)
+
+
+def _known_twins(parts: Parts, twins: Sequence[Sequence[str]], seen: Sequence[Finding]) -> Iterator[Finding]:
+    """What the list tells, unless the scans have shown it."""
+    pairs = {frozenset(one.cases) for one in seen}
+    for group in twins:
+        if all(frozenset(pair) in pairs for pair in combinations(group, 2)):
+            continue
+        shown = ", ".join(_with_part(parts, case) for case in group)
+        text = f"{shown} show the same scan, as the list's notes tell"
+        yield Finding(_severity(parts, group), "known twins", tuple(group), text)
+
+
+def _patients(kind: Dataset, parts: Parts) -> Iterator[Finding]:
+    scans: dict[str, list[str]] = {}
+    for case in dict.fromkeys(case for part in PARTS for case in parts[part]):
+        scans.setdefault(kind.patient(case), []).append(case)
+    for patient, cases in scans.items():
+        if len(cases) > 1 and len(_sides(parts, cases)) > 1:
+            shown = ", ".join(_with_part(parts, case) for case in cases)
+            yield Finding(
+                "serious", "patient on both sides", tuple(cases), f"patient {patient} is on both sides: {shown}"
+            )
+
+
+def _modalities(kind: Dataset, parts: Parts) -> Iterator[Finding]:
+    if kind.modality_of is None:
+        return
+    counts: dict[str, dict[str, int]] = {}
+    for part in PARTS:
+        for case in parts[part]:
+            of_part = counts.setdefault(kind.modality_of(case), {})
+            of_part[part] = of_part.get(part, 0) + 1
+    if len(counts) > 1:
+        shown = "; ".join(
+            f"{modality}: " + ", ".join(f"{count} {part}" for part, count in of_part.items())
+            for modality, of_part in sorted(counts.items())
+        )
+        yield Finding("warning", "mixed modalities", (), f"modalities are mixed: {shown}")
+
+
+def _intensities(kind: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
+    modality = kind.modality_of or (lambda case: kind.modality)
+    bright = tuple(one.case for one in facts if modality(one.case) == "CT" and one.darkest > AIR_HU)
+    if bright:
+        text = f"scans called CT without air, nothing below {AIR_HU:.0f} HU ({len(bright)}): {some(bright)}"
+        yield Finding("warning", "odd intensities", bright, text)
+    dark = tuple(one.case for one in facts if modality(one.case).startswith("MR") and one.darkest < NO_CT_HU)
+    if dark:
+        text = f"scans called MRI with values below {NO_CT_HU:.0f}, as CT has ({len(dark)}): {some(dark)}"
+        yield Finding("warning", "odd intensities", dark, text)
+
+
+def _organs(kind: Dataset, parts: Parts, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    for part in ("labelled", "val", "test"):
+        labels = {case: facts[case].organs for case in parts[part] if facts[case].organs is not None}
+        for organ in kind.organs:
+            lacking = tuple(case for case, organs in labels.items() if organs is not None and organ.id not in organs)
+            if lacking and len(lacking) == len(labels):
+                text = f"no {part} case (of {len(labels)}) has the {organ.name}"
+                yield Finding("warning", "missing organ", lacking, text)
+            elif lacking:
+                text = f"{organ.name} is missing in {len(lacking)} of {len(labels)} {part} cases: {some(lacking)}"
+                yield Finding("note", "missing organ", lacking, text)

@@ -1,1 +1,0 @@
-"""Synthetic anatomy: shapes painted on a voxel grid, for phantoms and stand-ins. No patient data went into it."""

@@ -1,0 +1,115 @@
+"""A rehearsal: the parameters of one table, shrunk until the whole road takes minutes on two CPU cores.
+
+What makes a table what it is stays: dataset, preparation, methods, losses, schedule rules, windows, scoring. What makes
+it long shrinks: cases (the first of each official list, drawn as stand-ins), patch, width, steps, seeds.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import write_text
+from semiseg.base.progress import say
+from semiseg.data.split_lists import PARTS, read_list
+from semiseg.dataset import Dataset, get_dataset
+from semiseg.graph.plan import Plan
+from semiseg.params.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
+from semiseg.paths import TABLE
+
+FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
+BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
+SIDES = (32, 64, 64)  # at most: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
+SEED = 1
+
+
+def shrunk(params: Params, table: str) -> Params:
+    """Parameters that hold this table alone, on stand-ins and with a tiny budget. Raises UserError if unknown."""
+    wanted = Plan(params).table(table)
+    kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
+    named = {wanted.split, wanted.supervised_split, *(row.split for row in wanted.rows)}
+    names = {name for name in named if name is not None}
+    splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
+    options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
+    if options.generate is None:
+        standin = StandinOptions(seed=SEED, cases=tuple(_cases(kind, splits.values())))
+        options = DatasetOptions.model_validate({"standin": standin})
+    few = wanted.model_copy(update={"title": f"Rehearsal on stand-ins: {wanted.title}", "seeds": wanted.seeds[:1]})
+    return params.model_copy(
+        update={
+            "datasets": {kind.name: options},
+            "preparations": {protocol.preparation: params.preparations[protocol.preparation]},
+            "splits": {kind.name: splits},
+            "protocols": {wanted.protocol: _few_steps(protocol)},
+            "tables": {table: few},
+        }
+    )
+
+
+def _few_cases(split: Split) -> Split:
+    """The first cases of each published list; drawn splits belong to phantoms, which are small already.
+
+    A list that cannot be formed from what the publisher offers gives way to the one that stands in for it.
+    """
+    if split.list is None:
+        return split
+    return split.model_copy(update={"list": read_list(split.list)["instead"] or split.list, "first": FIRST})
+
+
+def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:
+    """Official ids of the cases that these splits name."""
+    named = [
+        name
+        for split in splits
+        if split.list is not None
+        for part in PARTS
+        for name in read_list(split.list)[part][: getattr(FIRST, part)]
+    ]
+    return sorted({kind.case_id(name) for name in named})
+
+
+def _few_steps(protocol: Protocol) -> Protocol:
+    network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
+    return protocol.model_copy(update={"network": network, "training": _short(protocol.training)})
+
+
+def _short(training: Training) -> Training:
+    """Every clock of the schedule ticks faster by the same factor, so that ramps, cuts and validations all happen."""
+    factor = 1.0 if training.iterations is None else ITERATIONS / training.iterations
+    few: dict[str, Any] = {
+        "patch": tuple(min(pair) for pair in zip(training.patch, SIDES, strict=True)),
+        "batch": training.batch.model_copy(update={"labelled": BATCH, "unlabelled": BATCH}),
+        "iterations": None if training.iterations is None else ITERATIONS,
+        "epochs": None if training.epochs is None else EPOCHS,
+        "schedule": training.schedule.model_copy(update={"every": max(1, round(training.schedule.every * factor))}),
+        "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
+    }
+    if training.validation is not None:
+        # twice: judging whole volumes is what takes longest
+        every = 1 if training.validation.per == "epoch" else max(ceil(training.validation.every * factor), 2)
+        few["validation"] = training.validation.model_copy(update={"every": every, "patience": None})
+    return training.model_copy(update=few)
+
+
+def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
+    """Build ``table`` below ``folder`` and return the path of its CSV. Raises UserError when a job fails.
+
+    cores: as Snakemake's option. Finished jobs of an earlier rehearsal are kept.
+    """
+    snakefile = Path("Snakefile").resolve()
+    if not snakefile.exists():
+        raise UserError(f"{snakefile} is missing: run from the project's folder")
+    text = yaml.safe_dump(shrunk(params, table).model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(folder / "params.yaml", f"# Written by `semiseg rehearse {table}`.\n{text}")
+    target = TABLE.format(table=table)
+    command = ["--snakefile", str(snakefile), "--directory", str(folder), "--cores", cores, target]
+    done = subprocess.run([sys.executable, "-m", "snakemake", *command], check=False)
+    if done.returncode != 0:
+        raise UserError(f"the rehearsal of {table} failed: its jobs' logs are in {folder / 'results' / 'logs'}")
+    say(f"{folder / target} is there: numbers of stand-ins, good for nothing but to see the road walked")
+    return folder / target

@@ -1,0 +1,209 @@
+"""Before jobs go to SLURM: what would fail hours later, or be waited for for ever, is told now in one sentence."""
+
+import getpass
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semiseg.base.errors import UserError
+
+COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue")
+PATIENCE = 20.0  # seconds for one answer
+LONGEST_PAUSE = 180  # seconds between two status checks of the plugin, once jobs run long
+PAUSES_REMEMBERED = 3  # the plugin leaves squeue where finished jobs are forgotten sooner than so many first pauses
+
+
+@dataclass(frozen=True)
+class Need:
+    """What the jobs of a rule ask of SLURM at most, as the profile says; None: it says nothing.
+
+    gres: names of generic resources (gpu, shard); minutes, memory_mb: of the last try.
+    """
+
+    rule: str
+    partition: str | None = None
+    account: str | None = None
+    gres: tuple[str, ...] = ()
+    minutes: int | None = None
+    memory_mb: int | None = None
+    constraint: str | None = None
+    qos: str | None = None
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Nodes of a partition that are alike. minutes: its time limit, None for none."""
+
+    partition: str
+    default: bool
+    gres: frozenset[str]
+    minutes: int | None
+    memory_mb: int
+
+
+def ask(*command: str) -> tuple[int, str]:
+    """Exit status of a SLURM command and what it said; -1 where it took longer than ``PATIENCE``."""
+    try:
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return -1, f"no answer within {PATIENCE:.0f} seconds"
+    return done.returncode, done.stdout if done.returncode == 0 else (done.stderr + done.stdout).strip()
+
+
+def check(needs: Sequence[Need], status_command: str | None, first_pause: int) -> None:
+    """Check commands, controller, status query, partitions, GPUs, limits and accounts, in about a second.
+
+    status_command, first_pause: the profile's slurm-status-command and slurm-init-seconds-before-status-checks.
+    Raises UserError for the first thing that is wrong.
+    """
+    _check_commands()
+    config = _config()
+    _check_status_query(config, status_command, first_pause)
+    nodes = _nodes()
+    for need in needs:
+        _check_need(need, nodes)
+    _check_accounts(needs, config)
+    for need in {(n.partition, n.account, n.gres, n.constraint, n.qos): n for n in needs}.values():
+        _try(need)
+
+
+def _check_commands() -> None:
+    absent = [name for name in COMMANDS if shutil.which(name) is None]
+    if absent:
+        raise UserError(
+            f"SLURM's commands {', '.join(absent)} are not on the PATH: call from a node that submits jobs, or without"
+            " the slurm profile to build on this machine"
+        )
+
+
+def _config() -> dict[str, str]:
+    status, said = ask("scontrol", "ping")  # answers at once, where other commands first try again for a while
+    if status == 0:
+        status, said = ask("scontrol", "show", "config")
+    if status != 0:
+        first = next(iter(said.splitlines()), "no answer")
+        raise UserError(f"SLURM's controller does not answer ({first}): nothing was started, call again when it does")
+    pairs = (line.partition("=") for line in said.splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _check_status_query(config: dict[str, str], command: str | None, first_pause: int) -> None:
+    """The plugin waits for ever for a job that its query does not report as ended: see docs/slurm.md."""
+    remembered = int(re.match(r"\d*", config.get("MinJobAge", ""))[0] or 0)  # type: ignore[index]
+    enough = max(LONGEST_PAUSE, PAUSES_REMEMBERED * first_pause)
+    accounting = "slurmdbd" in config.get("AccountingStorageType", "")
+    if command == "squeue" and remembered < enough:
+        other = "set slurm-status-command to sacct in the profile and cancel no single job by scancel, or " * accounting
+        raise UserError(
+            f"SLURM forgets finished jobs after {remembered} seconds (MinJobAge), and their status is asked for up to"
+            f" {enough} seconds later, so their end would never be seen: {other}ask the administrators for more"
+        )
+    if command != "squeue" and remembered >= enough:
+        raise UserError(
+            "jobs that are cancelled would be waited for for ever with slurm-status-command sacct: set it to squeue in"
+            " the profile"
+        )
+    if command != "squeue" and not accounting:
+        raise UserError(
+            "this cluster keeps no accounts of jobs (AccountingStorageType), so slurm-status-command sacct would never"
+            " be answered: set it to squeue in the profile"
+        )
+
+
+def _nodes() -> list[Nodes]:
+    status, said = ask("sinfo", "-h", "-a", "-e", "-o", "%P|%G|%l|%m")
+    if status != 0:
+        raise UserError(f"SLURM does not tell its partitions (sinfo: {said}): call again later")
+    found = []
+    for line in said.splitlines():
+        partition, gres, limit, memory = line.split("|")
+        names = frozenset(re.findall(r"(?:^|,)(\w+)", re.sub(r"\(.*?\)", "", gres)))
+        megabytes = int(re.sub(r"\D", "", memory) or 0)
+        found.append(Nodes(partition.rstrip("*"), partition.endswith("*"), names, _minutes(limit), megabytes))
+    return found
+
+
+def _minutes(limit: str) -> int | None:
+    """A time limit as SLURM writes it, [days-]hours:minutes:seconds or minutes:seconds; None for none."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", limit)
+    if found is None:
+        return None
+    days, hours, minutes, _ = (int(part or 0) for part in found.groups())
+    return (24 * days + hours) * 60 + minutes
+
+
+def _check_need(need: Need, nodes: Sequence[Nodes]) -> None:
+    chosen = _chosen(need, nodes)
+    where = f"partition {', '.join(dict.fromkeys(each.partition for each in chosen))}"
+    fitting = [each for each in chosen if each.gres.issuperset(need.gres)]
+    if not fitting:
+        raise UserError(
+            f"rule {need.rule} asks for {' and '.join(need.gres)}, which no node of {where} has: choose another"
+            " slurm_partition for it in the profile, or set its gpu to 0 there to compute on CPUs"
+        )
+    longest = None if any(each.minutes is None for each in fitting) else max(each.minutes or 0 for each in fitting)
+    if need.minutes is not None and longest is not None and need.minutes > longest:
+        raise UserError(
+            f"rule {need.rule} asks for up to {need.minutes} minutes and {where} allows {longest}, so its jobs would"
+            f" wait for ever: write `runtime: min(..., {longest})` for it in the profile"
+        )
+    largest = max(each.memory_mb for each in fitting)
+    if need.memory_mb is not None and need.memory_mb > largest:
+        raise UserError(
+            f"rule {need.rule} asks for up to {need.memory_mb} MB and no fitting node of {where} has more than"
+            f" {largest}: write `mem_mb: min(..., {largest})` for it in the profile"
+        )
+
+
+def _chosen(need: Need, nodes: Sequence[Nodes]) -> list[Nodes]:
+    """The nodes of the partition, or of several, that a rule goes to."""
+    known = ", ".join(dict.fromkeys(each.partition for each in nodes))
+    if need.partition is None:
+        chosen = [each for each in nodes if each.default]
+        if not chosen:
+            raise UserError(f"this cluster has no default partition: give slurm_partition in the profile, of {known}")
+        return chosen
+    wanted = need.partition.split(",")
+    for name in wanted:
+        if not any(each.partition == name for each in nodes):
+            raise UserError(
+                f"rule {need.rule} goes to partition {name!r}, which this cluster does not have; it has: {known}:"
+                " correct slurm_partition in the profile"
+            )
+    return [each for each in nodes if each.partition in wanted]
+
+
+def _check_accounts(needs: Sequence[Need], config: dict[str, str]) -> None:
+    wanted = {need.account: need.rule for need in needs if need.account is not None}
+    if not wanted or "slurmdbd" not in config.get("AccountingStorageType", "") or not shutil.which("sacctmgr"):
+        return
+    status, said = ask("sacctmgr", "-n", "-P", "list", "assoc", f"user={getpass.getuser()}", "format=account")
+    known = sorted(set(said.split())) if status == 0 else []
+    for account, rule in wanted.items():
+        if known and account not in known:
+            raise UserError(
+                f"rule {rule} goes to account {account!r}, which is not yours; yours are: {', '.join(known)}: correct"
+                " slurm_account in the profile"
+            )
+
+
+def _try(need: Need) -> None:
+    """Have SLURM itself look at a job of this rule, without submitting it."""
+    options = {
+        "--partition": need.partition,
+        "--account": need.account,
+        "--constraint": need.constraint,
+        "--qos": need.qos,
+        "--gres": ",".join(need.gres) or None,
+    }
+    given = [f"{name}={value}" for name, value in options.items() if value is not None]
+    status, said = ask("sbatch", "--test-only", "--time=1", *given, "--wrap=true")
+    if status != 0:
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no answer")
+        reason = re.sub(r"sbatch: |error: |allocation failure: |Batch job submission failed: ", "", last)
+        raise UserError(
+            f"SLURM would refuse the jobs of rule {need.rule} with {' '.join(given) or 'nothing given'} ({reason}):"
+            " correct this in the profile"
+        )

@@ -1,0 +1,1 @@
+"""From params.yaml to jobs: which runs a table needs, which files, which parameters."""

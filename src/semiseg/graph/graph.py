@@ -1,0 +1,176 @@
+"""The jobs behind a target, as the parameters want them: which files, which parameters, which code.
+
+The Snakemake rules ask it for their inputs and parameters, the audit compares with it what has been recorded.
+"""
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+
+from semiseg.base.errors import UserError
+from semiseg.graph.figures import check_figure
+from semiseg.graph.job import Job, Paths
+from semiseg.graph.plan import Plan, Run
+from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+
+WORD = r"\w+"
+WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # others are a word
+
+
+class Graph:
+    """Jobs by what identifies them, and by the path of any of their outputs."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.job = functools.cache(self._job)
+
+    def maker(self, path: str) -> Job | None:
+        """The job that makes this file, or None where no rule does. UserError for an unknown name in it."""
+        for pattern, make in _MAKERS:
+            if found := re.fullmatch(pattern, path):
+                return self.job(make, tuple(found.groupdict().items()))
+        return None
+
+    def chain(self, target: str) -> list[Job]:
+        """All jobs behind a target, each after those that it needs. UserError if no rule makes the target."""
+        if self.maker(target) is None:
+            raise UserError(f"no rule makes {target}: name a table such as results/demo.csv, or a file behind one")
+        ordered: dict[str, Job] = {}
+
+        def visit(path: str) -> None:
+            job = self.maker(path)
+            if job is None or job.main in ordered:
+                return
+            for needed in job.read:
+                visit(needed)
+            ordered[job.main] = job
+
+        visit(target)
+        return list(ordered.values())
+
+    def _job(self, make: "Maker", names: tuple[tuple[str, str], ...]) -> Job:
+        return make(self, **dict(names))
+
+    # --- one method per rule -----------------------------------------------------------------------------------------
+
+    def standin(self, dataset: str) -> Job:
+        """The synthetic twin of a dataset."""
+        return Job("standin", {}, {"out": STANDIN.format(dataset=dataset)}, self.plan.standin(dataset))
+
+    def download(self, dataset: str) -> Job:
+        """The open archives of a dataset."""
+        inputs = {name: path for name, path in self.plan.raw_inputs(dataset).items() if name == "standin"}
+        return Job("download", inputs, {"out": ARCHIVES.format(dataset=dataset)}, self.plan.download(dataset))
+
+    def raw(self, dataset: str) -> Job:
+        """The raw folder of a dataset."""
+        return Job("raw", self.plan.raw_inputs(dataset), {"out": RAW.format(dataset=dataset)}, self.plan.raw(dataset))
+
+    def prepare(self, dataset: str, preparation: str) -> Job:
+        """Prepared cases of a dataset."""
+        out = PREPARED.format(dataset=dataset, preparation=preparation)
+        spec = self.plan.preparation(dataset, preparation)
+        return Job("prepare", {"raw": RAW.format(dataset=dataset)}, {"out": out}, spec)
+
+    def split(self, dataset: str, split: str) -> Job:
+        """A split of a dataset."""
+        out = SPLIT.format(dataset=dataset, split=split)
+        return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.plan.split(dataset, split))
+
+    def train(self, run: Run) -> Job:
+        """The training of a run."""
+        names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
+        outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
+        return Job("train", self._data(run), outputs, self.plan.training(run))
+
+    def predict(self, run: Run) -> Job:
+        """The label maps of a run's test cases."""
+        inputs = {"weights": f"{run.folder}/weights.safetensors", **self._data(run)}
+        return Job("predict", inputs, {"out": f"{run.folder}/predictions.json"}, self.plan.prediction(run))
+
+    def evaluate(self, run: Run) -> Job:
+        """The scores of a run's test cases."""
+        inputs = {
+            "predictions": f"{run.folder}/predictions.json",
+            "prepared": self.plan.prepared(run.dataset, run.protocol),
+            "raw": RAW.format(dataset=run.dataset),
+        }
+        return Job("evaluate", inputs, {"out": f"{run.folder}/cases.csv"}, {"dataset": run.dataset})
+
+    def row(self, table: str, method: str) -> Job:
+        """One row of a table."""
+        runs = self.plan.runs(table, method)
+        inputs: dict[str, Paths] = {
+            "cases": tuple(f"{run.folder}/cases.csv" for run in runs),
+            "split": SPLIT.format(**vars(runs[0])),
+        }
+        out = ROW.format(table=table, method=method)
+        return Job("row", inputs, {"out": out}, self.plan.scoring(table, method))
+
+    def table(self, table: str) -> Job:
+        """A table in all its forms."""
+        inputs: dict[str, Paths] = {
+            "rows": tuple(self.plan.row_files(table)),
+            "page": tuple(self.plan.page_files(table)),
+        }
+        outputs = {"csv": TABLE.format(table=table), **{form: f"results/{table}{form}" for form in FORMS}}
+        return Job("table", inputs, outputs, self.plan.tabulation(table))
+
+    def figure(self, table: str, figure: str, format: str) -> Job:
+        """A figure of a table. UserError for one that cannot be drawn."""
+        spec = self.plan.tabulation(table)
+        check_figure(spec, figure)
+        inputs = {
+            "rows" if figure == "bars" else "page": tuple(
+                self.plan.row_files(table) if figure == "bars" else self.plan.page_files(table)
+            )
+        }
+        return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, spec)
+
+    def _data(self, run: Run) -> dict[str, Paths]:
+        return {
+            "prepared": self.plan.prepared(run.dataset, run.protocol),
+            "split": SPLIT.format(dataset=run.dataset, split=run.split),
+        }
+
+
+Maker = Callable[..., Job]
+
+
+def _of_run(make: Callable[[Graph, Run], Job]) -> Maker:
+    def made(graph: Graph, seed: str, **names: str) -> Job:
+        return make(graph, Run(**names, seed=int(seed)))
+
+    return made
+
+
+_train, _predict, _evaluate = (_of_run(make) for make in (Graph.train, Graph.predict, Graph.evaluate))
+# Main output of each rule, as a template, and who makes it; a lineage record lies beside each.
+MAIN_OUTPUTS: Mapping[str, Maker] = {
+    STANDIN: Graph.standin,
+    ARCHIVES: Graph.download,
+    RAW: Graph.raw,
+    PREPARED: Graph.prepare,
+    SPLIT: Graph.split,
+    f"{RUN}/weights.safetensors": _train,
+    f"{RUN}/predictions.json": _predict,
+    f"{RUN}/cases.csv": _evaluate,
+    ROW: Graph.row,
+    TABLE: Graph.table,
+    FIGURE: Graph.figure,
+}
+_OTHER_OUTPUTS: Mapping[str, Maker] = {
+    **{f"{RUN}/{name}": _train for name in ("history.csv", "cost.json")},
+    **{TABLE.removesuffix(".csv") + form: Graph.table for form in FORMS},
+}
+
+
+def _group(wildcard: re.Match[str]) -> str:
+    """A named group for a wildcard of a template."""
+    return f"(?P<{wildcard[1]}>{WILDCARDS.get(wildcard[1], WORD)})"
+
+
+_MAKERS = tuple(
+    (re.sub(r"{(\w+)}", _group, template.replace(".", r"\.")), make)
+    for template, make in {**MAIN_OUTPUTS, **_OTHER_OUTPUTS}.items()
+)

@@ -1,0 +1,119 @@
+"""Where and when a job ran: commit, package source, installed software, device. No host, user or path is told."""
+
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import semiseg
+from semiseg.base.files import digest, sha256
+from semiseg.jobs.scrub import shareable_yaml
+
+PACKAGE = Path(semiseg.__file__).parent
+TOLD = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def source() -> dict[str, Any]:
+    """Code and parameters as a whole: git commit, whether the checkout differs from it (None outside git), hashes.
+
+    package: of the package's files. params: of params.yaml, where the job ran beside one.
+    """
+    return {**_checkout(), "params": params_hash()}
+
+
+def params_hash(path: Path = Path("params.yaml")) -> str | None:
+    """sha256 of params.yaml in the form in which it is shared, so that a shared copy has the same; None without one."""
+    try:
+        return hashlib.sha256(shareable_yaml(path.read_text(encoding="utf-8")).encode()).hexdigest()
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError):  # whoever needs it will tell what is wrong with it
+        return sha256(path)
+
+
+def package_hash() -> str:
+    """sha256 over names and bytes of every file of the package."""
+    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    listed = {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files}
+    return digest(listed)
+
+
+def environment() -> dict[str, Any]:
+    """Python, platform, versions of what computes, a hash of all installed packages, and of the constraints file."""
+    constraints = Path("constraints.txt")
+    return {**_software(), "constraints": sha256(constraints) if constraints.exists() else None}
+
+
+@functools.cache
+def _checkout() -> dict[str, Any]:
+    """What a process runs from: it does not change under it, and git and the hashes take their time."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
+    dirty = None if changed is None else bool(changed)
+    return {"commit": commit or None, "dirty": dirty, "package": package_hash()}
+
+
+@functools.cache
+def _software() -> dict[str, Any]:
+    installed = sorted({f"{dist.name}=={dist.version}".lower() for dist in importlib.metadata.distributions()})
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "packages": {name: _version(name) for name in TOLD},
+        "installed": hashlib.sha256("\n".join(installed).encode()).hexdigest(),
+    }
+
+
+def device_facts(name: str) -> dict[str, Any]:
+    """The device that computed: the GPU with its driver, or the CPU with its threads; and whether bits may differ."""
+    import torch
+
+    if not name.startswith("cuda"):
+        return {"device": "cpu", "threads": torch.get_num_threads(), "deterministic": True}
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    drivers = _output(query).splitlines()
+    return {
+        "device": torch.cuda.get_device_name(name),
+        "driver": drivers[0] if drivers else None,
+        "cuda": torch.version.cuda,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def _git(*arguments: str) -> str:
+    return _output(["git", "-C", str(PACKAGE), *arguments])
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=30, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

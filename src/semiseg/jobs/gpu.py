@@ -1,0 +1,113 @@
+"""Which GPU a job takes on a machine with several: a free one, under a lock that dies with the process.
+
+Snakemake limits how many GPU jobs run at once, but gives none of them a device. So each job takes a slot of a GPU: a
+file in the machine's temporary folder, locked by the kernel (flock) until the process ends, however it ends. Slots per
+GPU are one unless the profile says more (``gpu_slots`` in ``profiles/workstation``). Only the GPUs in
+CUDA_VISIBLE_DEVICES are taken, all where it is not set. A SLURM job that was given one GPU uses it: SLURM has counted.
+
+Nothing here starts CUDA, whose first look at the environment is its last one.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from semiseg.base.errors import UserError
+from semiseg.base.progress import say
+
+POLL_SECONDS = 1.0
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@contextlib.contextmanager
+def claimed(device: str, slots: int = 1) -> Iterator[str]:
+    """The device to use while the block runs: ``cpu``, a name of torch's, or ``auto``: the one GPU that torch will see.
+
+    device: ``auto`` waits for a free slot of a GPU and hides the others from this process; anything else is the user's
+    choice and taken as it is. slots: jobs per GPU. Raises UserError for fewer than one.
+    """
+    if slots < 1:
+        raise UserError(f"gpu_slots is {slots}, expected 1 or more jobs per GPU")
+    gpus = visible_gpus() if device == "auto" else None
+    if gpus is None or (len(gpus) == 1 and "SLURM_JOB_ID" in os.environ):
+        yield device
+    elif not gpus:
+        yield "cpu"
+    else:
+        with _slot(gpus, slots) as gpu:
+            os.environ[VISIBLE] = gpu
+            yield device
+
+
+def visible_gpus() -> list[str] | None:
+    """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; None without NVIDIA's tool: ask torch."""
+    installed = _installed()
+    if VISIBLE not in os.environ:
+        return installed
+    named = [name.strip() for name in os.environ[VISIBLE].split(",")]
+    wrong = next((place for place, name in enumerate(named) if not re.fullmatch(r"\d+|(GPU|MIG)-.+", name)), len(named))
+    return named[:wrong]  # CUDA, too, ignores what follows a name that it does not know
+
+
+@contextlib.contextmanager
+def _slot(gpus: list[str], slots: int) -> Iterator[str]:
+    """Wait for a slot; every GPU gets a first job before one gets a second."""
+    places = [(gpu, slot) for slot in range(slots) for gpu in gpus]
+    waiting = False
+    while True:
+        for gpu, slot in places:
+            handle = _locked(f"{_key(gpu)}.slot{slot}")
+            if handle is not None:
+                try:
+                    say(f"GPU {gpu}, job {slot + 1} of at most {slots} on it")
+                    yield gpu
+                finally:
+                    os.close(handle)
+                return
+        if not waiting:
+            say(f"all GPUs are taken ({len(gpus)}, at most {slots} jobs on each): waiting for a free one")
+        waiting = True
+        time.sleep(POLL_SECONDS)
+
+
+def _locked(name: str) -> int | None:
+    """An open file with its lock, None when another process has it."""
+    folder = Path(tempfile.gettempdir()) / "semiseg-gpus"
+    try:
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(PermissionError):  # another user's folder: opened to all when it was made
+            folder.chmod(0o1777)
+        path = folder / name
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDONLY, 0o644))
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise UserError(f"cannot note in {folder} which GPU is taken ({error.strerror}): check TMPDIR") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _key(gpu: str) -> str:
+    """One name for a GPU, whether it is called by number or by UUID."""
+    installed = _installed() or []
+    return installed[int(gpu)] if gpu.isdigit() and int(gpu) < len(installed) else re.sub(r"[^\w-]", "_", gpu)
+
+
+def _installed() -> list[str] | None:
+    """UUIDs of the machine's GPUs in its own order; None without NVIDIA's tool."""
+    command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.split()

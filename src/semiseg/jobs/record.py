@@ -1,0 +1,176 @@
+"""Lineage records: what a job read, wrote and ran, beside its main output, by content and never by time.
+
+A record's ``id`` is made from what decides the result: rule, parameters, code, and the bits of inputs and outputs with
+the ids of the records they came from. Two machines that build the same thing get the same id. Circumstances (commit,
+environment, times) stand beside it; ``seal`` covers the whole file.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import canonical, digest, read_json, sha256, write_json
+from semiseg.paths import LINEAGE, record_path
+
+ENTRY = ("path", "sha256", "bytes", "record")
+OUTSIDE = "(outside the project)"
+DECIDING = ("rule", "params", "code", "inputs", "outputs")
+# Files that tell seconds and memory, or show them: they differ where nothing else does, so no id depends on them.
+MEASURED = re.compile(r"cost\.json|.*\.cost\.csv|.*\.html")
+Record = dict[str, Any]
+
+
+def write_record(
+    rule: str,
+    params: Mapping[str, Any],
+    code: Mapping[str, str],
+    inputs: Sequence[Path],
+    outputs: Sequence[Path],
+    circumstances: Mapping[str, Any],
+) -> Record:
+    """Write and return the record of a job that has just ended. Its first output is the main one.
+
+    code: hash per module. inputs, outputs: files relative to the project's folder, where the job ran.
+    """
+    content: Record = {
+        "rule": rule,
+        "params": shareable(params),
+        "code": {"hash": digest(dict(code)), "modules": dict(code)},
+        "inputs": [{**_entry(path), "record": made_by(path)} for path in inputs],
+        "outputs": [_entry(path) for path in outputs],
+        **circumstances,
+    }
+    content["id"] = identity(content)
+    content["seal"] = seal(content)
+    write_json(record_path(outputs[0]), content)
+    return content
+
+
+def read_record(path: Path | str) -> Record:
+    """A record as it was written. UserError when it is missing, damaged, or not the bytes that were written."""
+    path = Path(path)
+    made, content = str(path).removesuffix(LINEAGE), read_plain(path)
+    if not isinstance(content, dict) or path.read_bytes() != canonical(content).encode("utf-8", "surrogatepass"):
+        raise UserError(f"{path} is not as it was written: restore it, or build {made} again")
+    changed = UserError(f"{path} was changed: its content does not fit its seal; restore it, or build it again")
+    if content.get("seal") != seal(content):
+        raise changed
+    if not _is_whole(content):
+        raise UserError(f"{path} is not a lineage record: restore it, or build {made} again")
+    if content["id"] != identity(content):
+        raise changed
+    return content
+
+
+def read_plain(path: Path) -> Any:
+    """JSON of a file that anyone may have put there. UserError for what is no file or no JSON, however odd it is."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is {kind_of(path)}: delete it, and build it again")
+    try:
+        return read_json(path)
+    except (OSError, ValueError, RecursionError) as error:  # a loop of links, a number or nesting without end
+        raise UserError(f"{path} cannot be read ({_reason(error)}): delete it, and build it again") from None
+
+
+def kind_of(path: Path) -> str:
+    """What lies at a path where a file should be."""
+    return "a folder, not a file" if path.is_dir() else "a pipe or device, not a file"
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether a record has the parts that are read of it, and names no file outside the project."""
+    sides, code = [content.get("inputs"), content.get("outputs")], content.get("code")
+    if not all(isinstance(content.get(name), kind) for name, kind in (("rule", str), ("params", dict), ("id", str))):
+        return False
+    if not isinstance(code, dict) or not isinstance(code.get("hash"), str) or not isinstance(code.get("modules"), dict):
+        return False
+    if not all(isinstance(content.get(name, {}), dict) for name in ("source", "environment", "time")):
+        return False
+    seed = content["params"].get("seed")
+    return all(map(_is_side, sides)) and bool(content["outputs"]) and content.get("seed", seed) == seed
+
+
+def _is_side(side: Any) -> bool:
+    """Whether these are the inputs or outputs of a record, each named once."""
+    if not isinstance(side, list) or not all(map(_is_entry, side)):
+        return False
+    paths = [entry["path"] for entry in side if entry["path"] != OUTSIDE]
+    return len(paths) == len(set(paths))
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {"path", "sha256", "bytes"} <= set(entry) <= {*ENTRY}:
+        return False
+    path, record = entry["path"], entry.get("record")
+    named = isinstance(path, str) and (path == OUTSIDE or shareable(path) == path)
+    inside = named and ".." not in Path(path).parts
+    plain = named and (path == OUTSIDE or Path(path).as_posix() == path)  # no other spelling of the same file
+    texts = isinstance(entry["sha256"], str) and (record is None or isinstance(record, str))
+    return inside and plain and texts and type(entry["bytes"]) is int
+
+
+def identity(record: Mapping[str, Any]) -> str:
+    """Id of a record: digest of what decides the result, measured files left out."""
+    deciding = {name: record.get(name) for name in DECIDING}
+    deciding["code"] = (record.get("code") or {}).get("hash")
+    for side in ("inputs", "outputs"):
+        kept = (entry for entry in record.get(side) or () if not is_measured(entry["path"]))
+        deciding[side] = [{name: entry.get(name) for name in ("path", "sha256", "record")} for entry in kept]
+    return digest(deciding)
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """Digest of everything in a record but the seal itself."""
+    return digest({name: value for name, value in record.items() if name != "seal"})
+
+
+def is_measured(path: str) -> bool:
+    """Whether a file tells seconds or memory, which no id depends on."""
+    return MEASURED.fullmatch(Path(path).name) is not None
+
+
+def made_by(path: Path) -> str | None:
+    """Id of the record that names this file among its outputs, or None: looked for beside the file."""
+    own = Path(record_path(path))
+    for candidate in [own] if own.exists() else sorted(path.parent.glob(f"*{LINEAGE}")):
+        record = read_record(candidate)
+        if any(Path(entry["path"]).name == path.name for entry in record["outputs"]):
+            return str(record["id"])
+    return None
+
+
+def shareable(value: Any) -> Any:
+    """Parameters without what must not leave this machine: paths outside the project, passwords in addresses."""
+    if isinstance(value, Mapping):
+        return {key: shareable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [shareable(inner) for inner in value]
+    return _shareable_text(value) if isinstance(value, str) else value
+
+
+def _shareable_text(text: str) -> str:
+    if re.match(r"(?!file:)\w+://", text):
+        parts = urlsplit(text)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return OUTSIDE if re.match(r"/|~\w*(/|$)|\.\.(/|$)|[A-Za-z]:[\\/]|file:", text) else text
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"path": shareable(_relative(path)), "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
+
+
+def named(paths: Iterable[Any]) -> list[Path]:
+    """Paths of a call flattened, each once, in order; None is left out."""
+    flat = (inner for path in paths for inner in (path if isinstance(path, list | tuple) else [path]))
+    return list(dict.fromkeys(Path(path) for path in flat if path is not None))

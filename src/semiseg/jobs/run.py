@@ -1,0 +1,96 @@
+"""One job of a rule: alone on its outputs, and with a lineage record when it has ended."""
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import digest, sha256
+from semiseg.base.progress import say
+from semiseg.jobs.code_hash import module_hashes, modules_of
+from semiseg.jobs.environment import environment, now, source
+from semiseg.jobs.lock import held
+from semiseg.jobs.record import made_by, read_record, shareable, write_record
+from semiseg.paths import LINEAGE, record_path
+
+Facts = dict[str, Any]
+RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the command line asked for. inputs: files read; outputs: files written, the main one first."""
+
+    rule: str
+    spec: Mapping[str, Any]
+    inputs: Sequence[Path]
+    outputs: Sequence[Path]
+
+    @property
+    def lock(self) -> Path:
+        """Hidden beside the main output."""
+        return self.outputs[0].with_name(f".{self.outputs[0].name}.lock")
+
+
+def run(call: Call, work: Callable[[], Facts | None]) -> None:
+    """Do the work of a job while no other process makes the same outputs, then write its lineage record.
+
+    A job that waited for another one, and finds that it has made exactly what was asked for, has nothing left to do.
+    work: may return facts for the record (device, ...).
+    """
+    with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
+        if waited and _is_made(call):
+            say(f"{call.outputs[0]} was made meanwhile")
+        else:
+            _make(call, work)
+        _let_inputs_look_older(call)
+
+
+def _make(call: Call, work: Callable[[], Facts | None]) -> None:
+    for path in call.inputs:
+        if path.parts[:2] == RUNS and made_by(path) is None:
+            raise UserError(
+                f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
+                f"*{LINEAGE}, or delete it and build it again"
+            )
+    # A record never speaks of files that are being made anew. Snakemake does not know of it and cannot delete it.
+    Path(record_path(call.outputs[0])).unlink(missing_ok=True)
+    # Before the work: source and parameters may be edited while it runs, and it runs what stood here when it began.
+    code = module_hashes(*modules_of(call.rule, call.spec))
+    began = {"seed": call.spec.get("seed"), "source": source()}
+    software, start = environment(), now()
+    facts = work() or {}
+    ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
+    write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
+
+
+def _let_inputs_look_older(call: Call) -> None:
+    """Snakemake deletes outputs that look older than inputs, as they do when the clock was set back in between."""
+    made = call.outputs[0].stat().st_mtime
+    for path in call.inputs:
+        if path.stat().st_mtime > made:
+            with contextlib.suppress(PermissionError):
+                os.utime(path)
+
+
+def _is_made(call: Call) -> bool:
+    """Whether the record is of exactly this job: rule, parameters, code, and all files with the content they have."""
+    try:
+        record = read_record(record_path(call.outputs[0]))
+        same = [
+            record["rule"] == call.rule,
+            record["params"] == shareable(dict(call.spec)),
+            record["code"]["hash"] == digest(module_hashes(*modules_of(call.rule, call.spec))),
+            _content(record["inputs"]) == [sha256(path) for path in call.inputs],
+            _content(record["outputs"]) == [sha256(path) for path in call.outputs],
+        ]
+    except (UserError, OSError):
+        return False
+    return all(same)
+
+
+def _content(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [entry["sha256"] for entry in entries]

@@ -1,0 +1,77 @@
+"""params.yaml as it may leave this machine: without paths outside the project and without passwords."""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from semiseg.jobs.record import OUTSIDE, shareable
+
+# In comments anything that looks like a path from the root, a home folder or a drive, and a password in an address.
+PATH = re.compile(r"(?<![\w./)>-])(?:~\w*/|[A-Za-z]:\\|/)[\w.-]+[\w./\\-]*")
+PASSWORD = re.compile(r"(?<=://)[^\s/@]+@")
+COMMENT = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
+TEXT = "tag:yaml.org,2002:str"
+Span = tuple[int, int]
+
+
+def shareable_yaml(text: str) -> str:
+    """YAML with every value as ``records.shareable`` gives it, and comments without paths and passwords.
+
+    The rest of the text stays as it is. Parameters in records are made shareable in the same way, so an audit takes
+    either file.
+    """
+    scalars = list(_scalars(yaml.compose(text, Loader=yaml.SafeLoader)))
+    changes = [
+        (span, _anchor(text, span) + json.dumps(shareable(value)))
+        for span, value in scalars
+        if shareable(value) != value
+    ]
+    for start, end in _comments(text, [span for span, _ in scalars]):
+        comment = text[start:end]
+        shared = PASSWORD.sub("", PATH.sub(OUTSIDE, comment))
+        if shared != comment:
+            changes.append(((start, end), shared))
+    for (start, end), new in sorted(changes, reverse=True):
+        text = text[:start] + new + text[end:]
+    return text
+
+
+def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
+    """Place and text of every scalar, each once: an alias leads to the same node again. No text for other values."""
+    seen: set[int] = set()
+    waiting = [root] if root is not None else []
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode):
+            text = node.value if node.tag == TEXT else ""  # ~ is no path but nothing
+            yield (node.start_mark.index, node.end_mark.index), text
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        else:
+            waiting += node.value
+
+
+def _anchor(text: str, span: Span) -> str:
+    """The anchor of a scalar, which YAML counts as a part of it: other places refer to it."""
+    found = re.match(r"&\S+\s+", text[slice(*span)])
+    return found[0] if found else ""
+
+
+def _comments(text: str, scalars: list[Span]) -> Iterator[Span]:
+    """Where comments stand: from a ``#`` that begins a word outside of every scalar, to the end of its line."""
+    scalars = sorted(scalars)
+    starts = [start for start, _ in scalars]
+    found = COMMENT.search(text)
+    while found:
+        before = bisect_right(starts, found.start()) - 1
+        inside = before >= 0 and scalars[before][1] > found.start()
+        if not inside:
+            yield found.span()
+        found = COMMENT.search(text, scalars[before][1] if inside else found.end())

@@ -1,0 +1,50 @@
+"""A method with fresh networks, and the machine it runs on."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from semiseg.blocks.losses import SUPERVISED
+from semiseg.method import Context, Method, method_class
+from semiseg.network import build
+from semiseg.params.config import Network, Training
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What may differ between machines without changing the numbers (but for the GPU's own rounding)."""
+
+    device: torch.device
+    workers: int
+    checkpoint_seconds: float
+
+
+def build_method(
+    name: str,
+    hyper: dict[str, bool | int | float | str],
+    network: Network,
+    training: Training | None,
+    voxels: list[float],
+) -> Method:
+    """The method with fresh networks.
+
+    voxels: per class, of the labelled training volumes; training: None when the method will only predict.
+    """
+
+    def backbone(initialisation: str, channels: int) -> nn.Module:
+        return build(network.name, 1, channels, initialisation, filters=network.filters)
+
+    supervised = SUPERVISED[training.supervised] if training else SUPERVISED["half_ce_dice_all"]
+    context = Context(len(voxels), backbone, supervised, torch.tensor(voxels, dtype=torch.float64))
+    return method_class(name)(context, **hyper)
+
+
+def choose_runtime(device: str, threads: int, checkpoint_seconds: float) -> Runtime:
+    """Device (``auto``: a GPU if there is one), CPU threads, loader processes; the same threads give the same bits."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(threads)
+    workers = max(min(threads, os.cpu_count() or 1) - 1, 0) if device == "cuda" else 0
+    return Runtime(torch.device(device), workers, checkpoint_seconds)

@@ -1,0 +1,83 @@
+"""What happened at each step, kept on the device and fetched in blocks, so that the GPU is not waited for."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import atomic
+
+STEPS_PER_FETCH = 20
+
+
+class History:
+    """Rows of iteration, learning rate, total loss, loss terms, and the validation Dice where there was one."""
+
+    def __init__(self, columns: list[str] | None = None) -> None:
+        self.columns = columns or []
+        self._rows: list[list[float]] = []
+        self._pending: list[tuple[int, float, Tensor]] = []
+
+    def add(self, iteration: int, rate: float, loss: Tensor, terms: dict[str, Tensor]) -> None:
+        """Note a finished step."""
+        if not self.columns:
+            self.columns = ["iteration", "lr", "total", *(f"loss_{name}" for name in terms), "val_dice"]
+        values = torch.stack([loss.detach(), *(term.detach() for term in terms.values())]).float()
+        self._pending.append((iteration, rate, values))
+        if len(self._pending) >= STEPS_PER_FETCH:
+            self.fetch()
+
+    def fetch(self) -> None:
+        """Bring pending rows to the host. Raises UserError when a loss is no longer a number."""
+        if not self._pending:
+            return
+        values = torch.stack([values for _, _, values in self._pending]).cpu().tolist()
+        for (iteration, rate, _), row in zip(self._pending, values, strict=True):
+            if not all(map(math.isfinite, row)):  # an opponent's loss is not in the total
+                names = [
+                    name for name, value in zip(self.columns[3:], row[1:], strict=False) if not math.isfinite(value)
+                ]
+                raise UserError(
+                    f"training diverged: total loss is {row[0]} at step {iteration} ({', '.join(names) or 'sum'});"
+                    " lower the learning rate of the protocol and train again"
+                )
+            self._rows.append([float(iteration), rate, *row, math.nan])
+        self._pending.clear()
+
+    def validated(self, dice: float) -> None:
+        """Write a validation result beside the newest step."""
+        self.fetch()
+        self._rows[-1][-1] = dice
+
+    def latest(self) -> dict[str, float]:
+        """Loss terms of the newest fetched step, for the progress line."""
+        row = self._rows[-1] if self._rows else []
+        return {name.removeprefix("loss_"): v for name, v in zip(self.columns[2:-1], row[2:-1], strict=False)}
+
+    def as_tensor(self) -> Tensor:
+        """All rows, ``[steps columns]`` float64."""
+        self.fetch()
+        return torch.tensor(self._array())
+
+    @classmethod
+    def from_tensor(cls, columns: list[str], rows: Tensor) -> "History":
+        """The inverse of ``as_tensor``."""
+        history = cls(columns)
+        history._rows = rows.tolist()
+        return history
+
+    def write(self, path: Path) -> None:
+        """Write history.csv; a run without steps has the header of its first columns alone."""
+        self.fetch()
+        frame = pd.DataFrame(self._array(), columns=self.columns or ["iteration", "lr", "total", "val_dice"])
+        with atomic(path) as temporary:
+            frame.astype({"iteration": int}).to_csv(temporary, index=False, float_format="%.8g")
+
+    def _array(self) -> NDArray[np.float64]:
+        width = len(self.columns) or 4
+        return np.array(self._rows, np.float64).reshape(-1, width)

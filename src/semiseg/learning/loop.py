@@ -1,0 +1,157 @@
+"""The one training loop. A method gives loss terms; everything else happens here, once."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from semiseg.base.progress import Progress
+from semiseg.learning import signals as stopping
+from semiseg.learning import weights
+from semiseg.learning.batches import Sampler, batches
+from semiseg.learning.build import Runtime
+from semiseg.learning.history import History
+from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.state import Best, Candidate, State
+from semiseg.learning.validation import Validator
+from semiseg.method import Batch, Method, total
+from semiseg.params.config import Inference, Optimiser
+
+ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, which the papers use
+
+
+def candidates(method: Method, inference: Inference) -> list[Candidate]:
+    """The sets of networks that may speak at inference: each predictor alone, or all together."""
+    if inference.networks == "one" and len(method.inference_networks) > 1:
+        return [(name,) for name in method.inference_networks]
+    return [tuple(method.inference_networks)]
+
+
+def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
+    """A fresh state at step 0 on the device."""
+    method.to(device)
+    adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
+    apart = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
+    learnt = [each for each in method.parameters() if each.requires_grad and id(each) not in apart]
+    optimiser: torch.optim.Optimizer
+    if rule.rule == "adam":
+        optimiser = torch.optim.Adam(learnt, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
+    else:
+        optimiser = torch.optim.SGD(learnt, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
+    rules = method.adversaries()
+    groups = [{"params": adversaries[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in adversaries]
+    scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
+    best = {candidate: Best() for candidate in candidates(method, inference)}
+    adversary_optimiser = torch.optim.Adam(groups) if groups else None
+    return State(method, optimiser, adversary_optimiser, scaler, History(), best, device)
+
+
+@dataclass
+class Trainer:
+    """One run: ``path`` receives the state every so often, marked with the run's fingerprint."""
+
+    title: str
+    state: State
+    sampler: Sampler
+    schedule: TrainingSchedule
+    validator: Validator | None
+    runtime: Runtime
+    path: Path
+    fingerprint: str
+
+    def run(self) -> None:
+        """Do the remaining steps. Raises UserError when the loss is no longer a number.
+
+        Warned that the process must end (time limit, Ctrl-C) it saves the state after the step at hand; where it has to
+        end by itself it raises KeyboardInterrupt.
+        """
+        state, total_steps = self.state, self.schedule.iterations
+        state.resume(self.path, self.fingerprint)
+        state.cost.begin()
+        saved, device = state.cost.mark, self.runtime.device
+        state.method.train()
+        with Progress(self.title, total_steps, "step", state.iteration) as bar, stopping.warnings() as warned:
+            for batch in batches(
+                self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda"
+            ):
+                if self._out_of_patience():  # before the step: a resumed run may have stopped already
+                    break
+                self._step(batch.to(device))
+                if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
+                    state.cost.lap(device, stepping=True)
+                    self._validate(self.validator)
+                    state.cost.lap(device, stepping=False)
+                if warned.save or time.monotonic() - saved > self.runtime.checkpoint_seconds:
+                    state.cost.lap(device, stepping=True)
+                    state.save(self.path, self.fingerprint)
+                    state.cost.lap(device, stepping=False)
+                    saved, warned.save = state.cost.mark, False
+                bar.step(1, **state.history.latest())
+                if warned.end:
+                    raise KeyboardInterrupt
+            state.cost.lap(device, stepping=True)
+
+    def _out_of_patience(self) -> bool:
+        newest = max(best.iteration for best in self.state.best.values())
+        return newest >= 0 and self.schedule.out_of_patience(self.state.iteration, newest)
+
+    def _step(self, batch: Batch) -> None:
+        """One step of the networks, one of their adversaries if there are any, then the method's own updates."""
+        state, clock = self.state, self.schedule.time(self.state.iteration)
+        rate = self.schedule.learning_rate(clock.iteration)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        self._require_adversary_gradients(False)  # their gradients of this loss would be thrown away
+        with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+            terms = state.method.losses(batch, clock)
+            loss = total(terms, state.method.weights(clock))
+        self._descend(state.optimiser, loss)
+        if state.adversary_optimiser is not None:
+            self._require_adversary_gradients(True)
+            with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+                theirs = state.method.adversary_losses(batch, clock)
+            self._descend(state.adversary_optimiser, total(theirs, {}))
+            terms = {**terms, **theirs}
+        state.scaler.update()
+        state.method.after_step(clock)
+        state.history.add(clock.iteration, rate, loss, terms)
+        state.iteration += 1
+
+    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad(set_to_none=True)
+        self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.state.scaler.step(optimiser)
+
+    def _require_adversary_gradients(self, learn: bool) -> None:
+        for name in self.state.method.adversaries():
+            self.state.method.get_submodule(name).requires_grad_(learn)
+
+    def _validate(self, validator: Validator) -> None:
+        """Validator every candidate and keep the weights of a new best."""
+        state, scores = self.state, []
+        for candidate, best in state.best.items():
+            score = validator.score(state.method, candidate)
+            scores.append(score)
+            if score > best.score:
+                kept = {name: tensor.clone() for name, tensor in network_weights(state.method, candidate).items()}
+                state.best[candidate] = Best(score, state.iteration, kept)
+        state.history.validated(max(scores))
+
+
+def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
+    """Weights of some networks, named ``<network>.<parameter>``."""
+    return {
+        name: tensor
+        for network in networks
+        for name, tensor in weights.prefixed(network, method.get_submodule(network).state_dict()).items()
+    }
+
+
+def chosen(state: State) -> tuple[Candidate, Best]:
+    """The candidate with the best validation, or, where nothing was validated, the first one as it is now."""
+    candidate, best = max(state.best.items(), key=lambda item: item[1].score)
+    if best.weights:
+        return candidate, best
+    return candidate, Best(iteration=state.iteration, weights=network_weights(state.method, candidate))

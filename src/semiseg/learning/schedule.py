@@ -1,0 +1,70 @@
+"""When things happen: the budget, the clock a method sees, and the learning rate of a step."""
+
+from dataclasses import dataclass
+
+from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
+from semiseg.method import TrainingTime
+from semiseg.params.config import Training
+
+
+@dataclass(frozen=True)
+class TrainingSchedule:
+    """Everything that depends on the iteration number alone; an epoch is one pass over the protocol's stream."""
+
+    training: Training
+    steps_per_epoch: int
+
+    @property
+    def iterations(self) -> int:
+        """Length of the whole training."""
+        if self.training.iterations is not None:
+            return self.training.iterations
+        assert self.training.epochs is not None  # the parameters allow exactly one of the two
+        return self.training.epochs * self.steps_per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """Length of the whole training in (begun) epochs."""
+        return -(-self.iterations // self.steps_per_epoch)
+
+    def time(self, iteration: int) -> TrainingTime:
+        """The clock as a method sees it before step ``iteration``."""
+        ramp = self.training.ramp
+        counter = max(self._count(iteration, ramp.per) - ramp.lag, 0) // ramp.every
+        whole = self._count(self.iterations, ramp.per) // ramp.every
+        return TrainingTime(
+            iteration=iteration,
+            iterations=self.iterations,
+            epoch=iteration // self.steps_per_epoch,
+            epochs=self.epochs,
+            ramp=sigmoid_rampup(counter, whole if ramp.length is None else ramp.length),
+        )
+
+    def learning_rate(self, iteration: int) -> float:
+        """Learning rate of step ``iteration``."""
+        rule, base = self.training.schedule, self.training.optimiser.lr
+        count = max(self._count(iteration, rule.per) - rule.lag, 0)
+        if rule.rule == "poly":
+            return poly(base, count, self._count(self.iterations, rule.per), rule.power)
+        if rule.rule == "step":
+            return step_decay(base, count, rule.every, rule.factor)
+        return base
+
+    def validates_after(self, iteration: int) -> bool:
+        """Whether the checkpoint is judged after step ``iteration``; the last step always is, if any is."""
+        rule = self.training.validation
+        if rule is None:
+            return False
+        done = iteration + 1
+        every = rule.every * (self.steps_per_epoch if rule.per == "epoch" else 1)
+        return done == self.iterations or (done % every == 0 and done >= rule.start * self.iterations)
+
+    def out_of_patience(self, iteration: int, best_iteration: int) -> bool:
+        """Whether training stops early: no gain for ``patience`` iterations or epochs."""
+        rule = self.training.validation
+        if rule is None or rule.patience is None:
+            return False
+        return self._count(iteration - best_iteration, rule.per) >= rule.patience
+
+    def _count(self, iteration: int, per: str) -> int:
+        return iteration // self.steps_per_epoch if per == "epoch" else iteration

@@ -1,0 +1,102 @@
+"""Training state in one file: a killed run continues from it bit for bit, another run's state is never used."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import sweep
+from semiseg.base.progress import say
+from semiseg.learning import weights
+from semiseg.learning.cost import Cost
+from semiseg.learning.history import History
+from semiseg.method import Method
+
+STATE = "state.safetensors"
+Candidate = tuple[str, ...]  # networks that predict together
+
+
+def drop(folder: Path) -> None:
+    """Remove the state of a run that has served its time."""
+    (folder / STATE).unlink(missing_ok=True)
+    sweep(folder)
+
+
+@dataclass
+class Best:
+    """The best validation so far of one candidate; ``weights`` are named ``<network>.<parameter>``."""
+
+    score: float = -1.0
+    iteration: int = -1
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """Everything that changes during training."""
+
+    method: Method
+    optimiser: torch.optim.Optimizer
+    adversary_optimiser: torch.optim.Optimizer | None
+    scaler: torch.amp.GradScaler
+    history: History
+    best: dict[Candidate, Best]
+    device: torch.device
+    iteration: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+    def save(self, path: Path, fingerprint: str) -> None:
+        """Write the whole state atomically; ``iteration`` is the number of finished steps."""
+        tensors = weights.prefixed("method", self.method.state_dict())
+        note: dict[str, Any] = {"iteration": self.iteration, "fingerprint": fingerprint, "best": []}
+        for role, optimiser in self._optimisers().items():
+            for number, slots in optimiser.state_dict()["state"].items():
+                tensors |= {f"{role}.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        note["scaler"], note["cost"] = self.scaler.state_dict(), self.cost.as_note()
+        for number, (candidate, best) in enumerate(self.best.items()):
+            note["best"].append([list(candidate), best.score, best.iteration])
+            tensors |= weights.prefixed(f"best{number}", best.weights)
+        note["columns"], tensors["history"] = self.history.columns, self.history.as_tensor()
+        weights.save(path, tensors, note)
+
+    def resume(self, path: Path, fingerprint: str) -> None:
+        """Continue from a state file if there is one of this very run; a stale or damaged one is said and ignored."""
+        if not path.exists():
+            return
+        try:
+            tensors, note = weights.load(path)
+        except UserError as error:
+            say(f"starting from step 0: {error}")
+            return
+        if note.get("fingerprint") != fingerprint:
+            say(f"starting from step 0: {path} was made with other parameters, data or code")
+            return
+        self._restore(tensors, note)
+        say(f"continuing from step {self.iteration} of {path}")
+
+    def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+        self.iteration, self.cost = note["iteration"], Cost(**note["cost"])
+        self.method.load_state_dict(weights.part(tensors, "method"))
+        for role, optimiser in self._optimisers().items():
+            slots: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in weights.part(tensors, role).items():
+                number, slot = name.split(".", 1)
+                slots.setdefault(int(number), {})[slot] = tensor
+            optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+        self.scaler.load_state_dict(note["scaler"])
+        for place, (candidate, score, iteration) in enumerate(note["best"]):
+            self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
+        self.history = History.from_tensor(note["columns"], tensors["history"])
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        adversary = {"adversary_optimiser": self.adversary_optimiser} if self.adversary_optimiser else {}
+        return {"optimiser": self.optimiser, **adversary}

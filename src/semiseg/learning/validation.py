@@ -1,0 +1,62 @@
+"""Judging a checkpoint on the validation cases, by the protocol's rule."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from semiseg.data.store import read_image, read_image_crop, read_label, read_label_crop
+from semiseg.learning.batches import StoredCase
+from semiseg.learning.inference import slide
+from semiseg.method import Method
+from semiseg.params.config import Inference, Validation
+
+TINY = 1e-8  # smoothing of the DHC code: a class absent from truth and prediction scores 0.5
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Mean Dice over organs and validation cases, the way the protocol's authors select."""
+
+    cases: Sequence[StoredCase]
+    classes: int
+    patch: tuple[int, int, int]
+    rule: Validation
+    inference: Inference
+    device: torch.device
+
+    @torch.no_grad()
+    def score(self, method: Method, networks: tuple[str, ...]) -> float:
+        """Score of these networks, in [0, 1]; dropout is off while they are judged."""
+        method.eval()
+        scores = [self._case(method, networks, case) for case in self.cases]
+        method.train()
+        return float(np.mean(scores))
+
+    def _case(self, method: Method, networks: tuple[str, ...], case: StoredCase) -> NDArray[np.float64]:
+        if self.rule.region == "centre_crop":
+            start = [(side - size) // 2 for side, size in zip(case.shape, self.patch, strict=True)]
+            image = read_image_crop(case.path, start, self.patch)
+            truth = read_label_crop(case.path, start, self.patch)
+        else:
+            image, truth = read_image(case.path), read_label(case.path)
+        window = torch.from_numpy(image)[None].to(self.device)
+        scores = self._scores(method, networks, window)
+        return self._dice_per_organ(truth, scores.argmax(0).cpu().numpy())
+
+    def _scores(self, method: Method, networks: tuple[str, ...], image: Tensor) -> Tensor:
+        if self.rule.region == "centre_crop":
+            return method.predict(image[None], networks)[0]
+        window, stride = self.inference.window, self.inference.stride
+        return slide(lambda part: method.predict(part, networks), image, self.classes, window, stride)
+
+    def _dice_per_organ(self, truth: NDArray[np.uint8], predicted: NDArray[np.int64]) -> NDArray[np.float64]:
+        pairs = np.bincount((truth.astype(np.int64) * self.classes + predicted).ravel(), minlength=self.classes**2)
+        table = pairs.reshape(self.classes, self.classes)
+        overlap, sizes = table.diagonal()[1:], (table.sum(0) + table.sum(1))[1:]
+        if self.rule.absent == "half":
+            return np.asarray((2 * overlap + TINY) / (sizes + 2 * TINY))
+        return np.asarray(2 * overlap / np.maximum(sizes, 1))

@@ -1,0 +1,69 @@
+"""What sassnet and dtc share: a backbone whose decoder ends in two heads, segmentation and signed distance.
+
+Two classes (LA): one channel per head as in the official code, whose sigmoid is the softmax of the pair (0, z), and
+L_sup is the Dice loss alone. More classes (ours, unverified: no code was released): one logit per class, one distance
+per organ, each against the organ's own mask, and the protocol's L_sup. The background has no distance map: as a head's
+channel it would have no target, and the discriminator would judge noise.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from semiseg.blocks.distance import signed_distance
+from semiseg.blocks.losses import sq_fg
+from semiseg.method import Batch, Context, Method, Terms
+from semiseg.network import Backbone
+from semiseg.networks.heads.distance import DistanceHead
+
+BINARY = 2
+
+
+class TwoHeads(Method):
+    """Base of the methods with a segmentation head and a distance head; the segmentation head predicts."""
+
+    networks: Mapping[str, str] = {"network": "default"}
+    inference_networks = ("network",)
+    network: Backbone
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        self.distance_head = DistanceHead(self.network, context.classes - 1)
+
+    @property
+    def output_channels(self) -> int:
+        """One per class, but a single one where there is a single organ."""
+        return 1 if self.context.classes == BINARY else self.context.classes
+
+    def speak(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``[b k z y x]`` and signed distances ``[b k-1 z y x]``, both float32, of images ``[b c z y x]``."""
+        feature = self.network.features(images)[-1]
+        return self.class_logits(self.network.head(feature)), self.distance_head(feature)
+
+    def learn(self, batch: Batch) -> tuple[Terms, Tensor, Tensor]:
+        """L_sup and L_sdf (mean squared error of the distances) of the labelled rows; then ``speak`` of all rows."""
+        truth = signed_distance(batch.labels, self.context.classes)  # first: it waits for all that was launched before
+        logits, distances = self.speak(batch.everything)
+        count = len(batch.labels)
+        terms = {
+            "supervised": self.supervised(logits[:count], batch.labels),
+            "distance": (distances[:count] - truth).square().mean(),
+        }
+        return terms, logits, distances
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Logits of every class, float32 ``[b k z y x]``, of what the segmentation head says."""
+        logits = logits.float()
+        return torch.cat([torch.zeros_like(logits), logits], 1) if self.context.classes == BINARY else logits
+
+    def supervised(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """L_sup without its distance part, of logits ``[b k z y x]`` and labels ``[b z y x]``."""
+        if self.context.classes == BINARY:
+            return sq_fg(logits.softmax(1), labels)
+        return self.context.supervised(logits, labels)
+
+    def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
+        """Class probabilities ``[b k z y x]`` of the segmentation head."""
+        return self.class_logits(self.network(image)).softmax(1)

@@ -1,0 +1,1 @@
+"""The papers' printed numbers (CSV files stay in published/)."""

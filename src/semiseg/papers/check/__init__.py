@@ -1,0 +1,1 @@
+"""What arithmetic says about printed numbers."""

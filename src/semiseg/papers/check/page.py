@@ -1,0 +1,69 @@
+"""All findings, and the two forms in which they are told: a terminal and docs/published-numbers.md."""
+
+from collections.abc import Iterator, Sequence
+
+from semiseg.base.terminal import Page, columns, heading
+from semiseg.papers.check import claims, jaccard, means, repeats, sanity
+from semiseg.papers.check.prints import read
+from semiseg.papers.check.section import Line, Section
+
+CHECKS = (
+    sanity.contents,
+    means.check,
+    repeats.check,
+    repeats.twins,
+    jaccard.check,
+    claims.values,
+    claims.orders,
+    sanity.distances,
+    sanity.sizes,
+    sanity.flags,
+)
+INTRODUCTION = """# The papers' numbers, compared with themselves
+
+Every number of the papers' result tables lies in `src/semiseg/published/<paper>.csv`. This page is what arithmetic says
+about them: `semiseg published check --write docs/published-numbers.md` writes it, and a test fails when it is out of
+date. A line below says that two printed numbers do not agree; which of them is right, and why, print cannot tell.
+
+`guidednet`: Zhao et al., ACM MM 2024. `dvcl`: Zhao et al., ICCV 2025, of which only the supplement was read. `skcdf`:
+Zhang et al., CVPR 2025. `plbopt`: Ji et al., the manuscript. `crln`: Wang et al., Medical Image Analysis 2025.
+"""
+SPECIAL = "\\`*_|<>"
+
+
+def sections(papers: Sequence[str]) -> list[Section]:
+    """The findings in these papers, kind by kind. Raises UserError when a paper's file is not in order."""
+    numbers = [one for paper in sorted(set(papers)) for one in read(paper)]
+    return [check(numbers) for check in CHECKS]
+
+
+def terminal_page(found: Sequence[Section]) -> Page:
+    """Blocks for the terminal."""
+    page: Page = []
+    for section in found:
+        page += [heading(section.title), section.summary]
+        if section.lines:
+            page.append(columns(section.heads, section.lines))
+        page.append("")
+    return page
+
+
+def markdown(found: Sequence[Section]) -> str:
+    """The page as Markdown."""
+    return INTRODUCTION + "".join(line + "\n" for section in found for line in _section(section))
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from ("", f"## {_plain(section.title)}", "", _plain(section.rule), "", f"**{_plain(section.summary)}**")
+    if section.lines:
+        yield from ("", _row(section.heads), _row(("---",) * len(section.heads)))
+        yield from (_row(tuple(map(_plain, line))) for line in section.lines)
+
+
+def _row(cells: Line) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown finds no marks."""
+    return "".join(f"\\{sign}" if sign in SPECIAL else sign for sign in text)

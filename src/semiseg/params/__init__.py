@@ -1,0 +1,1 @@
+"""What may be written in params.yaml, and its reading; knows no run and no file."""

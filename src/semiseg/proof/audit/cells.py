@@ -1,0 +1,154 @@
+"""Whether a table holds what the per-case scores give: every field, by the code of the rule ``row``, in memory."""
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import digest
+from semiseg.base.parallel import each
+from semiseg.base.progress import some
+from semiseg.proof.audit.cache import recall, remember
+from semiseg.proof.audit.findings import Finding, Verdict
+from semiseg.proof.provenance import Link
+
+KEYS = ("method", "convention")
+FORMS = {"published": ".csv", "sound": ".sound.csv"}
+MEMORY = "rows"
+MANY = 64  # rows from which on several processes are worth their start
+Lines = dict[str, dict[str, str]]  # convention -> column -> field as printed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A field of a table, as its CSV prints it."""
+
+    table: str
+    row: str
+    convention: str
+    column: str
+    value: str
+
+
+def rescore(
+    links: Sequence[Link], other_code: Collection[str], hashes: Mapping[str, str | None], workers: int, quick: bool
+) -> dict[str, Lines]:
+    """Rows scored anew, by main output; nothing for one whose scores cannot be read, which is told elsewhere.
+
+    other_code: mains of links whose code is not here any more, so that scoring them anew would show nothing. hashes:
+    sha256 of the files. quick: what was scored before from the same files, parameters and code is not scored again.
+    """
+    rows = [link for link in links if link.record and link.record["rule"] == "row" and link.main not in other_code]
+    keys = {link.main: _key(link, hashes) for link in rows}
+    known = recall(MEMORY)
+    texts = {main: known[key] for main, key in keys.items() if quick and isinstance(known.get(key), str)}
+    left = [link for link in rows if link.main not in texts]
+    if left:
+        scored = each(_scored, left, workers if len(left) >= MANY else 1, "audit: score rows anew", "row")
+        texts |= {link.main: text for link, text in zip(left, scored, strict=True)}
+        remember(MEMORY, {**known, **{keys[link.main]: texts[link.main] for link in left if texts[link.main]}})
+    return {main: _by_convention(_parsed(text)) for main, text in texts.items() if text}
+
+
+def _key(link: Link, hashes: Mapping[str, str | None]) -> str:
+    """Digest of all that the text of a row depends on."""
+    assert link.record is not None  # chosen by rescore
+    read = {entry.path: hashes.get(entry.path) for entry in link.inputs}
+    return digest([link.record["params"], link.record["code"]["hash"], read])
+
+
+def check_rows(scored: Mapping[str, Lines]) -> Iterator[Finding]:
+    """Row files that are not what their scores give."""
+    for main, expected in scored.items():
+        lines = _lines(main)
+        differing = [
+            f"{column} ({convention}) is {_shown(lines.get(convention, {}).get(column))}, not {_shown(value)}"
+            for convention, line in expected.items()
+            for column, value in line.items()
+            if lines.get(convention, {}).get(column) != value
+        ]
+        if differing:
+            yield Finding(Verdict.CHANGED, main, f"is not what its scores give: {some(differing, 3)}", main)
+
+
+def check_table(table: str, rows: Sequence[str], scored: Mapping[str, Lines]) -> Iterator[Finding]:
+    """Cells of a table that are not what the scores of their row give; where these cannot be read, its row file."""
+    sources = {Path(row).stem: scored.get(row) or _lines(row) for row in rows}
+    cells = cells_of(table)
+    for cell in cells:
+        line = sources.get(cell.row, {}).get(cell.convention)
+        expected = None if line is None else line.get(cell.column)
+        if line is None and cell.row in sources:
+            continue  # neither scores nor row can be read, which is told elsewhere
+        if expected != cell.value:
+            text = f"the scores give {_shown(expected)}, the table says {_shown(cell.value)}"
+            key = (cell.row, cell.convention, cell.column)
+            yield Finding(Verdict.CHANGED, form(table, cell.convention), text, table, expected, cell.value, key)
+    for convention in FORMS:
+        lost = set(sources) - {cell.row for cell in cells if cell.convention == convention}
+        if lost and Path(form(table, convention)).is_file():
+            yield Finding(Verdict.CHANGED, form(table, convention), f"lacks the rows {some(sorted(lost))}", table)
+
+
+def cells_of(table: str) -> list[Cell]:
+    """Every field of a table under both conventions; none of a form that cannot be read."""
+    return [
+        Cell(table, line["method"], convention, column, value)
+        for convention in FORMS
+        for line in _read(form(table, convention))
+        for column, value in line.items()
+        if column not in KEYS
+    ]
+
+
+def form(table: str, convention: str) -> str:
+    """Path of a table under a convention."""
+    return table.removesuffix(".csv") + FORMS[convention]
+
+
+def _scored(link: Link) -> str:
+    """A row scored anew from the files that its record names, as CSV; empty where these cannot be read."""
+    from semiseg.stages.row import as_csv
+
+    assert link.record is not None  # chosen by rescore
+    cases = [Path(entry.path) for entry in link.inputs if entry.path.endswith("/cases.csv")]
+    split = next((Path(entry.path) for entry in link.inputs if entry.path.startswith("data/splits/")), Path())
+    if not all(path.is_file() for path in [*cases, split]):
+        return ""
+    try:
+        return as_csv(link.record["params"], cases, split)
+    except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return ""
+
+
+def _lines(path: str) -> Lines:
+    return _by_convention(_read(path))
+
+
+def _by_convention(lines: Sequence[dict[str, str]]) -> Lines:
+    return {
+        line.pop("convention", ""): {key: value for key, value in line.items() if key != "method"} for line in lines
+    }
+
+
+def _read(path: str) -> list[dict[str, str]]:
+    try:
+        if not Path(path).is_file():
+            return []
+        return _parsed(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def _parsed(text: str) -> list[dict[str, str]]:
+    """Lines of a CSV; a field too many or too few is kept under a name of its own, so that it is seen."""
+    return [
+        {str(key): str(value) for key, value in {"method": "", **line}.items()}
+        for line in csv.DictReader(io.StringIO(text), restkey="(field too many)", restval="(no field)")
+    ]
+
+
+def _shown(value: str | None) -> str:
+    return value if value else "nothing"

@@ -1,0 +1,139 @@
+"""Whether the files of a chain are, byte for byte, those that its records and manifests name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from semiseg.base.errors import UserError
+from semiseg.jobs.record import OUTSIDE, kind_of
+from semiseg.proof.audit.findings import Finding, Note, Verdict, short
+from semiseg.proof.audit.hashing import hash_files
+from semiseg.proof.crate.absent import WEIGHTS, read_absent
+from semiseg.proof.provenance import Link, members
+
+
+@dataclass
+class Content:
+    """The files behind a chain. hashes: path -> sha256, None where it is not here; expected: what the chain says.
+
+    away: what is known by hash but not here: a list -> how many of its files, a file -> 0.
+    """
+
+    hashes: dict[str, str | None]
+    expected: dict[str, str]
+    away: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+def check_content(chain: Sequence[Link], workers: int, quick: bool) -> Content:
+    """Hash every file that the chain's records and manifests name, and compare."""
+    makers, expected = _expected(chain)
+    lists, broken = _lists(expected)
+    named = {str(path): digest for listed in lists.values() for path, digest in listed.items()}
+    hashes = hash_files([*expected, *named], workers, quick)
+    content = Content(hashes, {**named, **expected})
+    left_out = read_absent(Path())
+    for path, digest in expected.items():
+        content.findings.extend(_compare(path, digest, content, makers[path], left_out))
+    for manifest, listed in lists.items():
+        if hashes[manifest] == expected[manifest]:
+            _check_list(manifest, listed, content, makers[manifest])
+    content.findings.extend(
+        Finding(Verdict.CHANGED, path, text, makers[path])
+        for path, text in broken.items()
+        if hashes[path] == expected[path]
+    )
+    records = {entry.path: link.record["id"] for link in chain if link.record for entry in link.outputs}
+    for link in chain:
+        _check_sizes(link, content)
+        _check_origin(link, records, content)
+    return content
+
+
+def _expected(chain: Sequence[Link]) -> tuple[dict[str, str], dict[str, str]]:
+    """Per file the job it hangs on and its sha256: as its maker's record has it, else as a record that read it."""
+    makers: dict[str, str] = {}
+    expected: dict[str, str] = {}
+    for side in ("outputs", "inputs"):
+        for link in chain:
+            for entry in getattr(link, side):
+                if entry.path != OUTSIDE:
+                    expected.setdefault(entry.path, entry.sha256)
+                    makers.setdefault(entry.path, link.main)
+    return makers, expected
+
+
+def _lists(paths: Mapping[str, str]) -> tuple[dict[str, dict[Path, str]], dict[str, str]]:
+    """What the manifests among these files list; and of those that cannot be read, why."""
+    lists: dict[str, dict[Path, str]] = {}
+    broken: dict[str, str] = {}
+    for path in paths:
+        try:
+            if Path(path).exists() and (listed := members(Path(path))):
+                lists[path] = listed
+        except UserError as error:
+            broken[path] = str(error)
+    return lists, broken
+
+
+def _compare(path: str, digest: str, content: Content, maker: str, left_out: Mapping[str, str]) -> Iterator[Finding]:
+    found = content.hashes[path]
+    if found is None and Path(path).exists():
+        yield _no_file(path, digest, maker)
+    elif found is None and path.endswith(WEIGHTS) and left_out.get(path) == digest:
+        content.away[path] = 0
+    elif found is None:
+        yield Finding(Verdict.MISSING, path, f"is missing (sha256 {short(digest)})", maker, digest)
+    elif found != digest:
+        yield _changed(path, digest, found, maker)
+
+
+def _check_sizes(link: Link, content: Content) -> None:
+    """Sizes that a record tells; bytes with the right hash have the right size, so the record was made up."""
+    for entry in [*link.outputs, *link.inputs]:
+        if content.hashes.get(entry.path) == entry.sha256 and (size := Path(entry.path).stat().st_size) != entry.bytes:
+            text = f"tells {entry.bytes} bytes of {entry.path}, which has {size}"
+            content.findings.append(Finding(Verdict.CHANGED, str(link.path), text, link.main))
+
+
+def _changed(path: str, expected: str, found: str, maker: str) -> Finding:
+    text = f"is not what was made: expected sha256 {short(expected)}, found {short(found)}"
+    return Finding(Verdict.CHANGED, path, text, maker, expected, found)
+
+
+def _no_file(path: str, expected: str, maker: str) -> Finding:
+    text = f"is {kind_of(Path(path))}: expected sha256 {short(expected)}"
+    return Finding(Verdict.CHANGED, path, text, maker, expected)
+
+
+def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, maker: str) -> None:
+    """Files of a manifest: a cache that may be away as a whole, but not in part."""
+    lost = [path for path in listed if content.hashes[str(path)] is None]
+    odd = [path for path in lost if path.exists()]
+    content.findings.extend(_no_file(str(path), listed[path], maker) for path in odd)
+    absent = [path for path in lost if path not in odd]
+    if len(absent) == len(listed):
+        content.away[manifest] = len(absent)
+        return
+    for path in absent:
+        text = f"is missing, though others that {manifest} lists are here"
+        content.findings.append(Finding(Verdict.MISSING, str(path), text, maker, listed[path]))
+    for path, digest in listed.items():
+        found = content.hashes[str(path)]
+        if found not in (None, digest):
+            content.findings.append(_changed(str(path), digest, str(found), maker))
+
+
+def _check_origin(link: Link, records: Mapping[str, str], content: Content) -> None:
+    """Whether a job was made from the files that are here, and from the records (path -> id) that are here."""
+    for entry in link.inputs:
+        if entry.path == OUTSIDE:
+            text = "was made from a file outside the project, which no record tells about"
+            content.findings.append(Finding(Verdict.UNPROVEN, link.main, text, link.main))
+        elif content.expected[entry.path] != entry.sha256:
+            now = content.expected[entry.path]
+            text = f"was made from another {entry.path}: sha256 {short(entry.sha256)}, this one has {short(now)}"
+            content.findings.append(Finding(Verdict.STALE, link.main, text, link.main, entry.sha256, now))
+        elif entry.record != records.get(entry.path, entry.record):
+            content.notes.append(Note(f"made from an equal {entry.path} of another record", (link.main,)))

@@ -1,0 +1,75 @@
+"""Hashes of many files at once; with a memory of earlier ones for those who are in a hurry."""
+
+import stat
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import sha256
+from semiseg.base.progress import ByteProgress
+from semiseg.proof.audit.cache import recall, remember
+
+MEMORY = "hashes"
+# A file written in the same moment as it was hashed may change again without a new time of change.
+SETTLED_NS = 2_000_000_000
+Mark = list[int]  # size in bytes, times of change (content, inode) in ns, inode
+
+
+def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str | None]:
+    """sha256 per file, None where no file is; several files at once, with progress in bytes.
+
+    quick: a file whose size, times and inode are those of its last hashing is not read again. What was hashed is
+    remembered, where that can be written.
+    """
+    marks = {path: mark(Path(path)) for path in dict.fromkeys(paths)}
+    known = recall(MEMORY)
+    found: dict[str, str | None] = {
+        path: known[path]["sha256"] for path, now in marks.items() if quick and now and _is_known(known.get(path), now)
+    }
+    there = [path for path, now in marks.items() if now is not None and path not in found]
+    if there:
+        found |= _hashed(there, {path: now[0] for path, now in marks.items() if now}, workers)
+        new = {path: {"mark": marks[path], "sha256": found[path]} for path in there if _is_settled(marks[path])}
+        remember(MEMORY, {**known, **new})
+    return {path: found.get(path) for path in marks}
+
+
+def mark(path: Path) -> Mark | None:
+    """What tells, without reading it, that a file is still the same one; None where there is no file (a pipe would
+    keep its reader waiting for ever).
+    """
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(facts.st_mode):
+        return None
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+
+
+def _hashed(paths: list[str], sizes: dict[str, int], workers: int) -> dict[str, str | None]:
+    """Threads serve: hashing leaves the interpreter to the others."""
+    hashes: dict[str, str | None] = {}
+    with ByteProgress("audit", sum(sizes[path] for path in paths)) as bar, ThreadPoolExecutor(max(workers, 1)) as pool:
+        for path, digest in zip(paths, pool.map(_sha256, paths), strict=True):
+            hashes[path] = digest
+            bar.advance(sizes[path])
+    return hashes
+
+
+def _sha256(path: str) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): make it readable and audit again") from None
+
+
+def _is_settled(mark: Mark | None) -> bool:
+    return mark is not None and max(mark[1], mark[2]) < time.time_ns() - SETTLED_NS
+
+
+def _is_known(entry: Any, now: Mark) -> bool:
+    return isinstance(entry, dict) and entry.get("mark") == now and isinstance(entry.get("sha256"), str)

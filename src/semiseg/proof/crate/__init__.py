@@ -1,0 +1,1 @@
+"""As a research object, and back."""

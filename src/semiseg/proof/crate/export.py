@@ -1,0 +1,33 @@
+"""Verb ``export``: a table and all that stands behind it as a research object."""
+
+from pathlib import Path
+
+from semiseg.base.progress import say
+from semiseg.proof.crate.contents import gather
+from semiseg.proof.crate.writing import LICENCE, write_crate
+
+
+def export(
+    target: str,
+    out: Path,
+    *,
+    with_weights: bool = False,
+    zipped: bool = False,
+    keep_paths: bool = False,
+    licence: str | None = None,
+    author: str | None = None,
+) -> None:
+    """Write the crate of a file of the project in the working folder; as a zip file if asked, or if ``out`` ends so.
+
+    Raises UserError as ``crate.contents.gather`` and ``crate.writing.write_crate`` do.
+    """
+    zipped = zipped or out.suffix == ".zip"
+    if zipped and out.suffix != ".zip":
+        out = out.with_name(f"{out.name}.zip")
+    contents = gather(target, with_weights, keep_paths)
+    write_crate(contents, out, zipped, licence or LICENCE, author)
+    size = sum(piece.bytes for piece in contents.pieces.values())
+    say(
+        f"{out}: {len(contents.pieces)} files of {size / 1e6:.1f} MB, {len(contents.chain)} jobs; "
+        f"{len(contents.absent)} files are left out and known by hash"
+    )

@@ -1,1 +1,0 @@
-"""What `semiseg published check` looks at: printed numbers against each other and against arithmetic."""

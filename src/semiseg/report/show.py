@@ -1,0 +1,109 @@
+"""``semiseg show``: a finished table on the terminal."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from semiseg.base.errors import UserError
+from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
+from semiseg.scoring.conventions import METRICS, is_control
+
+STYLES = {"best": "bold", "second": "underline", "": ""}
+GAP = 2  # blanks between two columns
+WHOLE = {**DATA, **COUNTS}
+
+
+def show(path: Path, console: Console | None = None) -> None:
+    """Print a table in as many blocks as the terminal's width asks for, and where its other forms lie.
+
+    Raises UserError, with the command that builds it, when the table is missing, or when the file is not a table.
+    """
+    frame, console = _read(path), console or Console()
+    columns = list(frame.columns)
+    means = [name for name in METRICS.values() if name in columns]
+    organs = columns[columns.index("unlabelled") + 1 : columns.index(means[0])]
+    name = path.name.removesuffix(".csv").removesuffix(".sound")
+    title = f"{name} ({frame['convention'][0]} convention, rule {frame['rule'][0]})"
+    for part in _fitting(frame, [*means, *WHOLE], console.width):
+        console.print(_block(frame, title, part))
+    for part in _fitting(frame, organs, console.width) if len(organs) > 1 else ():
+        console.print(_block(frame, "Dice per organ (%)", part))
+    for line in _unbuilt(path.with_name(f"{name}.views.csv")):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    forms = {"page": ".html", "published convention": ".csv", "sound convention": ".sound.csv", "views": ".views.csv"}
+    for what, suffix in forms.items():
+        other = path.with_name(name + suffix)
+        if other != path and other.exists():
+            console.print(f"{what}: {other}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _unbuilt(path: Path) -> list[str]:
+    """A sentence per row that was not built, from the table's views."""
+    if not path.exists():
+        return []
+    views = pd.read_csv(path, usecols=["label", "reason"], dtype=str, keep_default_na=False)
+    missing = views[views["reason"] != ""].drop_duplicates()
+    return [f"{line.label} was not rebuilt: {line.reason}" for line in missing.itertuples()]
+
+
+def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterator[list[str]]:
+    """Groups of columns that fit beside the row labels."""
+    labels = max(len(_label(frame, row)) for row in range(len(frame)))
+    group: list[str] = []
+    used = labels
+    for column in columns:
+        texts = [_heading(frame, column), *(_text(frame, row, column) for row in range(len(frame)))]
+        needed = GAP + max(map(len, texts))
+        if group and used + needed > width:
+            yield group
+            group, used = [], labels
+        group.append(column)
+        used += needed
+    yield group
+
+
+def _block(frame: pd.DataFrame, title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(Text(_heading(frame, column)), justify="right", no_wrap=True)
+    styles = {column: ranks(frame, column) for column in columns if column not in WHOLE}
+    for row, method in enumerate(frame["method"]):
+        cells = [Text(_text(frame, row, name), STYLES[styles[name][row] if name in styles else ""]) for name in columns]
+        table.add_row(Text(_label(frame, row)), *cells, style="dim" if is_control(method) else None)
+    return table
+
+
+def _heading(frame: pd.DataFrame, column: str) -> str:
+    return WHOLE.get(column) or heading(column, frame["unit"][0])
+
+
+def _label(frame: pd.DataFrame, row: int) -> str:
+    return str(frame["label"][row]) + (" (control)" if is_control(frame["method"][row]) else "")
+
+
+def _text(frame: pd.DataFrame, row: int, column: str) -> str:
+    if column in WHOLE:
+        return str(frame[column][row])
+    return with_spread(frame, row, column) if column in METRICS.values() else number(frame[column][row])
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix != ".csv" or path.name.startswith("."):
+        raise UserError(f"{path} is not a table: name its CSV, for example `semiseg show results/demo.csv`")
+    if not path.exists():
+        target = path.with_name(path.name.replace(".sound.csv", ".csv"))
+        raise UserError(f"{path} does not exist: build it with `snakemake {target}`")
+    try:
+        frame = pd.read_csv(path, dtype={"label": str}, keep_default_na=False, na_values=[""])
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a table ({error}): delete it and build it again") from None
+    lacking = {"method", "label", "convention", "rule", "unit", *WHOLE} - set(frame.columns)
+    if lacking or frame.empty:
+        reason = f"it lacks {', '.join(sorted(lacking))}" if lacking else "it has no rows"
+        raise UserError(f"{path} is not a table ({reason}): name a table such as results/demo.csv, or build it again")
+    return frame

@@ -1,0 +1,1 @@
+"""From label maps to numbers: distances, rules, means, intervals, tests."""

@@ -1,1 +1,0 @@
-"""The one training loop: batches, state that survives a kill, validation."""

@@ -1,0 +1,242 @@
+"""Archives from elsewhere: what is read, and every attack and damage refused by the member's name."""
+
+import gzip
+import io
+import random
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semiseg.base.errors import UserError
+from semiseg.data.arrival.archives import Limits, members
+
+CONTENT = {"a/img 1.nii.gz": b"one" * 1000, "b/Bild-Ä.nii.gz": bytes(range(256)) * 50, "b/LEER": b""}
+NOISE = random.Random(1).randbytes(200_000)
+
+
+def make_zip(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("a")
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_tar(path: Path, content: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:" + ("" if path.suffix == ".tar" else "gz")) as archive:
+        folder = tarfile.TarInfo("a")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name, data in content.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+MAKE: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {"zip": make_zip, "tar": make_tar, "tar.gz": make_tar}
+KINDS = pytest.mark.parametrize("kind", MAKE)
+
+
+def made(tmp_path: Path, kind: str, content: dict[str, bytes]) -> Path:
+    return MAKE[kind](tmp_path / f"archive.{kind}", content)
+
+
+def read(path: Path, **limits: Any) -> dict[str, bytes]:
+    with path.open("rb") as file:
+        return {str(m.name): b"".join(m.chunks()) for m in members(file, path.name, Limits(**limits))}
+
+
+def refused(path: Path, message: str, **limits: Any) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read(path, **limits)
+    assert path.name in str(caught.value) and "\n" not in str(caught.value)
+
+
+@KINDS
+def test_files_are_read_as_they_are(tmp_path: Path, kind: str) -> None:
+    assert read(made(tmp_path, kind, CONTENT)) == CONTENT
+
+
+@KINDS
+def test_a_member_need_not_be_read(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, CONTENT)
+    with path.open("rb") as file:
+        sizes = {str(member.name): member.size for member in members(file, path.name)}
+    assert sizes == {name: len(data) for name, data in CONTENT.items()}
+
+
+EVIL_NAMES = {
+    "/etc/passwd": "has an absolute path",
+    "\\windows\\system.ini": "has an absolute path",
+    "C:/temp/x": "has an absolute path",
+    "c:x": "has an absolute path",
+    "../x": "points out of the archive",
+    "a/../../x": "points out of the archive",
+    "a\\..\\..\\x": "points out of the archive",
+}
+
+
+@KINDS
+@pytest.mark.parametrize("name", EVIL_NAMES)
+def test_names_that_point_elsewhere(tmp_path: Path, kind: str, name: str) -> None:
+    path = made(tmp_path, kind, {"good": b"x", name: b"x"})
+    refused(path, f"{re.escape(repr(name))} {EVIL_NAMES[name]}")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_nothing_is_given_before_all_names_are_known(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, {"good": b"x", "../x": b"x"})
+    with path.open("rb") as file, pytest.raises(UserError, match=r"'\.\./x' points out"):
+        next(members(file, path.name))
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("one", "other"), [("a/Case.nii", "a/case.nii"), ("straße", "STRASSE"), ("\u00e4.nii", "a\u0308.nii")]
+)
+def test_names_equal_but_for_case_or_accents(tmp_path: Path, kind: str, one: str, other: str) -> None:
+    refused(made(tmp_path, kind, {one: b"1", other: b"2"}), f"{other}' occurs beside '{one}', equal but for case")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_occurs_twice(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("x", b"1")
+        archive.writestr("x", b"2")
+    refused(tmp_path / "a.zip", "'x' occurs twice")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("x"))
+        tar.addfile(tarfile.TarInfo("./x"))
+    refused(tmp_path / "a.tar", "'x' occurs twice")
+
+
+TAR_KINDS = {
+    tarfile.SYMTYPE: "link",
+    tarfile.LNKTYPE: "link",
+    tarfile.CHRTYPE: "device, pipe",
+    tarfile.BLKTYPE: "device, pipe",
+    tarfile.FIFOTYPE: "device, pipe",
+    tarfile.GNUTYPE_SPARSE: "sparse",
+}
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+@pytest.mark.parametrize("kind", TAR_KINDS)
+def test_tar_members_that_are_no_files(tmp_path: Path, kind: bytes, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    with tarfile.open(path, "w:gz" if suffix == "tar.gz" else "w") as archive:
+        info = tarfile.TarInfo("evil")
+        info.type, info.linkname = kind, "/etc/passwd"
+        archive.addfile(info)
+    refused(path, f"'evil' is a .*{TAR_KINDS[kind]}")
+
+
+@pytest.mark.parametrize(("mode", "word"), [(stat.S_IFLNK, "link"), (stat.S_IFIFO, "pipe"), (stat.S_IFCHR, "device")])
+def test_zip_members_that_are_no_files(tmp_path: Path, mode: int, word: str) -> None:
+    info = zipfile.ZipInfo("evil")
+    info.create_system, info.external_attr = 3, (mode | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    refused(tmp_path / "a.zip", f"'evil' is a .*{word}")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_bombs_by_ratio(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, {"bomb.nii": bytes(4_000_000)})
+    refused(path, "'bomb.nii' .*more than 900 times", ratio=900.0, ratio_from_bytes=1 << 20)
+    assert read(path) == {"bomb.nii": bytes(4_000_000)}  # small ones pass: an empty label map is one
+
+
+def test_bombs_of_many_small_members(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {f"{i:02}.nii": bytes(1_000_000) for i in range(12)})
+    refused(path, "'10.nii' with those before .*more than 800 times", ratio=800.0, ratio_from_bytes=8 << 20)
+
+
+@KINDS
+def test_limits_of_size_and_number(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, {"a": bytes(600), "b": bytes(700), "c": bytes(10)})
+    refused(path, "'b' declares 700 bytes, at most 650", member_bytes=650)
+    refused(path, "'b' makes the archive declare more than 1200", total_bytes=1200)
+    refused(path, "'c' is one of more than 2 members", members=2)
+
+
+@pytest.mark.parametrize("factor", [-1, 1])
+def test_a_zip_that_lies_about_a_size(tmp_path: Path, factor: int) -> None:
+    """The real bytes count, not the declared ones: more is cut off and refused, less is refused."""
+    path = make_zip(tmp_path / "a.zip", {"x.nii": NOISE})
+    declared = struct.pack("<L", len(NOISE))
+    path.write_bytes(path.read_bytes().replace(declared, struct.pack("<L", len(NOISE) + factor * 1000)))
+    refused(path, "'x.nii' (is damaged|declares 201000 bytes but holds 200000)")
+    given = 0
+    with path.open("rb") as file, pytest.raises(UserError):
+        for member in members(file, path.name):
+            for chunk in member.chunks():
+                given += len(chunk)
+    assert given <= len(NOISE) + min(factor, 0) * 1000
+
+
+@KINDS
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.9])
+def test_archives_cut_short(tmp_path: Path, kind: str, keep: float) -> None:
+    path = made(tmp_path, kind, {"a": NOISE, "b": NOISE[::-1]})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)])
+    refused(path, "damaged or cut short")
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_archives_that_lack_their_last_bytes(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, CONTENT)
+    path.write_bytes(path.read_bytes()[:-4])
+    refused(path, "damaged or cut short")
+
+
+def test_a_tar_cut_between_two_members(tmp_path: Path) -> None:
+    """tarfile alone takes this for the end."""
+    path = make_tar(tmp_path / "a.tar", {"a": bytes(512), "b": bytes(512)})
+    for end in (512 + 1024, 512 + 1024 + 100):  # the folder, and a whole: then nothing, or part of a header
+        (tmp_path / "cut.tar").write_bytes(path.read_bytes()[:end])
+        refused(tmp_path / "cut.tar", "damaged or cut short")
+
+
+@KINDS
+def test_a_flipped_bit(tmp_path: Path, kind: str) -> None:
+    path = made(tmp_path, kind, {"a": NOISE})
+    whole = bytearray(path.read_bytes())
+    whole[600 if kind == "tar" else len(whole) // 2] ^= 4  # a plain tar has a checksum of headers alone
+    path.write_bytes(whole)
+    refused(path, "damaged or cut short")
+
+
+@KINDS
+def test_a_web_page_under_an_archives_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"archive.{kind}"
+    path.write_bytes(b"<!DOCTYPE html><html><body>Please log in</body></html>" * 30)
+    refused(path, "damaged or cut short")
+
+
+def test_much_data_after_the_end_of_a_tar(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "a.tar", {"a": b"x"})
+    with gzip.open(tmp_path / "b.tar.gz", "wb", compresslevel=1) as file:
+        file.write(path.read_bytes() + bytes(20 << 20))
+    refused(tmp_path / "b.tar.gz", "bytes after its end")
+
+
+def test_encrypted_and_oddly_packed_zips(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"x.nii": NOISE})
+    whole = path.read_bytes()
+    central = whole.rindex(b"PK\x01\x02")
+    path.write_bytes(whole[: central + 8] + b"\x01" + whole[central + 9 :])
+    refused(path, "'x.nii' is encrypted")
+    deflate64 = bytearray(whole)
+    deflate64[central + 10] = deflate64[whole.index(b"PK\x03\x04", 10) + 8] = 9
+    path.write_bytes(deflate64)
+    refused(path, "'x.nii' cannot be unpacked .*unpack it yourself")

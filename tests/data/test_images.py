@@ -1,0 +1,163 @@
+"""Reading and writing scans."""
+
+import gzip
+import shutil
+import zipfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from support import REALDATA
+from support.raw_forms import write_slice
+
+from semiseg.base.errors import UserError
+from semiseg.base.volume import Volume
+from semiseg.data.dicom import read_dicom
+from semiseg.data.images import read_nifti, read_nrrd, write_nifti
+
+REAL = REALDATA / "dicom"
+AFFINE = np.array([[0.0, 2.0, 0, 5], [-1.5, 0, 0, 6], [0, 0, 3.0, 7], [0, 0, 0, 1]])
+ARRAY = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+
+
+def test_nifti_comes_back_with_its_place(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", Volume(ARRAY, AFFINE))
+    volume = read_nifti(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume.array, ARRAY)
+    assert volume.array.dtype == np.int16
+    np.testing.assert_allclose(volume.affine, AFFINE)
+    assert volume.spacing_mm == pytest.approx((1.5, 2.0, 3.0))
+
+
+def test_equal_volumes_have_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_nifti(tmp_path / name, Volume(ARRAY, AFFINE))
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_nrrd_and_nifti_of_one_scan_agree(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", Volume(ARRAY, AFFINE))
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / "a.nrrd"))
+    volume = read_nrrd(tmp_path / "a.nrrd")
+    np.testing.assert_array_equal(volume.array, ARRAY)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [10, 60, 150])
+def test_a_cut_off_nifti_is_one_sentence(tmp_path: Path, kept: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 999, (9, 9, 9)).astype(np.int16)
+    write_nifti(tmp_path / "a.nii.gz", Volume(noise, AFFINE))
+    (tmp_path / "a.nii.gz").write_bytes((tmp_path / "a.nii.gz").read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"a\.nii\.gz cannot be read as NIfTI .*fetch it again"):
+        read_nifti(tmp_path / "a.nii.gz")
+
+
+def test_a_damaged_nrrd_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.nrrd").write_text("NRRD0004\nnonsense")
+    with pytest.raises(UserError, match="the file is damaged"):
+        read_nrrd(tmp_path / "a.nrrd")
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is missing"):
+        read_nifti(tmp_path / "a.nii.gz")
+
+
+def test_only_three_dimensions(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 4, 5), np.int16), np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(UserError, match=r"shape \(2, 3, 4, 5\), expected one 3-D volume"):
+        read_nifti(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["a.nii", "A B ä.NII.GZ", "packed.nii", "plain.nii.gz"])
+def test_nifti_is_known_by_content(tmp_path: Path, name: str) -> None:
+    write_nifti(tmp_path / "a.nii.gz", Volume(ARRAY, AFFINE))
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / name).write_bytes(content if name[0] in "Ap" and name != "plain.nii.gz" else gzip.decompress(content))
+    np.testing.assert_array_equal(read_nifti(tmp_path / name).array, ARRAY)
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_both_versions_and_byte_orders(tmp_path: Path, kind: type, order: str) -> None:
+    header = kind.header_class(endianness=order)
+    header.set_data_dtype(np.int16)
+    nibabel.save(kind(ARRAY, AFFINE, header), tmp_path / "a.nii")
+    volume = read_nifti(tmp_path / "a.nii")
+    np.testing.assert_array_equal(volume.array, ARRAY)
+    np.testing.assert_allclose(volume.affine, AFFINE)
+
+
+def test_the_sform_counts_where_the_qform_disagrees(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(ARRAY, None)
+    image.set_qform(np.diag([9.0, 9, 9, 1]), code=1)
+    image.set_sform(AFFINE, code=2)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, AFFINE)
+
+
+def test_slope_and_intercept(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(ARRAY, AFFINE)
+    image.header.set_slope_inter(2.0, -1024.0)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii.gz").array, 2.0 * ARRAY - 1024)
+    image.header.set_slope_inter(1.0, 0.0)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    assert read_nifti(tmp_path / "a.nii.gz").array.dtype == np.int16
+
+
+def stack(folder: Path, names: list[str], step: float = 2.5) -> np.ndarray:
+    """A series whose lowest slice has the first name; HU [x y z]."""
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(-1000, 400, (5, 4)).astype(np.int16) for _ in names]
+    for number, name in enumerate(names):
+        write_slice(folder / "slice.dcm", -30 + step * number, rows[number])
+        (folder / "slice.dcm").rename(folder / name)
+    return np.stack(rows).transpose(2, 1, 0)
+
+
+def test_dicom_is_ordered_by_position_and_rescaled(tmp_path: Path) -> None:
+    expected = stack(tmp_path / "a", ["z.dcm", "1 x.DCM", "ö", "b.dcm"])
+    (tmp_path / "a" / "LICENSE").write_text("terms")
+    volume = read_dicom(tmp_path / "a")
+    np.testing.assert_array_equal(volume.array, expected)
+    np.testing.assert_allclose(
+        volume.affine, [[-0.8, 0, 0, -1.5], [0, -0.8, 0, -2], [0, 0, 2.5, -30], [0, 0, 0, 1]], atol=1e-6
+    )
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in (tmp_path / "a").iterdir():
+            archive.write(path, f"PANCREAS_0001/study/{path.name}")
+    packed = read_dicom(tmp_path / "a.zip")
+    np.testing.assert_array_equal(packed.array, expected)
+    np.testing.assert_array_equal(packed.affine, volume.affine)
+
+
+def test_positions_that_were_rounded_are_uniform(tmp_path: Path) -> None:
+    for number in range(30):
+        write_slice(tmp_path / "a" / f"{number}.dcm", round(-30 + 0.75 * number, 1))
+    assert read_dicom(tmp_path / "a").spacing_mm[2] == pytest.approx(0.75, abs=0.01)
+
+
+def test_a_zip_is_not_unpacked_outside(tmp_path: Path) -> None:
+    stack(tmp_path / "a", ["1.dcm", "2.dcm"])
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a" / "1.dcm", "../../1.dcm")
+        archive.write(tmp_path / "a" / "2.dcm", "2.dcm")
+    with pytest.raises(UserError, match=r"a\.zip: member '../../1\.dcm' points out of the archive"):
+        read_dicom(tmp_path / "a.zip")
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="real DICOM series are not here")
+@pytest.mark.parametrize("name", ["ct_3slices.zip", "mr_series.zip"])
+def test_real_series_are_as_itk_reads_them(tmp_path: Path, name: str) -> None:
+    shutil.unpack_archive(REAL / name, tmp_path / "all")
+    (folder,) = {path.parent for path in (tmp_path / "all").rglob("*.dcm")}
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = reader.Execute()
+    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
+    expected, volume = read_nrrd(tmp_path / "a.nrrd"), read_dicom(REAL / name)
+    np.testing.assert_array_equal(volume.array, expected.array)
+    np.testing.assert_allclose(volume.affine, expected.affine, atol=1e-4)

@@ -1,0 +1,104 @@
+"""Front pages: every name has one, and it tells what matters."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+from support import ROOT
+
+from semiseg import catalogue
+from semiseg.base.errors import UserError
+from semiseg.base.files import sha256
+from semiseg.data.split_lists import list_names, read_list
+from semiseg.dataset import get_dataset
+from semiseg.describe.command import describe
+from semiseg.describe.preparation import steps
+from semiseg.graph.plan import Plan
+from semiseg.params.preparation import Preparation
+from semiseg.params.reading import read
+
+PARAMS = read(ROOT / "params.yaml")
+PLAN = Plan(PARAMS)
+SPLITS = [f"{dataset}/{split}" for dataset, splits in PARAMS.splits.items() for split in splits]
+
+
+def page(name: str) -> str:
+    """The page as one line, so that wrapping does not matter."""
+    console = Console(file=io.StringIO(), width=100, highlight=False)
+    describe(PLAN, name, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(len(line) <= 100 for line in text.splitlines())
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", [*PARAMS.tables, *PARAMS.protocols, *PARAMS.preparations, *SPLITS])
+def test_everything_in_params_has_a_page(name: str) -> None:
+    assert name in page(name)
+
+
+@pytest.mark.parametrize("name", catalogue.entries("datasets"))
+def test_a_dataset(name: str) -> None:
+    kind, text = get_dataset(name), page(name)
+    for word in (kind.title, kind.licence, kind.citation.split(",")[0], *(organ.name for organ in kind.organs)):
+        assert " ".join(word.split()) in text
+    for note in kind.notes:
+        assert " ".join(note.split())[:60] in text
+
+
+@pytest.mark.parametrize("name", list_names())
+def test_a_list_shows_source_hash_and_notes(name: str) -> None:
+    text, content = page(name), read_list(name)
+    assert sha256(catalogue.PACKAGE / "splits" / f"{name}.yaml") in text
+    for line in (*content["source"], *content["notes"]):
+        assert " ".join(line.split())[:50] in text
+    if content["instead"]:
+        assert f"The nearest sound list is {content['instead']}." in text
+
+
+def test_a_table_tells_what_is_odd_about_all_of_it() -> None:
+    text = page("la_8")
+    for word in ("UA-MT", "ua_mt", "112 x 112 x 80 voxels (x y z)", "6,000 iterations", "0.9", "stride 18 x 18 x 4"):
+        assert word in text
+    for note in (*PARAMS.protocols["la"].notes, *read_list("la_uamt_8lab")["notes"]):
+        assert " ".join(note.split())[:60] in text
+
+
+def test_a_name_of_several_kinds_prints_all_of_them() -> None:
+    text = page("la")
+    assert text.index("dataset la") < text.index("protocol la") < text.rindex("preparation la")
+
+
+def test_steps_in_words() -> None:
+    preparation = {"axes": "zyx", "steps": [
+        {"step": "orient", "to": "LPI"},
+        {"step": "clip", "low": -325, "high": 325},
+        {"step": "resample", "spacing": [1.25, 1.25, 2.5], "library": "scipy", "order": 3},
+        {"step": "rescale", "low": 0.5, "high": 99.5},
+    ]}  # fmt: skip
+    assert steps(Preparation.model_validate(preparation)) == [
+        "axes turned and flipped so that they run towards left, posterior, inferior (LPI)",
+        "intensities clipped to -325 .. 325 (HU for CT)",
+        "resampled to 1.25 x 1.25 x 2.5 mm (x y z): image by cubic splines (scipy), labels by the nearest voxel",
+        "rescaled so that the volume's percentiles 0.5 and 99.5 are 0 and 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("flare2", "flare22"), ("la_9", "la_8"), ("la/8lb", "la/8lab"), ("xyzzy", "datasets are")]
+)
+def test_an_unknown_name_gives_close_ones(name: str, near: str) -> None:
+    with pytest.raises(UserError, match=f"'{name}' is no dataset.*{near}"):
+        describe(PLAN, name)
+
+
+def test_no_torch_is_imported() -> None:
+    code = (
+        "import sys; from semiseg.cli import main; status = main(['describe', 'la_8']); "
+        "sys.exit(status or 10 * ('torch' in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("table la_8")
+    assert 80 < max(map(len, run.stdout.splitlines())) <= 100  # the width of a page in a file or pipe

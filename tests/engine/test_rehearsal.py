@@ -1,0 +1,129 @@
+"""Rehearsals: every table's parameters shrink to something that can be planned, and two tables walk the whole road.
+
+`make rehearse` walks the others.
+"""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, prepared_cases
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import read_json, sha256
+from semiseg.dataset import get_dataset
+from semiseg.engine.rehearsal import FIRST, ITERATIONS, shrunk
+from semiseg.graph.plan import Plan, Run
+from semiseg.learning.build import choose_runtime
+from semiseg.params.reading import read
+from semiseg.stages.prepare import prepare
+from semiseg.stages.raw import build_raw
+from semiseg.stages.split import split
+from semiseg.stages.train import train
+
+PARAMS = read(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("table", PARAMS.tables)
+def test_every_table_shrinks_to_a_plan_on_official_cases(table):
+    small = shrunk(PARAMS, table)
+    plan, wanted = Plan(small), PARAMS.tables[table]
+    protocol, original = small.protocols[wanted.protocol], PARAMS.protocols[wanted.protocol]
+    assert list(small.tables) == [table] and small.tables[table].rows == wanted.rows
+    assert small.preparations[protocol.preparation] == PARAMS.preparations[original.preparation]
+    assert (protocol.inference, protocol.scoring) == (original.inference, original.scoring)
+    assert protocol.training.iterations in (None, ITERATIONS)
+    assert plan.row_files(table) == Plan(PARAMS).row_files(table)
+    standin = small.datasets[wanted.dataset].standin
+    if standin is not None:
+        official = {case for part in get_dataset(wanted.dataset).parts for case in part.cases}
+        assert set(standin.cases) <= official
+        assert len(standin.cases) <= sum(getattr(FIRST, part) for part in ("labelled", "unlabelled", "val", "test"))
+
+
+def test_an_unknown_table_is_told():
+    with pytest.raises(UserError, match="unknown table 'amos_6pct'; known: amos_10pct"):
+        shrunk(PARAMS, "amos_6pct")
+
+
+def rehearse(table: str, folder: Path) -> Path:
+    """The command as a user gives it; its folder."""
+    command = [sys.executable, "-m", "semiseg", "rehearse", table, "--cores", "2", "--directory", str(folder)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert table in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def amos(tmp_path_factory):
+    """AMOS22 is downloaded, CT and MR are mixed, and every case has a label, unlabelled ones included."""
+    return rehearse("amos_5pct", tmp_path_factory.mktemp("amos"))
+
+
+@pytest.fixture(scope="module")
+def pancreas(tmp_path_factory):
+    """Pancreas-CT is downloaded as DICOM series."""
+    return rehearse("pancreas_12", tmp_path_factory.mktemp("pancreas"))
+
+
+def rows(folder: Path, table: str) -> dict[str, dict[str, str]]:
+    with (folder / f"results/{table}.csv").open(encoding="utf-8") as file:
+        return {row["method"]: row for row in csv.DictReader(file)}
+
+
+def test_downloaded_archives_end_in_a_table(amos, pancreas):
+    for folder, table, dataset in ((amos, "amos_5pct", "amos22"), (pancreas, "pancreas_12", "pancreas_ct")):
+        assert list(rows(folder, table)) == [row.method for row in PARAMS.tables[table].rows]
+        archives = read_json(folder / f"data/archives/{dataset}/archives.json")["files"]
+        assert archives
+        for name, entry in archives.items():
+            assert sha256(folder / f"data/archives/{dataset}" / name) == entry["sha256"]
+        assert "Rehearsal on stand-ins" in (folder / f"results/{table}.html").read_text(encoding="utf-8")
+
+
+def test_predictions_of_a_dicom_series_lie_in_its_geometry(pancreas):
+    from semiseg.data.images import read_nifti
+
+    kind = get_dataset("pancreas_ct")
+    manifest = read_json(pancreas / "data/raw/pancreas_ct/manifest.json")
+    images = {case["id"]: pancreas / "data/raw/pancreas_ct" / case["image"] for case in manifest["cases"]}
+    folder = next(pancreas.glob("results/runs/*/*/*/ua_mt/*/predictions"))
+    predictions = [path for path in folder.glob("*.nii.gz") if not path.name.endswith(".prepared.nii.gz")]
+    assert len(predictions) == FIRST.test
+    for path in predictions:
+        image, prediction = kind.read_image(images[path.name.removesuffix(".nii.gz")]), read_nifti(path)
+        assert prediction.array.shape == image.array.shape
+        assert abs(prediction.affine - image.affine).max() < 1e-3
+
+
+def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
+    """Delete these labels from the stand-in: the weights are the same to the last bit."""
+    plan = Plan(read(amos / "params.yaml"))
+    run = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    unlabelled = set(read_json(amos / "data/splits/amos22/dhc_5p.json")["unlabelled"])
+    removed = []
+    for path in sorted((amos / "data/raw/amos22").rglob("*.nii.gz")):
+        if "labels" in path.parent.name and path.name.removesuffix(".nii.gz") in unlabelled:
+            removed.append(path.name)
+            continue
+        target = raw / path.relative_to(amos / "data/raw/amos22")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    assert len(removed) == FIRST.unlabelled
+    build_raw({**plan.raw("amos22"), "standin": False}, raw)
+    index, parts = tmp_path / "prepared" / "index.json", tmp_path / "split.json"
+    prepare(plan.preparation("amos22", "dhc"), raw / "manifest.json", index)
+    split(plan.split("amos22", "dhc_5p"), raw / "manifest.json", parts)
+    entries = read_json(index)["cases"]
+    assert [entries[case]["label"] for case in sorted(unlabelled)] == [False] * FIRST.unlabelled
+    out = prepared_cases.outputs(tmp_path)
+    train(plan.training(run), index, parts, tmp_path / "state", out, choose_runtime("cpu", 1, 60.0))
+    assert sha256(out.weights) == sha256(amos / run.folder / "weights.safetensors")

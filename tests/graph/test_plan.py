@@ -1,0 +1,118 @@
+"""What `semiseg plan` says: counted work, measured runs, disk, and what is there already."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from support import ROOT
+from torch.utils.flop_counter import FlopCounterMode
+
+from semiseg.cli import main
+from semiseg.graph.plan import Plan
+from semiseg.learning.estimate import CROPS, prepared_voxels, work
+from semiseg.network import build
+from semiseg.params.reading import parse_params, read
+
+CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def spec(plan, table="demo", method="cps", **training):
+    found = plan.training(plan.runs(table, method)[0])
+    return {**found, "training": {**found["training"], **training}}
+
+
+@pytest.fixture
+def plan():
+    return Plan(read(ROOT / "params.yaml"))
+
+
+def test_work_grows_with_crops_and_voxels_and_counts_once(plan, tmp_path):
+    small = work(spec(plan, patch=list(CROPS[0]), batch={"labelled": 1, "unlabelled": 1}), 14, tmp_path)
+    files = list(tmp_path.iterdir())
+    large = work(spec(plan, patch=[64, 128, 64], batch={"labelled": 2, "unlabelled": 2}), 14, tmp_path)
+    assert list(tmp_path.iterdir()) == files, "the same method, network and code are counted once"
+    assert large.operations == pytest.approx(8 * small.operations, rel=1e-3)
+    assert small.memory < large.memory < 8 * small.memory, "weights do not grow with the crop"
+    assert small.parameters == large.parameters == 2 * work(spec(plan, method="sup_only"), 14, tmp_path).parameters
+
+
+def test_operations_of_one_network_and_of_two(plan, tmp_path):
+    """A step is a forward pass and a backward pass of twice the work, but for the first layer's input."""
+    one = work(spec(plan, method="sup_only"), 14, tmp_path).operations
+    assert work(spec(plan, method="cps"), 14, tmp_path).operations == pytest.approx(2 * one, rel=0.01)
+    network = build("unet3d", 1, 14, "default", filters=8)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 1, 32, 32, 32))
+    forward = counter.get_total_flops() / 32**3 * 4 * 16 * 32 * 32  # four crops of 16 x 32 x 32 in a step of the demo
+    assert one == pytest.approx(3 * forward, rel=0.02)
+
+
+def test_terms_on_a_fixed_number_of_voxels_do_not_grow_with_the_crop(plan, tmp_path):
+    """DVCL's contrast costs the same whatever the crop, so beside large crops it is little more than CPS."""
+    rows = (spec(plan, "flare22_10pct", name) for name in ("dvcl", "cps"))
+    contrast, plain = (work(row, 14, tmp_path).operations for row in rows)
+    assert plain < contrast < 1.2 * plain
+
+
+def test_prepared_voxels_by_hand():
+    steps = [{"step": "clip"}, {"step": "resample", "spacing": [2.0, 2.0, 1.0]}]
+    assert prepared_voxels((100, 80, 10), (1.0, 1.0, 5.0), steps) == 50 * 40 * 50
+    assert prepared_voxels((100, 80, 10), (1, 1, 5), [{"step": "resample", "shape": [8, 8, 4]}]) == 256
+    assert prepared_voxels((100, 80, 10), (1, 1, 5), [{"step": "resample", "factor": 0.5}]) == 10000
+    assert prepared_voxels((100, 80, 10), (1, 1, 5), [{"step": "resample", "factor": [0.5, 0.5, 1]}]) == 20000
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def said(capsys, *arguments: str) -> str:
+    assert main(["plan", *arguments]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_plan_before_anything_runs(project, capsys):
+    text = said(capsys, "la_8", "--tflops", "10")
+    assert "2 of 2 runs, about" in text and "10 TFLOP/s (given)" in text
+    assert "V-Net 0 of 1 9,448,866" in text
+    assert "estimated" in text and "already there" not in text
+    assert "prepared cases at most" in text
+
+
+def test_finished_runs_are_measured_and_not_counted_again(project, capsys):
+    """The hours of the row that is done are gone, and its speed prices the other."""
+    plan = Plan(parse_params(CONTENT))
+    folder = Path(plan.runs("la_8", "sup_only")[0].folder)
+    folder.mkdir(parents=True)
+    cost = {"device": "Toy GPU", "iterations": 6000, "seconds_per_iteration": 2.0, "parameters": 9_447_000}
+    (folder / "cost.json").write_text(json.dumps({**cost, "peak_memory_bytes": 3 * 2**30}))
+    (folder / "weights.safetensors").touch()
+    state = Path("results/state/la/la/8lab/ua_mt/seed1337/state.safetensors")
+    state.parent.mkdir(parents=True)
+    state.touch()
+    Path("data/raw/la").mkdir(parents=True)
+    Path("data/raw/la/manifest.json").touch()
+    text = said(capsys, "la_8")
+    assert "1 of 2 runs, about" in text and "of finished runs here" in text
+    assert "V-Net 1 of 1 9,447,000 2 0.0 3.0 measured: Toy GPU" in text
+    assert "raw cases (data/raw/la/manifest.json)" in text
+    assert "states of 1 interrupted runs, which will continue" in text
+
+
+def test_rows_that_cannot_be_served_are_told(project, capsys):
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["protocols"]["demo"]["training"]["batch"] = {"labelled": 2, "unlabelled": 3}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    text = said(capsys, "demo")
+    assert "rows left out - guidednet: guidednet pairs labelled with unlabelled crops, but the protocol takes 2" in text
+
+
+def test_an_unknown_table_is_one_sentence(project, capfd):
+    assert main(["plan", "dmeo"]) == 2
+    assert "unknown table 'dmeo'; known: " in capfd.readouterr().err

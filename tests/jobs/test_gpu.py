@@ -1,0 +1,168 @@
+"""GPUs of one machine: real processes compete for pretended ones; none is shared by more jobs than it has slots."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from semiseg.base.errors import UserError
+from semiseg.jobs.gpu import claimed, visible_gpus
+
+TAKE = """
+import os, sys, time
+from pathlib import Path
+from semiseg.jobs.gpu import claimed
+with claimed("auto", int(sys.argv[1])) as device:
+    assert "torch" not in sys.modules
+    print(device, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with so many GPUs, by the one tool that tells of them, and a temporary folder of its own."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def has(count: int) -> None:
+        lines = "".join(f"echo GPU-{number}\n" for number in range(count))
+        (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{lines}")
+        (folder / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return has
+
+
+@pytest.fixture
+def start():
+    """Start processes that take a GPU and keep it until they are told or killed."""
+    running = []
+
+    def process(slots: int = 1, **environment: str):
+        command = [sys.executable, "-c", TAKE, str(slots)]
+        pipe = subprocess.PIPE
+        env = {**os.environ, **environment}
+        running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8", env=env))
+        return running[-1]
+
+    yield process
+    for each in running:
+        each.kill()
+        each.wait()
+        for pipe in (each.stdin, each.stdout, each.stderr):
+            pipe.close()
+
+
+def taken(process) -> str:
+    """The GPU that a process got."""
+    device, gpu = process.stdout.readline().split()
+    assert device == "auto"
+    return gpu
+
+
+def test_each_job_gets_a_gpu_of_its_own(machine, start):
+    machine(3)
+    assert sorted(taken(each) for each in [start(), start(), start()]) == ["GPU-0", "GPU-1", "GPU-2"]
+
+
+def test_who_finds_all_taken_waits_with_a_sentence_until_one_is_free(machine, start):
+    machine(2)
+    first, second = start(), start()
+    gpus = [taken(first), taken(second)]
+    third = start()
+    assert "all GPUs are taken (2, at most 1 jobs on each): waiting" in third.stderr.readline()
+    second.stdin.close()
+    assert taken(third) == gpus[1]
+
+
+def test_a_killed_jobs_gpu_is_free_at_once(machine, start):
+    machine(1)
+    first = start()
+    assert taken(first) == "GPU-0"
+    first.kill()
+    assert taken(start()) == "GPU-0"
+
+
+def test_slots_let_small_jobs_share_and_fill_every_gpu_once_first(machine, start):
+    machine(2)
+    first = [start(2), start(2)]
+    assert sorted(taken(each) for each in first) == ["GPU-0", "GPU-1"]
+    second = [start(2), start(2)]
+    assert sorted(taken(each) for each in second) == ["GPU-0", "GPU-1"]
+    assert "waiting" in start(2).stderr.readline()
+
+
+def test_only_visible_gpus_are_taken_by_number_or_name(machine, start):
+    machine(4)
+    assert sorted(taken(start(CUDA_VISIBLE_DEVICES="2,3")) for _ in range(2)) == ["2", "3"]
+    assert taken(start(CUDA_VISIBLE_DEVICES="GPU-3,1")) == "1", "GPU-3 is number 3, which is taken"
+    assert taken(start()) == "GPU-0"
+
+
+def test_a_slurm_job_uses_the_gpu_that_it_was_given(machine, start):
+    machine(4)
+    given = {"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "1"}
+    assert [taken(start(**given)) for _ in range(2)] == ["1", "1"], "SLURM counts the jobs of a shared GPU"
+    several = {"SLURM_JOB_ID": "12", "CUDA_VISIBLE_DEVICES": "0,1"}
+    assert sorted(taken(start(**several)) for _ in range(2)) == ["0", "1"], "a workflow inside one allocation"
+
+
+@pytest.mark.parametrize(
+    ("told", "gpus"),
+    [("", []), ("-1", []), ("NoDevFiles", []), ("1,-1,0", ["1"]), (" 0, MIG-a/1/0", ["0", "MIG-a/1/0"])],
+)
+def test_the_visible_gpus_are_read_as_cuda_reads_them(machine, monkeypatch, told, gpus):
+    machine(2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    assert visible_gpus() == gpus
+    if not gpus:
+        with claimed("auto") as device:
+            assert device == "cpu"
+
+
+def test_without_nvidias_tool_torch_decides(machine, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with claimed("auto") as device:
+        assert device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_chosen_device_is_taken_as_it_is(machine):
+    machine(2)
+    with claimed("cuda:1") as device:
+        assert device == "cuda:1" and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_no_slot_is_refused(machine):
+    with pytest.raises(UserError, match="gpu_slots is 0, expected 1 or more"), claimed("auto", 0):
+        pass
+
+
+def test_another_users_locks_are_respected(machine, start, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    machine(1)
+    tmp_path.chmod(0o1777)
+    for folder in tmp_path.parents:  # pytest keeps others out of the folders that it makes
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(0o711)
+    assert taken(start()) == "GPU-0"
+    as_nobody = TAKE.replace("with claimed", "os.setuid(65534)\nwith claimed")
+    with subprocess.Popen([sys.executable, "-c", as_nobody, "1"], stderr=subprocess.PIPE, encoding="utf-8") as other:
+        line = other.stderr.readline()
+        other.kill()
+    assert "all GPUs are taken" in line
+
+
+def test_a_folder_that_cannot_be_written_is_told(machine, small_disk, monkeypatch):
+    machine(1)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    with pytest.raises(UserError, match=r"cannot note in .* which GPU is taken .*check TMPDIR"), claimed("auto"):
+        pass

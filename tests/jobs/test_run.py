@@ -1,0 +1,74 @@
+"""What a job's record tells of its circumstances, and when it is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from semiseg.base.files import write_json
+from semiseg.jobs import environment as circumstances
+from semiseg.jobs import run as jobs
+from semiseg.jobs.record import read_record
+from semiseg.paths import record_path
+
+SPEC = {"table": "tiny", "method": "cps"}
+OUT = Path("row.csv")
+
+
+def do(work: Callable[[], None]) -> None:
+    """A job of the rule ``row`` in the working folder."""
+    jobs.run(jobs.Call("row", SPEC, [], [OUT]), lambda: work() or {})
+
+
+def write() -> None:
+    OUT.write_text("1\n", encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("a: 1\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_code_and_parameters_are_those_that_stood_when_the_work_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = circumstances.params_hash()
+
+    def edit_meanwhile() -> None:
+        write()
+        Path("params.yaml").write_text("a: 2\n", encoding="utf-8")
+        monkeypatch.setattr(jobs, "module_hashes", lambda *modules: dict.fromkeys(modules, "edited"))
+
+    do(edit_meanwhile)
+    record = read_record(record_path(OUT))
+    assert record["source"]["params"] == first != circumstances.params_hash()
+    assert record["code"]["modules"]
+    assert "edited" not in record["code"]["modules"].values()
+
+
+def test_jobs_in_two_folders_of_one_process_tell_their_own_parameters(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(write)
+    (folder / "other").mkdir()
+    monkeypatch.chdir(folder / "other")
+    Path("params.yaml").write_text("a: 2\n", encoding="utf-8")
+    Path("constraints.txt").write_text("numpy==2.0\n", encoding="utf-8")
+    do(write)
+    here, there = read_record(record_path(OUT)), read_record(folder / record_path(OUT))
+    assert here["source"]["params"] == circumstances.params_hash()
+    assert here["source"]["params"] != there["source"]["params"]
+    assert here["environment"]["constraints"] is not None
+    assert there["environment"]["constraints"] is None
+
+
+def test_a_record_is_gone_while_its_files_are_made_anew_and_when_that_fails() -> None:
+    write_json(record_path(OUT), {"of": "an earlier job"})
+
+    def fail() -> None:
+        assert not Path(record_path(OUT)).exists()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        do(fail)
+    assert not Path(record_path(OUT)).exists()

@@ -1,0 +1,68 @@
+"""Windows stand where the official sliding windows stand, for the strides of all three protocols."""
+
+import math
+
+import pytest
+import torch
+
+from semiseg.learning.inference import slide
+
+PROTOCOLS = {  # window, stride, and a volume: larger, equal on an axis, and smaller than the window
+    "la": ((112, 112, 80), (18, 18, 4), (150, 133, 88)),
+    "la_small_volume": ((112, 112, 80), (18, 18, 4), (100, 120, 80)),
+    "dhc": ((64, 128, 128), (16, 32, 32), (80, 160, 160)),
+    "guidednet": ((64, 160, 160), (32, 80, 80), (101, 255, 320)),
+    "guidednet_thin": ((64, 160, 160), (32, 80, 80), (41, 203, 160)),
+}
+
+
+def official_starts(size, window, stride):
+    """Sheet: min(stride x i, size - window), i = 0..ceil((size - window) / stride)."""
+    return [min(stride * i, size - window) for i in range(math.ceil((size - window) / stride) + 1)]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_window_positions(name):
+    window, stride, size = PROTOCOLS[name]
+    seen = []
+
+    def note(part):
+        """The position code of the first voxel that is not padding, carried back to the window's first voxel."""
+        for item in part[:, 0]:
+            where = (item >= 0).nonzero()[0]
+            code = int(item[tuple(where)])
+            first = torch.tensor([code // 10**6, code // 1000 % 1000, code % 1000])
+            seen.append(tuple((first - where).tolist()))
+        return torch.zeros(len(part), 1, *window)
+
+    z, y, x = torch.meshgrid(*(torch.arange(n) for n in size), indexing="ij")
+    code = (z * 10**6 + y * 1000 + x).double() + 1
+    slide(lambda part: note(part - 1), code[None], 1, window, stride)
+    padded = [max(n, w) for n, w in zip(size, window, strict=True)]
+    before = [(p - n) // 2 for n, p in zip(size, padded, strict=True)]
+    starts = [official_starts(*axis) for axis in zip(padded, window, stride, strict=True)]
+    expected = {(a - before[0], b - before[1], c - before[2]) for a in starts[0] for b in starts[1] for c in starts[2]}
+    assert set(seen) == expected
+    assert len(seen) == len(expected), "no window is computed twice"
+
+
+def test_scores_are_the_mean_over_the_windows_that_saw_a_voxel():
+    calls = iter(range(1, 100))
+
+    def numbered(part):
+        return torch.stack([torch.full((1, *part.shape[2:]), float(next(calls))) for _ in part])
+
+    scores = slide(numbered, torch.zeros(1, 1, 1, 6), 1, (1, 1, 4), (1, 1, 2))  # windows at 0 and 2
+    assert scores[0, 0, 0].tolist() == [1, 1, 1.5, 1.5, 2, 2]
+
+
+def test_padding_is_zero_and_cropped_back():
+    seen = []
+
+    def remember(part):
+        seen.append(part.clone())
+        return part
+
+    scores = slide(remember, torch.full((1, 1, 1, 3), 7.0), 1, (1, 1, 6), (1, 1, 3))
+    assert seen[0][0, 0, 0, 0].tolist() == [0, 7, 7, 7, 0, 0], "one zero before, two after: the odd voxel at the end"
+    assert scores.shape == (1, 1, 1, 3)

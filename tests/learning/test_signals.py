@@ -1,0 +1,85 @@
+"""A warning that the process must end is heeded after the step at hand, and costs no work."""
+
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from support.prepared_cases import build, outputs, spec
+
+from semiseg.learning import signals as stopping
+from semiseg.learning.build import Runtime
+from semiseg.learning.loop import Trainer
+from semiseg.stages.train import train
+
+SELDOM = Runtime(torch.device("cpu"), 0, checkpoint_seconds=3600)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return build(tmp_path / "data")
+
+
+def signalled_at(monkeypatch, step: int, number: int) -> None:
+    """Send this process a signal in the middle of a step."""
+    plain = Trainer._step
+
+    def noisy(trainer, batch):
+        if trainer.state.iteration == step:
+            os.kill(os.getpid(), number)
+        plain(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "_step", noisy)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
+    data, tmp_path, monkeypatch, capsys, number
+):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    whole, parts = outputs(tmp_path / "whole"), outputs(tmp_path / "parts")
+    train(spec(), *data, tmp_path / "state_whole", whole, SELDOM)
+    signalled_at(monkeypatch, 3, number)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec(), *data, tmp_path / "state", parts, SELDOM)
+    assert not parts.weights.exists()
+    train(spec(), *data, tmp_path / "state", parts, SELDOM)
+    assert "continuing from step 4 " in capsys.readouterr().err
+    assert parts.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_in_a_slurm_job_the_warning_saves_and_the_work_goes_on(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    signalled_at(monkeypatch, 3, signal.SIGTERM)
+    out = outputs(tmp_path / "out")
+    train(spec(), *data, tmp_path / "state", out, SELDOM)
+    assert out.weights.exists()
+    assert (tmp_path / "state/state.safetensors").exists()  # nothing else would have written it in that hour
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with pytest.raises(KeyboardInterrupt), stopping.warnings() as warned:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert warned.save and warned.end
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_put_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with stopping.warnings():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_outside_the_main_thread_nothing_is_watched():
+    seen = []
+
+    def work():
+        with stopping.warnings() as warned:
+            seen.append((warned.save, warned.end))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, False)]

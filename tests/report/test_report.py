@@ -1,0 +1,327 @@
+"""The page: what it says, draws, links to and admits to lack."""
+
+import base64
+import html
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import ROOT, finished_project, finished_table
+from support.finished_table import AFFINE, CASES, ROWS, SPLIT
+
+from semiseg.base.errors import UserError
+from semiseg.base.volume import Volume
+from semiseg.cli import main
+from semiseg.data.images import write_nifti
+from semiseg.graph.graph import Graph
+from semiseg.graph.plan import Plan
+from semiseg.params.reading import read
+from semiseg.paths import ROW
+from semiseg.proof.crate.contents import gather
+from semiseg.report.cells import read_rows
+from semiseg.report.charts import choose_looks
+from semiseg.report.cost import read_cost
+from semiseg.report.lineage import lineage_of_rows
+from semiseg.report.page import write_page
+from semiseg.report.pictures import best_slices, radiological, surroundings
+from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, shade_difference
+from semiseg.report.sources import find_median_case, read_dice
+from semiseg.report.views import build_views
+from semiseg.report.words import making
+from semiseg.stages.row import row
+
+PAGE = Path("results/toy.html")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    finished_table.build(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written_page(seeds: tuple[int, ...] = (7,), **changes) -> str:
+    spec = {**finished_table.tabulation(seeds), **changes}
+    paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
+    for method, path in zip(ROWS, paths, strict=True):
+        cases = [Path(folder) / "cases.csv" for folder in finished_table.tabulation(seeds)["runs"][method]]
+        row(finished_table.scoring(method), cases, Path(SPLIT), path)
+    table = read_rows([path for path in paths if path.stem in spec["runs"]])
+    write_page(spec, table, build_views(spec, table), read_cost(spec), PAGE)
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_specification_is_the_planners():
+    plan = Plan(read(ROOT / "params.yaml"))
+    planned = plan.tabulation("demo")
+    ours = finished_table.tabulation()
+    assert ours.keys() == planned.keys()
+    for part in ("collection", "preparation", "network", "inference"):
+        assert ours[part].keys() <= planned[part].keys()
+    assert ours["training"].keys() <= planned["training"].keys()
+    assert ours["training"]["validation"].keys() == planned["training"]["validation"].keys()
+    assert finished_table.scoring("mt").keys() == plan.scoring("demo", "mt").keys()
+
+
+def test_page_is_self_contained_and_escaped(project):
+    text = written_page()
+    assert "Toy &lt;table&gt; &amp; 50 % of it" in text
+    assert re.findall(r'(?:src|href)="(?!data:)(?:\w+:|/)[^"]*"', text) == []
+    assert len(text) < 3e6
+
+
+def test_page_tells_how_the_table_was_made(project):
+    text = written_page()
+    assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
+    assert "One run per row (seed 7)" in text
+    assert "the best mean Dice on whole volumes of the validation cases, judged every 2 iterations from 50 %" in text
+    assert "Published convention (rule la)" in text
+    assert "Sound convention (rule sound)" in text
+    assert "Best mean Dice (%): MT &amp; co_1" in text
+
+
+def test_page_shows_means_spreads_and_counts(project):
+    text = written_page()
+    rows = re.findall(r"<tr class=\"\">(.*?)</tr>", text[text.index("Sound convention") :], re.S)
+    mt = next(found for found in rows if "MT &amp;" in found)
+    assert re.sub(r"<[^>]+>", " ", mt).split()[3:8] == ["2", "3", "81.25", "±", "2.33"]
+    assert "best" in mt
+
+
+def test_same_inputs_same_bytes(project):
+    assert written_page() == written_page()
+
+
+def test_controls_are_admitted_not_drawn(project):
+    text = written_page()
+    assert "No learning curve for perfect, empty: controls are not trained." in text
+    assert "Controls are not drawn" in text
+
+
+def test_pictures_are_there_for_the_truth_and_every_trained_row(project):
+    text = written_page()
+    pictures = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    assert len(pictures) == 3
+    sizes = {Image.open(io.BytesIO(base64.b64decode(picture))).size for picture in pictures}
+    assert len(sizes) == 1
+    assert len(set(pictures)) == 3
+
+
+def test_missing_pieces_are_told(project):
+    shutil.rmtree("results/runs/mt/seed7/predictions")
+    Path("results/runs/sup_only/seed7/history.csv").unlink()
+    text = written_page()
+    assert "MT &amp; co_1 is not drawn: its prediction of this case is not on this machine." in text
+    assert "No learning curve for Sup only: their runs have no history with steps." in text
+    shutil.rmtree("data/prepared")
+    assert "No picture: the scores or the prepared cases are not on this machine." in written_page()
+
+
+def test_prediction_on_another_grid_is_refused(project):
+    path = Path(f"results/runs/mt/seed7/predictions/{CASES[2]}.prepared.nii.gz")
+    for file in path.parent.iterdir():
+        write_nifti(file, Volume(np.zeros((3, 3, 3), np.uint8), AFFINE))
+    with pytest.raises(UserError, match="does not lie on the grid of the prepared case"):
+        written_page()
+
+
+def test_several_seeds(project):
+    finished_table.build(project, (7, 8))
+    text = written_page((7, 8))
+    assert "2 runs per row (seeds 7, 8)." in text
+    assert "A line per run" in text
+
+
+def test_dice_per_case_and_the_median_case(project):
+    dice = read_dice(finished_table.tabulation())
+    mt = dice[(dice["method"] == "mt") & (dice["organ"] == "Box")]
+    assert mt["dice"].tolist() == [75.0] * 6
+    assert len(dice[(dice["method"] == "mt") & (dice["organ"] == "Rod")]) == 5
+    # by case: (75 + 50) / 2 without a rod, four times (81.25 + 62.5) / 2, and (81.25 + 25) / 2 where one rod is missed
+    assert find_median_case(dice) == CASES[1]
+
+
+def test_radiological_orientation(project):
+    scan = radiological(finished_table.truth(CASES[1]), AFFINE)
+    assert scan.array.shape == (16, 12, 10)
+    assert scan.spacing == (1.0, 2.0, 3.0)
+    assert scan.size_mm("axial") == (16, 24)
+    assert scan.size_mm("coronal") == (16, 30)
+    assert scan.size_mm("sagittal") == (24, 30)
+
+
+@pytest.mark.parametrize(
+    ("plane", "corner"), [("axial", "right front"), ("coronal", "right top"), ("sagittal", "front top")]
+)
+def test_corners_lie_where_a_radiologist_expects_them(plane, corner):
+    # one marked voxel at the patient's right, front and top, in an array that runs to the right, front and top (RAS)
+    array = np.zeros((4, 5, 6), np.uint8)
+    array[3, 4, 5] = 1
+    scan = radiological(array, np.diag([1.0, 1, 1, 1]))
+    assert scan.cut(plane, 0)[0, 0] == 1, corner
+
+
+def test_slices_meet_the_most_organs():
+    labels = np.zeros((6, 6, 6), np.uint8)
+    labels[1:5, 1:5, 2] = 1  # the largest area
+    labels[1:3, 1:3, 4], labels[4, 4, 4] = 1, 2  # both organs
+    scan = radiological(labels, np.diag([-1.0, -1, -1, 1]))
+    assert best_slices(scan, [1, 2])["axial"] == 4
+
+
+def test_surroundings_hold_every_mark_and_20_mm():
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[30, 30, 30] = 1
+    other = np.zeros_like(labels)
+    other[35, 30, 30] = 1
+    affine = np.diag([-2.0, -1, -10, 1])
+    box = surroundings([radiological(labels, affine), radiological(other, affine)])
+    assert box == (slice(20, 46), slice(10, 51), slice(28, 33))
+
+
+def test_looks_are_distinct_up_to_twenty_one_methods_and_grey_for_controls():
+    looks = choose_looks({f"m{number}": "x" for number in range(21)} | {"control_empty": "e"})
+    assert len({(look.colour, look.dash) for name, look in looks.items() if name != "control_empty"}) == 21
+    assert looks["control_empty"].colour not in {look.colour for name, look in looks.items() if name != "control_empty"}
+
+
+def test_three_views_stand_side_by_side(project):
+    names = {**finished_table.tabulation()["names"], "mt": ["MT"]}
+    block = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
+    text = written_page(names=names, printed=[block])
+    assert {"In print", "Published minus printed"} < set(re.findall(r"<h3>(.*?)</h3>", text))
+    rows = [
+        re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr class=\"\">(.*?)</tr>", text, re.S) if ">MT<" in row
+    ]
+    cells = rows[0].split()
+    assert cells[:4] == ["MT", "77.49", "±", "0.48"]
+    assert "81.25 ▲" in re.sub(r"\s+", " ", rows[0])
+    assert "Best mean Dice (%): MT" in text and "The choice of rule changes Rod of MT most" in text
+    assert written_page().count("<h3>In print</h3>") == 0
+
+
+def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
+    runs = finished_table.tabulation()["runs"]
+    del runs["mt"]
+    cost = {"device": "some GPU", "parameters": 1_500_000, "iterations": 10, "hours": 1.25}
+    (Path(runs["sup_only"][0]) / "cost.json").write_text(
+        json.dumps({**cost, "seconds_per_iteration": 0.5, "peak_memory_bytes": 2**31})
+    )
+    text = written_page(runs=runs, failed={"mt": "train did not finish, see <log>"})
+    assert "MT &amp; co_1 was not rebuilt: train did not finish, see &lt;log&gt;." in text
+    assert 'class="unbuilt"' in text
+    assert "MT &amp; co_1 is not drawn" not in text
+    section = re.sub(r"<[^>]+>|\s+", " ", text[text.index('<section id="cost">') :])
+    assert "Sup only 1.50 0.500 2.00 1.25 some GPU" in re.sub(" +", " ", section)
+
+
+def test_tables_have_captions_and_scopes(project):
+    text = written_page()
+    assert text.count("<table") == text.count("<caption>") >= 7
+    assert re.findall(r"<th(?! scope)", text.replace("<thead", "")) == []
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A project that its own jobs have built, with two runs a row."""
+    return finished_project.copy(tmp_path_factory)
+
+
+def test_every_link_of_a_real_page_leads_to_a_file_that_a_crate_has_too(real, monkeypatch):
+    monkeypatch.chdir(real)
+    Path("Snakefile").touch()  # a crate is not written without one
+    page = Path("results/tiny.html")
+    links = re.findall(r'href="([^#"]*)"', page.read_text(encoding="utf-8"))
+    paths = {os.path.normpath(page.parent / unquote(html.unescape(link))) for link in links}
+    assert [path for path in paths if not Path(path).is_file()] == []
+    assert paths - gather(finished_project.TABLE).pieces.keys() == set()
+    records = {
+        path.as_posix() for path in [*Path("data").rglob("*.lineage.json"), *Path("results").rglob("*.lineage.json")]
+    }
+    assert {path for path in paths if path.endswith(".lineage.json")} == records
+
+
+def test_the_commands_of_a_real_page_can_be_pasted(real, monkeypatch, capsys):
+    monkeypatch.chdir(real)
+    page = Path("results/tiny.html").read_text(encoding="utf-8")
+    commands = {html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page)}
+    assert len(commands) == len(finished_project.ROWS) + 1
+    for command in sorted(commands):
+        program, *arguments = shlex.split(command)
+        assert (program, main(arguments)) == ("semiseg", 0), command
+    told = capsys.readouterr().out
+    assert "results/tiny.csv: proven" in told and "cps, Dice:" in told
+
+
+@pytest.mark.parametrize("table", ["demo", "la_8", "flare22_10pct", "guidednet_t3"])
+def test_the_lineage_of_a_row_is_the_chain_that_the_planner_wants(table):
+    graph = Graph(Plan(read(ROOT / "params.yaml")))
+    page = Path(f"results/{table}.html")
+    for method, told in lineage_of_rows(graph.plan.tabulation(table), page).items():
+        chain = graph.chain(ROW.format(table=table, method=method))
+        listed = [*told["numbers"], *(file for run in told["runs"] for file in run["files"]), *told["data"]]
+        named = {file["path"]: os.path.normpath(page.parent / file["record"]) for file in listed}
+        wanted = {job.main: job.record for job in chain if job.rule not in ("standin", "download")}
+        assert named == {page.with_suffix(".csv").as_posix(): f"results/{table}.csv.lineage.json", **wanted}
+
+
+def test_the_name_of_a_built_row_opens_its_lineage(project):
+    runs = finished_table.tabulation()["runs"]
+    del runs["mt"]
+    text = written_page(runs=runs, failed={"mt": "train did not finish"})
+    opened = re.findall(r'<button type="button" class="row" popovertarget="([^"]+)">', text)
+    boxes = re.findall(r'<div class="lineage" popover id="([^"]+)"', text)
+    assert boxes == [f"lineage-{method}" for method in ROWS if method != "mt"]
+    tables = {"sup_only": 7, "control_perfect": 6, "control_empty": 6}  # controls stand in no table of cost
+    assert {box: opened.count(box) for box in opened} == {f"lineage-{name}": count for name, count in tables.items()}
+    label = html.escape(ROWS["mt"])
+    assert f"{label}</button>" not in text and re.search(rf"</span>{label}\s*</th>", text)
+
+
+def test_lineage_is_escaped(project):
+    runs = {
+        method: [folder.replace("runs", "a <b>#&'") for folder in it]
+        for method, it in finished_table.tabulation()["runs"].items()
+    }
+    told = lineage_of_rows({**finished_table.tabulation(), "runs": runs}, PAGE)["mt"]
+    assert told["runs"][0]["files"][0]["record"] == "a%20%3Cb%3E%23%26%27/mt/seed7/cases.csv.lineage.json"
+    text = written_page()
+    assert "MT &amp; co_1: what this row was made from" in text
+    assert "--row mt --column Rod</pre>" in text
+
+
+def test_colour_of_a_difference_says_better_or_worse():
+    limits = {"percent": 4.0, "ASD": 2.0, "95HD": 0.0}
+    assert shade_difference(4.0, "Dice", limits) == shade_difference(-2.0, "ASD", limits) == blend(ABOVE, ABOVE, 0)
+    assert shade_difference(-9.0, "Box", limits) == shade_difference(2.0, "ASD", limits) == blend(BELOW, BELOW, 0)
+    assert shade_difference(0.0, "Dice", limits) == "#ffffff"
+    assert shade_difference(float("nan"), "Dice", limits) == shade_difference(1.0, "95HD", limits) == "transparent"
+
+
+@pytest.mark.parametrize("colour", [WORST, BEST, BELOW, ABOVE])
+def test_text_on_the_colour_scale_has_contrast(colour):
+    assert (luminance(colour) + 0.05) / (luminance((0x1C, 0x1F, 0x23)) + 0.05) > 7
+
+
+def luminance(colour: tuple[int, int, int]) -> float:
+    """Relative luminance of WCAG 2.1."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in np.array(colour) / 255]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_making_of_a_protocol_without_validation():
+    spec = finished_table.tabulation((0, 1, 2))
+    spec["training"] = {**spec["training"], "validation": None, "iterations": None, "epochs": 300}
+    parts = {"split": "half", "labelled": ["a"], "unlabelled": [], "val": [], "test": ["b"]}
+    text = making(spec, parts)
+    assert "300 epochs" in text
+    assert "The last checkpoint is used" in text
+    assert "seeds 0, 1, 2" in text

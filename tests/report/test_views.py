@@ -1,0 +1,222 @@
+"""The three views of a table: where each number comes from, what is tested, and what is said of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from support import finished_table
+from support.finished_table import ROWS, SPLIT
+
+from semiseg.base.errors import UserError
+from semiseg.papers.reading import printed
+from semiseg.report.cells import read_rows
+from semiseg.report.cost import COST, cost_as_csv, read_cost
+from semiseg.report.grids import views_grid
+from semiseg.report.notes import about_views, rule_change
+from semiseg.report.views import VIEWS, as_csv, build_views, largest_rule_change
+from semiseg.stages.row import row
+
+FULL = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
+HALF = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 42}
+COLUMNS = ["Rod", "Box", "Dice", "Jaccard", "ASD", "95HD"]
+SEEDS = (7, 8)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A project with two runs per row; those of ``mt`` are alike."""
+    folder = tmp_path_factory.mktemp("views")
+    finished_table.build(folder, SEEDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for method in ROWS:
+            cases = [Path(run) / "cases.csv" for run in finished_table.tabulation(SEEDS)["runs"][method]]
+            row(finished_table.scoring(method), cases, Path(SPLIT), Path(f"results/toy/{method}.csv"))
+    return folder
+
+
+@pytest.fixture
+def project(root, monkeypatch):
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def default(root):
+    """The views of the unchanged specification, built once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        return build_views(spec_with(), table_of())
+
+
+@pytest.fixture
+def views(default):
+    return default.set_index(["method", "column"])
+
+
+def table_of(methods=ROWS) -> pd.DataFrame:
+    return read_rows([Path(f"results/toy/{method}.csv") for method in methods])
+
+
+def spec_with(**changes):
+    return {**finished_table.tabulation(SEEDS), **changes}
+
+
+def views_of(**changes) -> pd.DataFrame:
+    spec = spec_with(**changes)
+    built = [method for method in ROWS if method in spec["runs"]]
+    return build_views(spec, table_of(built)).set_index(["method", "column"])
+
+
+def in_print(block, name, column="Dice") -> float:
+    lines = printed(**block)
+    return float(lines[(lines["row"] == name) & (lines["column"] == column)]["value"].iloc[0])
+
+
+def test_a_line_per_row_and_column_controls_last(default):
+    assert list(default.columns) == list(VIEWS)
+    assert list(default["method"].unique()) == ["sup_only", "mt", "control_perfect", "control_empty"]
+    assert list(default["column"][:6]) == COLUMNS
+
+
+def test_rebuilt_numbers_are_the_rows(project, views):
+    table = table_of().set_index(["convention", "method"])
+    for method in ROWS:
+        for column in COLUMNS:
+            line = views.loc[(method, column)]
+            assert line["published"] == table.loc[("published", method), column]
+            assert line["sound"] == table.loc[("sound", method), column]
+    assert views.loc[("mt", "Dice"), ["n", "seeds", "absent", "missed", "false_positive"]].tolist() == [6, 2, 1, 0, 0]
+
+
+def test_an_organ_has_its_own_counts(project, views):
+    counts = ["absent", "missed", "false_positive"]
+    assert views.loc[("sup_only", "Rod"), counts].tolist() == [1, 2, 0]  # missed in both runs
+    assert views.loc[("sup_only", "Box"), counts].tolist() == [0, 0, 0]
+    assert views.loc[("sup_only", "Dice"), counts].tolist() == [1, 2, 0]
+
+
+def test_change_of_rule_where_units_agree(project, views):
+    assert views.loc[("mt", "Rod"), "rule_change"] == pytest.approx(87.5 - 72.92)
+    assert views.loc[("mt", "Box"), "rule_change"] == 0
+    assert np.isnan(views.loc[("mt", "ASD"), "rule_change"])  # voxels and mm
+
+
+def test_intervals_hold_the_number_and_have_no_width_without_spread(project, views):
+    views = views.drop(index=["control_perfect", "control_empty"], level="method")
+    for name in ("published", "sound"):
+        assert (views[f"{name}_low"] <= views[name] + 0.005).all()  # the table has two decimals
+        assert (views[f"{name}_high"] >= views[name] - 0.005).all()
+    assert views.loc[("mt", "Box"), ["sound_low", "sound_high"]].tolist() == [75.0, 75.0]
+    assert views.loc[("sup_only", "Rod"), "sound_low"] < 60 < views.loc[("sup_only", "Rod"), "sound_high"]
+
+
+def test_methods_are_tested_against_the_reference_and_controls_are_not(project, views):
+    assert views.loc["sup_only", ["p", "p_holm", "effect"]].isna().all(axis=None)
+    assert views.loc[["control_perfect", "control_empty"], "p"].isna().all()
+    # the box gains in all of six cases; the rod is there in five
+    assert views.loc[("mt", "Box"), ["p", "p_holm", "effect"]].tolist() == [2 / 64, 2 / 64, 1.0]
+    assert np.isnan(views.loc[("mt", "Rod"), "p"]) and views.loc[("mt", "Rod"), "effect"] == 1.0
+    turned = views_of(reference="mt")
+    assert turned.loc[("sup_only", "ASD"), ["p", "effect"]].tolist() == [2 / 64, -1.0]  # longer distances are worse
+
+
+def test_printed_numbers_come_from_the_first_block_that_has_the_row(project):
+    names = {**finished_table.tabulation()["names"], "mt": ["MT & co_1", "MT"], "sup_only": ["Sup only"]}
+    views = views_of(names=names, printed=[HALF, FULL])
+    assert views.loc[("mt", "Dice"), "printed"] == in_print(HALF, "MT") != in_print(FULL, "MT")
+    assert views_of(names=names, printed=[FULL, HALF]).loc[("mt", "Dice"), "printed"] == in_print(FULL, "MT")
+    line = views.loc[("sup_only", "Jaccard")]
+    assert line["printed"] == in_print(HALF, "Sup only", "Jaccard")
+    assert line["difference"] == pytest.approx(line["published"] - line["printed"])
+    assert line["printed_spread_over"] == "runs"
+    assert np.isnan(views.loc[("mt", "Box"), "printed"])  # no such organ in print
+    ours = views_of(names={**names, "mt": ["ours"]}, printed=[HALF])
+    assert ours.loc["mt", "printed"].isna().all()
+
+
+def test_rows_that_were_not_built_keep_their_printed_numbers_and_say_why(project):
+    runs = finished_table.tabulation(SEEDS)["runs"]
+    del runs["mt"]
+    names = {**finished_table.tabulation()["names"], "mt": ["MT"]}
+    changes = {"runs": runs, "names": names, "printed": [FULL], "failed": {"mt": "train did not finish"}}
+    views = views_of(**changes)
+    line = views.loc[("mt", "Dice")]
+    assert (line["reason"], line["printed"]) == ("train did not finish", in_print(FULL, "MT"))
+    assert line[["published", "sound", "p", "n", "difference"]].isna().all()
+    assert views.loc[("sup_only", "Dice"), "reason"] == ""
+
+
+def test_without_score_tables_there_are_numbers_but_no_intervals(project):
+    runs = {method: ["nowhere"] for method in ROWS}
+    views = views_of(runs=runs)
+    assert views.loc[("mt", "Dice"), "sound"] == 81.25
+    assert views[["sound_low", "published_high", "p", "effect"]].isna().all(axis=None)
+
+
+def test_text_has_two_decimals_and_empty_fields(default):
+    lines = as_csv(default).splitlines()
+    assert lines[0].split(",") == list(VIEWS)
+    box = dict(zip(VIEWS, next(line for line in lines if line.startswith("mt,MT & co_1,Box")).split(","), strict=True))
+    assert (box["sound"], box["sound_low"], box["printed"], box["difference"]) == ("75.00", "75.00", "", "")
+    assert (box["n"], box["p"], box["effect"], box["rule_change"]) == ("6", "0.03125", "1.000", "0.00")
+
+
+def test_the_largest_change_of_rule_is_told_with_both_numbers(default):
+    assert largest_rule_change(default)[["method", "column"]].tolist() == ["mt", "Rod"]
+    assert rule_change(default) == (
+        "The choice of rule changes Rod of MT & co_1 most: 72.92 under the published rule, 87.50 under the sound one."
+    )
+    assert rule_change(default.assign(rule_change=0.0)) == "The choice of rule changes no percentage of this table."
+
+
+def test_notes_tell_sources_tests_and_doubts(project):
+    names = {**finished_table.tabulation()["names"], "mt": ["MT"]}
+    spec = spec_with(names=names, printed=[FULL])
+    views = build_views(spec, table_of())
+    assert about_views(spec, views)[0].startswith("Printed: guidednet, table 1 (42 labelled, 378 unlabelled).")
+    assert "against Sup only over test cases" in about_views(spec, views)[-1]
+    assert "test cases and, independently, runs" in about_views(spec, views)[-2]
+    views.loc[(views["method"] == "mt") & (views["column"] == "Dice"), "printed_flag"] = "doubtful"
+    assert "Printed numbers of doubtful reading (?): MT (Dice)." in about_views(spec, views)
+    missing = {**spec, "runs": {"mt": spec["runs"]["mt"]}}
+    assert about_views(missing, views)[-1] == "No tests: the reference Sup only was not rebuilt."
+
+
+def test_grid_without_print_has_no_columns_for_it(project, default):
+    spec, table = spec_with(), table_of()
+    head = views_grid(spec, table, default, "ASD").head
+    assert head == ["ASD", "Published (voxel)", "Sound (mm)", "p (Holm)", "Effect"]
+    spec = spec_with(names={**spec["names"], "mt": ["MT"]}, printed=[FULL])
+    grid = views_grid(spec, table, build_views(spec, table), "Dice")
+    assert grid.head[:4] == ["Dice", "Printed (%)", "Published (%)", "Difference"]
+    texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}
+    assert texts["MT"][0] == f"{in_print(FULL, 'MT'):.2f} ± 0.48"
+    assert texts["MT"][3].startswith("81.25 [") and texts["MT"][3].endswith("] ▲")
+    assert texts["Sup only"][4] == "reference"
+
+
+def test_cost_sums_hours_and_takes_the_largest_peak(project, tmp_path):
+    entry = {"device": "CPU", "threads": 1, "parameters": 2_000_000, "iterations": 100, "memory": "host"}
+    runs = {method: [str(tmp_path / f"{method}{seed}") for seed in SEEDS] for method in ROWS}
+    for number, folder in enumerate(runs["mt"], start=1):
+        Path(folder).mkdir()
+        measured = {"seconds_per_iteration": 0.1 * number, "hours": 2.0 * number, "peak_memory_bytes": number * 2**30}
+        (Path(folder) / "cost.json").write_text(json.dumps({**entry, **measured}))
+    control = {**entry, "iterations": 0, "seconds_per_iteration": None, "hours": None, "peak_memory_bytes": None}
+    for folder in runs["control_empty"]:
+        Path(folder).mkdir()
+        (Path(folder) / "cost.json").write_text(json.dumps(control))
+    cost = read_cost(spec_with(runs=runs)).set_index("method")
+    assert cost.loc["mt"].tolist()[1:] == [2_000_000, pytest.approx(0.15), 2.0, 6.0, "CPU"]
+    assert cost.loc[["sup_only", "control_empty"], list(COST[2:])].isna().all(axis=None)
+    text = cost_as_csv(cost.reset_index()).splitlines()
+    assert text[2] == "mt,MT & co_1,2000000,0.1500,2.0000,6.0000,CPU"
+    assert text[1] == "sup_only,Sup only,,,,,"
+    (Path(runs["mt"][1]) / "cost.json").unlink()  # half of a row is no row
+    assert np.isnan(read_cost(spec_with(runs=runs)).set_index("method").loc["mt", "hours"])
+    (Path(runs["mt"][1]) / "cost.json").write_text("{")
+    with pytest.raises(UserError, match=r"cost\.json is not valid JSON"):
+        read_cost(spec_with(runs=runs))

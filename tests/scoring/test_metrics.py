@@ -1,0 +1,191 @@
+"""Overlap and surface distances: answers one can check by hand, and MedPy as the oracle."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from medpy.metric.binary import asd, assd, dc, hd, hd95, jc
+from support import REALDATA
+
+from semiseg.base.errors import UserError
+from semiseg.data.images import read_nifti
+from semiseg.scoring.metrics import Distances, organ_scores
+
+
+def one(truth, prediction, spacing_mm=(1.0, 1.0, 1.0)):
+    return organ_scores(np.asarray(truth, np.uint8), np.asarray(prediction, np.uint8), [1], spacing_mm)[0]
+
+
+def box(shape, *ranges):
+    array = np.zeros(shape, np.uint8)
+    array[tuple(slice(*r) for r in ranges)] = 1
+    return array
+
+
+def test_two_voxels_two_millimetres_apart():
+    truth, prediction = box((5, 5, 5), (1, 2), (2, 3), (2, 3)), box((5, 5, 5), (2, 3), (2, 3), (2, 3))
+    score = one(truth, prediction, (2.0, 0.5, 0.5))
+    assert (score.truth_voxels, score.predicted_voxels, score.overlap_voxels) == (1, 1, 0)
+    assert score.voxel == Distances(*[1.0] * 7)
+    assert score.mm == Distances(*[2.0] * 7)
+    assert score.diagonal_mm == pytest.approx(math.sqrt(10**2 + 2.5**2 + 2.5**2))
+
+
+def test_the_nearest_voxel_may_differ_between_voxels_and_millimetres():
+    truth = np.zeros((1, 5, 9), np.uint8)
+    truth[0, 0, 2] = truth[0, 3, 0] = 1  # from (0, 0): 2 voxels along z or 3 along y
+    prediction = box((1, 5, 9), (0, 1), (0, 1), (0, 1))
+    score = one(truth, prediction, (1.0, 1.0, 4.0))
+    assert score.voxel.to_truth_mean == 2.0
+    assert score.mm.to_truth_mean == 3.0
+
+
+def test_a_cube_in_a_cube():
+    truth, prediction = box((9, 9, 9), (2, 7), (2, 7), (2, 7)), box((9, 9, 9), (3, 6), (3, 6), (3, 6))
+    score = one(truth, prediction)
+    assert (score.truth_voxels, score.predicted_voxels, score.overlap_voxels) == (125, 27, 27)
+    assert (score.truth_surface, score.predicted_surface) == (125 - 27, 27 - 1)
+    assert score.voxel.to_truth_mean == 1.0  # each voxel of the inner shell has a face neighbour in the outer one
+    faces, edges, corners = 6 * 9, 12 * 3, 8
+    expected = (faces + edges * math.sqrt(2) + corners * math.sqrt(3)) / (faces + edges + corners)
+    assert score.voxel.to_prediction_mean == pytest.approx(expected)
+    assert score.voxel.to_prediction_max == pytest.approx(math.sqrt(3))
+
+
+def test_an_object_that_fills_the_image_has_its_border_as_surface():
+    full = np.ones((4, 5, 6), np.uint8)
+    score = one(full, full)
+    assert score.truth_surface == 4 * 5 * 6 - 2 * 3 * 4
+    assert score.voxel == Distances(*[0.0] * 7)
+
+
+def test_percentiles_of_each_direction_and_pooled():
+    truth, prediction = np.zeros((1, 1, 30), np.uint8), np.zeros((1, 1, 30), np.uint8)
+    truth[0, 0, 0] = 1
+    prediction[0, 0, [0, 10, 20]] = 1
+    score = one(truth, prediction)
+    assert score.voxel.to_truth_p95 == pytest.approx(19.0)  # of 0, 10, 20: position 1.9
+    assert score.voxel.to_prediction_p95 == 0.0
+    assert score.voxel.pooled_p95 == pytest.approx(18.5)  # of 0, 0, 10, 20: position 2.85
+    assert (score.voxel.to_truth_mean, score.voxel.to_truth_max) == (10.0, 20.0)
+
+
+@pytest.mark.parametrize(("in_truth", "in_prediction"), [(False, True), (True, False), (False, False)])
+def test_an_empty_mask_has_counts_but_no_distances(in_truth, in_prediction):
+    cube = box((4, 4, 4), (1, 3), (1, 3), (1, 3))
+    score = one(cube * in_truth, cube * in_prediction)
+    assert (score.truth_voxels, score.predicted_voxels) == (8 * in_truth, 8 * in_prediction)
+    assert (score.truth_surface, score.predicted_surface) == (8 * in_truth, 8 * in_prediction)
+    assert all(math.isnan(value) for unit in (score.voxel, score.mm) for value in vars(unit).values())
+
+
+def test_ids_need_not_be_consecutive_and_keep_the_given_order():
+    truth, prediction = np.zeros((3, 3, 3), np.int16), np.zeros((3, 3, 3), np.int64)
+    truth[0], truth[1], truth[2] = 300, 7, 999
+    prediction[0], prediction[1], prediction[2] = 300, 300, -4
+    scores = organ_scores(truth, prediction, [300, 7, 12], (1, 1, 1))
+    counts = [(s.label, s.truth_voxels, s.predicted_voxels, s.overlap_voxels) for s in scores]
+    assert counts == [(300, 9, 18, 9), (7, 9, 0, 0), (12, 0, 0, 0)]
+
+
+def test_many_organs_in_eight_bits_do_not_overflow():
+    ids = np.arange(1, 201)
+    truth = ids.astype(np.uint8).reshape(10, 4, 5)
+    scores = organ_scores(truth, truth, ids.tolist(), (1, 1, 1))
+    assert all((s.truth_voxels, s.predicted_voxels, s.overlap_voxels) == (1, 1, 1) for s in scores)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (2, 1, 0)])
+def test_axis_order_memory_layout_and_type_do_not_matter(order):
+    generator = np.random.default_rng(0)
+    truth, prediction = generator.integers(0, 3, (2, 7, 8, 9)).astype(np.uint8)
+    expected = organ_scores(truth, prediction, [1, 2], (1.0, 2.0, 3.0))
+    turned = [np.asfortranarray(a.transpose(order)).astype(np.int32) for a in (truth, prediction)]
+    found = organ_scores(*turned, [1, 2], [(1.0, 2.0, 3.0)[axis] for axis in order])
+    for a, b in zip(expected, found, strict=True):
+        assert a.columns() == pytest.approx(b.columns(), abs=1e-12)
+
+
+def test_masks_of_bool_are_taken():
+    cube = box((4, 4, 4), (1, 3), (1, 3), (1, 3)).astype(bool)
+    assert organ_scores(cube, cube, [1], (1, 1, 1))[0].overlap_voxels == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": np.zeros((2, 2, 2), np.float32)}, "truth holds float32 values, expected integer"),
+        ({"prediction": np.zeros((2, 2, 3), np.uint8)}, r"shape \(2, 2, 2\) but prediction \(2, 2, 3\)"),
+        ({"spacing_mm": (1, 1)}, "expected 3 positive numbers"),
+        ({"spacing_mm": (1, 1, float("nan"))}, "expected 3 positive numbers"),
+        ({"labels": [0, 1]}, "expected distinct positive numbers"),
+        ({"labels": [2, 2]}, "expected distinct positive numbers"),
+    ],
+)
+def test_bad_input_is_one_sentence(change, message):
+    empty = np.zeros((2, 2, 2), np.uint8)
+    arguments = {"truth": empty, "prediction": empty, "labels": [1], "spacing_mm": (1, 1, 1)} | change
+    with pytest.raises(UserError, match=message):
+        organ_scores(**arguments)
+
+
+def assert_equals_medpy(score, truth, prediction, spacing_mm):
+    """Every published form, from the columns alone."""
+    both = score.truth_voxels + score.predicted_voxels
+    assert 2 * score.overlap_voxels / both == pytest.approx(dc(prediction, truth), abs=1e-6)
+    assert score.overlap_voxels / (both - score.overlap_voxels) == pytest.approx(jc(prediction, truth), abs=1e-6)
+    for found, spacing in ((score.voxel, None), (score.mm, spacing_mm)):
+        pair = {"voxelspacing": spacing}
+        total = found.to_truth_mean * score.predicted_surface + found.to_prediction_mean * score.truth_surface
+        symmetric = total / (score.predicted_surface + score.truth_surface)
+        assert found.to_truth_mean == pytest.approx(asd(prediction, truth, **pair), abs=1e-6)
+        assert found.to_prediction_mean == pytest.approx(asd(truth, prediction, **pair), abs=1e-6)
+        assert symmetric == pytest.approx(assd(prediction, truth, **pair), abs=1e-6)
+        assert found.pooled_p95 == pytest.approx(hd95(prediction, truth, **pair), abs=1e-6)
+        assert max(found.to_truth_max, found.to_prediction_max) == pytest.approx(
+            hd(prediction, truth, **pair), abs=1e-6
+        )
+
+
+shapes = st.tuples(*[st.integers(1, 9)] * 3)
+spacings = st.tuples(*[st.floats(0.25, 6.0)] * 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), shapes, spacings)
+def test_random_label_maps_equal_medpy(data, shape, spacing_mm):
+    maps = arrays(np.uint8, shape, elements=st.integers(0, 2), fill=st.sampled_from([0, 1]))
+    truth, prediction = data.draw(maps), data.draw(maps)
+    for score in organ_scores(truth, prediction, [1, 2], spacing_mm):
+        masks = truth == score.label, prediction == score.label
+        if masks[0].any() and masks[1].any():
+            assert_equals_medpy(score, *masks, spacing_mm)
+        else:
+            assert math.isnan(score.voxel.pooled_p95)
+
+
+def test_organs_that_touch_each_other_and_the_border_equal_medpy():
+    grid = np.indices((20, 24, 28))
+    truth = (1 + (grid[0] > 8) + 2 * (grid[2] > 13) + 0 * grid[1]).astype(np.uint8)
+    prediction = np.roll(truth, 2, 1) * (grid.sum(0) > 9)
+    prediction[17:, :3, :3] = 1  # a far island
+    for score in organ_scores(truth, prediction, [1, 2, 3, 4], (2.5, 1.25, 0.8)):
+        assert_equals_medpy(score, truth == score.label, prediction == score.label, (2.5, 1.25, 0.8))
+
+
+def test_real_organs_equal_medpy():
+    """The middle of a real label map of abdominal CT, against a shifted copy; organs are cut by the crop's border."""
+    folder = REALDATA
+    file = folder / "amos_labels" / "amos_0013.nii.gz"
+    if not file.exists():
+        pytest.skip(f"no real label maps in {folder}: set SEMISEG_REALDATA")
+    volume = read_nifti(file)
+    truth = volume.array[200:300, 200:300, 30:70]
+    prediction = np.roll(truth, (2, -1, 1), (0, 1, 2))
+    ids = [int(i) for i in np.unique(truth) if i]
+    assert len(ids) >= 3
+    for score in organ_scores(truth, prediction, ids, volume.spacing_mm):
+        assert_equals_medpy(score, truth == score.label, prediction == score.label, volume.spacing_mm)

@@ -1,0 +1,152 @@
+"""Intervals and tests: the rule's own numbers under any draw, and p values and effects worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from support import finished_table
+
+from semiseg.scoring.averages import Scores, estimate, gather, per_case
+from semiseg.scoring.comparison import compare, holm
+from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.rules import METRICS, RULES
+from semiseg.scoring.score import score
+
+ORGANS = ["Rod", "Box"]
+NAN = float("nan")
+
+
+def runs() -> list[pd.DataFrame]:
+    """Two runs of six cases: an absent organ, a missed one, and one that is predicted where it is not."""
+    first, second = finished_table.score_table("mt"), finished_table.score_table("sup_only")
+    second.loc[(second["case"] == "case0") & (second["organ"] == "Rod"), "predicted_voxels"] = 4
+    return [first, second]
+
+
+def numbers(rule: str, frames: list[pd.DataFrame]) -> list[float]:
+    """What the row of a table prints: Dice of the organs, then the means."""
+    summary = score(rule, frames)
+    return [*summary.organs.loc[ORGANS, "dice"], *(summary.means[metric] for metric in METRICS)]
+
+
+def scores_of(values: list[float]) -> Scores:
+    """One run of one organ, all metrics alike."""
+    array = np.repeat(np.array(values)[None, :, None, None], len(METRICS), axis=3)
+    cases = tuple(f"case{number}" for number in range(len(values)))
+    return Scores(RULES["sound"], cases, ("Box",), array, pd.DataFrame())
+
+
+def cases(*values: float) -> pd.Series:
+    return pd.Series(values, index=[f"case{number}" for number in range(len(values))])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_case_once_gives_the_numbers_of_the_table(rule):
+    scores = gather(rule, runs(), ORGANS)
+    found = estimate(scores, np.ones((1, 6)), np.ones((1, 2)))
+    np.testing.assert_allclose(found[0], numbers(rule, runs()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_draw_is_scored_as_if_its_cases_and_runs_were_the_data(rule):
+    weights, chosen = np.array([[0, 2, 0, 1, 0, 3]]), np.array([[2, 1]])
+    scores = gather(rule, runs(), ORGANS)
+    drawn = [
+        pd.concat(
+            frame[frame["case"] == case].assign(case=f"{case} {copy}")
+            for case, weight in zip(scores.cases, weights[0], strict=True)
+            for copy in range(weight)
+        )
+        for frame, count in zip(runs(), chosen[0], strict=True)
+        for _ in range(count)
+    ]
+    np.testing.assert_allclose(estimate(scores, weights, chosen)[0], numbers(rule, drawn), rtol=1e-12)
+
+
+def test_an_organ_that_no_drawn_case_has_is_left_out_of_the_mean():
+    scores = gather("sound", [finished_table.score_table("mt")], ORGANS)
+    only_first = estimate(scores, np.eye(6)[:1], np.ones((1, 1)))[0]
+    assert np.isnan(only_first[0])
+    assert only_first[1:3].tolist() == [75.0, 75.0]
+
+
+def test_the_given_organs_alone_count_and_case_order_does_not():
+    scores = gather("sound", [finished_table.score_table("mt").iloc[::-1]], ["Box"])
+    assert scores.cases == tuple(finished_table.CASES)
+    assert scores.columns == ["Box", *METRICS]
+    assert estimate(scores, np.ones((1, 6)), np.ones((1, 1)))[0, :2].tolist() == [75.0, 75.0]
+
+
+def test_empty_masks_are_counted_per_organ():
+    empty = gather("sound", runs(), ORGANS).empty
+    assert empty.loc["Rod"].tolist() == [1, 1, 1]
+    assert empty.loc["Box"].tolist() == [0, 0, 0]
+
+
+def test_interval_is_the_percentile_bootstrap():
+    values = list(np.random.default_rng(3).normal(80, 6, 25))
+    ours = bootstrap(scores_of(values)).loc["dice"]
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
+    assert ours.tolist() == pytest.approx([theirs.low, theirs.high], abs=0.1)
+
+
+def test_interval_is_always_the_same_and_undefined_for_one_case():
+    scores = gather("sound", runs(), ORGANS)
+    pd.testing.assert_frame_equal(bootstrap(scores), bootstrap(scores))
+    assert bootstrap(scores_of([80.0])).isna().all(axis=None)
+    assert bootstrap(scores_of([80.0, NAN, NAN])).isna().all(axis=None)
+    assert bootstrap(scores_of([80.0, 80.0])).loc["dice"].tolist() == [80.0, 80.0]
+
+
+def test_runs_that_differ_widen_the_interval():
+    alike, apart = (
+        [finished_table.score_table("mt"), finished_table.score_table(other)] for other in ("mt", "sup_only")
+    )
+    narrow, wide = (bootstrap(gather("sound", frames, ORGANS)).loc["Box"] for frames in (alike, apart))
+    assert narrow.tolist() == [75.0, 75.0]
+    assert wide.tolist() == [50.0, 75.0]
+
+
+def test_a_case_is_the_mean_of_its_organs_over_runs():
+    frame = per_case(gather("sound", runs(), ORGANS))
+    # by run: rod 87.5 and 75 (missed in the last case), box 75 and 50
+    assert frame["Rod"].tolist()[1:] == [81.25] * 4 + [43.75]
+    assert np.isnan(frame["Rod"].iloc[0])
+    assert frame["dice"].tolist() == [62.5, *[71.875] * 4, 53.125]
+
+
+def test_six_cases_that_all_gain_reach_the_least_p():
+    result = compare(cases(2, 4, 6, 8, 10, 12), cases(1, 2, 3, 4, 5, 6), lower_is_better=False)
+    assert result.p == pytest.approx(2 / 2**6)
+    assert (result.effect, result.pairs) == (1.0, 6)
+
+
+def test_effect_is_the_share_of_ranks_that_gain_less_the_share_that_loses():
+    # differences 1, -2, 3, 4, 5, -6, 7: ranks alike, R- = 8 of 28
+    result = compare(cases(1, -2, 3, 4, 5, -6, 7), cases(*[0] * 7), lower_is_better=False)
+    assert result.effect == pytest.approx((20 - 8) / 28)
+    mirrored = compare(cases(1, -2, 3, 4, 5, -6, 7), cases(*[0] * 7), lower_is_better=True)
+    assert mirrored.effect == -result.effect
+    assert mirrored.p == result.p
+
+
+def test_pairs_without_both_numbers_or_without_a_difference_are_dropped():
+    method, reference = cases(2, 4, 6, 8, 10, 12, 7, NAN, 9), cases(1, 2, 3, 4, 5, 6, 7 + 1e-12, 5, NAN)
+    result = compare(method, reference, lower_is_better=False)
+    assert (result.p, result.pairs) == (pytest.approx(2 / 2**6), 7)
+
+
+def test_fewer_than_six_differences_have_an_effect_but_no_p():
+    few = compare(cases(1, 2, 3, 4, 5), cases(*[0] * 5), lower_is_better=False)
+    assert np.isnan(few.p) and few.effect == 1.0
+    same = compare(cases(1, 2), cases(1, 2), lower_is_better=False)
+    assert np.isnan(same.p) and same.effect == 0.0
+    nothing = compare(cases(NAN, 2), cases(1, NAN), lower_is_better=False)
+    assert np.isnan(nothing.p) and np.isnan(nothing.effect)
+
+
+def test_holm_counts_defined_p_values_alone():
+    corrected = holm({"a": 0.01, "b": 0.04, "c": NAN, "d": 0.03})
+    assert [corrected[name] for name in "abd"] == pytest.approx([0.03, 0.06, 0.06])
+    assert np.isnan(corrected["c"])
+    assert np.isnan(holm({"a": NAN})["a"])

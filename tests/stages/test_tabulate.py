@@ -1,0 +1,234 @@
+"""The table in its forms, and on the terminal."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from support import finished_table
+from support.finished_table import ROWS, SPLIT
+
+from semiseg.base.errors import UserError
+from semiseg.paths import FORMS
+from semiseg.report.cells import ranks, read_rows, shares, under
+from semiseg.report.latex import latex
+from semiseg.report.markdown import markdown
+from semiseg.report.show import show
+from semiseg.report.views import build_views
+from semiseg.scoring.rule_texts import RULES
+from semiseg.scoring.rules import RULES as SCORING_RULES
+from semiseg.stages.row import row
+from semiseg.stages.tabulate import tabulate
+
+OUT = Path("results/toy.csv")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A project whose table has been built once."""
+    root = tmp_path_factory.mktemp("project")
+    finished_table.build(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        tabulate(finished_table.tabulation(), write_rows(), OUT)
+    return root
+
+
+@pytest.fixture
+def project(built, monkeypatch):
+    monkeypatch.chdir(built)
+    return built
+
+
+def written(form, **changes) -> str:
+    """The table as Markdown or LaTeX, its specification changed so."""
+    spec, table = {**finished_table.tabulation(), **changes}, read_rows(write_rows())
+    return form(spec, table, build_views(spec, table))
+
+
+def without_mt() -> dict:
+    """A specification whose row ``mt`` has failed and whose row ``dhc`` cannot be served."""
+    spec = finished_table.tabulation()
+    del spec["runs"]["mt"]
+    names = {**spec["names"], "dhc": ["DHC"]}
+    left_out = {"failed": {"mt": "train did not finish"}, "skipped": {"dhc": "it asks for equal halves"}}
+    return {**spec, **left_out, "names": names, "rows": [*ROWS, "dhc"]}
+
+
+def write_rows() -> list[Path]:
+    paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
+    for method, path in zip(ROWS, paths, strict=True):
+        row(finished_table.scoring(method), [Path(f"results/runs/{method}/seed7/cases.csv")], Path(SPLIT), path)
+    return paths
+
+
+def rows_with(**columns: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"method": ["a", "b", "control_perfect", "c"], **columns})
+
+
+def test_all_forms_are_written(project):
+    names = {path.name for path in Path("results").glob("toy.*")}
+    assert names == {f"toy{form}" for form in (".csv", *FORMS)}
+
+
+def test_conventions_go_to_their_own_files_with_controls_last(project):
+    published, sound = pd.read_csv(OUT), pd.read_csv(OUT.with_suffix(".sound.csv"))
+    assert set(published["convention"]) == {"published"}
+    assert set(sound["convention"]) == {"sound"}
+    for frame in (published, sound):
+        assert list(frame["method"]) == ["sup_only", "mt", "control_perfect", "control_empty"]
+    assert sound.set_index("method").loc["mt", "Dice"] == 81.25
+
+
+def test_csv_numbers_have_two_decimals(project):
+    line = Path("results/toy.sound.csv").read_text(encoding="utf-8").splitlines()[2].split(",")
+    assert line[:8] == ["mt", "MT & co_1", "sound", "sound", "2", "3", "87.50", "75.00"]
+
+
+def test_best_and_second_leave_controls_out():
+    assert ranks(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == ["", "best", "", "second"]
+    assert ranks(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == ["", "second", "", "best"]
+
+
+def test_equal_numbers_share_a_rank_and_gaps_have_none():
+    assert ranks(rows_with(Dice=[90.0, 90.0, 0.0, 80.0]), "Dice") == ["best", "best", "", "second"]
+    assert ranks(rows_with(Dice=[float("nan"), 90.0, 0.0, float("nan")]), "Dice") == ["", "best", "", ""]
+
+
+def test_colour_scale_runs_from_worst_to_best():
+    assert shares(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == [0, 1, None, 0.5]
+    assert shares(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == [0, 0.5, None, 1]
+    assert shares(rows_with(Dice=[80.0, 80.0, 100.0, 80.0]), "Dice") == [None] * 4
+
+
+def test_markdown(project):
+    text = written(markdown)
+    sound = text[text.index("## Sound") :].splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
+    assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
+    assert table[0][7:9] == ["ASD (mm)", "95HD (mm)"]
+    assert table[2][:5] == ["Sup only", "2", "3", "<ins>60.00</ins>", "<ins>50.00</ins>"]
+    assert table[3][:6] == ["MT & co\\_1", "2", "3", "**87.50**", "**75.00**", "**81.25 ± 2.33**"]
+    assert table[4][0] == "*perfect (control)*"
+    assert "After Nobody, Table 0." in text
+
+
+def test_latex(project):
+    text = written(latex)
+    assert r"Toy <table> \& 50 \% of it" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 3
+    lines = [line for line in text.splitlines() if line.startswith(r"MT \& co\_1 &")]
+    assert [r"\textbf{81.25 $\pm$ 2.33}" in line for line in lines[:2]] == [False, True]
+    assert [r"$\blacktriangle$" in line for line in lines] == [False, False, *[True] * 4]
+    for part in text.split(r"\begin{tabular}")[1:]:
+        columns = [line.count(" & ") for line in part.splitlines() if line.endswith(r"\\")]
+        assert set(columns) == {part.split("}")[0].count("r")}
+    assert r"\textcolor{gray}{perfect (control)}" in text
+
+
+def test_a_single_organ_is_not_printed_twice(project):
+    text = written(markdown, organs=finished_table.tabulation()["organs"][:1])
+    assert "| Unlabelled | Dice (%) |" in text
+
+
+@pytest.mark.parametrize(("form", "dash"), [(markdown, "–"), (latex, "--")])
+def test_rows_that_were_not_built_have_dashes_and_a_reason(project, form, dash):
+    spec = without_mt()
+    table = read_rows([Path(f"results/toy/{method}.csv") for method in ROWS if method != "mt"])
+    text = form(spec, table, build_views(spec, table))
+    rows = [line.replace("|", "&").strip("& ").split(" & ") for line in text.splitlines() if "DHC" in line]
+    scores = [cells for cells in rows if len(cells) > 8]
+    assert len(scores) == 2 and all(cell.rstrip(" \\") == dash for cells in scores for cell in cells[1:])
+    assert "DHC was not rebuilt: it asks for equal halves." in text
+    assert "was not rebuilt: train did not finish." in text
+
+
+def test_a_table_without_any_finished_row_is_refused(project, tmp_path):
+    out = tmp_path / "toy.csv"
+    with pytest.raises(UserError, match=r"toy has no finished row.*\(mt: train did not finish; dhc: it asks"):
+        tabulate(without_mt(), [], out)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_partial_table_has_its_own_files_and_show_names_what_is_missing(project, tmp_path):
+    out = tmp_path / "toy.partial.csv"
+    tabulate(without_mt(), [path for path in write_rows() if path.stem != "mt"], out)
+    assert {path.name for path in tmp_path.iterdir()} == {f"toy.partial{form}" for form in (".csv", *FORMS)}
+    text = shown(out, 200)
+    assert "MT & co_1 was not rebuilt: train did not finish\n" in text
+    assert "DHC was not rebuilt: it asks for equal halves\n" in text
+
+
+def test_same_runs_same_bytes(project, tmp_path):
+    tabulate(finished_table.tabulation(), write_rows(), tmp_path / "toy.csv")
+    for suffix in (".csv", ".sound.csv", ".views.csv", ".md", ".tex"):
+        again = (tmp_path / "toy.csv").with_suffix(suffix)
+        assert again.read_bytes() == OUT.with_suffix(suffix).read_bytes()
+
+
+def test_every_scoring_rule_is_told_in_words():
+    assert set(RULES) == set(SCORING_RULES)
+
+
+def test_damaged_rows_are_told(project, tmp_path):
+    good = write_rows()[0]
+    half = tmp_path / "half.csv"
+    half.write_text("".join(good.read_text(encoding="utf-8").splitlines(keepends=True)[:2]))
+    with pytest.raises(UserError, match=r"half\.csv needs two lines, published and sound"):
+        read_rows([good, half])
+    wide = tmp_path / "wide.csv"
+    wide.write_text(good.read_text(encoding="utf-8").replace("Rod", "Tail"))
+    with pytest.raises(UserError, match=r"wide\.csv has other columns than"):
+        read_rows([good, wide])
+    with pytest.raises(UserError, match=r"none\.csv is missing"):
+        read_rows([tmp_path / "none.csv"])
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(UserError, match="cannot be read as a row"):
+        read_rows([tmp_path / "empty.csv"])
+
+
+def test_a_method_may_be_printed_as_na(project, tmp_path):
+    path = tmp_path / "na.csv"
+    path.write_text(write_rows()[2].read_text(encoding="utf-8").replace("MT & co_1", "NA"))
+    assert list(under(read_rows([path]), "sound")["label"]) == ["NA"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_show_prints_every_number_at_any_width(project, width):
+    text = shown(OUT.with_suffix(".sound.csv"), width)
+    assert "toy (sound convention, rule sound)" in text
+    for number in ("87.50", "75.00", "81.25 ± 2.33", "60.00"):
+        assert number in text
+    assert max(map(len, text.splitlines())) <= max(width, len("published convention: results/toy.csv"))
+
+
+def test_show_says_where_the_other_forms_lie(project):
+    assert "page: results/toy.html\nsound convention: results/toy.sound.csv\n" in shown(OUT, 200)
+    assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(
+        OUT.with_suffix(".sound.csv"), 200
+    )
+
+
+def shown(path: Path, width: int) -> str:
+    console = Console(width=width, file=io.StringIO())
+    show(path, console)
+    return console.file.getvalue()
+
+
+def test_show_names_the_command_that_builds_a_missing_table(project):
+    with pytest.raises(UserError, match=r"`snakemake results/none\.csv`"):
+        show(Path("results/none.csv"))
+    with pytest.raises(UserError, match=r"`snakemake results/none\.csv`"):
+        show(Path("results/none.sound.csv"))
+    with pytest.raises(UserError, match="is not a table"):
+        show(Path("results/runs/mt/seed7/cases.csv"))
+    with pytest.raises(UserError, match="is not a table"):
+        show(Path("results/toy.html"))
+
+
+def test_rows_that_share_the_worst_number_have_no_rank():
+    frame = pd.DataFrame({"method": list("abcd"), "Dice": [57.0, 0.0, 0.0, 0.0], "ASD": [1.0, 2.0, 3.0, 3.0]})
+    assert ranks(frame, "Dice") == ["best", "", "", ""]
+    assert ranks(frame, "ASD") == ["best", "second", "", ""]
+    assert ranks(frame.assign(Dice=0.0), "Dice") == ["", "", "", ""], "where all are equal none is best"

@@ -1,0 +1,223 @@
+"""The training loop: same bits twice, exact after kills, blind to the truth of unlabelled cases."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from support import prepared_cases
+
+from semiseg.base.errors import UserError
+from semiseg.learning import weights
+from semiseg.learning.build import choose_runtime
+from semiseg.stages.train import train
+
+
+def run(folder: Path, spec, data=None, out="run", seconds=1e9):
+    """Train in this process; returns the path of the weights."""
+    index, split = data or prepared_cases.build(folder)
+    target = folder / out
+    machine = choose_runtime("cpu", 1, seconds)
+    train(spec, index, split, folder / f"state_{out}", prepared_cases.outputs(target), machine)
+    return target / "weights.safetensors"
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path):
+    data = prepared_cases.build(tmp_path)
+    first, second = (run(tmp_path, prepared_cases.spec("mt"), data, out) for out in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+    assert (first.parent / "history.csv").read_bytes() == (second.parent / "history.csv").read_bytes()
+    other = run(tmp_path, {**prepared_cases.spec("mt"), "seed": 6}, data, "c")
+    assert other.read_bytes() != first.read_bytes()
+
+
+@pytest.mark.parametrize("method", ["mt", "ua_mt", "cps", "guidednet"])
+def test_truth_of_unlabelled_cases_is_never_used(tmp_path, method):
+    results = []
+    for truth in ("absent", "there", "poisoned"):
+        folder = tmp_path / truth
+        folder.mkdir()
+        results.append(run(folder, prepared_cases.spec(method), prepared_cases.build(folder, truth)).read_bytes())
+    assert results[0] == results[1] == results[2]
+
+
+def test_a_poisoned_label_of_a_labelled_case_does_raise(tmp_path):
+    """The counterpart of the test above: an out-of-range class cannot pass unnoticed where labels are used."""
+    index, split = prepared_cases.build(tmp_path, "poisoned")
+    content = json.loads(split.read_text(encoding="utf-8"))
+    content["labelled"], content["unlabelled"] = content["unlabelled"], content["labelled"]
+    split.write_text(json.dumps(content))
+    with pytest.raises((IndexError, RuntimeError)):
+        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+
+
+def test_history_names_every_term_and_every_validation(tmp_path):
+    history = pd.read_csv(run(tmp_path, prepared_cases.spec("mt")).parent / "history.csv")
+    expected = ["iteration", "lr", "total", "loss_supervised", "loss_consistency", "val_dice"]
+    assert list(history.columns) == expected
+    assert history["iteration"].tolist() == list(range(6))
+    assert (history.index[history["val_dice"].notna()] + 1).tolist() == [4, 6], "from 40 % on, every 2, and at the end"
+
+
+def test_the_checkpoint_with_the_best_validation_is_kept(tmp_path):
+    path = run(tmp_path, prepared_cases.spec("cps", iterations=8))
+    history = pd.read_csv(path.parent / "history.csv")
+    _, note = weights.load(path)
+    assert note["networks"] in (["a"], ["b"]), "one network predicts, the better one"
+    assert note["val_dice"] == pytest.approx(history["val_dice"].max(), rel=1e-6)
+    assert note["iteration"] == history["val_dice"].idxmax() + 1
+
+
+def test_both_networks_are_kept_where_their_mean_predicts(tmp_path):
+    spec = prepared_cases.spec("cps")
+    spec["inference"]["networks"] = "mean_logits"
+    _, note = weights.load(run(tmp_path, spec))
+    assert note["networks"] == ["a", "b"]
+
+
+def test_without_validation_the_last_weights_are_kept(tmp_path):
+    _, note = weights.load(run(tmp_path, prepared_cases.spec(validation=None)))
+    assert note == {"networks": ["network"], "iteration": 6, "val_dice": None}
+
+
+def test_patience_ends_a_run_early(tmp_path):
+    rule = {"every": 1, "per": "iteration", "region": "centre_crop", "absent": "half", "patience": 2}
+    spec = prepared_cases.spec(
+        iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
+    )
+    history = pd.read_csv(run(tmp_path, spec).parent / "history.csv")
+    assert len(history) == 3, "best at step 1, then two steps without gain"
+
+
+def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
+    """The last state was saved when patience had run out, and the process died before it wrote the weights."""
+    rule = {"every": 1, "per": "iteration", "region": "centre_crop", "absent": "half", "patience": 2}
+    spec = prepared_cases.spec(
+        iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
+    )
+    data = prepared_cases.build(tmp_path)
+    expected = run(tmp_path, spec, data, "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("semiseg.stages.train._finish", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            run(tmp_path, spec, data, "killed", seconds=0)
+    again = run(tmp_path, spec, data, "killed")
+    assert again.read_bytes() == expected.read_bytes()
+    assert (again.parent / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+
+
+def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
+    path = run(tmp_path, prepared_cases.spec("control_empty"))
+    assert weights.load(path) == ({}, {"networks": [], "iteration": 0})
+    assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
+
+
+def test_the_cost_of_a_run_is_measured(tmp_path):
+    path = run(tmp_path, prepared_cases.spec("mt", iterations=4))
+    cost = json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))
+    assert cost["iterations"] == 4 and cost["device"] == "CPU" and cost["memory"] == "host"
+    assert cost["parameters"] == sum(each.numel() for each in weights.load(path)[0].values()), "one network, not two"
+    assert 0 < 4 * cost["seconds_per_iteration"] < 3600 * cost["hours"], "validation takes time, but is no step"
+    assert 2**26 < cost["peak_memory_bytes"] < 2**34
+    control = json.loads(
+        (run(tmp_path, prepared_cases.spec("control_empty")).parent / "cost.json").read_text(encoding="utf-8")
+    )
+    assert control["parameters"] == 0 and control["hours"] is None
+
+
+def test_a_protocol_that_cannot_serve_a_method_is_refused(tmp_path):
+    spec = prepared_cases.spec("guidednet", batch={"labelled": 2, "unlabelled": 1})
+    with pytest.raises(UserError, match=r"pairs labelled with unlabelled crops, .* takes 2 and 1 in a step: change"):
+        run(tmp_path, spec)
+
+
+def test_divergence_is_one_sentence(tmp_path):
+    spec = prepared_cases.spec(
+        iterations=30, optimiser={"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0}, validation=None
+    )
+    with pytest.raises(UserError, match=r"training diverged: total loss is (nan|inf) at step \d+ .*lower the"):
+        run(tmp_path, spec)
+
+
+def test_cases_that_cannot_be_trained_on_are_named(tmp_path):
+    index, split = prepared_cases.build(tmp_path)
+    content = json.loads(split.read_text(encoding="utf-8"))
+    for part, name, sentence in [
+        ("labelled", "nobody", "case nobody .labelled. is not among the prepared cases"),
+        ("labelled", "unlabelled0", "case unlabelled0 .labelled. has no label"),
+        ("val", "unlabelled0", "case unlabelled0 .val. has no label"),
+    ]:
+        split.write_text(json.dumps({**content, part: [name]}))
+        with pytest.raises(UserError, match=sentence):
+            run(tmp_path, prepared_cases.spec("mt"), (index, split))
+    split.write_text(json.dumps({**content, "val": []}))
+    with pytest.raises(UserError, match="no validation cases, which the protocol needs"):
+        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+    split.write_text(json.dumps({**content, "unlabelled": []}))
+    with pytest.raises(UserError, match="no unlabelled cases, which this method learns from"):
+        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+
+
+def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd):
+    data = prepared_cases.build(tmp_path)
+    expected = run(tmp_path, prepared_cases.spec("mt"), data, "a").read_bytes()
+    state = tmp_path / "state_b" / "state.safetensors"
+    weights.save(state, {"x": torch.zeros(1)}, {"fingerprint": "another run", "iteration": 3})
+    assert run(tmp_path, prepared_cases.spec("mt"), data, "b").read_bytes() == expected
+    assert "starting from step 0" in capfd.readouterr().err
+    state.write_bytes(b"half a file")
+    assert run(tmp_path, prepared_cases.spec("mt"), data, "b").read_bytes() == expected
+    assert "is damaged" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "rule", "kills"), [("cps", "sgd", 4), ("cps", "adam", 2), ("dan", "sgd", 1)])
+def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
+    """DAN has an opponent with an optimiser of its own."""
+    index, split = prepared_cases.build(tmp_path)
+    optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
+    spec = prepared_cases.spec(method, iterations=120 if method == "cps" else 20, optimiser=optimiser)
+    expected = run(tmp_path, spec, (index, split), "whole")
+    target, state = tmp_path / "killed", tmp_path / "state"
+    command = [
+        sys.executable,
+        "-m",
+        "semiseg",
+        "train",
+        "--spec",
+        json.dumps(spec),
+        "--prepared",
+        index,
+        "--split",
+        split,
+    ]
+    command += ["--state", state, "--out", target / "weights.safetensors"]
+    command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
+    command += ["--checkpoint-seconds", "0", "--device", "cpu"]
+    targets = sorted(random.Random(7).sample(range(5, spec["training"]["iterations"] - 5), kills))
+    for step in targets:
+        _start_and_kill_at(command, state / "state.safetensors", step)
+        assert not (target / "weights.safetensors").exists()
+    last = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert last.returncode == 0, last.stderr
+    assert "continuing from step" in last.stderr
+    assert (target / "weights.safetensors").read_bytes() == expected.read_bytes()
+    assert (target / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
+
+
+def _start_and_kill_at(command, state: Path, step: int) -> None:
+    """Start the process and kill -9 it once its state file has reached a step."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if state.exists() and weights.load(state)[1]["iteration"] >= step:
+                break
+            time.sleep(0.005)
+        assert process.poll() is None, "the process ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)

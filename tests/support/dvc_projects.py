@@ -1,0 +1,90 @@
+"""A project under git and DVC, made by the real tools: a table of one trained method and one control, built once."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from support import ROOT
+from support.snakemake_project import tiny_params
+
+NAME = "table@tiny"
+ME = {f"GIT_{who}_{what}": "me@here" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+def call(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command in a folder, with the tools of this environment first on the PATH."""
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"PATH": tools, "OMP_NUM_THREADS": "1", "DVC_SITE_CACHE_DIR": str(_scratch() / "site"), "COLUMNS": "200"}
+    env = {**os.environ, **ME, **own, **env}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+
+
+def done(folder: Path, *command: str, **env: str) -> str:
+    """What a command says that must succeed."""
+    result = call(folder, *command, **env)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+def params() -> dict:
+    """The project's parameters with a tiny table alone on its protocol, beside tables that are not built."""
+    content = tiny_params()
+    content["protocols"]["la_small"]["training"]["iterations"] = 2
+    content["tables"]["tiny"]["rows"] = ["cps", "control_perfect"]
+    content["methods"]["cps"] = {"weight": 0.1}
+    return content
+
+
+def new(folder: Path) -> Path:
+    """The workflow with a copy of the package's source, in a git repository of its own."""
+    folder.mkdir(parents=True)
+    for name in ("Snakefile", "constraints.txt", "dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "profiles/default", "src/semiseg"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
+    (folder / "params.yaml").write_text(yaml.safe_dump(params()))
+    done(folder, "git", "init", "--quiet")
+    commit(folder, "start")
+    return folder
+
+
+def commit(folder: Path, message: str) -> None:
+    """Everything that git does not ignore."""
+    done(folder, "git", "add", "--all")
+    done(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def clone(source: Path, folder: Path) -> Path:
+    """A second place of the same project."""
+    done(source, "git", "clone", "--quiet", str(source), str(folder))
+    return folder
+
+
+@functools.cache
+def built() -> Path:
+    """A project whose table was built by DVC, committed, and pushed to a remote folder."""
+    project = new(_scratch() / "project")
+    done(project, "dvc", "remote", "add", "--default", "store", str(_scratch() / "store"))
+    done(project, "dvc", "repro", NAME)
+    commit(project, "built")
+    done(project, "dvc", "push")
+    return project
+
+
+@functools.cache
+def _scratch() -> Path:
+    holder = tempfile.TemporaryDirectory(prefix="versioned-")
+    _kept.append(holder)
+    return Path(holder.name)
+
+
+_kept: list[tempfile.TemporaryDirectory] = []  # removed when the process ends

@@ -1,0 +1,118 @@
+"""A small finished project with real jobs behind every file: raw scans, a trained row and a control, two seeds each.
+
+Built by the verbs of the rules in one process, in the order in which Snakemake would run them.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import semiseg
+from semiseg.cli import main
+from semiseg.graph.graph import Graph
+from semiseg.graph.job import Job
+from semiseg.graph.plan import Plan, as_text
+from semiseg.params.reading import read
+from support import ROOT
+
+TABLE = "results/tiny.csv"
+RUN = "results/runs/phantom_mri/la_small/tiny"
+ROWS = ("cps", "control_perfect")
+SEEDS = (1, 2)
+
+
+def params() -> dict[str, Any]:
+    """The project's own parameters, as far as one small table needs them."""
+    whole = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    protocol = whole["protocols"]["la_small"]
+    protocol["network"]["filters"] = 2
+    validation = {"every": 1, "per": "iteration", "start": 0.0, "region": "volume", "absent": "zero"}
+    protocol["training"] |= {"patch": [32, 32, 16], "iterations": 2, "validation": validation}
+    protocol["inference"] = {"window": [32, 32, 16], "stride": [32, 32, 16]}
+    return {
+        "datasets": {"phantom_mri": {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 40}}},
+        "preparations": {"la_half": whole["preparations"]["la_half"]},
+        "splits": {"phantom_mri": {"tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}}},
+        "protocols": {"la_small": protocol},
+        "methods": {"cps": {"weight": 0.2}},
+        "variants": {},
+        "tables": {
+            "tiny": {
+                "title": "Tiny",
+                "dataset": "phantom_mri",
+                "protocol": "la_small",
+                "split": "tiny",
+                "seeds": list(SEEDS),
+                "rows": list(ROWS),
+                "metrics": ["dice", "jaccard", "asd", "hd95"],
+            }
+        },
+    }
+
+
+def write_params(folder: Path, content: dict[str, Any]) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def graph() -> Graph:
+    """The jobs that params.yaml in the working folder wants."""
+    return Graph(Plan(read(Path("params.yaml"))))
+
+
+def build(folder: Path, target: str = TABLE) -> None:
+    """Do every job behind a target in ``folder``, which holds a params.yaml."""
+    with contextlib.chdir(folder):
+        for job in graph().chain(target):
+            assert main(arguments(job)) == 0, job.main
+
+
+_finished: list[Path] = []
+
+
+def copy(factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished project, which is built once per session."""
+    if not _finished:
+        folder = factory.mktemp("proven")
+        write_params(folder, params())
+        build(folder)
+        _finished.append(folder)
+    folder = factory.mktemp("copy") / "project"
+    shutil.copytree(_finished[0], folder)
+    return folder
+
+
+def command(*arguments: str, source: Path) -> subprocess.CompletedProcess[str]:
+    """The program as it stands in another folder of source."""
+    env = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run([sys.executable, "-m", "semiseg", *arguments], env=env, capture_output=True, encoding="utf-8")
+
+
+def copy_of_source(folder: Path) -> Path:
+    """The package in another folder, to be edited; what it returns goes to ``command``."""
+    shutil.copytree(Path(semiseg.__file__).parent, folder / "semiseg", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def arguments(job: Job) -> list[str]:
+    """A job's command line, as its rule writes it."""
+    files: dict[str, Any] = {**job.inputs}
+    trailing = [path for name in ("cases", "rows") for path in files.pop(name, ())]
+    files.pop("page", None)
+    options = {**files, **{name: path for name, path in job.outputs.items() if name in ("out", "history", "cost")}}
+    options.setdefault("out", job.main)
+    match job.rule:
+        case "raw" | "prepare" | "evaluate":
+            options["workers"] = "1"
+        case "train":
+            options |= {"threads": "1", "state": f"results/state/{job.main}"}
+        case "predict":
+            options["threads"] = "1"
+    flat = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [job.rule, "--spec", as_text(job.spec), *flat, *trailing]

@@ -1,0 +1,132 @@
+"""Project folders for the cluster: a tiny data set, protocols that differ in name alone, and calls of Snakemake."""
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import psutil
+import yaml
+
+from support import ROOT
+from support.snakemake_project import tiny_params
+
+WEIGHTS = "results/runs/phantom_mri/{protocol}/tiny/sup_only/seed1/weights.safetensors"
+LOG = "results/logs/train/phantom_mri.{protocol}.tiny.sup_only.seed1.log"
+PREPARED = ("data/prepared/phantom_mri/la_half/index.json", "data/splits/phantom_mri/tiny.json")
+
+
+def build(folder: Path, protocols: tuple[str, ...] = (), iterations: int = 4, **tables: list[str]) -> Path:
+    """A project with copies of one protocol, whose runs of "Sup only" are one and the same training; tables of it."""
+    params = tiny_params()
+    tiny = params["tables"].pop("tiny")
+    protocol = params["protocols"]["la_small"]
+    protocol["training"]["iterations"] = iterations
+    params["protocols"] |= {name: copy.deepcopy(protocol) for name in protocols}
+    params["variants"]["wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
+    params["tables"] |= {name: {**tiny, "rows": rows} for name, rows in tables.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return folder
+
+
+def edit_profile(folder: Path, resources: dict[str, dict[str, object]], **settings: object) -> None:
+    """The profile as a user of this small cluster edits it."""
+    path = folder / "profiles/slurm/config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    for rule in profile["set-resources"].values():
+        rule |= {"mem_mb": "min(2000 * attempt, 4000)", "runtime": 60}
+    for rule, changed in resources.items():
+        profile["set-resources"][rule] |= changed
+    path.write_text(yaml.safe_dump(profile | settings))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", *arguments]
+
+
+def environment(slurm: bool) -> dict[str, str]:
+    """As at a shell; the profile is named in the environment, as for `dvc repro`."""
+    named = {"SNAKEMAKE_PROFILE": "profiles/slurm"} if slurm else {}
+    return {**os.environ, "OMP_NUM_THREADS": "1", **named}
+
+
+def local(folder: Path, *targets: str) -> None:
+    """Build on this machine."""
+    call = command("--cores", "2", *targets)
+    result = subprocess.run(call, cwd=folder, env=environment(False), capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+class Call:
+    """A call of Snakemake for the cluster, going on beside the test; what it says is in ``said``."""
+
+    made: ClassVar[list["Call"]] = []
+
+    def __init__(self, folder: Path, *targets: str) -> None:
+        self.folder = folder
+        self._output = folder / f"call-{time.monotonic_ns()}.txt"
+        with self._output.open("w") as output:
+            self.process = subprocess.Popen(
+                command(*targets), cwd=folder, env=environment(True), stdout=output, stderr=subprocess.STDOUT
+            )
+
+        self.made.append(self)
+
+    @property
+    def said(self) -> str:
+        return self._output.read_text(encoding="utf-8")
+
+    def wait(self, seconds: float = 400) -> int:
+        """Exit status."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still at work after {seconds} s:\n{self.said[-3000:]}") from None
+
+    def end(self) -> None:
+        """Interrupt it if it is still at work, as Ctrl-C does, and end what SLURM without cgroups lost sight of."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+        for process in psutil.process_iter(["cwd"]):
+            if process.info["cwd"] == str(self.folder):
+                process.kill()
+
+
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.2)
+
+
+def training(folder: Path, protocol: str) -> bool:
+    """Whether the run of a protocol has begun to step."""
+    log = folder / LOG.format(protocol=protocol)
+    return log.exists() and " step " in log.read_text(encoding="utf-8")
+
+
+def trainer(folder: Path, protocol: str) -> psutil.Process:
+    """The process that trains the run of a protocol."""
+    for process in trainers(folder):
+        if WEIGHTS.format(protocol=protocol) in process.info["cmdline"]:
+            return process
+    raise AssertionError(f"nobody trains {protocol}")
+
+
+def trainers(folder: Path) -> Iterator[psutil.Process]:
+    """All processes that train a run of a project."""
+    for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+        if "train" in (process.info["cmdline"] or ()) and process.info["cwd"] == str(folder):
+            yield process

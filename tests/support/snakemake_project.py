@@ -1,0 +1,64 @@
+"""A tiny table, small enough for a minute, and calls of the real Snakemake as a user makes them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from support import ROOT
+
+TABLE = "results/tiny.csv"
+
+
+def tiny_params():
+    """The project's parameters with one more protocol and table, small enough for a minute."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["datasets"]["phantom_mri"] = {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 48}}
+    params["splits"]["phantom_mri"] = {
+        "tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}
+    }
+    protocol = params["protocols"]["la_small"]
+    protocol["network"]["filters"] = 2
+    protocol["training"] |= {"patch": [32, 32, 16], "iterations": 4}
+    protocol["inference"] = {"window": [32, 32, 16], "stride": [16, 16, 8]}
+    params["tables"]["tiny"] = {
+        "title": "Tiny",
+        "dataset": "phantom_mri",
+        "protocol": "la_small",
+        "split": "tiny",
+        "seeds": [1],
+        "rows": ["sup_only", "cps", "control_perfect", "control_empty"],
+        "metrics": ["dice", "jaccard", "asd", "hd95"],
+    }
+    return params
+
+
+def write(folder: Path, params) -> None:
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def snakemake(folder: Path, *arguments: str):
+    """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+
+
+def planned(folder: Path, *targets: str) -> dict[str, int]:
+    """Jobs per rule of a dry run; empty when there is nothing to do."""
+    result = snakemake(folder, "-n", *(targets or [TABLE]))
+    assert result.returncode == 0, result.stderr
+    lines = (result.stdout + result.stderr).splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
+    if start is None:
+        assert "Nothing to be done" in result.stdout + result.stderr
+        return {}
+    counts = {}
+    for line in lines[start + 2 :]:
+        if not line.strip() or line.startswith("total"):
+            break
+        rule, count = line.split()
+        counts[rule] = int(count)
+    return counts

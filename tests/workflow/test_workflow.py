@@ -1,0 +1,196 @@
+"""The workflow itself, by real calls of Snakemake in a project folder of its own: a tiny table from raw to page."""
+
+import csv
+import shutil
+
+import pytest
+from support import ROOT
+from support.snakemake_project import TABLE, planned, snakemake, tiny_params, write
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project folder with the real workflow."""
+    folder = tmp_path_factory.mktemp("project")
+    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("workflow", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    write(folder, tiny_params())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(project):
+    """The project after its table was built."""
+    result = snakemake(project, TABLE)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return project
+
+
+def test_controls_rank_first_and_last(built):
+    for path, ceiling in ((TABLE, 100), ("results/tiny.sound.csv", 75)):  # half resolution costs the second one a lot
+        with (built / path).open() as file:
+            rows = list(csv.DictReader(file))
+        dice = {row["method"]: float(row["Dice"]) for row in rows}
+        assert list(dice) == ["sup_only", "cps", "control_perfect", "control_empty"]
+        assert dice["control_perfect"] == max(dice.values()) >= ceiling
+        assert dice["control_empty"] == min(dice.values()) == 0
+
+
+def test_every_form_of_the_table_and_a_log_per_job_are_there(built):
+    for suffix in (".csv", ".sound.csv", ".md", ".tex", ".html"):
+        assert (built / f"results/tiny{suffix}").stat().st_size > 200
+    logs = {path.parent.name for path in (built / "results/logs").glob("*/*.log")}
+    assert logs == {"raw", "prepare", "split", "train", "predict", "evaluate", "row", "table"}
+
+
+def test_predictions_lie_in_the_raw_images_geometry(built):
+    from semiseg.base.files import read_json
+    from semiseg.data.images import read_nifti
+    from semiseg.dataset import get_dataset
+
+    raw = read_json(built / "data/raw/phantom_mri/manifest.json")
+    run = built / "results/runs/phantom_mri/la_small/tiny/cps/seed1"
+    images = {case["id"]: built / "data/raw/phantom_mri" / case["image"] for case in raw["cases"]}
+    cases = read_json(run / "predictions.json")["cases"]
+    assert len(cases) == 2
+    for case in cases:
+        image = get_dataset("phantom_mri").read_image(images[case])
+        prediction = read_nifti(run / "predictions" / f"{case}.nii.gz")
+        assert prediction.array.shape == image.array.shape
+        assert abs(prediction.affine - image.affine).max() < 1e-4
+
+
+def test_a_finished_table_has_nothing_to_do(built):
+    assert planned(built) == {}
+
+
+def test_touched_files_rerun_nothing(built):
+    for path in ("data/raw/phantom_mri/manifest.json", "results/runs/phantom_mri/la_small/tiny/cps/seed1/cases.csv"):
+        (built / path).touch()
+    assert planned(built) == {}
+
+
+def test_one_methods_weight_reruns_that_method_alone(built):
+    params = tiny_params()
+    params["methods"] = {"cps": {"weight": 0.2}}
+    write(built, params)
+    assert planned(built) == {"train": 1, "predict": 1, "evaluate": 1, "row": 1, "table": 1}
+    write(built, tiny_params())
+    assert planned(built) == {}
+
+
+def test_a_scoring_rule_reruns_rows_and_table_alone(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["scoring"] = "dhc"
+    write(built, params)
+    assert planned(built) == {"row": 4, "table": 1}
+    write(built, tiny_params())
+
+
+def test_a_new_seed_trains_it_and_nothing_else(built):
+    params = tiny_params()
+    params["tables"]["tiny"]["seeds"] = [1, 2]
+    write(built, params)
+    assert planned(built) == {"train": 4, "predict": 4, "evaluate": 4, "row": 4, "table": 1}
+    write(built, tiny_params())
+
+
+def test_published_tables_are_planned_whole(built):
+    # FLARE22: 16 rows x 3 seeds, and "Sup only" of both tables is the same run
+    assert planned(built, "results/flare22_10pct.csv")["train"] == 48
+    assert planned(built, "results/flare22_10pct.csv", "results/flare22_50pct.csv")["train"] == 93
+
+
+def test_tables_and_ablations_train_each_run_once(built):
+    """Eight tables of 16 rows, of which FLARE22's two share "Sup only"; ablations add their variants alone."""
+    tables = [f"{dataset}_{share}pct" for dataset in ("flare22", "amos", "mmwhs", "btcv") for share in (10, 50)]
+    ablations = ["guidednet_t3", "guidednet_t4", "guidednet_fig5a", "guidednet_fig5b", "dvcl_t5", "dvcl_fig5"]
+    rows = 8 * 16 - 1 + 2 + 4 + 4 + 3 + 4 + 24
+    assert planned(built, *(f"results/{name}.csv" for name in tables + ablations))["train"] == 3 * rows
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("results/demoo.csv", "unknown table 'demoo'; known: amos_10pct, "),
+        ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
+        ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
+        (
+            "data/splits/la/3lab.json",
+            "dataset la has no split '3lab'; it has: 16lab, 16lab_sup, 4lab, 4lab_sup, 8lab, 8lab_sup",
+        ),
+        ("results/runs/phantom/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
+        ("results/runs/phantom/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
+    ],
+)
+def test_unknown_targets_are_told_in_a_sentence(built, target, sentence):
+    result = snakemake(built, "-n", target)
+    assert result.returncode != 0
+    assert sentence in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_parameter_file_starts_nothing(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["training"]["itrations"] = 5
+    write(built, params)
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    assert "protocols.la_small.training.itrations is not a known key" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_gated_dataset_says_how_to_get_it(built):
+    result = snakemake(built, "data/raw/la/manifest.json")
+    assert result.returncode != 0
+    assert "semiseg import la FOLDER" in result.stdout + result.stderr
+
+
+def test_a_table_without_a_finished_row_says_so(built):
+    params = tiny_params()
+    params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
+    params["tables"]["tiny"]["rows"] = ["cps_wild"]
+    write(built, params)
+    (built / TABLE).rename(built / "kept.csv")
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    (built / "kept.csv").rename(built / TABLE)
+    assert result.returncode != 0
+    assert "tiny: no row has finished, so there is no table" in result.stdout + result.stderr
+    assert not (built / "results/tiny.partial.csv").exists()
+
+
+def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
+    params = tiny_params()
+    params["protocols"]["la_small"]["training"]["batch"] = {"labelled": 2, "unlabelled": 1}
+    params["tables"]["tiny"]["rows"] = ["sup_only", "guidednet"]
+    write(built, params)
+    assert planned(built)["train"] == 1
+    params["tables"]["tiny"]["rows"] = ["guidednet"]
+    write(built, params)
+    result = snakemake(built, "-n", TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    sentence = "table tiny has no row that its protocol can serve: guidednet pairs labelled with"
+    assert sentence in result.stdout + result.stderr
+
+
+def test_a_failing_row_does_not_stop_the_others(built):
+    params = tiny_params()
+    params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
+    params["tables"]["tiny"]["rows"] += ["cps_wild", "mt"]
+    write(built, params)
+    result = snakemake(built, TABLE)
+    write(built, tiny_params())
+    assert result.returncode != 0
+    assert "training diverged" in result.stderr
+    assert (built / "results/tiny/mt.csv").exists()
+    log = "results/logs/train/phantom_mri.la_small.tiny.cps_wild.seed1.log"
+    assert f"tiny: no row cps_wild: train did not finish, see {log}" in result.stdout + result.stderr
+    with (built / "results/tiny.partial.csv").open() as file:
+        assert [row["method"] for row in csv.DictReader(file)][:3] == ["sup_only", "cps", "mt"]
+    page = (built / "results/tiny.partial.html").read_text(encoding="utf-8")
+    assert "cps_wild" in page and log in page
+    assert not (built / "results/runs/phantom_mri/la_small/tiny/cps_wild/seed1/weights.safetensors").exists()
