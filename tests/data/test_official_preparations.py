@@ -5,7 +5,6 @@ were obtained once by running the published script (named in the file) as it is.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from support import REALDATA, ROOT
 
 from semiseg.data.geometry import Affine, Geometry, to_native
 from semiseg.data.images import read_nifti
@@ -22,8 +22,8 @@ from semiseg.data.store import PreparedCase
 from semiseg.params.reading import read
 
 HERE = Path(__file__).parent
-REAL = Path(os.environ.get("SEMISEG_REALDATA", HERE / ".." / ".." / "shared" / "realdata"))
-PREPARATIONS = read(HERE.parent / "params.yaml").preparations
+REAL = REALDATA
+PREPARATIONS = read(ROOT / "params.yaml").preparations
 GOLDEN = sorted((HERE / "golden_preparations").glob("*.json"))
 DIRECTIONS = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from semiseg.learning.batches import Crop, draw_crop, stored_box, turned
+from semiseg.learning.batches import Crop, draw_crop, rotate, stored_box
 from semiseg.params.config import Augmentation
 
 ALL = Augmentation(rot90=True, flip_one_of=(0, 1), flip_each=(2,))
@@ -23,7 +23,7 @@ def test_the_box_read_from_the_store_equals_the_crop_of_the_turned_volume(turns,
     crop = Crop(turns, flips, start=(-2, 3, -1))
     whole = np.flip(np.rot90(volume, turns, (0, 1)), flips)
     start, size = stored_box(crop, volume.shape, patch)
-    np.testing.assert_array_equal(turned(read_box(volume, start, size), crop), read_box(whole, crop.start, patch))
+    np.testing.assert_array_equal(rotate(read_box(volume, start, size), crop), read_box(whole, crop.start, patch))
 
 
 def test_starts_cover_all_positions_but_the_last_one():
@@ -43,6 +43,6 @@ def test_a_short_side_pads_every_axis_as_the_official_loader_does():
 
 def test_one_flip_always_and_all_quarter_turns():
     crops = [draw_crop(np.random.default_rng(i), (20, 20, 20), (8, 8, 8), ALL) for i in range(200)]
-    assert {crop.turns for crop in crops} == {0, 1, 2, 3}
+    assert {crop.rotations for crop in crops} == {0, 1, 2, 3}
     assert all((0 in crop.flips) != (1 in crop.flips) for crop in crops)
     assert 60 < sum(2 in crop.flips for crop in crops) < 140

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import torch
-from support.prepared_cases import build, outputs, spec
+from support.prepared_cases import build, outputs
 
 from semiseg.learning import signals as stopping
 from semiseg.learning.build import Runtime
@@ -39,12 +39,12 @@ def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
 ):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     whole, parts = outputs(tmp_path / "whole"), outputs(tmp_path / "parts")
-    train(spec(), *data, tmp_path / "state_whole", whole, SELDOM)
+    train(train_spec(), *data, tmp_path / "state_whole", whole, SELDOM)
     signalled_at(monkeypatch, 3, number)
     with pytest.raises(KeyboardInterrupt):
-        train(spec(), *data, tmp_path / "state", parts, SELDOM)
+        train(train_spec(), *data, tmp_path / "state", parts, SELDOM)
     assert not parts.weights.exists()
-    train(spec(), *data, tmp_path / "state", parts, SELDOM)
+    train(train_spec(), *data, tmp_path / "state", parts, SELDOM)
     assert "continuing from step 4 " in capsys.readouterr().err
     assert parts.weights.read_bytes() == whole.weights.read_bytes()
 
@@ -53,7 +53,7 @@ def test_in_a_slurm_job_the_warning_saves_and_the_work_goes_on(data, tmp_path, m
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     signalled_at(monkeypatch, 3, signal.SIGTERM)
     out = outputs(tmp_path / "out")
-    train(spec(), *data, tmp_path / "state", out, SELDOM)
+    train(train_spec(), *data, tmp_path / "state", out, SELDOM)
     assert out.weights.exists()
     assert (tmp_path / "state/state.safetensors").exists()  # nothing else would have written it in that hour
 

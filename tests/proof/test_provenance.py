@@ -8,7 +8,7 @@ from support.records import resealed
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import canonical, read_json, write_json
-from semiseg.jobs.record import OUTSIDE, made_by, read_record, write_record
+from semiseg.jobs.record import OUTSIDE, identity, made_by, read_record, seal, write_record
 from semiseg.proof.provenance import Records, listed_by, members, recorded_chain
 
 RUN = f"{finished_project.RUN}/cps/seed1"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from support import finished_table
+from support.finished_table import score_table
 
 from semiseg.scoring.averages import Scores, estimate, gather, per_case
 from semiseg.scoring.comparison import compare, holm
@@ -18,7 +19,7 @@ NAN = float("nan")
 
 def runs() -> list[pd.DataFrame]:
     """Two runs of six cases: an absent organ, a missed one, and one that is predicted where it is not."""
-    first, second = finished_table.score_table("mt"), finished_table.score_table("sup_only")
+    first, second = score_table("mt"), score_table("sup_only")
     second.loc[(second["case"] == "case0") & (second["organ"] == "Rod"), "predicted_voxels"] = 4
     return [first, second]
 
@@ -64,14 +65,14 @@ def test_a_draw_is_scored_as_if_its_cases_and_runs_were_the_data(rule):
 
 
 def test_an_organ_that_no_drawn_case_has_is_left_out_of_the_mean():
-    scores = gather("sound", [finished_table.score_table("mt")], ORGANS)
+    scores = gather("sound", [score_table("mt")], ORGANS)
     only_first = estimate(scores, np.eye(6)[:1], np.ones((1, 1)))[0]
     assert np.isnan(only_first[0])
     assert only_first[1:3].tolist() == [75.0, 75.0]
 
 
 def test_the_given_organs_alone_count_and_case_order_does_not():
-    scores = gather("sound", [finished_table.score_table("mt").iloc[::-1]], ["Box"])
+    scores = gather("sound", [score_table("mt").iloc[::-1]], ["Box"])
     assert scores.cases == tuple(finished_table.CASES)
     assert scores.columns == ["Box", *METRICS]
     assert estimate(scores, np.ones((1, 6)), np.ones((1, 1)))[0, :2].tolist() == [75.0, 75.0]
@@ -99,9 +100,7 @@ def test_interval_is_always_the_same_and_undefined_for_one_case():
 
 
 def test_runs_that_differ_widen_the_interval():
-    alike, apart = (
-        [finished_table.score_table("mt"), finished_table.score_table(other)] for other in ("mt", "sup_only")
-    )
+    alike, apart = ([score_table("mt"), score_table(other)] for other in ("mt", "sup_only"))
     narrow, wide = (bootstrap(gather("sound", frames, ORGANS)).loc["Box"] for frames in (alike, apart))
     assert narrow.tolist() == [75.0, 75.0]
     assert wide.tolist() == [50.0, 75.0]

@@ -19,7 +19,7 @@ CPU = choose_runtime("cpu", 1, 1e9)
 def trained(tmp_path):
     """A finished run of a few steps: index, split, spec, weights."""
     index, split = prepared_cases.build(tmp_path)
-    return index, split, prepared_cases.spec("cps", iterations=4), tmp_path / "run" / "weights.safetensors"
+    return index, split, prepared_cases.train_spec("cps", iterations=4), tmp_path / "run" / "weights.safetensors"
 
 
 def run(trained, method=None):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support import finished_table
-from support.finished_table import CASES, SPLIT
+from support.finished_table import CASES, SPLIT, scoring
 
 from semiseg.base.errors import UserError
 from semiseg.stages.row import row
@@ -21,7 +21,7 @@ def project(tmp_path, monkeypatch):
 def build_row(method: str, seeds: int = 1, published: str = "la") -> pd.DataFrame:
     cases = [Path(f"results/runs/{method}/seed7/cases.csv")] * seeds
     out = Path(f"results/toy/{method}.csv")
-    row(finished_table.scoring(method, published), cases, Path(SPLIT), out)
+    row(scoring(method, published), cases, Path(SPLIT), out)
     return pd.read_csv(out).set_index("convention")
 
 
@@ -78,7 +78,7 @@ def test_order_of_organs_is_the_tables(project):
 
 
 def test_means_are_over_the_tables_organs_only(project):
-    spec = {**finished_table.scoring("mt"), "organs": ["Box"]}
+    spec = {**scoring("mt"), "organs": ["Box"]}
     row(spec, [Path("results/runs/mt/seed7/cases.csv")], Path(SPLIT), Path("one.csv"))
     assert pd.read_csv("one.csv")["Dice"].tolist() == [75.0, 75.0]
 
@@ -91,7 +91,7 @@ def test_same_inputs_same_bytes(project):
 
 
 def test_unknown_organ_is_told(project):
-    spec = {**finished_table.scoring("mt"), "organs": ["Box", "Tail"]}
+    spec = {**scoring("mt"), "organs": ["Box", "Tail"]}
     with pytest.raises(UserError, match=r"cases\.csv has no scores for Tail \(it has: Box, Rod\)"):
         row(spec, [Path("results/runs/mt/seed7/cases.csv")], Path(SPLIT), Path("one.csv"))
     assert not Path("one.csv").exists()
@@ -99,7 +99,7 @@ def test_unknown_organ_is_told(project):
 
 def test_missing_scores_are_told(project):
     with pytest.raises(UserError, match=r"nowhere\.csv is missing"):
-        row(finished_table.scoring("mt"), [Path("nowhere.csv")], Path(SPLIT), Path("one.csv"))
+        row(scoring("mt"), [Path("nowhere.csv")], Path(SPLIT), Path("one.csv"))
 
 
 def test_runs_of_different_cases_are_refused(project):
@@ -107,7 +107,7 @@ def test_runs_of_different_cases_are_refused(project):
     finished_table.write_table(Path("other.csv"), table[table["case"] != CASES[2]])
     with pytest.raises(UserError, match="other cases"):
         row(
-            finished_table.scoring("mt"),
+            scoring("mt"),
             [Path("results/runs/mt/seed7/cases.csv"), Path("other.csv")],
             Path(SPLIT),
             Path("x"),

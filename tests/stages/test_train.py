@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from support import prepared_cases
+from support.prepared_cases import train_spec
 
 from semiseg.base.errors import UserError
 from semiseg.learning import weights
@@ -31,10 +32,10 @@ def run(folder: Path, spec, data=None, out="run", seconds=1e9):
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     data = prepared_cases.build(tmp_path)
-    first, second = (run(tmp_path, prepared_cases.spec("mt"), data, out) for out in ("a", "b"))
+    first, second = (run(tmp_path, train_spec("mt"), data, out) for out in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
     assert (first.parent / "history.csv").read_bytes() == (second.parent / "history.csv").read_bytes()
-    other = run(tmp_path, {**prepared_cases.spec("mt"), "seed": 6}, data, "c")
+    other = run(tmp_path, {**train_spec("mt"), "seed": 6}, data, "c")
     assert other.read_bytes() != first.read_bytes()
 
 
@@ -44,7 +45,7 @@ def test_truth_of_unlabelled_cases_is_never_used(tmp_path, method):
     for truth in ("absent", "there", "poisoned"):
         folder = tmp_path / truth
         folder.mkdir()
-        results.append(run(folder, prepared_cases.spec(method), prepared_cases.build(folder, truth)).read_bytes())
+        results.append(run(folder, train_spec(method), prepared_cases.build(folder, truth)).read_bytes())
     assert results[0] == results[1] == results[2]
 
 
@@ -55,11 +56,11 @@ def test_a_poisoned_label_of_a_labelled_case_does_raise(tmp_path):
     content["labelled"], content["unlabelled"] = content["unlabelled"], content["labelled"]
     split.write_text(json.dumps(content))
     with pytest.raises((IndexError, RuntimeError)):
-        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+        run(tmp_path, train_spec("mt"), (index, split))
 
 
 def test_history_names_every_term_and_every_validation(tmp_path):
-    history = pd.read_csv(run(tmp_path, prepared_cases.spec("mt")).parent / "history.csv")
+    history = pd.read_csv(run(tmp_path, train_spec("mt")).parent / "history.csv")
     expected = ["iteration", "lr", "total", "loss_supervised", "loss_consistency", "val_dice"]
     assert list(history.columns) == expected
     assert history["iteration"].tolist() == list(range(6))
@@ -67,7 +68,7 @@ def test_history_names_every_term_and_every_validation(tmp_path):
 
 
 def test_the_checkpoint_with_the_best_validation_is_kept(tmp_path):
-    path = run(tmp_path, prepared_cases.spec("cps", iterations=8))
+    path = run(tmp_path, train_spec("cps", iterations=8))
     history = pd.read_csv(path.parent / "history.csv")
     _, note = weights.load(path)
     assert note["networks"] in (["a"], ["b"]), "one network predicts, the better one"
@@ -76,22 +77,20 @@ def test_the_checkpoint_with_the_best_validation_is_kept(tmp_path):
 
 
 def test_both_networks_are_kept_where_their_mean_predicts(tmp_path):
-    spec = prepared_cases.spec("cps")
+    spec = train_spec("cps")
     spec["inference"]["networks"] = "mean_logits"
     _, note = weights.load(run(tmp_path, spec))
     assert note["networks"] == ["a", "b"]
 
 
 def test_without_validation_the_last_weights_are_kept(tmp_path):
-    _, note = weights.load(run(tmp_path, prepared_cases.spec(validation=None)))
+    _, note = weights.load(run(tmp_path, train_spec(validation=None)))
     assert note == {"networks": ["network"], "iteration": 6, "val_dice": None}
 
 
 def test_patience_ends_a_run_early(tmp_path):
     rule = {"every": 1, "per": "iteration", "region": "centre_crop", "absent": "half", "patience": 2}
-    spec = prepared_cases.spec(
-        iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
-    )
+    spec = train_spec(iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0})
     history = pd.read_csv(run(tmp_path, spec).parent / "history.csv")
     assert len(history) == 3, "best at step 1, then two steps without gain"
 
@@ -99,9 +98,7 @@ def test_patience_ends_a_run_early(tmp_path):
 def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
     """The last state was saved when patience had run out, and the process died before it wrote the weights."""
     rule = {"every": 1, "per": "iteration", "region": "centre_crop", "absent": "half", "patience": 2}
-    spec = prepared_cases.spec(
-        iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
-    )
+    spec = train_spec(iterations=40, validation=rule, optimiser={"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0})
     data = prepared_cases.build(tmp_path)
     expected = run(tmp_path, spec, data, "whole")
     with monkeypatch.context() as patch:
@@ -114,34 +111,30 @@ def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
 
 
 def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
-    path = run(tmp_path, prepared_cases.spec("control_empty"))
+    path = run(tmp_path, train_spec("control_empty"))
     assert weights.load(path) == ({}, {"networks": [], "iteration": 0})
     assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
 
 
 def test_the_cost_of_a_run_is_measured(tmp_path):
-    path = run(tmp_path, prepared_cases.spec("mt", iterations=4))
+    path = run(tmp_path, train_spec("mt", iterations=4))
     cost = json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))
     assert cost["iterations"] == 4 and cost["device"] == "CPU" and cost["memory"] == "host"
     assert cost["parameters"] == sum(each.numel() for each in weights.load(path)[0].values()), "one network, not two"
     assert 0 < 4 * cost["seconds_per_iteration"] < 3600 * cost["hours"], "validation takes time, but is no step"
     assert 2**26 < cost["peak_memory_bytes"] < 2**34
-    control = json.loads(
-        (run(tmp_path, prepared_cases.spec("control_empty")).parent / "cost.json").read_text(encoding="utf-8")
-    )
+    control = json.loads((run(tmp_path, train_spec("control_empty")).parent / "cost.json").read_text(encoding="utf-8"))
     assert control["parameters"] == 0 and control["hours"] is None
 
 
 def test_a_protocol_that_cannot_serve_a_method_is_refused(tmp_path):
-    spec = prepared_cases.spec("guidednet", batch={"labelled": 2, "unlabelled": 1})
+    spec = train_spec("guidednet", batch={"labelled": 2, "unlabelled": 1})
     with pytest.raises(UserError, match=r"pairs labelled with unlabelled crops, .* takes 2 and 1 in a step: change"):
         run(tmp_path, spec)
 
 
 def test_divergence_is_one_sentence(tmp_path):
-    spec = prepared_cases.spec(
-        iterations=30, optimiser={"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0}, validation=None
-    )
+    spec = train_spec(iterations=30, optimiser={"lr": 1e30, "momentum": 0.0, "weight_decay": 0.0}, validation=None)
     with pytest.raises(UserError, match=r"training diverged: total loss is (nan|inf) at step \d+ .*lower the"):
         run(tmp_path, spec)
 
@@ -156,24 +149,24 @@ def test_cases_that_cannot_be_trained_on_are_named(tmp_path):
     ]:
         split.write_text(json.dumps({**content, part: [name]}))
         with pytest.raises(UserError, match=sentence):
-            run(tmp_path, prepared_cases.spec("mt"), (index, split))
+            run(tmp_path, train_spec("mt"), (index, split))
     split.write_text(json.dumps({**content, "val": []}))
     with pytest.raises(UserError, match="no validation cases, which the protocol needs"):
-        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+        run(tmp_path, train_spec("mt"), (index, split))
     split.write_text(json.dumps({**content, "unlabelled": []}))
     with pytest.raises(UserError, match="no unlabelled cases, which this method learns from"):
-        run(tmp_path, prepared_cases.spec("mt"), (index, split))
+        run(tmp_path, train_spec("mt"), (index, split))
 
 
 def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd):
     data = prepared_cases.build(tmp_path)
-    expected = run(tmp_path, prepared_cases.spec("mt"), data, "a").read_bytes()
+    expected = run(tmp_path, train_spec("mt"), data, "a").read_bytes()
     state = tmp_path / "state_b" / "state.safetensors"
     weights.save(state, {"x": torch.zeros(1)}, {"fingerprint": "another run", "iteration": 3})
-    assert run(tmp_path, prepared_cases.spec("mt"), data, "b").read_bytes() == expected
+    assert run(tmp_path, train_spec("mt"), data, "b").read_bytes() == expected
     assert "starting from step 0" in capfd.readouterr().err
     state.write_bytes(b"half a file")
-    assert run(tmp_path, prepared_cases.spec("mt"), data, "b").read_bytes() == expected
+    assert run(tmp_path, train_spec("mt"), data, "b").read_bytes() == expected
     assert "is damaged" in capfd.readouterr().err
 
 
@@ -182,7 +175,7 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     """DAN has an opponent with an optimiser of its own."""
     index, split = prepared_cases.build(tmp_path)
     optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
-    spec = prepared_cases.spec(method, iterations=120 if method == "cps" else 20, optimiser=optimiser)
+    spec = train_spec(method, iterations=120 if method == "cps" else 20, optimiser=optimiser)
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
     command = [

@@ -57,7 +57,7 @@ def build(folder: Path, unlabelled_truth: str = "absent") -> tuple[Path, Path]:
     return index, split
 
 
-def spec(method: str = "sup_only", iterations: int = 6, **training: Any) -> dict[str, Any]:
+def train_spec(method: str = "sup_only", iterations: int = 6, **training: Any) -> dict[str, Any]:
     """Parameters of a training run on the tiny dataset."""
     return {
         "dataset": "tiny",

@@ -182,8 +182,8 @@ def crop_middle(scan: Scan, step: CropMiddle) -> Scan:
 def resample(scan: Scan, step: Resample) -> Scan:
     """New grid: image by splines of the given order, label by nearest neighbour. Nothing is smoothed before.
 
-    The rules of each library stand in ``semiseg.data.resampling``. skimage limits the result to the range that the image
-    had, as resize does in kimjisoo12/GuidedNet (data preprocessing.py).
+    The rules of each library stand in ``semiseg.data.resampling``. skimage limits the result to the range that the
+    image had, as resize does in kimjisoo12/GuidedNet (data preprocessing.py).
     """
     old = _three(scan.image.shape)
     if step.shape is not None:

@@ -1,7 +1,7 @@
 """Named scoring rules: the same measurements, read as each group of papers reads them.
 
-A rule gives the four metrics of each row of a score table (columns: see `semiseg.scoring.cases`), NaN where the row does
-not count, and says how they are averaged. Dice and Jaccard are percentages.
+A rule gives the four metrics of each row of a score table (columns: see `semiseg.scoring.cases`), NaN where the row
+does not count, and says how they are averaged. Dice and Jaccard are percentages.
 """
 
 from collections.abc import Callable, Mapping
