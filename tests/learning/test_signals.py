@@ -6,7 +6,7 @@ import threading
 
 import pytest
 import torch
-from support.prepared_cases import build, outputs
+from support.prepared_cases import build, outputs, train_spec
 
 from semiseg.learning import signals as stopping
 from semiseg.learning.build import Runtime

@@ -22,5 +22,5 @@ Draw = Callable[[Path, Sequence[str], int, int], None]
 def get_standin(name: str) -> Draw:
     """The function that draws the twin of this dataset; UserError lists the datasets that have one."""
     catalogue.require("standins", name, f"datasets.{name}.standin")
-    draw: Draw = importlib.import_module(f"semiseg.data.standin.{name}").draw
+    draw: Draw = importlib.import_module(f"semiseg.standins.{name}").draw
     return draw
