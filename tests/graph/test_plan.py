@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli import main
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import CROPS, prepared_voxels, work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
@@ -20,7 +21,7 @@ CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 
 def spec(plan, table="demo", method="cps", **training):
-    found = plan.training(plan.runs(table, method)[0])
+    found = Specs(plan).train(plan.runs(table, method)[0])
     return {**found, "training": {**found["training"], **training}}
 
 

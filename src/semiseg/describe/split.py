@@ -25,7 +25,7 @@ def page(params: Params, dataset: str, name: str) -> Page:
     """A split as params.yaml defines it, with what its list says."""
     split = params.splits[dataset][name]
     used = [table for table, one in params.tables.items() if one.dataset == dataset
-            and name in {one.split, one.supervised_split, *(row.split for row in one.rows)}]  # fmt: skip
+            and name in {one.split, *(row.split for row in one.rows)}]  # fmt: skip
     more = {"cases": counts_of(split), "used by": ", ".join(used)}
     blocks = [title("split", f"{dataset}/{name}")]
     if split.list is None:
@@ -33,9 +33,10 @@ def page(params: Params, dataset: str, name: str) -> Page:
     return [*blocks, *_list_blocks(split.list, {"list": split.list, **more})]
 
 
-def counts_of(split: Split) -> str:
-    """Cases of each part in words."""
-    return in_words(part_counts(split))
+def counts_of(split: Split, *, labelled_only: bool = False) -> str:
+    """Cases of each part in words. labelled_only: for a method that ignores the unlabelled ones."""
+    counts = part_counts(split)
+    return in_words({**counts, "unlabelled": 0} if labelled_only else counts)
 
 
 def in_words(counts: Mapping[str, int]) -> str:
@@ -46,7 +47,7 @@ def in_words(counts: Mapping[str, int]) -> str:
 def origin_of(split: Split) -> str:
     """List or seed that a split comes from."""
     if split.list is not None:
-        return f"list {split.list}" + (", labelled cases alone" if split.without_unlabelled else "")
+        return f"list {split.list}"
     assert split.draw is not None
     return f"drawn from the dataset's cases with seed {split.draw.seed}"
 

@@ -43,7 +43,7 @@ def page(params: Params, name: str) -> Page:
                     row.label or row.method,
                     _method(params, row.method),
                     split_of[row.method],
-                    counts_of(splits[split_of[row.method]]),
+                    counts_of(splits[split_of[row.method]], labelled_only=plan.labelled_only(row.method)),
                 )
                 for row in table.rows
             ),

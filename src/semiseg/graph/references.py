@@ -68,7 +68,7 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         known = ", ".join(sorted(params.protocols))
         raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
     splits = params.splits.get(table.dataset, {})
-    for split in {table.split, table.supervised_split, *(row.split for row in table.rows)} - {None}:
+    for split in {table.split, *(row.split for row in table.rows)} - {None}:
         if split not in splits:
             known = ", ".join(sorted(splits)) or "none"
             raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")

@@ -1,10 +1,8 @@
 """The table as Markdown."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
 from semiseg.report.notes import about_views, rule_change, why_unbuilt
@@ -15,11 +13,11 @@ from semiseg.scoring.rule_texts import rule_in_words
 MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
 
 
-def markdown(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> str:
+def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     """The table under both conventions and its means in three views; controls in italics at the end."""
-    lines = [f"# {spec['title']}", ""]
-    if spec["paper"]:
-        lines += [f"After {spec['paper']}.", ""]
+    lines = [f"# {spec.title}", ""]
+    if spec.paper:
+        lines += [f"After {spec.paper}.", ""]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
         lines += [f"## {convention.capitalize()} convention", "", rule_in_words(frame["rule"][0]), ""]

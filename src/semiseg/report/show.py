@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
 from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
-from semiseg.scoring.conventions import METRICS, is_control
+from semiseg.scoring.conventions import is_control
 
 STYLES = {"best": "bold", "second": "underline", "": ""}
 GAP = 2  # blanks between two columns

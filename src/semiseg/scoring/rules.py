@@ -11,8 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from semiseg.base.errors import UserError
-
-METRICS = ("dice", "jaccard", "asd", "hd95")
+from semiseg.base.metric_names import METRICS
 
 Unit = Literal["voxel", "mm"]
 Spread = Literal["cases", "runs"]
