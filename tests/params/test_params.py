@@ -8,9 +8,10 @@ from support import ROOT
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.data.split_lists import read_list
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs, as_text
-from semiseg.params.config import Supervised
+from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -203,3 +204,33 @@ def test_an_unknown_split_list_is_named():
     specs = Specs(Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"}))))
     with pytest.raises(UserError, match=r"splits\.la\.8lab\.list: unknown split 'la_uamt_9lab'; known: .*la_uamt_8lab"):
         specs.split("la", "8lab")
+
+
+def test_a_supervised_row_learns_from_the_labelled_cases_of_its_table():
+    """A row may have a split of its own, so that two tables share a run; its labelled, val and test cases are equal."""
+    params = parse_params(GOOD)
+    plan, found = Plan(params), 0
+    for name, table in params.tables.items():
+        for row in table.rows:
+            if not plan.labelled_only(row.method):
+                continue
+            found += 1
+            own, whole = (params.splits[table.dataset][split] for split in (row.split or table.split, table.split))
+            if own.list is None or whole.list is None:
+                assert own == whole
+                continue
+            lists = read_list(own.list), read_list(whole.list)
+            assert all(lists[0][part] == lists[1][part] for part in ("labelled", "val", "test")), name
+    assert found > 15
+
+
+def test_every_key_has_a_description():
+    schema = Params.model_json_schema()
+    sections = {**schema["$defs"], "Params": schema}
+    keys = [
+        (section, key, one.get("description", ""))
+        for section, it in sections.items()
+        for key, one in it.get("properties", {}).items()
+    ]
+    assert len(keys) > 100
+    assert [(section, key) for section, key, text in keys if len(text) < 10] == []
