@@ -1,4 +1,4 @@
-"""The front page of a protocol: preparation, network, training, inference, scoring, and what is odd."""
+"""The front page of a protocol: preparation, network, training, inference, scoring, caveats."""
 
 import ast
 
@@ -6,7 +6,7 @@ from semiseg import catalogue
 from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.rule_texts import rule_text
 
 SUPERVISED = {
     "half_ce_dice_fg": "half of cross-entropy plus Dice loss of the foreground",
@@ -18,7 +18,7 @@ ABSENT = {"zero": "counts as Dice 0", "half": "counts as Dice 0.5"}
 
 
 def page(params: Params, name: str) -> Page:
-    """Everything that the papers of one family share, in words."""
+    """The page of everything that the papers of one family share."""
     protocol = params.protocols[name]
     preparation = params.preparations[protocol.preparation]
     used = [table for table, one in params.tables.items() if one.protocol == name]
@@ -33,7 +33,7 @@ def page(params: Params, name: str) -> Page:
         *items(
             "methods that differ here", (f"{method}: {_given(given)}" for method, given in protocol.methods.items())
         ),
-        *items("what is odd", protocol.notes),
+        *items("caveats", protocol.notes),
     ]
 
 
@@ -60,7 +60,7 @@ def measuring(protocol: Protocol) -> dict[str, str]:
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
     return {
         "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}",
-        "scoring rule": f"{protocol.scoring}: {rule_in_words(protocol.scoring)}",
+        "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
     }
 
 

@@ -1,4 +1,4 @@
-"""Which figures a table has. Imported while the workflow is planned, so nothing heavy is imported here."""
+"""Which figures a table has. The planner imports this file, so it imports nothing heavy."""
 
 from pathlib import Path
 
@@ -26,5 +26,5 @@ def check_figure(spec: TableSpec, figure: str) -> None:
     elif figure == "bars" and not set(spec.variants) & set(spec.runs):
         raise UserError(
             f"table {spec.table} has no row that is a variant, so there are no bars: give it rows of `variants` in"
-            " params.yaml, or ask for boxes or curves"
+            " params.yaml, or draw boxes or curves"
         )

@@ -1,6 +1,6 @@
-"""The jobs behind a target, as the parameters want them: which files, which parameters, which code.
+"""The jobs behind a target, as the parameters define them: which files, which parameters, which code.
 
-The Snakemake rules ask it for their inputs and parameters, the audit compares with it what has been recorded.
+The Snakemake rules take their inputs and parameters from it; the audit compares records with it.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """From params.yaml to runs: which rows a table has, which runs these need, which files they come from.
 
-Imported while the workflow is planned, so nothing heavy is imported here.
+Snakemake imports this file while it plans, so it imports nothing heavy.
 """
 
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class Plan:
         return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
 
     def skipped(self, table: str) -> dict[str, str]:
-        """Rows that the table's protocol cannot serve, and why not."""
+        """Rows that the table's protocol cannot serve, each with the reason."""
         definition = self.table(table)
         training = self.protocol(definition.protocol).training
         reasons = {
@@ -82,7 +82,7 @@ class Plan:
         return [ROW.format(table=table, method=method) for method in self.served(table)]
 
     def page_files(self, table: str) -> list[str]:
-        """What the page of a table shows beside its rows: curves, boxes, pictures and cost of every run."""
+        """Files that the page of a table reads beside its rows: curves, boxes, pictures and cost of every run."""
         runs = dict.fromkeys(run for method in self.served(table) for run in self.runs(table, method))
         return page_files(run.folder for run in runs)
 
@@ -121,7 +121,7 @@ class Plan:
         return self.params.datasets.get(dataset) or DatasetOptions.model_validate({})
 
     def raw_inputs(self, dataset: str) -> dict[str, str]:
-        """What the rule ``raw`` waits for: the stand-in, and downloaded archives where the publisher is open."""
+        """Inputs of the rule ``raw``: the stand-in, and downloaded archives where the publisher is open."""
         options, inputs = self.options(dataset), {}
         if options.standin is not None:
             inputs["standin"] = STANDIN.format(dataset=dataset)

@@ -1,4 +1,4 @@
-"""What params.yaml says about one section in another: every name must exist, told by its key path."""
+"""Names by which one section of params.yaml refers to another: each must exist; an error gives the key path."""
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError

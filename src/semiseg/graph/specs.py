@@ -1,7 +1,7 @@
 """What each rule's job is given beside its files: all that its result depends on, and nothing more.
 
 A job's command line and its lineage record hold its specification as JSON, and the job runs again when it changes.
-Imported while the workflow is planned, so nothing heavy is imported here.
+Snakemake imports this file while it plans, so it imports nothing heavy.
 """
 
 import json

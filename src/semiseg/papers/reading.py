@@ -83,7 +83,7 @@ def find(
 def printed(paper: str, table: str, labelled: int | None, unlabelled: int | None) -> pd.DataFrame:
     """What a block of a table prints: row, column, value, spread, spread_over, flag, note, value_text, spread_text.
 
-    Supervised rows belong to every block whose labelled cases, or whose cases altogether, they learn from: GuidedNet
+    A supervised row belongs to every block whose labelled cases, or whose cases altogether, it is trained on: GuidedNet
     prints one 42/0 for two blocks, DHC and its followers one 20/0 above 4/16. Counts may be None where the table has
     one block. Raises UserError when there is no such block, or several where counts are left out.
     """

@@ -17,7 +17,7 @@ from semiseg.params.preparation import Preparation
 
 
 class RowSpec(Strict):
-    """What a row of a table depends on: which runs' scores it averages is said by its input files.
+    """What a row of a table depends on beside its input files, which are the scores of its runs.
 
     organs: abbreviations in the table's order. published: the scoring rule of the protocol. labelled_only: the row's
     method ignores unlabelled cases, so that the row prints none.

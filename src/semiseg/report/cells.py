@@ -1,4 +1,4 @@
-"""What every form of a table shares: its columns, the order of its rows, which number is best and which second."""
+"""Shared by all forms of a table: its columns, the order of its rows, ranks, formats of numbers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "F
 
 
 def printed_columns(spec: TableSpec) -> list[str]:
-    """Columns with scores: the organs (a single organ is the mean itself), then the means that the table asks for."""
+    """Columns with scores: the organs (a single organ is the mean itself), then the means of the table."""
     return (spec.abbreviations if len(spec.organs) > 1 else []) + mean_columns(spec)
 
 
 def mean_columns(spec: TableSpec) -> list[str]:
-    """The means that the table asks for, by their names in print."""
+    """The means of the table, by their names in print."""
     return [METRICS[metric] for metric in spec.metrics]
 
 
@@ -96,7 +96,7 @@ def unit_of(column: str, unit: str) -> str:
 def ranks(frame: pd.DataFrame, column: str) -> list[str]:
     """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none.
 
-    Rows that share the worst number have no rank either: three zeros are neither second places nor, alone, first ones.
+    Several rows with the worst number have no rank either, so that three zeros do not share the second place.
     """
     values = competing(frame, column)
     distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)

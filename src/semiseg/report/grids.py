@@ -1,4 +1,4 @@
-"""The cells of a table as texts with marks, which Markdown and LaTeX dress each in their way."""
+"""The cells of a table as texts with marks (best, second, control); Markdown and LaTeX format the marks."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ def scores_grid(spec: TableSpec, frame: pd.DataFrame) -> Grid:
 
 
 def views_grid(spec: TableSpec, table: pd.DataFrame, views: Views, column: str) -> Grid:
-    """One mean in three views with its interval, its difference to print and its test; no print, no such columns."""
+    """One mean in all views, with intervals and test; without printed numbers the columns of print are left out."""
     lines = of_column(views, column)
     units = {name: unit_of(column, unit) for name, unit in zip(table["convention"], table["unit"], strict=True)}
     known = is_printed(views)

@@ -27,7 +27,7 @@ def lineage_of_rows(spec: TableSpec, page: Path) -> dict[str, dict[str, Any]]:
 def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) -> dict[str, Any]:
     table = page.with_suffix(".csv").as_posix()
     row = ROW.format(table=spec.table, method=method)
-    # a row may be trained on another split than the table's: the folder of its runs tells which
+    # a row may be trained on another split than the table's: the folder of its runs names it
     split = Path(spec.split).with_name(f"{Path(folders[0]).parents[1].name}.json")
     data: dict[str, Path | str] = {
         "Split": split,

@@ -1,4 +1,4 @@
-"""What must be said beside the three views of a table: sources in print, tests, intervals, rows that are missing."""
+"""Notes below the views of a table: sources in print, tests, intervals, rows that are missing."""
 
 import pandas as pd
 
@@ -20,6 +20,11 @@ FLAG_WORDS = {
 def why_unbuilt(spec: TableSpec) -> list[str]:
     """A sentence per row that the table should have and has not."""
     return [f"{spec.label(method)} was not rebuilt: {reason}." for method, reason in unbuilt(spec).items()]
+
+
+def views_title(views: Views) -> str:
+    """Heading of the means side by side: in print, published and sound; without print two views."""
+    return "Three views" if is_printed(views) else "Two views"
 
 
 def rule_change(views: Views) -> str:

@@ -24,7 +24,7 @@ from semiseg.report.charts import (
     smoothing_window,
 )
 from semiseg.report.lineage import lineage_of_rows
-from semiseg.report.notes import about_views, rule_change, why_unbuilt
+from semiseg.report.notes import about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
 from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
@@ -35,10 +35,10 @@ from semiseg.scoring.conventions import CONVENTIONS, is_control
 
 
 def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
-    """Write the page of a table (``Plan.tabulation``'s specification, rows of both conventions, their views and cost).
+    """Write the page of a table. table: rows of both conventions; views: `build_views`'s; cost: `read_cost`'s.
 
-    Run folders, split and prepared cases are read at the paths that the specification names. What is missing there is
-    said on the page in words. Raises UserError when the split is missing.
+    Run folders, split and prepared cases are read at the paths that the specification names; the page names what is
+    missing there. Raises UserError when the split is missing.
     """
     every = choose_looks({method: spec.label(method) for method in methods_in_order(spec)})
     look = {method: style for method, style in every.items() if method in set(table["method"])}
@@ -50,6 +50,7 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
         "headline": _headline(table),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),
+        "views_title": views_title(views),
         "unbuilt": why_unbuilt(spec),
         "views": view_tables(spec, table, views),
         "scores": score_tables(spec, table, views),

@@ -27,7 +27,7 @@ from semiseg.report.cells import (
 from semiseg.report.notes import FLAGS, MARKS, about_print
 from semiseg.report.views import Views, is_printed, of_column, verdict
 from semiseg.scoring.conventions import CONVENTIONS, is_control
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.rule_texts import rule_text
 
 Colour = tuple[int, int, int]
 Cells = list[dict[str, str]]
@@ -102,7 +102,7 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
         return score_cells(frame, column, marks)
 
     title = f"{name.capitalize()} convention (rule {rule})"
-    laid_out = _lay_out(spec, frame, title, rule_in_words(rule), str(frame["unit"][0]), lambda _, column: cells(column))
+    laid_out = _lay_out(spec, frame, title, rule_text(rule), str(frame["unit"][0]), lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
         row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
     return {**laid_out, "counted": True}

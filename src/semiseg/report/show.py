@@ -19,7 +19,7 @@ WHOLE = {**DATA, **COUNTS}
 
 
 def show(path: Path, console: Console | None = None) -> None:
-    """Print a table in as many blocks as the terminal's width asks for, and where its other forms lie.
+    """Print a table in as many blocks as the terminal's width needs, and the paths of its other forms.
 
     Raises UserError, with the command that builds it, when the table is missing, or when the file is not a table.
     """

@@ -1,4 +1,4 @@
-"""What a page reads from finished runs: histories, Dice per case, and one case to look at."""
+"""Data that a page reads from finished runs: histories, Dice per case, and the case of its pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,9 +62,9 @@ def read_dice(spec: TableSpec) -> pd.DataFrame:
 
 
 def find_median_case(dice: pd.DataFrame) -> str | None:
-    """The case whose Dice, meant over its organs and then over methods, is the median (the lower of two).
+    """The case whose Dice, averaged over its organs and then over methods, is the median (the lower of two).
 
-    Controls have no say; None without scores.
+    Controls do not count; None without scores.
     """
     trained = dice[~dice["method"].map(is_control)]
     if trained.empty:

@@ -34,9 +34,9 @@ Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known
 
 
 def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
-    """A line per row and printed column, with the columns ``VIEWS`` (told in docs/read-a-table.md).
+    """A line per row and printed column, with the columns ``VIEWS`` (described in docs/read-a-table.md).
 
-    spec: ``Plan.tabulation``'s; table: rows of both conventions. Intervals and tests are NaN for a row whose score
+    table: rows of both conventions. Intervals and tests are NaN for a row whose score
     tables are not on this machine, and for rows that were not built; these have their reason in ``reason``.
     """
     columns, reasons = printed_columns(spec), unbuilt(spec)

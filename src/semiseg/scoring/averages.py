@@ -66,7 +66,7 @@ def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
 
     cases, runs: how often each counts, ``[draw case]`` and ``[draw run]``; ones give the numbers of
         `semiseg.scoring.score.score`.
-    A run is averaged as the rule says (over cases, then organs; Jaccard perhaps the other way), then runs are.
+    A run is averaged by the rule (over cases, then organs; Jaccard perhaps the other way), then runs are averaged.
     """
     defined = ~np.isnan(scores.values)
     filled = np.where(defined, scores.values, 0.0)
@@ -83,7 +83,7 @@ def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
 
 
 def per_case(scores: Scores) -> pd.DataFrame:
-    """One number per case and column, meant over runs: an organ's Dice, or a metric meant over the case's organs.
+    """One number per case and column, averaged over runs: an organ's Dice, or a metric averaged over the case's organs.
 
     Index case, columns as ``columns``; NaN where nothing of the case counts.
     """

@@ -11,10 +11,10 @@ from semiseg.params.table_spec import TableSpec, read_spec
 
 
 def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, as the name of ``out`` says, into ``out``.
+    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, by the name of ``out``, into ``out``.
 
     content: a ``TableSpec`` as JSON; rows: the table's rows, needed for bars. Raises UserError for an unknown figure,
-    case or format, a table without variants asked for bars, and where nothing to draw is on this machine.
+    case or format, bars of a table without variants, and where nothing to draw is on this machine.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")

@@ -44,7 +44,7 @@ def find_panels(spec: TableSpec) -> list[Panel]:
 
     Variants that have a changed parameter in common, directly or through others, stand in one panel. The row of the
     base method itself, if the table has it, is in each of its panels with its own values. Numbers are ordered by size,
-    other values as their rows are, the base first. spec: ``Plan.tabulation``'s.
+    other values as their rows are, the base first.
     """
     groups: list[tuple[str, set[str], list[str]]] = []
     for name in spec.rows:

@@ -37,7 +37,7 @@ LEGEND = (
 def draw_case(spec: TableSpec, case: str) -> Figure:
     """The figure of one test case, from the first run of each method; controls are left out.
 
-    spec: ``Plan.tabulation``'s. A method without a prediction here is left out with a note. Raises UserError when
+    A method without a prediction here is left out with a note. Raises UserError when
     nothing can be drawn, or a prediction is damaged.
     """
     runs = {name: spec.runs[name][:1] for name in trained(spec)}

@@ -39,7 +39,7 @@ def trained(spec: TableSpec) -> list[str]:
 def draw_boxes(spec: TableSpec) -> Figure:
     """A panel per organ: Dice (percent, raw grid) over the test cases, mean over seeds, a box per method.
 
-    spec: ``Plan.tabulation``'s. A method without scores here has an empty place. Raises UserError without any.
+    A method without scores here has an empty place. Raises UserError without any.
     """
     look, dice = _looks(spec), read_dice(spec)
     if not set(dice["method"]) & set(look):
@@ -58,7 +58,8 @@ def draw_boxes(spec: TableSpec) -> Figure:
             axes = figure.add_subplot(rows, columns, place)
             plot_boxes(axes, dice, organ, look)
             axes.tick_params(axis="x", labelbottom=place + columns > len(organs))
-            for name in axes.get_xticklabels():  # below a panel that is not in the last line there is an empty place
+            # names below a panel of an upper line reach into an empty place, so the layout keeps no room for them
+            for name in axes.get_xticklabels():
                 name.set_in_layout(place > (rows - 1) * columns)
         cases = dice[dice["method"].isin(list(look))]["case"].nunique()
         seeds = "" if len(spec.seeds) == 1 else f", mean over {len(spec.seeds)} seeds"
@@ -69,7 +70,7 @@ def draw_boxes(spec: TableSpec) -> Figure:
 def draw_curves(spec: TableSpec) -> Figure:
     """Total loss, smoothed, and where the protocol validates the Dice on the validation cases; means over seeds.
 
-    spec: ``Plan.tabulation``'s. Methods without a history here are left out. Raises UserError without any history.
+    Methods without a history here are left out. Raises UserError without any history.
     """
     found = read_histories(spec)
     histories = {name: [_mean(found[name])] for name in trained(spec) if name in found}
