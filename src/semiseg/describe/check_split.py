@@ -1,4 +1,4 @@
-"""``semiseg check-split``: what is wrong with a split, seen in the scans themselves."""
+"""``semiseg check-split``: faults of a split that show in the scans themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``semiseg plan``: what a table will cost before anything runs, and what of it is there already."""
+"""``semiseg plan``: the cost of a table before anything runs, and the part of it that exists already."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "mem
 
 @dataclass(frozen=True)
 class Price:
-    """Of one row: seconds per iteration and bytes of memory, measured on a device or estimated from counted work."""
+    """Cost of one row: seconds per iteration and bytes of memory, measured on a device or estimated."""
 
     seconds: float
     memory: float

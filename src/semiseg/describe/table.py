@@ -1,4 +1,4 @@
-"""The front page of a table: all that its numbers rest on, in short."""
+"""The front page of a table: data, split, training, scoring and rows in short."""
 
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.dataset import get_dataset

@@ -20,7 +20,7 @@ WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # o
 
 
 class Graph:
-    """Jobs by what identifies them, and by the path of any of their outputs."""
+    """Finds a job by the names that identify it, or by the path of any of its outputs."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.specs = plan, Specs(plan)

@@ -19,7 +19,7 @@ from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained once and shared by every table that needs it; ``method`` may be a variant."""
+    """One training, which all tables that need it share. method: a method or a variant."""
 
     dataset: str
     protocol: str

@@ -33,7 +33,7 @@ def _check_methods(params: Params) -> None:
 
 
 def _check_variants_differ(params: Params) -> None:
-    """Two variants with one meaning would be the same run, trained twice."""
+    """Raise UserError for two variants with equal hyperparameters: one run would be trained twice."""
     seen: dict[tuple[str, str], str] = {}
     for name, variant in params.variants.items():
         defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}

@@ -1,6 +1,6 @@
-"""What each rule's job is given beside its files: all that its result depends on, and nothing more.
+"""The parameters of each rule's job: all that its result depends on beside its input files, and nothing more.
 
-A job's command line and its lineage record hold its specification as JSON, and the job runs again when it changes.
+A job's command line and its lineage record hold them as JSON (``--spec``), and the job runs again when they change.
 Snakemake imports this file while it plans, so it imports nothing heavy.
 """
 
@@ -20,13 +20,13 @@ Spec = dict[str, Any]
 
 
 class Specs:
-    """The specifications of all rules, a method per rule."""
+    """The specifications of a plan's jobs, a method per rule."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.params = plan, plan.params
 
     def standin(self, dataset: str) -> Spec:
-        """Of the rule ``standin``."""
+        """Parameters of the rule ``standin``."""
         catalogue.require("standins", dataset, f"datasets.{dataset}.standin")
         options = self.plan.options(dataset).standin
         if options is None:
@@ -34,12 +34,12 @@ class Specs:
         return {"dataset": dataset, **as_json(options)}
 
     def download(self, dataset: str) -> Spec:
-        """Of the rule ``download``, which serves the files from the stand-in's folder in a rehearsal."""
+        """Parameters of the rule ``download``, which serves the files from the stand-in's folder in a rehearsal."""
         options = self.plan.options(dataset)
         return {"dataset": dataset, "mirror": options.mirror, "standin": options.standin is not None}
 
     def raw(self, dataset: str) -> Spec:
-        """Of the rule ``raw``."""
+        """Parameters of the rule ``raw``."""
         options = as_json(self.plan.options(dataset))
         return {
             "dataset": dataset,
@@ -49,11 +49,11 @@ class Specs:
         }
 
     def prepare(self, dataset: str, preparation: str) -> Spec:
-        """Of the rule ``prepare``. UserError lists the known preparations."""
+        """Parameters of the rule ``prepare``. UserError lists the known preparations."""
         return {"dataset": dataset, "name": preparation, "preparation": as_json(self.plan.preparation(preparation))}
 
     def split(self, dataset: str, split: str) -> Spec:
-        """Of the rule ``split``. UserError lists the known splits of the dataset."""
+        """Parameters of the rule ``split``. UserError lists the known splits of the dataset."""
         known = self.params.splits.get(dataset, {})
         if split not in known:
             raise UserError(f"dataset {dataset} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
@@ -65,12 +65,12 @@ class Specs:
         return {**spec, "list_sha256": sha256(catalogue.PACKAGE / "splits" / f"{definition.list}.yaml")}
 
     def train(self, run: Run) -> Spec:
-        """Of the rule ``train``: ``predict``'s is a part of it, because validation slides the same window."""
+        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window."""
         protocol = self.plan.protocol(run.protocol)
         return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training)}
 
     def predict(self, run: Run) -> Spec:
-        """Of the rule ``predict``."""
+        """Parameters of the rule ``predict``."""
         protocol = self.plan.protocol(run.protocol)
         return {
             "dataset": run.dataset,
@@ -81,7 +81,7 @@ class Specs:
         }
 
     def row(self, table: str, method: str) -> RowSpec:
-        """Of the rule ``row``. UserError lists the known tables and rows."""
+        """Parameters of the rule ``row``. UserError lists the known tables and rows."""
         definition, row = self.plan.table(table), self.plan.row(table, method)
         every = tuple(organ.abbreviation for organ in get_dataset(definition.dataset).organs)
         return RowSpec(
@@ -95,7 +95,7 @@ class Specs:
         )
 
     def table(self, table: str) -> TableSpec:
-        """Of the rules ``table`` and ``figure``: what the text of a page needs. UserError lists the known tables."""
+        """Parameters of the rules ``table`` and ``figure``. UserError lists the known tables."""
         plan, definition = self.plan, self.plan.table(table)
         protocol, dataset = plan.protocol(definition.protocol), get_dataset(definition.dataset)
         chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs

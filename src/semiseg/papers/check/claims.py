@@ -32,7 +32,7 @@ Comparison = tuple[Print, Decimal, Line]  # the text's number, its error beyond 
 
 
 def values(numbers: Sequence[Print]) -> Section:
-    """Numbers of the text that the tables do not bear out, the farthest first."""
+    """Numbers of the text that differ from those of the tables, the farthest first."""
     compared = [*_repeated(numbers), *_differences(numbers)]
     found = [(size, line) for _, size, line in compared if size > 0]
     alone = set(of_text(numbers)) - {stated for stated, _, _ in compared}
@@ -43,7 +43,7 @@ def values(numbers: Sequence[Print]) -> Section:
 
 
 def orders(numbers: Sequence[Print]) -> Section:
-    """Claims in words that a printed number does not bear out."""
+    """Claims in words that the printed numbers contradict."""
     found, compared = [], 0
     for claim in _claims(numbers, "better", "not better"):
         block = _Block(numbers, claim)
