@@ -102,3 +102,14 @@ def test_no_torch_is_imported() -> None:
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("table la_8")
     assert 80 < max(map(len, run.stdout.splitlines())) <= 100  # the width of a page in a file or pipe
+
+
+def test_the_optimiser_is_the_protocols() -> None:
+    assert "Adam, learning rate 0.01, beta 1 0.9" in page("openkbp_small")
+    assert "SGD, learning rate 0.03, momentum 0.9 (Nesterov)" in page("dhc")
+
+
+def test_a_supervised_row_has_no_unlabelled_cases() -> None:
+    text = page("la_8")
+    assert "V-Net sup_only 8lab 8 labelled, 20 test" in text
+    assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text

@@ -8,8 +8,10 @@ from support import ROOT
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.graph.plan import Plan, Run, as_text
-from semiseg.params.config import Supervised
+from semiseg.data.split_lists import read_list
+from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import Specs, as_text
+from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -64,7 +66,7 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo, sup",
+        r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
     "a method twice": ("tables/demo/rows", ["cps", "cps"], r"tables\.demo\.rows: a method occurs twice"),
@@ -176,7 +178,7 @@ def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps_strong") == {"weight": 0.5, "cross_rows": "unlabelled"}
-    assert plan.training(Run("phantom", "demo", "demo", "cps_strong", 0))["method"] == "cps"
+    assert Specs(plan).train(Run("phantom", "demo", "demo", "cps_strong", 0))["method"] == "cps"
 
 
 def test_rows_of_two_tables_that_are_the_same_run_share_it():
@@ -187,18 +189,48 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 def test_training_does_not_depend_on_how_tables_are_scored():
     run = Run("phantom", "demo", "demo", "cps", 1337)
-    before = as_text(Plan(parse_params(GOOD)).training(run))
-    assert as_text(Plan(parse_params(changed("protocols/demo/scoring", "dhc"))).training(run)) == before
-    assert as_text(Plan(parse_params(changed("protocols/demo/training/iterations", 7))).training(run)) != before
+    before = as_text(Specs(Plan(parse_params(GOOD))).train(run))
+    assert as_text(Specs(Plan(parse_params(changed("protocols/demo/scoring", "dhc")))).train(run)) == before
+    assert as_text(Specs(Plan(parse_params(changed("protocols/demo/training/iterations", 7)))).train(run)) != before
 
 
 def test_a_split_depends_on_the_content_of_its_list():
-    plan = Plan(parse_params(GOOD))
-    assert plan.split("la", "8lab")["list_sha256"] != plan.split("la", "16lab")["list_sha256"]
-    assert "list_sha256" not in plan.split("phantom", "demo")
+    specs = Specs(Plan(parse_params(GOOD)))
+    assert specs.split("la", "8lab")["list_sha256"] != specs.split("la", "16lab")["list_sha256"]
+    assert "list_sha256" not in specs.split("phantom", "demo")
 
 
 def test_an_unknown_split_list_is_named():
-    plan = Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"})))
+    specs = Specs(Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"}))))
     with pytest.raises(UserError, match=r"splits\.la\.8lab\.list: unknown split 'la_uamt_9lab'; known: .*la_uamt_8lab"):
-        plan.split("la", "8lab")
+        specs.split("la", "8lab")
+
+
+def test_a_supervised_row_learns_from_the_labelled_cases_of_its_table():
+    """A row may have a split of its own, so that two tables share a run; its labelled, val and test cases are equal."""
+    params = parse_params(GOOD)
+    plan, found = Plan(params), 0
+    for name, table in params.tables.items():
+        for row in table.rows:
+            if not plan.labelled_only(row.method):
+                continue
+            found += 1
+            own, whole = (params.splits[table.dataset][split] for split in (row.split or table.split, table.split))
+            if own.list is None or whole.list is None:
+                assert own == whole
+                continue
+            lists = read_list(own.list), read_list(whole.list)
+            assert all(lists[0][part] == lists[1][part] for part in ("labelled", "val", "test")), name
+    assert found > 15
+
+
+def test_every_key_has_a_description():
+    schema = Params.model_json_schema()
+    sections = {**schema["$defs"], "Params": schema}
+    keys = [
+        (section, key, one.get("description", ""))
+        for section, it in sections.items()
+        for key, one in it.get("properties", {}).items()
+    ]
+    assert len(keys) > 100
+    assert [(section, key) for section, key, text in keys if len(text) < 10] == []

@@ -214,3 +214,18 @@ def _start_and_kill_at(command, state: Path, step: int) -> None:
             time.sleep(0.005)
         assert process.poll() is None, "the process ended before it could be killed"
         os.kill(process.pid, signal.SIGKILL)
+
+
+def test_a_supervised_row_is_the_same_with_and_without_unlabelled_cases(tmp_path):
+    """The split of a table serves its supervised row too: the same number of steps, the same crops, the same bits."""
+    index, split = prepared_cases.build(tmp_path)
+    parts = json.loads(split.read_text(encoding="utf-8"))
+    assert parts["unlabelled"]
+    alone = tmp_path / "alone.json"
+    alone.write_text(json.dumps({**parts, "unlabelled": []}), encoding="utf-8")
+    spec = train_spec("sup_only", iterations=None, epochs=4, epoch="unlabelled")
+    both, labelled = run(tmp_path, spec, (index, split), "both"), run(tmp_path, spec, (index, alone), "alone")
+    assert both.read_bytes() == labelled.read_bytes()
+    history = (both.parent / "history.csv").read_bytes()
+    assert history == (labelled.parent / "history.csv").read_bytes()
+    assert len(pd.read_csv(both.parent / "history.csv")) == 4 * max(len(parts["labelled"]) // 4, 1)

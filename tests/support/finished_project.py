@@ -18,7 +18,8 @@ import semiseg
 from semiseg.cli import main
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
-from semiseg.graph.plan import Plan, as_text
+from semiseg.graph.plan import Plan
+from semiseg.graph.specs import as_text
 from semiseg.params.reading import read
 from support import ROOT
 

@@ -18,7 +18,7 @@ def add_job(verbs: Any, name: str, run: Callable[[argparse.Namespace], None], *p
     """Declare the verb of a rule: its parameters as JSON, and the paths of its files."""
     verb = add_verb(verbs, name, run)
     verb.set_defaults(rule=name)
-    verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.graph.plan)")
+    verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.graph.specs)")
     add_paths(verb, *paths, "out")
     return verb
 

@@ -32,8 +32,7 @@ def shrunk(params: Params, table: str) -> Params:
     """Parameters that hold this table alone, on stand-ins and with a tiny budget. Raises UserError if unknown."""
     wanted = Plan(params).table(table)
     kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
-    named = {wanted.split, wanted.supervised_split, *(row.split for row in wanted.rows)}
-    names = {name for name in named if name is not None}
+    names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
     if options.generate is None:

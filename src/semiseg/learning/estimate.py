@@ -31,7 +31,7 @@ class Work:
 
 
 def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
-    """The work of one step of a run (``Plan.training``'s specification) with this many classes.
+    """The work of one step of a run (``Specs.train``'s specification) with this many classes.
 
     Counted with one labelled and one unlabelled crop of two sizes on the CPU: what grows between them is scaled to the
     protocol's batch and crop, the rest (weights, terms on a fixed number of voxels) is not. Counts are kept in the

@@ -21,7 +21,7 @@ from semiseg.dataset import Dataset, RemoteFile, get_dataset
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
     """Fetch the files that the publisher lists beside ``out``, which lists them and is written last.
 
-    spec: ``Plan.download``. standin: list of the stand-in whose files are served here in a rehearsal. What an earlier
+    spec: ``Specs.download``. standin: list of the stand-in whose files are served here in a rehearsal. What an earlier
     call has fetched whole is kept; nothing is fetched when the cases of the open parts are in the raw folder already.
     Raises UserError saying what cannot be had, from where, and what to do.
     """

@@ -7,16 +7,18 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.progress import say
 from semiseg.graph.figures import CASE, FORMATS, check_figure
+from semiseg.params.table_spec import TableSpec, read_spec
 
 
-def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, as the name of ``out`` says, into ``out``.
+def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
+    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, by the name of ``out``, into ``out``.
 
-    spec: ``Plan.tabulation``'s; rows: the table's rows, needed for bars. Raises UserError for an unknown figure, case
-    or format, a table without variants asked for bars, and where nothing to draw is on this machine.
+    content: a ``TableSpec`` as JSON; rows: the table's rows, needed for bars. Raises UserError for an unknown figure,
+    case or format, bars of a table without variants, and where nothing to draw is on this machine.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
+    spec = read_spec(TableSpec, content, "the table's specification")
     check_figure(spec, out.stem)
     from semiseg.report.cells import read_rows
     from semiseg.report.figures.bars import draw_bars

@@ -43,7 +43,7 @@ class Job:
 def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1) -> None:
     """Prepare every case of the raw ``manifest`` beside the index ``out``, which is written last.
 
-    spec: dataset, name and steps of the preparation (``Plan.preparation``). Finished cases with the same raw files,
+    spec: dataset, name and steps of the preparation (``Specs.prepare``). Finished cases with the same raw files,
     steps and code are kept. Raises UserError naming the first case that cannot be used; the others stay.
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])

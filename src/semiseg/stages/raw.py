@@ -21,9 +21,9 @@ def build_raw(
 ) -> None:
     """Fill ``folder`` and write its manifest last.
 
-    spec: ``Plan.raw``. standin, archives: the lists that those rules wrote, in the folders that hold the files. Without
-    all of these, what an earlier `semiseg import` has put into ``folder`` is used. Raises UserError saying how to get
-    the data when there is none.
+    spec: ``Specs.raw``'s. standin, archives: the lists that those rules wrote, in the folders that hold the files.
+    Without all of these, what an earlier `semiseg import` has put into ``folder`` is used. Raises UserError saying how
+    to get the data when there is none.
     """
     kind, options = get_dataset(spec["dataset"]), DatasetOptions.model_validate(spec["options"])
     wanted = None if spec["wanted"] is None else frozenset(spec["wanted"])

@@ -11,6 +11,6 @@ from semiseg.data.split import resolved
 def split(spec: Mapping[str, Any], manifest: Path, out: Path) -> None:
     """Write the four lists of case ids, once they are known to be disjoint, complete and labelled where needed.
 
-    spec: dataset, name and definition (``Plan.split``). Raises UserError when a listed case is missing.
+    spec: dataset, name and definition (``Specs.split``). Raises UserError when a listed case is missing.
     """
     write_json(out, resolved(spec, manifest))

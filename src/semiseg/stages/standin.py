@@ -10,7 +10,7 @@ from semiseg.data.standin import BROUGHT, SERVED, get_standin
 
 
 def standin(spec: Mapping[str, Any], out: Path, workers: int = 1) -> None:
-    """Draw the files beside ``out``, which lists them and is written last. spec: ``Plan.standin``."""
+    """Draw the files beside ``out``, which lists them and is written last. spec: ``Specs.standin``."""
     draw = get_standin(spec["dataset"])
     for part in (SERVED, BROUGHT):
         shutil.rmtree(out.parent / part, ignore_errors=True)

@@ -8,25 +8,27 @@ import pandas as pd
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, write_json, write_text
+from semiseg.base.metric_names import METRICS
 from semiseg.base.progress import say
+from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.report.cells import read_rows, unbuilt, under
-from semiseg.scoring.conventions import METRICS
 
 
-def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
+def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     """Write ``out`` (published convention) and its other forms beside it (``paths.FORMS``).
 
-    Each is whole or not there; a whole table removes what an earlier call with failed rows left as .partial. Raises
-    UserError for a row that is missing or damaged, or when there is none.
+    content: a ``TableSpec`` as JSON. Each form is whole or not there; a whole table removes what an earlier call with
+    failed rows left as .partial. Raises UserError for a row that is missing or damaged, or when there is none.
     """
+    spec = read_spec(TableSpec, content, "the table's specification")
     if not rows:
         reasons = "; ".join(f"{method}: {reason}" for method, reason in unbuilt(spec).items())
         raise UserError(
-            f"table {spec['table']} has no finished row, so {out} is not written: build a row first"
+            f"table {spec.table} has no finished row, so {out} is not written: build a row first"
             + (f" ({reasons})" if reasons else "")
         )
     table = read_rows(rows)
-    # statistics and drawing are slow to load: only after the rows have been read, so that a bad row is told at once
+    # statistics and drawing are slow to load, so that a bad row is reported before
     from semiseg.report.cost import cost_as_csv, read_cost
     from semiseg.report.latex import latex
     from semiseg.report.markdown import markdown
@@ -44,7 +46,7 @@ def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     write_text(out.with_suffix(".tex"), latex(spec, table, views))
     page = out.with_suffix(".html")
     write_page(spec, table, views, cost, page)
-    for stale in out.parent.glob(f"{spec['table']}.partial.*") if not spec["failed"] else ():
+    for stale in out.parent.glob(f"{spec.table}.partial.*") if not spec.failed else ():
         stale.unlink()
     say(f"{out}: {len(rows)} rows; open {page}")
 

@@ -18,7 +18,7 @@ from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.cost import Cost, record
 from semiseg.learning.history import History
 from semiseg.learning.loop import Trainer, chosen, start
-from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
 from semiseg.learning.state import STATE
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
@@ -60,12 +60,12 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
     inference = Inference.model_validate(spec["inference"])
-    sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
+    sampler, steps = _sampler(method, training, cases, spec["seed"])
     trainer = Trainer(
         title=f"train {spec['method']}",
         state=start(method, inference, training.optimiser, runtime.device, training.amp),
         sampler=sampler,
-        schedule=TrainingSchedule(training, steps_per_epoch),
+        schedule=TrainingSchedule(training, steps),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
         runtime=runtime,
         path=state / STATE,
@@ -92,15 +92,14 @@ def _sampler(
     method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int
 ) -> tuple[Sampler, int]:
     """The two streams, and the steps of one epoch; a supervised row fills the whole batch with labelled crops."""
-    size, unlabelled, stream = training.batch, cases["unlabelled"], training.epoch
+    size, unlabelled = training.batch, cases["unlabelled"]
     if method.labelled_only:
-        size = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled)
-        unlabelled, stream = [], "labelled"
+        size, unlabelled = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled), []
     elif not unlabelled:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    per_step = size.labelled if stream == "labelled" else size.unlabelled
+    counts = {part: len(stored) for part, stored in cases.items()}
     sampler = Sampler(cases["labelled"], unlabelled, size, training.patch, training.augmentation, seed)
-    return sampler, max(len(cases[stream]) // per_step, 1)
+    return sampler, steps_per_epoch(training, counts, labelled_only=method.labelled_only)
 
 
 def _validator(

@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 
 from semiseg.base.errors import UserError
 from semiseg.data.arrival.zipped import write_zip
-from semiseg.graph.plan import as_text
+from semiseg.graph.specs import as_text
 from semiseg.jobs.record import OUTSIDE, Record
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW, Contents, Piece
 from semiseg.proof.provenance import Link

@@ -4,15 +4,16 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.base.progress import some
 from semiseg.jobs.record import kind_of
+from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import LINEAGE
 from semiseg.proof.audit.cells import FORMS, cells_of
 from semiseg.proof.audit.chain import in_project, rows_of
@@ -20,7 +21,7 @@ from semiseg.proof.audit.findings import short
 from semiseg.proof.lineage.tree import Node, Teller, circumstances, told_alone, vars_of
 from semiseg.proof.provenance import Link, recorded_chain
 from semiseg.scoring.cases import read_cases
-from semiseg.scoring.conventions import LOWER_IS_BETTER, METRICS
+from semiseg.scoring.conventions import rules_of
 from semiseg.scoring.rules import get_rule
 
 JOBS_SHOWN = 6
@@ -35,17 +36,15 @@ def cell_story(target: Path, row: str, column: str) -> Node:
     table = _chain(target)[-1]
     if table.record is None or table.record["rule"] != "table":
         raise UserError(f"{target} is no table: name one such as results/demo.csv, or leave out --row and --column")
-    params = table.record["params"]
-    method = _method(table, params, row)
-    columns = _columns(params)
+    spec = read_spec(TableSpec, table.record["params"], f"the record of {target}")
+    method = _method(table, spec, row)
+    columns = [*spec.abbreviations, *(METRICS[name] for name in spec.metrics)]
     if column not in columns:
-        raise UserError(f"table {params['table']} has no column {column!r}; it has: {', '.join(columns)}")
+        raise UserError(f"table {spec.table} has no column {column!r}; it has: {', '.join(columns)}")
     own = next(path for path in rows_of(table) if Path(path).stem == method)
     links = recorded_chain(own)
     leaves = {
-        link.main: _per_case(link, params, column)
-        for link in links
-        if link.record and link.record["rule"] == "evaluate"
+        link.main: _per_case(link, spec, column) for link in links if link.record and link.record["rule"] == "evaluate"
     }
     values = {
         cell.convention: cell.value for cell in cells_of(table.main) if (cell.row, cell.column) == (method, column)
@@ -60,7 +59,7 @@ def cell_story(target: Path, row: str, column: str) -> Node:
     }
     place = f"{table.main}  sha256 {short(table.outputs[0].sha256)}  record {short(table.record['id'])}"
     below = (Teller(links, leaves).tell(own), circumstances([*links, table]))
-    return Node(_cell_words(params, method, column, values), place, facts, below)
+    return Node(_cell_words(spec, method, column, values), place, facts, below)
 
 
 def file_story(target: Path) -> Node:
@@ -109,21 +108,17 @@ def _chain(target: Path) -> list[Link]:
     return links
 
 
-def _method(table: Link, params: Mapping[str, Any], row: str) -> str:
+def _method(table: Link, spec: TableSpec, row: str) -> str:
     """The method of a row that is named by it, or by its label."""
     built = [Path(path).stem for path in rows_of(table)]
-    labels = {params["names"][method][0]: method for method in built}
+    labels = {spec.label(method): method for method in built}
     method = row if row in built else labels.get(row)
     if method is None:
-        raise UserError(f"table {params['table']} has no row {row!r}; it has: {', '.join(built)}")
+        raise UserError(f"table {spec.table} has no row {row!r}; it has: {', '.join(built)}")
     return method
 
 
-def _columns(params: Mapping[str, Any]) -> list[str]:
-    return [*(organ["abbreviation"] for organ in params["organs"]), *(METRICS[name] for name in params["metrics"])]
-
-
-def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
+def _per_case(link: Link, spec: TableSpec, column: str) -> list[Node]:
     """The values of each case that the cell is the mean of, under both rules; nothing where there are no scores."""
     path = Path(link.main)
     if path.exists() and not path.is_file():
@@ -132,11 +127,10 @@ def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
         frame = read_cases(path)
     except UserError as error:
         return [Node(str(error))]
-    organs = [organ["abbreviation"] for organ in params["organs"]]
     metric = next((key for key, name in METRICS.items() if name == column), "dice")
-    wanted = frame[frame["organ"].isin([column] if column in organs else organs)]
+    wanted = frame[frame["organ"].isin([column] if column in spec.abbreviations else spec.abbreviations)]
     values: dict[str, dict[str, float]] = {}
-    for convention, name in (("published", params["published"]), ("sound", "sound")):
+    for convention, name in rules_of(spec.published).items():
         rule = get_rule(name)
         per_case = rule.values(wanted[wanted["grid"] == rule.grid]).groupby("case", sort=False)[metric].mean()
         for case, value in per_case.dropna().items():
@@ -150,15 +144,14 @@ def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
     ]
 
 
-def _cell_words(params: Mapping[str, Any], method: str, column: str, values: Mapping[str, str]) -> str:
-    rules = {"published": params["published"], "sound": "sound"}
+def _cell_words(spec: TableSpec, method: str, column: str, values: Mapping[str, str]) -> str:
     told = [
         f"{values.get(name) or 'undefined'} {get_rule(rule).unit if column in LOWER_IS_BETTER else '%'}"
         f" {name} (rule {rule})"
-        for name, rule in rules.items()
+        for name, rule in rules_of(spec.published).items()
         if name in FORMS
     ]
-    seeds = [str(seed) for seed in params["seeds"]]
+    seeds = [str(seed) for seed in spec.seeds]
     runs = f"one run, seed {seeds[0]}" if len(seeds) == 1 else f"mean over the runs of seeds {some(seeds)}"
     return f"{method}, {column}: {', '.join(told)}; {runs}"
 
