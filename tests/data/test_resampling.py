@@ -51,12 +51,9 @@ def by_simpleitk(image: np.ndarray, label: np.ndarray, size: Sizes, scales: Scal
 
 def by_torch(image: np.ndarray, label: np.ndarray, size: Sizes, scales: Scales, order: int) -> Arrays:
     interpolate = torch.nn.functional.interpolate
-    return (
-        interpolate(torch.from_numpy(image)[None, None], size=size, mode="trilinear", align_corners=False)[
-            0, 0
-        ].numpy(),
-        interpolate(torch.from_numpy(label).float()[None, None], size=size, mode="nearest")[0, 0].numpy(),
-    )
+    linear = interpolate(torch.from_numpy(image)[None, None], size=size, mode="trilinear", align_corners=False)
+    nearest = interpolate(torch.from_numpy(label).float()[None, None], size=size, mode="nearest")
+    return linear[0, 0].numpy(), nearest[0, 0].numpy()
 
 
 REFERENCE: dict[str, Callable[[np.ndarray, np.ndarray, Sizes, Scales, int], Arrays]] = {

@@ -22,7 +22,7 @@ from semiseg.data.store import (
     write_case,
 )
 from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
-from semiseg.cases.code_hash import code_hash
+from semiseg.jobs.code_hash import code_hash
 from semiseg.params.preparation import Preparation
 
 
@@ -51,34 +51,32 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
     code = code_hash(
         "semiseg.data.preparation", "semiseg.data.store", "semiseg.stages.prepare", f"semiseg.datasets.{kind.name}"
     )
-    cases = [
-        _case_to_prepare(case, listed, preparation, code, manifest.parent, out.parent)
-        for case in manifest_cases(listed, str(manifest))
-    ]
-    if not cases:
+    cases = manifest_cases(listed, str(manifest))
+    jobs = [_job(case, listed, preparation, code, manifest.parent, out.parent) for case in cases]
+    if not jobs:
         raise UserError(f"{manifest} lists no cases: build the raw data again")
-    entries = each(prepare_one, cases, workers, f"prepare {kind.name} {spec['name']}")
+    entries = each(prepare_one, jobs, workers, f"prepare {kind.name} {spec['name']}")
     index = {
         "dataset": kind.name,
         "preparation": spec["name"],
         "axes": preparation.axes,
         "classes": len(kind.organs) + 1,
         "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
-        "cases": {todo.case.id: entry for todo, entry in zip(cases, entries, strict=True)},
+        "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
     }
-    _remove_stale_files(out.parent, cases)
+    _remove_stale_files(out.parent, jobs)
     write_json(out, index)
 
 
-def prepare_one(todo: CaseToPrepare) -> dict[str, Any]:
+def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     """Prepare one case unless it is there already; returns its entry in the index."""
-    dataset = get_dataset(todo.dataset)
-    if not _finished(todo):
-        case = run_steps(_read(dataset, todo), todo.preparation, todo.applied)
+    dataset = get_dataset(job.dataset)
+    if not _finished(job):
+        case = run_steps(_read(dataset, job), job.preparation, job.applied)
         if case.label is not None and not case.label.any():
-            raise UserError(f"case {todo.case.id}: no labelled voxel is left after the preparation: use a finer grid")
-        write_case(todo.file, case, todo.made_from)
-    return _entry(todo, len(dataset.organs) + 1)
+            raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
+        write_case(job.file, case, job.made_from)
+    return _entry(job, len(dataset.organs) + 1)
 
 
 def _job(
@@ -92,45 +90,45 @@ def _job(
     )
 
 
-def _read(dataset: Dataset, todo: CaseToPrepare) -> Scan:
+def _read(dataset: Dataset, job: CaseToPrepare) -> Scan:
     """The raw case. The caller keeps no reference to it, so that its memory is free after the first step."""
-    scan = read_case(dataset, todo.case, todo.raw)
-    _check_unchanged(todo)
+    scan = read_case(dataset, job.case, job.raw)
+    _check_unchanged(job)
     return scan
 
 
-def _check_unchanged(todo: CaseToPrepare) -> None:
-    for name, expected in todo.hashes.items():
-        if sha256(todo.raw / name) != expected:
+def _check_unchanged(job: CaseToPrepare) -> None:
+    for name, expected in job.hashes.items():
+        if sha256(job.raw / name) != expected:
             raise UserError(
-                f"case {todo.case.id}: {name} is not the file that {todo.raw / 'manifest.json'} lists: "
+                f"case {job.case.id}: {name} is not the file that {job.raw / 'manifest.json'} lists: "
                 "restore it, or delete the manifest and build the raw data again"
             )
 
 
-def _finished(todo: CaseToPrepare) -> bool:
+def _finished(job: CaseToPrepare) -> bool:
     """Whether an earlier call left this case whole and made from the same things."""
-    if not todo.file.exists():
+    if not job.file.exists():
         return False
     try:
-        return read_made_from(todo.file) == todo.made_from
+        return read_made_from(job.file) == job.made_from
     except (UserError, KeyError):
         return False
 
 
-def _entry(todo: CaseToPrepare, classes: int) -> dict[str, Any]:
+def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
     """What the index tells about a stored case.
 
     affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine leads from a raw voxel to the stored one.
     crop: first voxel and size on the grid of that step, where one crops. statistics: axes and intensities before (raw)
     and after (prepared), and what single steps noted.
     """
-    geometry, labelled = read_geometry(todo.file), has_label(todo.file)
-    counts = _voxels(read_label(todo.file), classes) if labelled else None
-    statistics = read_statistics(todo.file)
+    geometry, labelled = read_geometry(job.file), has_label(job.file)
+    counts = _voxels(read_label(job.file), classes) if labelled else None
+    statistics = read_statistics(job.file)
     return {
-        "file": todo.file.name,
-        "sha256": sha256(todo.file),
+        "file": job.file.name,
+        "sha256": sha256(job.file),
         "shape": list(geometry.shape),
         "spacing_mm": [round(value, 6) for value in geometry.spacing_mm],
         "affine": geometry.affine.tolist(),
@@ -151,8 +149,8 @@ def _voxels(label: Label, classes: int) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _remove_stale_files(folder: Path, cases: list[CaseToPrepare]) -> None:
+def _remove_stale_files(folder: Path, jobs: list[CaseToPrepare]) -> None:
     """Remove stored cases that the raw data no longer hold."""
-    wanted = {todo.file for todo in cases}
+    wanted = {job.file for job in jobs}
     for file in set(folder.glob("*.h5")) - wanted:
         file.unlink()
