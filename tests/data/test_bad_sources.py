@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import ROOT
+from support.faulty_server import serve
 from support.prepared_cases import raw_spec
 from support.raw_forms import (
     AFFINE,
@@ -32,7 +33,6 @@ from semiseg.base.volume import Volume
 from semiseg.cli import main
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.http import Patience
-from semiseg.data.arrival.mirror import serve
 from semiseg.data.images import write_nifti
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import RemoteFile

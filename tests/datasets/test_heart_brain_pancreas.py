@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from support.prepared_cases import raw_spec
 
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
-from semiseg.data.arrival.mirror import mirrored, serve
+from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.zipped import write_zip
 from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.standin import get_standin
@@ -92,18 +91,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def downloaded(standin: Path, into: Path) -> Path:
-    """Folder of the files that Pancreas-CT's server lists, fetched over HTTP."""
+    """Folder of the files that Pancreas-CT's server lists."""
     kind = get_dataset("pancreas_ct")
     into.mkdir(parents=True)
-    with serve(standin / "served") as base:
-
-        def get(url: str) -> bytes:
-            with urllib.request.urlopen(mirrored(url, base)) as answer:
-                return bytes(answer.read())
-
+    with folder_session(standin / "served") as session:
         assert kind.remote is not None
-        for file in kind.remote(lambda url: json.loads(get(url))):
-            (into / file.name).write_bytes(get(file.url))
+        for file in kind.remote(lambda url: session.get(url).json()):
+            (into / file.name).write_bytes(session.get(file.url).content)
     return into
 
 

@@ -27,8 +27,8 @@ from semiseg.params.preparation import Preparation
 
 
 @dataclass(frozen=True)
-class Job:
-    """One case to prepare: all that a worker process needs."""
+class CaseToPrepare:
+    """A case and all that a worker process needs for its preparation."""
 
     dataset: str
     case: RawCase
@@ -64,11 +64,11 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
         "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
         "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
     }
-    _drop_strangers(out.parent, jobs)
+    _remove_stale_files(out.parent, jobs)
     write_json(out, index)
 
 
-def prepare_one(job: Job) -> dict[str, Any]:
+def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     """Prepare one case unless it is there already; returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
@@ -79,21 +79,25 @@ def prepare_one(job: Job) -> dict[str, Any]:
     return _entry(job, len(dataset.organs) + 1)
 
 
-def _job(case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path) -> Job:
+def _job(
+    case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path
+) -> CaseToPrepare:
     hashes = {name: listed["files"][name]["sha256"] for name in (case.image, case.label) if name is not None}
     applied = frozenset(listed["applied"])
     made_from = digest([hashes, sorted(applied), preparation.model_dump(mode="json"), code])
-    return Job(listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from)
+    return CaseToPrepare(
+        listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from
+    )
 
 
-def _read(dataset: Dataset, job: Job) -> Scan:
-    """The raw case; nothing else keeps hold of it, so that its memory is free after the first step."""
+def _read(dataset: Dataset, job: CaseToPrepare) -> Scan:
+    """The raw case. The caller keeps no reference to it, so that its memory is free after the first step."""
     scan = read_case(dataset, job.case, job.raw)
     _check_unchanged(job)
     return scan
 
 
-def _check_unchanged(job: Job) -> None:
+def _check_unchanged(job: CaseToPrepare) -> None:
     for name, expected in job.hashes.items():
         if sha256(job.raw / name) != expected:
             raise UserError(
@@ -102,7 +106,7 @@ def _check_unchanged(job: Job) -> None:
             )
 
 
-def _finished(job: Job) -> bool:
+def _finished(job: CaseToPrepare) -> bool:
     """Whether an earlier call left this case whole and made from the same things."""
     if not job.file.exists():
         return False
@@ -112,7 +116,7 @@ def _finished(job: Job) -> bool:
         return False
 
 
-def _entry(job: Job, classes: int) -> dict[str, Any]:
+def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
     """What the index tells about a stored case.
 
     affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine leads from a raw voxel to the stored one.
@@ -145,7 +149,7 @@ def _voxels(label: Label, classes: int) -> list[int]:
     return [int(count) for count in counts]
 
 
-def _drop_strangers(folder: Path, jobs: list[Job]) -> None:
+def _remove_stale_files(folder: Path, jobs: list[CaseToPrepare]) -> None:
     """Remove stored cases that the raw data no longer hold."""
     wanted = {job.file for job in jobs}
     for file in set(folder.glob("*.h5")) - wanted:
