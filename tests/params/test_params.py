@@ -13,6 +13,7 @@ from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs, as_text
 from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
+from semiseg.params.reference import reference
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -143,6 +144,12 @@ def test_files_that_are_missing_or_not_yaml(tmp_path):
     (tmp_path / "tag.yaml").write_text("a: !!python/object/apply:os.system ['true']\n")
     with pytest.raises(UserError, match=r"tag\.yaml is not valid YAML"):
         read(tmp_path / "tag.yaml")
+
+
+def test_the_page_of_all_keys_is_up_to_date_and_describes_each():
+    page = (ROOT / "docs/params.md").read_text(encoding="utf-8")
+    assert page == reference(), "config.py changed: run `make schema`"
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
 
 
 def test_the_schema_file_is_up_to_date():

@@ -24,7 +24,8 @@ def add(verbs: Any) -> None:
     plan = add_verb(verbs, "plan", _plan)
     plan.add_argument("table")
     plan.add_argument("--tflops", type=float, help="10^12 operations per second that your GPU keeps up")
-    add_verb(verbs, "schema", _schema)
+    schema = add_verb(verbs, "schema", _schema)
+    schema.add_argument("--markdown", action="store_true", help="as a page for people (docs/params.md)")
     add_verb(verbs, "show", _show).add_argument("table", type=Path, metavar="results/TABLE.csv")
     published = verbs.add_parser("published", help="The papers' numbers as data.").add_subparsers(required=True)
     numbers = add_verb(published, "check", _check_published)
@@ -89,8 +90,9 @@ def _show(options: argparse.Namespace) -> None:
 def _schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of params.yaml, generated from semiseg.params.config."""
     from semiseg.params.reading import schema_text
+    from semiseg.params.reference import reference
 
-    print(schema_text(), end="")
+    print(reference() if options.markdown else schema_text(), end="")
 
 
 def _check_published(options: argparse.Namespace) -> None:
