@@ -13,7 +13,8 @@ HEAD = """\
 # params.yaml, key by key
 
 `params.yaml` holds every number of every experiment. The machine's matters (cores, memory, partitions) stand in
-`profiles/`. `semiseg check-params` checks the file and starts nothing; an unknown key is an error that lists the known ones.
+`profiles/`. `semiseg check-params` checks the file and starts nothing; an unknown key is an error that
+lists the known ones.
 
 - **Sections refer to each other by name.** A table names its dataset, protocol and split; a protocol names its
   preparation.
@@ -61,7 +62,7 @@ def _models(schema: Schema) -> Iterator[tuple[str, Schema]]:
 
 
 def _named(field: Schema, suffix: str = "") -> Iterator[tuple[str, str]]:
-    """Names of the models in a field's type, each with what follows its key: ``.NAME`` in a mapping, ``[]`` in a list."""
+    """Names of the models in a field's type, each with what follows its key: ``.NAME`` or ``[]``."""
     if "$ref" in field:
         yield field["$ref"].rpartition("/")[2], suffix
     for part in (*field.get("anyOf", ()), *field.get("oneOf", ())):
