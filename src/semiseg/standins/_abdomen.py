@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
 from semiseg.dataset import Dataset, Organ
-from semiseg.datasets.flare22 import ORGANS
+from semiseg.datasets._organs import ORGANS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from semiseg.data.standin import BROUGHT
-from semiseg.datasets.flare22 import ARCHIVE, DATASET, ORGANS, RECORD, UNLABELLED
+from semiseg.datasets._organs import ORGANS
+from semiseg.datasets.flare22 import ARCHIVE, DATASET, RECORD, UNLABELLED
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
 FIELD = Field((96, 30), (0.64, 0.77), (2.5,))
