@@ -29,12 +29,12 @@ def entries(kind: str) -> tuple[str, ...]:
 def require(kind: str, name: str, where: str, others: Iterable[str] = ()) -> None:
     """Raise UserError unless the plug-in folder has this entry.
 
-    where: key path in which the name stands. others: names that are allowed there besides the entries; the error
-    proposes the nearest of all.
+    where: key path in which the name stands. others: names that are allowed there besides the entries, for the error,
+    which proposes the nearest names.
     """
-    known = entries(kind)
-    if name not in known:
-        near = difflib.get_close_matches(name, [*known, *others], n=3)
+    if name not in entries(kind):
+        known = [*entries(kind), *others]
+        near = difflib.get_close_matches(name, known, n=3)
         guess = f"; did you mean {', '.join(near)}?" if near else ""
         raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(known)}{guess}")
 

@@ -5,7 +5,7 @@ import ast
 from semiseg import catalogue
 from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
-from semiseg.params.config import Hypers, Params, Protocol, Ramp, Schedule, Training
+from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
 from semiseg.scoring.rule_texts import rule_in_words
 
 SUPERVISED = {
@@ -46,8 +46,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
         "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
         "supervised": SUPERVISED[one.supervised],
-        "optimiser": f"SGD, learning rate {one.optimiser.lr:g}, momentum {one.optimiser.momentum:g}"
-        f"{' (Nesterov)' if one.optimiser.nesterov else ''}, weight decay {one.optimiser.weight_decay:g}",
+        "optimiser": _optimiser(one.optimiser),
         "schedule": _schedule(one.schedule),
         "ramp": _ramp(one.ramp),
         "augmentation": _augmentation(one),
@@ -67,12 +66,21 @@ def measuring(protocol: Protocol) -> dict[str, str]:
 
 def _network(name: str) -> str:
     """First line of the network's file: importing it would import torch."""
-    tree = ast.parse((catalogue.PACKAGE / "networks" / f"{name}.py").read_text(encoding="utf-8"))
+    tree = catalogue.syntax_tree(catalogue.PACKAGE / "networks" / f"{name}.py")
     return (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
 
 
 def _budget(one: Training) -> str:
     return f"{one.iterations:,} iterations" if one.iterations is not None else counted(one.epochs or 0, "epoch")
+
+
+def _optimiser(one: Optimiser) -> str:
+    match one.rule:
+        case "sgd":
+            name, kind = "SGD", f"momentum {one.momentum:g}{' (Nesterov)' if one.nesterov else ''}"
+        case "adam":
+            name, kind = "Adam", f"decay of its means {one.momentum:g} and 0.999"
+    return f"{name}, learning rate {one.lr:g}, {kind}, weight decay {one.weight_decay:g}"
 
 
 def _schedule(one: Schedule) -> str:

@@ -88,7 +88,11 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    code, imported = _reduced(source.read_text(encoding="utf-8"))
+    try:
+        code, imported = _reduced(source.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        error.filename = str(source)
+        raise
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
     text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
     return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))

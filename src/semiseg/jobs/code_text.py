@@ -16,7 +16,7 @@ Names are resolved through the imports of the module. A name that the module bin
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 ERROR, HYPER, DATASET = "semiseg.base.errors.UserError", "semiseg.method.Hyper", "semiseg.dataset.Dataset"
 DATASET_TEXTS = frozenset({"title", "licence", "citation", "source", "how_to_get", "layout", "notes"})
@@ -25,28 +25,29 @@ LOGGERS = ("semiseg.base.progress.", "logging.")
 HARMLESS = frozenset({"len", "repr", "round", "str"})  # builtins that only read their argument
 FIELDS = frozenset({"NamedTuple", "TypedDict"})  # bases whose subclasses declare fields by annotations
 TYPES = ("pydantic.BaseModel", "semiseg.params.")  # bases whose subclasses use the annotations when they run
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 MARKERS = frozenset({"ClassVar", "InitVar", "KW_ONLY"})  # annotations that change what a dataclass does
 
 
 def reduced(text: str) -> ast.Module:
     """The tree of a module's source without what no output can depend on; SyntaxError for text that is not Python."""
     tree = ast.parse(text)
-    before = _names(tree)
-    _Reducer(_origins(tree)).visit(tree)
-    _WithoutImports(before - _names(tree)).visit(tree)
+    nodes = list(ast.walk(tree))
+    _Reducer(_origins(nodes)).visit(tree)
+    _drop_imports(tree, _names(nodes) - _names(ast.walk(tree)))
     return tree
 
 
-def _names(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+def _names(nodes: Iterable[ast.AST]) -> set[str]:
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
-def _origins(tree: ast.Module) -> dict[str, str]:
+def _origins(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """What the names of a module stand for: imported ones by their dotted name, loggers as ``logging.Logger``."""
     bound: Counter[str] = Counter()
     imported: dict[str, str] = {}
     loggers: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.Import():
                 imported |= {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
@@ -157,16 +158,18 @@ class _Reducer(ast.NodeTransformer):
         return node
 
 
-class _WithoutImports(ast.NodeTransformer):
-    def __init__(self, dropped: set[str]) -> None:
-        self.dropped = dropped
-
-    def _kept(self, node: ast.Import | ast.ImportFrom) -> ast.AST | None:
-        names = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) not in self.dropped]
-        node.names = names
-        return node if names else None
-
-    visit_Import = visit_ImportFrom = _kept  # noqa: N815
+def _drop_imports(node: ast.AST, names: set[str]) -> None:
+    """Remove from a tree the imports of these names."""
+    for field in BLOCKS:
+        block: list[ast.AST] = getattr(node, field, [])
+        for statement in list(block):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                kept = [a for a in statement.names if (a.asname or a.name.partition(".")[0]) not in names]
+                statement.names = kept
+                if not kept:
+                    block.remove(statement)
+            else:
+                _drop_imports(statement, names)
 
 
 def _acting(node: ast.AST) -> Iterator[ast.expr]:
