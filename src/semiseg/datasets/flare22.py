@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
+from semiseg.data.arrival.zenodo import zenodo_file
+from semiseg.data.organs import ORGANS
 from semiseg.dataset import Ask, Dataset, Grid, Part, RawCase, RemoteFile
-from semiseg.datasets._organs import ORGANS
-from semiseg.datasets._zenodo import zenodo_file
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume

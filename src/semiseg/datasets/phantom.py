@@ -6,7 +6,7 @@ noise, spacing, slice thickness and orientation; some have no gallbladder. Files
 
 from typing import TYPE_CHECKING
 
-from semiseg.datasets._organs import ORGANS
+from semiseg.data.organs import ORGANS
 from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from semiseg.jobs.code_text import reduced
 
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
 # `raw` depends on this code.
-FILLS_RAW = ("semiseg.data.arrival", "semiseg.data.drawing")
+FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "semiseg.data.drawing")
 # No output depends on these modules, so an edit of them must not make a result stale:
 WITHOUT_EFFECT = (
     "semiseg.base.errors",  # texts for people

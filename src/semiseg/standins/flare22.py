@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from semiseg.data.organs import ORGANS
 from semiseg.data.standin import BROUGHT
-from semiseg.datasets._organs import ORGANS
 from semiseg.datasets.flare22 import ARCHIVE, DATASET, RECORD, UNLABELLED
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
