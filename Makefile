@@ -21,6 +21,7 @@ lint: .venv/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # One table of every dataset and protocol on stand-ins, end to end.
 rehearse: .venv/installed

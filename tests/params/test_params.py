@@ -1,6 +1,7 @@
 """params.yaml: what is wrong is named by its key path, with what is allowed."""
 
 import copy
+import shutil
 
 import pytest
 import yaml
@@ -70,6 +71,11 @@ WRONG = {
         r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
+    "a mistyped variant": (
+        "tables/demo/rows",
+        ["dvcl_k5_51"],
+        r"tables\.demo\.rows: unknown method 'dvcl_k5_51'; known: .*; did you mean dvcl_k5_5, ",
+    ),
     "a method twice": ("tables/demo/rows", ["cps", "cps"], r"tables\.demo\.rows: a method occurs twice"),
     "an unknown organ": ("tables/demo/organs", ["Liv", "Hrt"], r"tables\.demo\.organs: .* no organ 'Hrt'; it has: Liv"),
     "an unknown parameter": (
@@ -163,12 +169,18 @@ def test_supervised_losses_of_the_configuration_are_those_of_the_code():
     assert set(Supervised.__args__) == set(SUPERVISED)
 
 
-def test_declared_hyperparameters_equal_the_imported_ones():
-    from semiseg.method import hyperparameters, method_class
-
-    for name in catalogue.entries("methods"):
-        imported = {key: value.default for key, value in hyperparameters(method_class(name)).items()}
-        assert {key: value.default for key, value in catalogue.hyperparameters(name).items()} == imported
+def test_a_row_whose_file_holds_no_method_is_refused(tmp_path, monkeypatch):
+    package = tmp_path / "semiseg"
+    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "methods/fixmatch.py").write_text("x = 1\n")
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    for function in (catalogue.entries, catalogue.source_of, catalogue._twin):
+        monkeypatch.setattr(catalogue, function.__name__, function.__wrapped__)
+    with pytest.raises(UserError, match=r"semiseg/methods/fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("tables/demo/rows", ["fixmatch"])))
+    variant = {"fixmatch_low": {"method": "fixmatch", "parameters": {"threshold": 0.5}}}
+    with pytest.raises(UserError, match=r"fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("variants", variant)))
 
 
 def test_scoring_rules_of_the_configuration_exist():

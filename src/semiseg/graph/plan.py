@@ -96,7 +96,7 @@ class Plan:
         """The method behind a row: a variant's method, or the method itself."""
         variant = self.params.variants.get(method)
         base = variant.method if variant else method
-        catalogue.require("methods", base, f"row {method}")
+        catalogue.require("methods", base, f"row {method}", self.params.variants)
         return base
 
     def labelled_only(self, method: str) -> bool:

@@ -15,13 +15,13 @@ from semiseg.base.volume import Volume
 from semiseg.data.geometry import to_native
 from semiseg.data.images import write_nifti
 from semiseg.data.store import read_geometry, read_image, read_label
-from semiseg.dataset import check_case
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.inference import slide
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
+from semiseg.params.kinds import check_case
 
 
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:

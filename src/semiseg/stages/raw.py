@@ -10,8 +10,9 @@ from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.progress import say, some
 from semiseg.data.standin import BROUGHT
-from semiseg.dataset import Dataset, check_case, get_dataset
+from semiseg.dataset import Dataset, get_dataset
 from semiseg.params.config import DatasetOptions
+from semiseg.params.kinds import check_case
 
 MANIFEST = "manifest.json"
 
