@@ -1,14 +1,13 @@
 """What stands behind a file, as the lineage records tell it: which jobs, from which files, down to the raw scans."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
-from semiseg.jobs.record import OUTSIDE, Record, read_plain, read_record
+from semiseg.jobs.record import OUTSIDE, Record, read_record
 from semiseg.paths import LINEAGE, record_path
 
 if TYPE_CHECKING:
@@ -127,32 +126,6 @@ def _asked(maker: Maker | None, path: str) -> "Job | None":
         return None
 
 
-def members(manifest: Path) -> dict[Path, str]:
-    """Files that a manifest lists, beside it -> sha256; none for a file that is no manifest.
-
-    Knows the lists of the rules standin, download, raw, prepare and predict by their file names. Raises UserError for
-    one that is missing, damaged, or names a file outside its folder.
-    """
-    read = _LISTED.get(manifest.name)
-    if read is None:
-        return {}
-    content = read_plain(manifest)
-    try:
-        return {_inside(manifest, name): str(sha256) for name, sha256 in read(content)}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{manifest} is not a list of files ({error!r}): restore it, or build it again") from None
-
-
-def listed_by(path: Path) -> Path | None:
-    """The manifest that lists this file, looked for in the folders above it, or None."""
-    for folder in path.parents:
-        for name in _LISTED:
-            with contextlib.suppress(UserError):
-                if (folder / name).exists() and path in members(folder / name):
-                    return folder / name
-    return None
-
-
 def _link(path: str, place: str, records: Records, job: "Job | None") -> Link:
     """The link at a record, or one that tells why there is none."""
     record = records.read(place) if Path(place).exists() else f"{path} has no lineage record"
@@ -167,39 +140,3 @@ def _link(path: str, place: str, records: Records, job: "Job | None") -> Link:
 
 def _entries(record: Record | None, side: str) -> list[Entry]:
     return [Entry(**{"record": None, **entry}) for entry in record[side]] if record else []
-
-
-def _inside(manifest: Path, name: str) -> Path:
-    """Path of a member; a name that leads out of the manifest's folder is refused."""
-    plain = PurePosixPath(name)
-    if plain.is_absolute() or ".." in plain.parts or "\\" in name:
-        raise UserError(f"{manifest} names a file outside its folder ({name!r}): restore it, or build it again")
-    return manifest.parent / plain
-
-
-Listed = Iterator[tuple[str, str]]
-
-
-def _plain(content: Mapping[str, Any]) -> Listed:
-    yield from content["files"].items()
-
-
-def _sized(content: Mapping[str, Any]) -> Listed:
-    yield from ((name, facts["sha256"]) for name, facts in content["files"].items())
-
-
-def _cases(content: Mapping[str, Any]) -> Listed:
-    yield from ((facts["file"], facts["sha256"]) for facts in content["cases"].values())
-
-
-def _predictions(content: Mapping[str, Any]) -> Listed:
-    yield from ((f"predictions/{name}", sha256) for name, sha256 in content["files"].items())
-
-
-_LISTED: Mapping[str, Callable[[Mapping[str, Any]], Listed]] = {
-    "standin.json": _plain,
-    "archives.json": _sized,
-    "manifest.json": _sized,
-    "index.json": _cases,
-    "predictions.json": _predictions,
-}

@@ -51,7 +51,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
-    if not method.networks:
+    if not method.trained:
         History().write(out.history)
         write_json(out.cost, record(Cost(), method, 0, runtime.device))
         weights.save(out.weights, {}, {"networks": [], "iteration": 0})

@@ -8,9 +8,10 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
+from semiseg.jobs.manifest import manifest_of
 from semiseg.paths import LINEAGE
 from semiseg.proof.audit.findings import Finding, Verdict
-from semiseg.proof.provenance import Link, Records, listed_by, recorded_chain
+from semiseg.proof.provenance import Link, Records, recorded_chain
 
 ROW = re.compile(r"results/\w+/\w+\.csv")
 
@@ -105,9 +106,9 @@ def resolved(path: Path, graph: Graph) -> str:
         return name
     if inside.is_dir():
         raise UserError(f"{path} is a folder: name a file, such as results/demo.csv")
-    listed = listed_by(inside)
-    if listed is not None:
-        return listed.as_posix()
+    manifest = manifest_of(inside)
+    if manifest is not None:
+        return manifest.as_posix()
     if graph.maker(name) is None:
         raise UserError(
             f"{path} is no file that a rule makes: name a table such as results/demo.csv, or a file behind it"

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semiseg.base.errors import UserError
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, kind_of
 from semiseg.proof.audit.findings import Finding, Note, Verdict, short
 from semiseg.proof.audit.hashing import hash_files
 from semiseg.proof.crate.absent import WEIGHTS, read_absent
-from semiseg.proof.provenance import Link, members
+from semiseg.proof.provenance import Link
 
 
 @dataclass
@@ -70,7 +71,7 @@ def _lists(paths: Mapping[str, str]) -> tuple[dict[str, dict[Path, str]], dict[s
     broken: dict[str, str] = {}
     for path in paths:
         try:
-            if Path(path).exists() and (listed := members(Path(path))):
+            if Path(path).exists() and (listed := listed_files(Path(path))):
                 lists[path] = listed
         except UserError as error:
             broken[path] = str(error)

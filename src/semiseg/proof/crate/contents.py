@@ -9,10 +9,11 @@ import yaml
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import canonical, sha256
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE
 from semiseg.jobs.scrub import shareable_yaml
 from semiseg.proof.crate.absent import ABSENT, WEIGHTS
-from semiseg.proof.provenance import Link, members, recorded_chain
+from semiseg.proof.provenance import Link, recorded_chain
 
 WORKFLOW = "Snakefile"
 PARAMS = "params.yaml"
@@ -80,7 +81,7 @@ def gather(target: str, with_weights: bool = False, keep_paths: bool = False) ->
             elif entry.path != OUTSIDE and entry.path not in pieces:
                 pieces[entry.path] = _recorded(entry.path, entry.sha256)
         for entry in link.outputs:
-            absent |= {path.as_posix(): sha256 for path, sha256 in members(Path(entry.path)).items()}
+            absent |= {path.as_posix(): sha256 for path, sha256 in listed_files(Path(entry.path)).items()}
     for path in _beside():
         pieces[path] = _params(keep_paths) if path == PARAMS else _piece(Path(path))
     pieces[README] = _text(READ_ME.format(target=target, weights="" if with_weights else ", weights"))

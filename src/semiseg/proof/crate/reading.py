@@ -20,12 +20,12 @@ from urllib.parse import unquote
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 from semiseg.data.arrival.archives import CHUNK, Member, members, safe_name
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.params.reading import read as read_params
 from semiseg.paths import LINEAGE
 from semiseg.proof.crate.absent import ABSENT, read_absent
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW
-from semiseg.proof.provenance import members as listed_members
 
 DESCRIPTION = "ro-crate-metadata.json"
 LARGEST_DESCRIPTION = 64 << 20  # bytes; a table of 1,500 runs takes about 20 MB
@@ -207,7 +207,7 @@ def _check_project(project: Path) -> None:
             elif path.suffix == ".safetensors":
                 _check_weights(path)
             elif path.is_file():
-                listed_members(path)
+                listed_files(path)
 
 
 @contextlib.contextmanager
