@@ -1,4 +1,4 @@
-"""Verbs that prove: lineage audit."""
+"""Verbs about proof: lineage audit."""
 
 import argparse
 import json
@@ -31,17 +31,17 @@ def add(verbs: Any) -> None:
 
 def _lineage(options: argparse.Namespace) -> None:
     """Print what a cell of a table was made from, down to the raw scans."""
-    from semiseg.proof.lineage.command import cell_story, file_story, show
+    from semiseg.proof.lineage.command import cell_tree, file_tree, show
 
     if (options.row is None) != (options.column is None):
         given, lacking = ("row", "column") if options.column is None else ("column", "row")
         raise UserError(f"--{given} is given without --{lacking}: a cell needs both")
-    story = cell_story(options.target, options.row, options.column) if options.row else file_story(options.target)
-    show(story, options.json)
+    tree = cell_tree(options.target, options.row, options.column) if options.row else file_tree(options.target)
+    show(tree, options.json)
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Prove files from the number down to the raw scans; exit status 0 only if all is proven."""
+    """Check files from the number down to the raw scans; the exit status is 0 only if all is proven."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -50,7 +50,7 @@ def _audit(options: argparse.Namespace) -> int:
     how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
     try:
         report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)
-    except SyntaxError as error:  # the audit runs some of the code that it audits
+    except SyntaxError as error:  # the audit imports some of the code that it audits
         where = f"{error.filename}, line {error.lineno}" if error.filename else "a module of semiseg"
         raise UserError(f"{where} is not valid Python ({error.msg}): restore it and audit again") from None
     if options.json:

@@ -9,20 +9,20 @@ import pandas as pd
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_text
 from semiseg.scoring.cases import read_cases
-from semiseg.scoring.conventions import METRICS
+from semiseg.scoring.conventions import METRICS, scoring_rules
 from semiseg.scoring.score import score
 
 
 def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
-    """Write a row's two lines (``as_csv``)."""
+    """Write the two lines of a row (``as_csv``)."""
     write_text(out, as_csv(spec, cases, split))
 
 
 def as_csv(spec: Mapping[str, Any], cases: Sequence[Path], split: Path) -> str:
-    """A row's two lines: scored by the published rule of its protocol, and by the sound rule.
+    """The two lines of a row: one scored by the published rule of its protocol, one by the sound rule.
 
-    cases: one cases.csv per seed; split: counts of labelled and unlabelled training cases are printed beside the row.
-    Organ columns hold the mean Dice in percent; numbers have two decimals, an undefined one is an empty field.
+    cases: one cases.csv per seed. split: the row also gives the numbers of labelled and unlabelled training cases.
+    Organ columns hold the mean Dice in percent. Numbers have two decimals; an undefined number is an empty field.
     Raises UserError when a score table is missing, damaged, or lacks an organ of the table.
     """
     parts = read_json(split)
@@ -31,7 +31,7 @@ def as_csv(spec: Mapping[str, Any], cases: Sequence[Path], split: Path) -> str:
     data = {part: len(parts[part]) for part in ("labelled", "unlabelled")}
     lines = [
         {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec)}
-        for convention, rule in (("published", spec["published"]), ("sound", "sound"))
+        for convention, rule in scoring_rules(spec["published"]).items()
     ]
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.2f")
 
@@ -48,7 +48,7 @@ def _scored(rule: str, runs: list[pd.DataFrame], spec: Mapping[str, Any]) -> dic
 
 
 def _read(path: Path, organs: Sequence[str]) -> pd.DataFrame:
-    """A run's score table, the table's organs alone and in its order: means are taken over these."""
+    """The score table of a run, with the organs of the result table alone and in its order. Means are over these."""
     frame = read_cases(path)
     lacking = [organ for organ in organs if organ not in set(frame["organ"])]
     if lacking:
