@@ -21,16 +21,20 @@ def add(verbs: Any) -> None:
     lineage.add_argument("--json", action="store_true", help="the same as JSON")
     audit = add_verb(verbs, "audit", _audit)
     audit.add_argument("targets", type=Path, nargs="+", metavar="FILE", help="results/TABLE.csv, or a file behind one")
-    audit.add_argument("--quick", action="store_true", help="trust size, times and inode of files hashed before")
+    audit.add_argument(
+        "--quick", action="store_true", help="trust size, times and inode of files that were hashed before"
+    )
     audit.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="files hashed at once")
-    audit.add_argument("--recompute", choices=("score", "predict", "train"), help="do a sample of these jobs again")
-    audit.add_argument("--sample", type=_count, default=1, help="how many jobs to do again")
-    audit.add_argument("--strict", action="store_true", help="comments in source and params.yaml count too")
+    audit.add_argument(
+        "--recompute", choices=("score", "predict", "train"), help="repeat some jobs of this kind and compare the bits"
+    )
+    audit.add_argument("--sample", type=_count, default=1, help="how many jobs to repeat")
+    audit.add_argument("--strict", action="store_true", help="changed comments in source and params.yaml count, too")
     audit.add_argument("--json", action="store_true", help="the report as JSON")
 
 
 def _lineage(options: argparse.Namespace) -> None:
-    """Print what a cell of a table was made from, down to the raw scans."""
+    """Print everything that a file or a cell of a table was made from, down to the raw scans."""
     from semiseg.proof.lineage.command import cell_tree, file_tree, show
 
     if (options.row is None) != (options.column is None):

@@ -19,11 +19,11 @@ from semiseg.dataset import Dataset, RemoteFile, get_dataset
 
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
-    """Fetch the files that the publisher lists beside ``out``, which lists them and is written last.
+    """Download the files that the publisher lists into the folder of ``out``, which lists them and is written last.
 
-    spec: ``Plan.download``. standin: list of the stand-in whose files are served here in a rehearsal. What an earlier
-    call has fetched whole is kept; nothing is fetched when the cases of the open parts are in the raw folder already.
-    Raises UserError saying what cannot be had, from where, and what to do.
+    spec: ``Plan.download``. standin: manifest of the stand-in whose files are served here in a rehearsal. Files that an
+    earlier call has downloaded completely are kept. Nothing is downloaded when the cases of the open parts are in the
+    raw folder already. Raises UserError naming the file, the server and the remedy.
     """
     kind = get_dataset(spec["dataset"])
     raw = out.parent.parent.parent / "raw" / kind.name
@@ -34,7 +34,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
     with _server(spec, standin) as (base, session):
         files = _listed(kind, base, session)
         if standin is not None:
-            _drop_strangers(out.parent, files)
+            _delete_stale_files(out.parent, files)
         fetch_all(files, out.parent, workers=workers, session=session)
     paths = {file.name: out.parent / file.name for file in files}
     listed = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in paths.items()}
@@ -42,7 +42,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
 
 
 def _is_there(kind: Dataset, raw: Path) -> bool:
-    """Whether an earlier import has brought every case of the open parts, with its label where there is one."""
+    """Whether the raw folder holds every case of the open parts, with its label where there is one."""
     try:
         found = {case.id: case.label is not None for case in kind.find(raw)}
     except (UserError, FileNotFoundError):
@@ -91,8 +91,8 @@ def _listed(kind: Dataset, base: str | None, session: OpenSession) -> Sequence[R
     return [replace(file, url=at(file.url)) for file in files]
 
 
-def _drop_strangers(folder: Path, files: Sequence[RemoteFile]) -> None:
-    """Remove what an earlier stand-in had served: it would be brought as well."""
+def _delete_stale_files(folder: Path, files: Sequence[RemoteFile]) -> None:
+    """Delete files from an earlier stand-in, because the rule ``raw`` would import them, too."""
     wanted = {folder / file.name for file in files}
     for path in folder.rglob("*"):
         if path.is_file() and path not in wanted:

@@ -1,4 +1,4 @@
-"""Rule ``figure``: one figure of a table as PNG, SVG or PDF."""
+"""Rule ``figure``: draws one figure of a table as PNG, SVG or PDF."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,10 +10,10 @@ from semiseg.graph.figures import CASE, FORMATS, check_figure
 
 
 def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, as the name of ``out`` says, into ``out``.
+    """Draw the figure that the name of ``out`` stands for: ``boxes``, ``curves``, ``bars`` or ``case_<case>``.
 
-    spec: ``Plan.tabulation``'s; rows: the table's rows, needed for bars. Raises UserError for an unknown figure, case
-    or format, a table without variants asked for bars, and where nothing to draw is on this machine.
+    spec: ``Plan.tabulation``. rows: files of the table's rows, which bars need. Raises UserError for an unknown figure,
+    case or format, for bars of a table without variants, and where the files to draw from are missing.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
