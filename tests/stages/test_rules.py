@@ -10,7 +10,9 @@ from semiseg.base.errors import UserError
 from semiseg.graph.graph import MAIN_OUTPUTS
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
-from semiseg.stages.rules import RULES, Options, recorded_task
+from semiseg.stages.execution import recorded_task
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options
 
 RUN = f"{finished_project.RUN}/cps/seed1"
 

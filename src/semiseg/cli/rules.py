@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.cli.parsing import add_verb
-from semiseg.stages.rules import RULES, Options, Rule, Task
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options, Rule, Task
 
 HELP = {option.name: option.metadata["help"] for option in fields(Options)}
 

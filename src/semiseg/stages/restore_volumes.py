@@ -15,8 +15,9 @@ from semiseg.jobs.lock import held
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
-from semiseg.stages.execution import repeat
-from semiseg.stages.rules import RULES, Options, Rule, Task, recorded_task
+from semiseg.stages.execution import recorded_task, repeat
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options, Rule, Task
 
 
 def restore_inputs(rule: Rule, task: Task) -> None:

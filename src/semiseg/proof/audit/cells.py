@@ -14,7 +14,9 @@ from semiseg.proof.audit.cache import recall, remember
 from semiseg.proof.audit.findings import Finding, Verdict
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
-from semiseg.stages.rules import RULES, Options, recorded_task
+from semiseg.stages.execution import recorded_task
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options
 
 KEYS = ("method", "convention")
 CACHE = "rows"
