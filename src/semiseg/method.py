@@ -153,6 +153,11 @@ class Method(nn.Module):
         """Channels of the networks' heads: one per class, unless a method says otherwise."""
         return self.context.classes
 
+    @property
+    def trained(self) -> bool:
+        """Whether the method has trainable parameters. Controls have none."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
         raise NotImplementedError

@@ -6,7 +6,7 @@ environment, times) stand beside it; ``seal`` covers the whole file.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -168,9 +168,3 @@ def _entry(path: Path) -> dict[str, Any]:
 
 def _relative(path: Path) -> str:
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
-
-
-def named(paths: Iterable[Any]) -> list[Path]:
-    """Paths of a call flattened, each once, in order; None is left out."""
-    flat = (inner for path in paths for inner in (path if isinstance(path, list | tuple) else [path]))
-    return list(dict.fromkeys(Path(path) for path in flat if path is not None))

@@ -59,7 +59,7 @@ def _count(spec: Mapping[str, Any], classes: int, crop: tuple[int, int, int]) ->
     training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
     torch.manual_seed(0)
     method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
-    if not method.networks:  # a control
+    if not method.trained:
         return Work(0.0, 0.0, 0)
     labels = torch.randint(classes, (1, *crop))
     images = torch.randn(2, 1, *crop)

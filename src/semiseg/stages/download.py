@@ -16,11 +16,11 @@ from semiseg.dataset import Dataset, RemoteFile, get_dataset
 
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
-    """Fetch the files that the publisher lists into the folder of ``out``; ``out`` lists them and is written last.
+    """Download the files that the publisher lists into the folder of ``out``, which lists them and is written last.
 
-    spec: ``Specs.download``. standin: list of the stand-in whose files take the publisher's place in a rehearsal. What
-    an earlier call has fetched whole is kept. Nothing is fetched when the cases of the open parts are in the raw folder
-    already. Raises UserError with what cannot be had, from where, and what to do.
+    spec: ``Specs.download``. standin: manifest of the stand-in whose files take the publisher's place in a rehearsal.
+    Files that an earlier call has downloaded completely are kept. Nothing is downloaded when the cases of open parts
+    are in the raw folder already. Raises UserError naming the file, the server and the remedy.
     """
     kind = get_dataset(spec["dataset"])
     raw = out.parent.parent.parent / "raw" / kind.name
@@ -41,7 +41,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
 
 
 def _is_there(kind: Dataset, raw: Path) -> bool:
-    """Whether the raw folder holds every case of the open parts, with its label when there is one."""
+    """Whether the raw folder holds every case of the open parts, with its label where there is one."""
     try:
         found = {case.id: case.label is not None for case in kind.find(raw)}
     except (UserError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Rule ``figure``: one figure of a table as PNG, SVG or PDF."""
+"""Rule ``figure``: draws one figure of a table as PNG, SVG or PDF."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from semiseg.params.table_spec import TableSpec, read_spec
 
 
 def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, by the name of ``out``, into ``out``.
+    """Draw the figure that the name of ``out`` stands for: ``boxes``, ``curves``, ``bars`` or ``case_<case>``.
 
-    content: a ``TableSpec`` as JSON; rows: the table's rows, needed for bars. Raises UserError for an unknown figure,
-    case or format, bars of a table without variants, and where nothing to draw is on this machine.
+    content: a ``TableSpec`` as JSON. rows: files of the table's rows, which bars need. Raises UserError for an unknown
+    figure, case or format, for bars of a table without variants, and where the files to draw from are missing.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")

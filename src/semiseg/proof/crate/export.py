@@ -1,4 +1,4 @@
-"""Verb ``export``: a table and all that stands behind it as a research object."""
+"""Verb ``export``: writes a table and everything behind it as a research object."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def export(
     licence: str | None = None,
     author: str | None = None,
 ) -> None:
-    """Write the crate of a file of the project in the working folder; as a zip file if asked, or if ``out`` ends so.
+    """Write the crate of a file of the project in the working folder: a zip file if ``zipped``, or if ``out`` ends so.
 
     Raises UserError as ``crate.contents.gather`` and ``crate.writing.write_crate`` do.
     """

@@ -1,4 +1,4 @@
-"""Verb ``unpack``: a project folder from a research object, in which the audit works."""
+"""Verb ``unpack``: makes a project folder, which can be audited, from a research object."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from semiseg.proof.crate.reading import unpack_crate
 
 
 def unpack(crate: Path, folder: Path) -> None:
-    """Make ``folder`` from a crate and say what to do there. Raises UserError as ``unpack_crate`` does."""
+    """Make ``folder`` from a crate and print the next steps. Raises UserError as ``unpack_crate`` does."""
     taken = unpack_crate(crate, folder)
     say(f"{folder}: {len(taken)} files, each with the hash that the crate names")
     say("the workflow in the crate is code and was left there; to build again, take it from a checkout of the project")
