@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from semiseg.base.progress import set_up_logging
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-dir", help="folder of golden cases to run in place of tests/golden/cases")
+
+
+def pytest_configure() -> None:
+    set_up_logging()
 
 
 @pytest.fixture

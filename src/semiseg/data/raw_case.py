@@ -1,5 +1,6 @@
 """A raw case read for preparation, and what is refused on the way: each refusal is one sentence naming the case."""
 
+import logging
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.base.volume import Array, Volume
 from semiseg.data.checks import odd_intensities, odd_organs
 from semiseg.data.preparation import Scan
 from semiseg.data.store import Label
 from semiseg.dataset import Dataset, RawCase
+
+logger = logging.getLogger(__name__)
 
 SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the same
 
@@ -56,7 +58,7 @@ def _checked_range(case: RawCase, array: Array) -> tuple[float, float]:
 
 def _tell(case: RawCase, oddity: str | None) -> None:
     if oddity is not None:
-        say(f"warning: case {case.id}: {oddity}")
+        logger.warning(f"warning: case {case.id}: {oddity}")
 
 
 def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:

@@ -2,12 +2,14 @@
 
 import atexit
 import contextlib
+import logging
 import os
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.jobs.lock import PACE, Occupied, Pace, claimed
+
+logger = logging.getLogger(__name__)
 
 MEMORY = Path(".snakemake")  # Snakemake's own folder
 
@@ -33,7 +35,7 @@ def claim_project(pace: Pace = PACE) -> None:
         raise UserError(_refusal(occupied, pace)) from None
     atexit.register(claim.close)
     if before is not None:
-        say(f"{before.told()} worked in this folder and is gone: going on from what it left")
+        logger.info(f"{before.told()} worked in this folder and is gone: going on from what it left")
         for stale in (MEMORY / "locks").glob("*.lock"):
             stale.unlink(missing_ok=True)
 

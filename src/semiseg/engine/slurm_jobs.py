@@ -5,14 +5,17 @@ of the queue, since the new call submits them anew, and running ones are waited 
 """
 
 import getpass
+import logging
 import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.base.progress import say, some
+from semiseg.base.progress import some
 from semiseg.engine.slurm_check import ask
+
+logger = logging.getLogger(__name__)
 
 RUN = re.compile(r"(\S+_)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # name of a job: the plugin's id of a call
 PAUSE = 10.0  # seconds
@@ -48,7 +51,7 @@ def settle(folder: Path, pause: float = PAUSE) -> None:
     waiting = [job for job in queued(folder) or () if job.waiting]
     if waiting:
         ask("scancel", *(job.number for job in waiting))
-        say(f"taken out of SLURM's queue, to be submitted anew, what an earlier call left: {_told(waiting)}")
+        logger.info(f"taken out of SLURM's queue, to be submitted anew, what an earlier call left: {_told(waiting)}")
     first = True
     while True:
         running = queued(folder)
@@ -57,7 +60,7 @@ def settle(folder: Path, pause: float = PAUSE) -> None:
         if running and first:
             first = False
             numbers = " ".join(job.number for job in running)
-            say(
+            logger.info(
                 "waiting for what an earlier call left at work in SLURM, so that nothing is done twice:"
                 f" {_told(running)} (`scancel {numbers}` ends it, and training goes on from its last checkpoint)"
             )

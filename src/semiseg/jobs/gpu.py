@@ -10,6 +10,7 @@ Nothing here starts CUDA, whose first look at the environment is its last one.
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import subprocess
@@ -19,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -65,13 +67,13 @@ def _slot(gpus: list[str], slots: int) -> Iterator[str]:
             handle = _locked(f"{_key(gpu)}.slot{slot}")
             if handle is not None:
                 try:
-                    say(f"GPU {gpu}, job {slot + 1} of at most {slots} on it")
+                    logger.info(f"GPU {gpu}, job {slot + 1} of at most {slots} on it")
                     yield gpu
                 finally:
                     os.close(handle)
                 return
         if not waiting:
-            say(f"all GPUs are taken ({len(gpus)}, at most {slots} jobs on each): waiting for a free one")
+            logger.info(f"all GPUs are taken ({len(gpus)}, at most {slots} jobs on each): waiting for a free one")
         waiting = True
         time.sleep(POLL_SECONDS)
 

@@ -6,6 +6,7 @@ touching the lock; it is gone when the file server's clock, or this process's ow
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import threading
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.jobs.lock_owner import Holder, State, myself, parse, state_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ def _take(path: Path, what: str, mine: Holder, pace: Pace) -> bool:
             watch = _Watch(path, seen, mine, pace)
         if watch.is_gone():
             if _take_over(path, seen, mine, pace):
-                say(f"{what}: {_told(seen)} was making it and is gone: taken over")
+                logger.info(f"{what}: {_told(seen)} was making it and is gone: taken over")
                 break
         else:
             if not waited:
-                say(f"{what} is being made by {_told(seen)}: waiting for it{_how_to_end(seen)}")
+                logger.info(f"{what} is being made by {_told(seen)}: waiting for it{_how_to_end(seen)}")
             waited = True
             time.sleep(pace.poll)
     return waited
@@ -249,6 +251,6 @@ def _beat(path: Path, what: str, mine: Holder, pace: Pace, ended: threading.Even
             elif seen.holder in (mine, None):
                 os.utime(path)
             else:  # this machine slept or was cut off, and another one went on: two must not go on
-                say(f"{what} was taken over by {_told(seen)}: this process stops")
+                logger.info(f"{what} was taken over by {_told(seen)}: this process stops")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return

@@ -1,6 +1,7 @@
 """One job of a rule: alone on its outputs, and with a lineage record when it has ended."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, sha256
-from semiseg.base.progress import say
 from semiseg.jobs.code_hash import module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import made_by, read_record, shareable, write_record
 from semiseg.paths import LINEAGE, record_path
+
+logger = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
 RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
@@ -43,7 +45,7 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
         if waited and _is_made(call):
-            say(f"{call.outputs[0]} was made meanwhile")
+            logger.info(f"{call.outputs[0]} was made meanwhile")
         else:
             _make(call, work)
         _let_inputs_look_older(call)

@@ -1,6 +1,7 @@
 """Rule ``download``: the open archives of a dataset, from its publisher, a mirror, or a stand-in served on loopback."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,13 @@ import requests
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_json
-from semiseg.base.progress import say
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.http import Patience, ask_json
 from semiseg.data.arrival.mirror import mirrored, serve
 from semiseg.data.standin import SERVED
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
+
+logger = logging.getLogger(__name__)
 
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
@@ -28,7 +30,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
     kind = get_dataset(spec["dataset"])
     raw = out.parent.parent.parent / "raw" / kind.name
     if standin is None and _is_there(kind, raw):
-        say(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
+        logger.info(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
         write_json(out, {"dataset": kind.name, "files": {}})
         return
     with _server(spec, standin) as (base, session):

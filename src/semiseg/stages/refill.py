@@ -4,17 +4,19 @@ Pulled results bring manifests and lineage records, not volumes. The record besi
 same rule, run again, gives the same volumes, and the manifest says whether it did.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_text
-from semiseg.base.progress import say
 from semiseg.jobs.code_hash import code_of
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import Record, read_record
 from semiseg.paths import record_path
+
+logger = logging.getLogger(__name__)
 
 
 def refill(manifest: Path, workers: int = 1) -> None:
@@ -33,7 +35,7 @@ def refill(manifest: Path, workers: int = 1) -> None:
         rule = record["rule"]
         if record["code"]["hash"] != code_of(rule, record["params"]):
             raise UserError(f"{manifest} was made by other code, and its volumes are not here: {_again(rule)}")
-        say(f"{manifest}: {len(missing)} of its volumes are not here and are made again")
+        logger.info(f"{manifest}: {len(missing)} of its volumes are not here and are made again")
         before = manifest.read_text(encoding="utf-8")
         _make(record, manifest, workers)
         if sha256(manifest) != record["outputs"][0]["sha256"]:

@@ -1,5 +1,6 @@
 """Rule ``table``: the rows of a table as CSV under both conventions, three views, cost, Markdown, LaTeX and a page."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pandas as pd
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, write_json, write_text
-from semiseg.base.progress import say
 from semiseg.report.cells import read_rows, unbuilt, under
 from semiseg.scoring.conventions import METRICS
+
+logger = logging.getLogger(__name__)
 
 
 def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
@@ -46,7 +48,7 @@ def tabulate(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     write_page(spec, table, views, cost, page)
     for stale in out.parent.glob(f"{spec['table']}.partial.*") if not spec["failed"] else ():
         stale.unlink()
-    say(f"{out}: {len(rows)} rows; open {page}")
+    logger.info(f"{out}: {len(rows)} rows; open {page}")
 
 
 def _means(table: pd.DataFrame) -> dict[str, dict[Any, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import email.utils
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import requests
 import urllib3
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -68,7 +70,7 @@ def patiently(
                 raise UserError(
                     f"{what}: {error}, and the server asks to wait {wait:.0f} s: run again after that time"
                 ) from None
-            say(f"{what}: {error}; attempt {failures + 1} of {patience.attempts} in {wait:.0f} s")
+            logger.info(f"{what}: {error}; attempt {failures + 1} of {patience.attempts} in {wait:.0f} s")
             patience.sleep(wait)
 
 

@@ -1,5 +1,6 @@
 """Do some jobs again in a temporary folder and compare the bits: measuring, predicting or training."""
 
+import logging
 import random
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,11 +9,12 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
-from semiseg.base.progress import say
 from semiseg.jobs.environment import device_facts, environment
 from semiseg.jobs.record import is_measured
 from semiseg.proof.audit.findings import Finding, Verdict, short
 from semiseg.proof.provenance import Entry, Link
+
+logger = logging.getLogger(__name__)
 
 RULES = {"score": "evaluate", "predict": "predict", "train": "train"}
 SAME_BITS = ("device", "driver", "threads", "processor", "packages")  # what bits may depend on
@@ -34,7 +36,7 @@ def redo(links: Sequence[Link], away: Collection[str], what: str, sample: int, w
 
 
 def _redone(link: Link, what: str, workers: int) -> Iterator[Finding]:
-    say(f"audit: makes {link.main} again")
+    logger.info(f"audit: makes {link.main} again")
     with tempfile.TemporaryDirectory() as folder:
         try:
             facts = _MAKERS[what](link, Path(folder), workers)
@@ -47,7 +49,7 @@ def _redone(link: Link, what: str, workers: int) -> Iterator[Finding]:
             if not is_measured(entry.path) and sha256(Path(folder) / Path(entry.path).name) != entry.sha256
         ]
         if not differing:
-            say(f"audit: {link.main} came out the same, bit for bit")
+            logger.info(f"audit: {link.main} came out the same, bit for bit")
         for entry in differing:
             yield _differs(entry, link, sha256(Path(folder) / Path(entry.path).name), facts)
 
