@@ -1,4 +1,4 @@
-"""Locks: nobody waits for a dead holder, nobody passes a living one, and only one process at a time holds a lock.
+"""Locks: only one process at a time holds one, a living holder is waited for, and a dead holder is not.
 
 A clock that jumps over every wait decides how long something is waited for; one test beats in real time.
 """
@@ -125,7 +125,7 @@ def test_a_living_holder_is_waited_for_with_one_sentence(lock, holding, capfd):
 def test_a_dead_holders_lock_is_taken_over_at_once(lock, holding, capfd):
     process = holding()
     process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, while its parent has not yet asked how
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and its parent has not called wait
     with held(lock, "train x", without_waiting()) as waited:
         assert not waited
     (line,) = capfd.readouterr().err.splitlines()
@@ -242,14 +242,14 @@ def test_a_lock_from_the_future_is_not_waited_for_until_then(lock):
         assert PACE.silent < pace.clock.monotonic() < PACE.silent + 1
 
 
-def test_a_slurm_job_is_waited_for_and_asked_about_now_and_then(lock, squeue, capfd):
-    questions = lock.parent / "questions"
-    squeue(f"echo >> {questions}; test -e {lock.parent}/over || echo RUNNING")
+def test_a_slurm_job_is_waited_for_and_looked_up_now_and_then(lock, squeue, capfd):
+    queries = lock.parent / "queries"
+    squeue(f"echo >> {queries}; test -e {lock.parent}/over || echo RUNNING")
     left(lock, **elsewhere(job="12"))
-    pace = jumping(lambda: pace.clock.monotonic() < 8 * PACE.ask or (lock.parent / "over").touch())
+    pace = jumping(lambda: pace.clock.monotonic() < 8 * PACE.query or (lock.parent / "over").touch())
     with held(lock, "train x", pace) as waited:
         assert waited
-    assert len(questions.read_text()) == 9, "once a question's pause, not once a look"
+    assert len(queries.read_text()) == 9, "one query every 20 seconds, not one at every look"
     line = capfd.readouterr().err.splitlines()[0]
     assert "made by SLURM job 12 on node7 since" in line and "end it with `scancel 12`, and this job" in line
 

@@ -24,7 +24,7 @@ def test_this_process_runs():
     assert state_of(this_process(), this_process()) is State.RUNNING
 
 
-def test_a_process_that_has_ended_is_gone_before_and_after_its_parent_asks_how():
+def test_a_process_that_has_ended_is_gone_before_and_after_its_parent_calls_wait():
     code = (
         "import sys; from semiseg.jobs.lock_owner import this_process; print(this_process().start_s); sys.stdin.read()"
     )

@@ -1,4 +1,4 @@
-"""Whether the SLURM job that holds a lock still runs: a real controller is asked from another machine."""
+"""Whether the SLURM job that holds a lock still runs: a real controller, queried from another machine."""
 
 from dataclasses import replace
 

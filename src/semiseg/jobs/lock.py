@@ -1,10 +1,11 @@
 """A lock file gives one process at a time the right to make some files, and names that process.
 
-A lock whose holder has ended is taken over, so that no user has to delete one. Where neither this machine nor SLURM
-knows whether a holder runs, its beat decides: a holder touches its lock every few seconds, and it counts as gone when
-the lock was not touched for too long, by the file server's clock or by the waiting process's own.
+A lock whose holder has ended is taken over, so that no user has to delete one. The holder is looked up among this
+machine's processes or in SLURM. Where neither lookup is possible, its beat decides: every holder touches its lock at a
+fixed interval, and a holder counts as gone when its lock was not touched for too long, by the file server's clock or by
+the waiting process's own.
 
-Why this is not a library's work stands in docs/dependencies.md.
+docs/dependencies.md explains why no library is used for this.
 """
 
 import contextlib
@@ -38,14 +39,14 @@ class Pace:
 
     beat: between two touches of a lock by its holder. silent: a holder in state UNKNOWN is gone when its lock was not
     touched for so long; its lock is watched for 1.5 beats at least, because a clock may have jumped. broken: the same
-    limit for a lock whose text names no holder. poll: between two looks at a lock. ask: between two calls of squeue.
+    limit for a lock whose text names no holder. poll: between two looks at a lock. query: between two calls of squeue.
     """
 
     beat: float = 20.0
     silent: float = 300.0
     broken: float = 30.0
     poll: float = 0.5
-    ask: float = 20.0
+    query: float = 20.0
     clock: Clock = Clock()
 
 
@@ -114,7 +115,7 @@ class _Content:
 
 
 class LockFile:
-    """The lock file at ``path``, as one use of it by this process."""
+    """The lock file at ``path``, for one use by this process."""
 
     def __init__(self, path: Path, pace: Pace) -> None:
         self.path, self.pace, self.me = path, pace, this_process()
@@ -249,7 +250,7 @@ class _Watch:
     def __init__(self, lock: LockFile, content: _Content) -> None:
         self.lock, self.content = lock, content
         self._pace, self._now = lock.pace, lock.pace.clock.monotonic
-        self._state, self._asked = State.UNKNOWN, -float("inf")
+        self._state, self._queried = State.UNKNOWN, -float("inf")
         self._touched, self._since = self._mtime(), self._now()
 
     def is_gone(self, at_once: bool = False) -> bool:
@@ -260,12 +261,12 @@ class _Watch:
         return state is State.GONE
 
     def _holder_state(self) -> State:
-        holder, asker = self.content.holder, self.lock.me
+        holder, me = self.content.holder, self.lock.me
         if holder is None:
             return State.UNKNOWN
-        # Many jobs may wait at once, and SLURM's controller must not be asked by each of them at every look.
-        if holder.shares_pids_with(asker) or self._now() - self._asked > self._pace.ask:
-            self._state, self._asked = state_of(holder, asker), self._now()
+        # Many jobs may wait at once, so SLURM's controller is not queried at every look.
+        if holder.shares_pids_with(me) or self._now() - self._queried > self._pace.query:
+            self._state, self._queried = state_of(holder, me), self._now()
         return self._state
 
     def _is_silent(self, at_once: bool) -> bool:

@@ -25,7 +25,7 @@ SAME_START_SECONDS = 1.5  # psutil reads the machine's start in whole seconds, o
 
 
 class State(Enum):
-    """Whether a holder still runs; UNKNOWN: neither this machine nor SLURM can be asked about it."""
+    """Whether a holder still runs; UNKNOWN: it cannot be looked up from here."""
 
     RUNNING = "running"
     GONE = "gone"
@@ -95,15 +95,15 @@ def parse(text: str) -> Holder | None:
         return None
 
 
-def state_of(holder: Holder, asker: Holder) -> State:
-    """Whether a holder still runs. asker: the process that wants to know."""
-    if holder.shares_pids_with(asker):
+def state_of(holder: Holder, me: Holder) -> State:
+    """Whether a holder still runs. me: this process, from whose machine and cluster the holder is looked up."""
+    if holder.shares_pids_with(me):
         return _state_of_process(holder)
-    other_cluster = None not in (holder.cluster, asker.cluster) and holder.cluster != asker.cluster
+    other_cluster = None not in (holder.cluster, me.cluster) and holder.cluster != me.cluster
     if holder.job is None or other_cluster:
         return State.UNKNOWN
-    if holder.job == asker.job:  # SLURM requeued this very job to another node, and its earlier life has ended
-        return State.GONE if holder.restarts != asker.restarts else State.UNKNOWN
+    if holder.job == me.job:  # SLURM requeued this very job to another node, and its earlier life has ended
+        return State.GONE if holder.restarts != me.restarts else State.UNKNOWN
     return _state_of_job(holder.job)
 
 
