@@ -175,7 +175,7 @@ class LockFile:
         A second lock lets only one process at a time do this. Otherwise a slow process, which has found the holder
         gone, could replace the lock of a quick one, which has already taken over and is at work.
         """
-        right = LockFile(self.path.with_name(f"{self.path.name}.takeover"), self.pace)
+        right = LockFile(self.path.with_name(f"{self.path.name}.takeover.lock"), self.pace)
         right.wait(None)
         try:
             if self.read() != dead:
