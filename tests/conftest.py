@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.needs import root, skip
 
+from semiseg.base.progress import set_up_logging
+
 # Tests that start Snakemake, DVC or SLURM many times. `make quick` leaves them out.
 SLOW = ("slurm", "workflow", "engine")
 # The longest files begin first, so that no core waits for the last one.
@@ -31,6 +33,10 @@ TESTS = Path(__file__).parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-dir", help="folder of golden cases to run in place of tests/golden/cases")
+
+
+def pytest_configure() -> None:
+    set_up_logging()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """Rule ``download``: the open archives of a dataset, from its publisher, a mirror, or a stand-in's folder."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,13 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_json
-from semiseg.base.progress import say
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.http import OpenSession, Patience, fetch_json, mirrored, open_session
 from semiseg.data.standin import SERVED
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
+
+logger = logging.getLogger(__name__)
 
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
@@ -25,7 +27,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
     kind = get_dataset(spec["dataset"])
     raw = out.parent.parent.parent / "raw" / kind.name
     if standin is None and _is_there(kind, raw):
-        say(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
+        logger.info(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
         write_json(out, {"dataset": kind.name, "files": {}})
         return
     base, connect = spec["mirror"], open_session

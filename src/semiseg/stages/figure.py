@@ -1,13 +1,15 @@
 """Rule ``figure``: draws one figure of a table as PNG, SVG or PDF."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.graph.figures import CASE, FORMATS, check_figure
 from semiseg.params.table_spec import TableSpec, read_spec
+
+logger = logging.getLogger(__name__)
 
 
 def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
@@ -35,4 +37,4 @@ def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     else:
         drawn = draw_case(spec, out.stem.removeprefix(CASE))
     save(drawn, out)
-    say(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")
+    logger.info(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")

@@ -1,5 +1,6 @@
 """Rule ``raw``: fills the raw folder with a drawn phantom or from archives and folders, and lists its files."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
-from semiseg.base.progress import say, some
+from semiseg.base.progress import some
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.params.config import DatasetOptions
 from semiseg.params.kinds import check_case
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 
@@ -56,7 +59,7 @@ def import_raw(
     _import(kind, source, folder, wanted)
     _write_manifest(kind, folder, workers)
     for line in _differences(kind, folder, wanted):
-        say(f"import {dataset}: {line}")
+        logger.info(f"import {dataset}: {line}")
 
 
 def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:

@@ -5,11 +5,11 @@ volumes. The record beside a manifest tells which job made the volumes; the same
 the hash of the manifest shows whether it did.
 """
 
+import logging
 from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
-from semiseg.base.progress import say
 from semiseg.jobs.code_hash import code_of
 from semiseg.jobs.lock import held
 from semiseg.jobs.manifest import listed_files
@@ -18,6 +18,8 @@ from semiseg.paths import record_path
 from semiseg.stages.execution import recorded_task, repeat
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
+
+logger = logging.getLogger(__name__)
 
 
 def restore_inputs(rule: Rule, task: Task) -> None:
@@ -42,7 +44,7 @@ def restore_volumes(manifest: Path, workers: int = 1) -> None:
         rule = record["rule"]
         if record["code"]["hash"] != code_of(rule, record["params"]):
             raise UserError(f"{manifest} was made by other code, and its volumes are not here: {_remedy(rule)}")
-        say(f"{manifest}: {len(missing)} of its volumes are not here and are made again")
+        logger.info(f"{manifest}: {len(missing)} of its volumes are not here and are made again")
         before = manifest.read_text(encoding="utf-8")
         restore_inputs(RULES[rule], recorded_task(record, manifest.parent, Options(workers=workers)))
         repeat(record, manifest.parent, workers)

@@ -1,5 +1,6 @@
 """Rule ``table``: a table as CSV under both conventions, with three views, cost, Markdown, LaTeX and a page."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import pandas as pd
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, write_json, write_text
 from semiseg.base.metric_names import METRICS
-from semiseg.base.progress import say
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.report.cells import read_rows, unbuilt, under
 from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
+
+logger = logging.getLogger(__name__)
 
 
 def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
@@ -50,7 +52,7 @@ def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> Non
     write_page(spec, table, views, cost, page)
     for stale in out.parent.glob(f"{spec.table}.partial.*") if not spec.failed else ():
         stale.unlink()
-    say(f"{out}: {len(rows)} rows; open {page}")
+    logger.info(f"{out}: {len(rows)} rows; open {page}")
 
 
 def _means(table: pd.DataFrame) -> dict[str, dict[Any, Any]]:

@@ -1,5 +1,6 @@
 """Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ import torch
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sweep, write_json
-from semiseg.base.progress import say
 from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -23,6 +23,8 @@ from semiseg.learning.state import STATE
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import BatchSize, Inference, Network, Training
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     weights.save(
         out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     )
-    say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
+    logger.info(
+        f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}"
+    )
 
 
 def _sampler(

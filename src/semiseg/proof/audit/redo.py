@@ -1,5 +1,6 @@
 """Repeats a sample of jobs (scoring, prediction, training) in a temporary folder, and compares the bits."""
 
+import logging
 import random
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -8,12 +9,13 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
-from semiseg.base.progress import say
 from semiseg.jobs.environment import environment
 from semiseg.jobs.record import Record, is_measured
 from semiseg.proof.audit.findings import Finding, Verdict, short
 from semiseg.proof.provenance import Entry, Link
 from semiseg.stages.execution import repeat
+
+logger = logging.getLogger(__name__)
 
 RULES = {"score": "evaluate", "predict": "predict", "train": "train"}  # what can be repeated -> its rule
 SAME_BITS = ("device", "driver", "threads", "processor", "packages")  # what the bits of a result may depend on
@@ -36,7 +38,7 @@ def redo(links: Sequence[Link], away: Collection[str], what: str, sample: int, w
 
 def _repeated(link: Link, record: Record, workers: int) -> Iterator[Finding]:
     """Repeat a job and compare its outputs with the recorded ones, but for those that hold measured times."""
-    say(f"audit: makes {link.main} again")
+    logger.info(f"audit: makes {link.main} again")
     with tempfile.TemporaryDirectory() as folder:
         try:
             facts = repeat(record, Path(folder), workers)
@@ -49,7 +51,7 @@ def _repeated(link: Link, record: Record, workers: int) -> Iterator[Finding]:
             if not is_measured(entry.path) and sha256(Path(folder) / Path(entry.path).name) != entry.sha256
         ]
         if not differing:
-            say(f"audit: {link.main} came out the same, bit for bit")
+            logger.info(f"audit: {link.main} came out the same, bit for bit")
         for entry in differing:
             yield _difference(entry, link.main, record, sha256(Path(folder) / Path(entry.path).name), facts)
 

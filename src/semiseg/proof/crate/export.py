@@ -1,10 +1,12 @@
 """Verb ``export``: writes a table and everything behind it as a research object."""
 
+import logging
 from pathlib import Path
 
-from semiseg.base.progress import say
 from semiseg.proof.crate.contents import gather
 from semiseg.proof.crate.writing import LICENCE, write_crate
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -27,7 +29,7 @@ def export(
     contents = gather(target, with_weights, keep_paths)
     write_crate(contents, out, zipped, licence or LICENCE, author)
     size = sum(piece.bytes for piece in contents.pieces.values())
-    say(
+    logger.info(
         f"{out}: {len(contents.pieces)} files of {size / 1e6:.1f} MB, {len(contents.chain)} jobs; "
         f"{len(contents.absent)} files are left out and known by hash"
     )
