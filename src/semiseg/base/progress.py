@@ -3,6 +3,7 @@
 A job that runs beside others (a workflow rule) writes lines, so that several jobs can share one screen.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -28,9 +29,10 @@ def log_to(path: Path | None) -> None:
         _log = path.open("a", encoding="utf-8", buffering=1)
 
 
-def say(text: str) -> None:
-    """Print one line to the terminal and to the log."""
-    print(text, file=sys.stderr, flush=True)
+def say(text: str, fit: bool = False) -> None:
+    """Print one line to the terminal and to the log. ``fit``: a terminal shows as much of it as fits its width."""
+    width = shutil.get_terminal_size().columns if fit and sys.stderr.isatty() else len(text)
+    print(text if len(text) <= width else f"{text[: width - 1]}…", file=sys.stderr, flush=True)
     if _log is not None:
         print(text, file=_log)
 
@@ -80,7 +82,8 @@ class Progress:
             left = self._seconds_left(now)
             say(
                 f"{self.what}: {self.done}/{self.total} {self.unit} ({share:.0f} %), "
-                f"ETA {left // 60:.0f}:{left % 60:02.0f} {self._note(now, values)}".rstrip()
+                f"ETA {left // 60:.0f}:{left % 60:02.0f} {self._note(now, values)}".rstrip(),
+                fit=True,
             )
 
     def _rate(self, now: float) -> float:
