@@ -90,7 +90,7 @@ class Screen(LogHandlerBase):
         job = record.__dict__
         number, wildcards = job["jobid"], job["wildcards"] or {}
         self._names[number] = f"{job['rule_name']} {'/'.join(map(str, wildcards.values()))}".strip()
-        self._commands[number] = job["shellcmd"] or ""
+        self._commands[number] = job.get("shellcmd") or ""
         self._started[number] = time.monotonic()
         return f"[{self._count}] start  {self._names[number]}"
 
