@@ -64,7 +64,7 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: dataset phantom_four has no split 'x'; it has: demo, sup",
+        r"tables\.demo\.split: dataset phantom_three has no split 'x'; it has: demo, sup",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
     "a method twice": ("tables/demo/rows", ["cps", "cps"], r"tables\.demo\.rows: a method occurs twice"),
@@ -176,7 +176,7 @@ def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps_strong") == {"weight": 0.5, "cross_rows": "unlabelled"}
-    assert plan.training(Run("phantom_four", "demo", "demo", "cps_strong", 0))["method"] == "cps"
+    assert plan.training(Run("phantom_three", "demo", "demo", "cps_strong", 0))["method"] == "cps"
 
 
 def test_rows_of_two_tables_that_are_the_same_run_share_it():
@@ -186,7 +186,7 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 
 def test_training_does_not_depend_on_how_tables_are_scored():
-    run = Run("phantom_four", "demo", "demo", "cps", 1337)
+    run = Run("phantom_three", "demo", "demo", "cps", 1337)
     before = as_text(Plan(parse_params(GOOD)).training(run))
     assert as_text(Plan(parse_params(changed("protocols/demo/scoring", "dhc"))).training(run)) == before
     assert as_text(Plan(parse_params(changed("protocols/demo/training/iterations", 7))).training(run)) != before
@@ -195,7 +195,7 @@ def test_training_does_not_depend_on_how_tables_are_scored():
 def test_a_split_depends_on_the_content_of_its_list():
     plan = Plan(parse_params(GOOD))
     assert plan.split("la", "8lab")["list_sha256"] != plan.split("la", "16lab")["list_sha256"]
-    assert "list_sha256" not in plan.split("phantom_four", "demo")
+    assert "list_sha256" not in plan.split("phantom_three", "demo")
 
 
 def test_an_unknown_split_list_is_named():

@@ -1,4 +1,4 @@
-"""Synthetic abdominal CT with four large organs: the phantom's scans with a task that is learned in a minute."""
+"""Synthetic abdominal CT with three large organs: the phantom's scans with a task that is learned in a minute."""
 
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from semiseg.base.volume import Volume
     from semiseg.params.config import GenerateOptions
 
-ORGANS = (Organ(1, "liver", "Liv"), Organ(2, "spleen", "Spl"), Organ(3, "kidneys", "Kid"), Organ(4, "stomach", "Sto"))
-PARTS = {1: ("Liv",), 2: ("Spl",), 3: ("R.kid", "L.kid"), 4: ("Sto",)}  # label id here: the phantom's organs
+ORGANS = (Organ(1, "liver", "Liv"), Organ(2, "kidneys", "Kid"), Organ(3, "stomach", "Sto"))
+PARTS = {1: ("Liv",), 2: ("R.kid", "L.kid"), 3: ("Sto",)}  # label id here: the phantom's organs
 
 
 def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume"]:
-    """Image and label map of the phantom's case, the label map with four organs; all others are background."""
+    """Image and label map of the phantom's case, the label map with three organs; all others are background."""
     import numpy as np
 
     from semiseg.base.volume import Volume
@@ -27,4 +27,4 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     return image, Volume(ids[label.array], label.affine)
 
 
-DATASET = synthetic("phantom_four", "Phantom: synthetic abdominal CT with four large organs", "CT", ORGANS, draw_case)
+DATASET = synthetic("phantom_three", "Phantom: synthetic abdominal CT with three large organs", "CT", ORGANS, draw_case)
