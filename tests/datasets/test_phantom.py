@@ -14,7 +14,7 @@ from semiseg.data.drawing.abdomen import Patient
 from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, turned
 from semiseg.data.images import read_nifti
 from semiseg.dataset import get_dataset
-from semiseg.datasets import phantom, phantom_three, phantom_mri
+from semiseg.datasets import phantom, phantom_mri, phantom_three
 from semiseg.params.config import GenerateOptions
 from semiseg.stages.raw import build_raw
 
@@ -52,7 +52,9 @@ def test_three_organs_are_the_phantoms_with_both_kidneys_as_one() -> None:
     np.testing.assert_array_equal(image.array, same.array)
     for organ, names in {"Liv": ["Liv"], "Kid": ["L.kid", "R.kid"], "Sto": ["Sto"]}.items():
         ids = [phantom.DATASET.organ(name).id for name in names]
-        np.testing.assert_array_equal(three.array == phantom_three.DATASET.organ(organ).id, np.isin(thirteen.array, ids))
+        np.testing.assert_array_equal(
+            three.array == phantom_three.DATASET.organ(organ).id, np.isin(thirteen.array, ids)
+        )
     assert set(np.unique(three.array)) == set(range(4))
 
 
