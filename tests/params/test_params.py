@@ -68,7 +68,7 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo$",
+        r"tables\.demo\.split: dataset phantom_three has no split 'x'; it has: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
     "a mistyped variant": (
@@ -197,7 +197,7 @@ def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps_strong") == {"weight": 0.5, "cross_rows": "unlabelled"}
-    assert Specs(plan).train(Run("phantom", "demo", "demo", "cps_strong", 0))["method"] == "cps"
+    assert Specs(plan).train(Run("phantom_three", "demo", "demo", "cps_strong", 0))["method"] == "cps"
 
 
 def test_rows_of_two_tables_that_are_the_same_run_share_it():
@@ -207,7 +207,7 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 
 def test_training_does_not_depend_on_how_tables_are_scored():
-    run = Run("phantom", "demo", "demo", "cps", 1337)
+    run = Run("phantom_three", "demo", "demo", "cps", 1337)
     before = as_text(Specs(Plan(parse_params(GOOD))).train(run))
     assert as_text(Specs(Plan(parse_params(changed("protocols/demo/scoring", "dhc")))).train(run)) == before
     assert as_text(Specs(Plan(parse_params(changed("protocols/demo/training/iterations", 7)))).train(run)) != before
@@ -216,7 +216,7 @@ def test_training_does_not_depend_on_how_tables_are_scored():
 def test_a_split_depends_on_the_content_of_its_list():
     specs = Specs(Plan(parse_params(GOOD)))
     assert specs.split("la", "8lab")["list_sha256"] != specs.split("la", "16lab")["list_sha256"]
-    assert "list_sha256" not in specs.split("phantom", "demo")
+    assert "list_sha256" not in specs.split("phantom_three", "demo")
 
 
 def test_an_unknown_split_list_is_named():

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
 
 WINDOWS_PER_BATCH = 4
@@ -22,6 +21,8 @@ def slide(
 
     Memory beyond the network's own is one score volume; it stays on the GPU only where it fits there.
     """
+    from monai.inferers.utils import sliding_window_inference  # here: it takes seconds, and controls train without
+
     # MONAI takes an overlap fraction and truncates window x (1 - overlap): aim half a voxel above the stride
     overlap = [max(1 - (step + 0.5) / size, 0.0) for step, size in zip(stride, window, strict=True)]
     voxels = math.prod(max(side, size) for side, size in zip(image.shape[1:], window, strict=True))
