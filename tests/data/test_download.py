@@ -20,7 +20,7 @@ from semiseg.base.files import read_json, sha256
 from semiseg.data.arrival.download import fetch, fetch_all, is_whole
 from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.http import Patience, fetch_json, mirrored, open_session
-from semiseg.dataset import Ask, Part, RawCase, RemoteFile, get_dataset
+from semiseg.dataset import FetchJson, Part, RawCase, RemoteFile, get_dataset
 from semiseg.stages.download import download
 
 BODY = random.Random(3).randbytes(300_000)
@@ -411,8 +411,8 @@ def test_a_list_is_fetched_as_patiently_as_a_file(served: Path, clock: Clock) ->
 def open_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset with one open archive, in the place of LA."""
 
-    def listed(ask: Ask) -> list[RemoteFile]:
-        return [RemoteFile(**entry) for entry in ask("https://open.org/api/files?format=json")["files"]]
+    def listed(fetch_json: FetchJson) -> list[RemoteFile]:
+        return [RemoteFile(**entry) for entry in fetch_json("https://open.org/api/files?format=json")["files"]]
 
     def find(raw: Path) -> list[RawCase]:
         labels = {path.stem: path.name for path in raw.glob("*.label")}

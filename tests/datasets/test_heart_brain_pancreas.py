@@ -392,12 +392,12 @@ def test_remote_lists_one_zip_a_case_and_the_labels(drawn: Callable[[str], Path]
     served, kind = drawn("pancreas_ct") / "served", get_dataset("pancreas_ct")
     asked = []
 
-    def ask(url: str) -> Any:
+    def fetch_json(url: str) -> Any:
         asked.append(url)
         return json.loads((served / url.removeprefix("https://")).read_text(encoding="utf-8"))
 
     assert kind.remote is not None
-    files = kind.remote(ask)
+    files = kind.remote(fetch_json)
     assert len(asked) == 1 and asked[0].endswith("/getSeries?Collection=Pancreas-CT&format=json")
     assert [file.name for file in files[:-1]] == [f"{case}.zip" for case in ABDOMENS]
     assert all((served / file.url.removeprefix("https://")).exists() for file in files)

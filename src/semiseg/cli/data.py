@@ -32,8 +32,8 @@ def _import(options: argparse.Namespace) -> None:
     from semiseg.params.reading import read
     from semiseg.stages.raw import import_raw
 
-    bulky = any(part.bulky for part in get_dataset(options.dataset).parts)  # only then the splits have a say
-    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if bulky else None
+    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)  # other imports need no params.yaml
+    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if on_demand else None
     folder = Path("data/raw") / options.dataset
     import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
     raw_hash(options.dataset).unlink(missing_ok=True)  # DVC then sees that tables rest on other raw data

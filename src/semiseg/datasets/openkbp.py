@@ -52,7 +52,7 @@ def find(raw: Path) -> list[RawCase]:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Turn the wanted patients below ``source`` into NIfTI files. Raises UserError if none is there or one is damaged."""
+    """Write the wanted patients of ``source`` as NIfTI files. Raises UserError if none is there or one is damaged."""
     patients = {case_id(path.parent.name): path.parent for path in sorted(source.rglob("pt_*/ct.csv"))}
     if not patients:
         raise UserError(f"{source} holds no patient of openkbp (pt_*/ct.csv): {GET}")
@@ -100,7 +100,7 @@ DATASET = Dataset(
     read_image=read_nifti,
     read_label=read_nifti,
     import_from=import_from,
-    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, bulky=True) for name, numbers in PARTS.items()],
+    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, on_demand=True) for name, numbers in PARTS.items()],
     case_id=case_id,
     layout="provided-data/{train,validation,test}-pats/pt_*/ with ct.csv, voxel_dimensions.csv and one mask per organ",
     notes=(

@@ -1,4 +1,4 @@
-"""Rule ``raw``: draw a phantom, or bring archives and folders into the raw folder, and list what there is."""
+"""Rule ``raw``: draw a phantom, or import archives and folders into the raw folder, and list its cases and files."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ def build_raw(
 def import_raw(
     dataset: str, source: Path, folder: Path, wanted: frozenset[str] | None = None, workers: int = 1
 ) -> None:
-    """Verify the user's copy in ``source`` (folder or archive), bring it into ``folder`` and write the manifest."""
+    """Verify the user's copy in ``source`` (folder or archive), copy it into ``folder`` and write the manifest."""
     kind = get_dataset(dataset)
     if not source.exists():
         raise UserError(f"{source} does not exist: give the folder or archive that holds your copy of {dataset}")
@@ -75,11 +75,11 @@ def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> 
     """What a copy lacks, or has beyond, what the publisher offers."""
     found = {case.id: case.label is not None for case in kind.find(folder)}
     for part in kind.parts:
-        asked = [case for case in part.cases if not part.bulky or wanted is None or case in wanted]
-        if missing := [case for case in asked if case not in found]:
-            yield f"{part.name}: {len(missing)} of {len(asked)} cases are missing: {some(missing)}"
-        if blind := [case for case in asked if part.labelled and found.get(case) is False]:
-            yield f"{part.name}: {len(blind)} of {len(asked)} cases have no label file: {some(blind)}"
+        expected = [case for case in part.cases if not part.on_demand or wanted is None or case in wanted]
+        if missing := [case for case in expected if case not in found]:
+            yield f"{part.name}: {len(missing)} of {len(expected)} cases are missing: {some(missing)}"
+        if unlabelled := [case for case in expected if part.labelled and found.get(case) is False]:
+            yield f"{part.name}: {len(unlabelled)} of {len(expected)} cases have no label file: {some(unlabelled)}"
     official = {case for part in kind.parts for case in part.cases}
     if kind.parts and (others := sorted(set(found) - official)):
         yield f"{len(others)} cases are not among the publisher's: {some(others)}"
