@@ -21,6 +21,7 @@ lint: .venv/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # One table of every dataset and protocol on stand-ins, end to end.
 rehearse: .venv/installed
@@ -29,6 +30,7 @@ rehearse: .venv/installed
 # Written anew after a change of src/semiseg/config.py; a test fails when it was forgotten.
 schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
+	$(BIN)/python -m semiseg schema --markdown > docs/params.md
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/metrics_vs_medpy.py

@@ -22,7 +22,8 @@ from semiseg.paths import (
     STATE,
     TABLE,
 )
-from semiseg.graph.plan import Plan, Run, as_text
+from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import as_text
 
 # the semiseg of this very environment, also where it was not activated; an activated one comes first
 shell.prefix(f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; ')

@@ -4,7 +4,6 @@ Dataset modules are imported while the workflow is planned, so they keep heavy i
 """
 
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.params.kinds import CASE
+from semiseg.params.kinds import check_case
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -133,16 +132,6 @@ def get_dataset(name: str) -> Dataset:
     catalogue.require("datasets", name, "dataset")
     dataset: Dataset = importlib.import_module(f"semiseg.datasets.{name}").DATASET
     return dataset
-
-
-def check_case(name: str, where: str) -> str:
-    """The case id unchanged, if it can be the name of a file. Raises UserError with ``where`` it stands if not."""
-    if not re.fullmatch(CASE, name):
-        raise UserError(
-            f"{where}: {name!r} cannot be the id of a case, which names files: it must not be empty, begin with a dot "
-            "or hold a slash or a control character; rename its files"
-        )
-    return name
 
 
 def manifest_cases(manifest: Mapping[str, Any], where: str) -> list[RawCase]:

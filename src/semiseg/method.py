@@ -5,7 +5,7 @@ Shapes are written ``[b c z y x]``; the three spatial axes are those of the stor
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from semiseg import catalogue
 from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,30 @@ class Adam:
     betas: tuple[float, float]
 
 
-class Hyper:
-    """A hyperparameter of a method: default, meaning in one line, source of the default, allowed values if few."""
+class Hyper(Generic[T]):
+    """A hyperparameter of a method; ``self.<name>`` is the value of this run, of the default's type.
 
-    def __init__(self, default: Any, meaning: str, source: str, choices: tuple[Any, ...] = ()) -> None:
+    default: the value where params.yaml gives none. meaning: one line. source: where the default is from. choices: the
+    allowed values if there are few.
+    """
+
+    def __init__(self, default: T, meaning: str, source: str, choices: tuple[T, ...] = ()) -> None:
         self.default, self.meaning, self.source, self.choices = default, meaning, source, choices
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else instance.hyper.get(self.name, self.default)
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: "Method", owner: type) -> T: ...
+
+    def __get__(self, instance: "Method | None", owner: type) -> Self | T:
+        if instance is None:
+            return self
+        value: T = instance.hyper.get(self.name, self.default)
+        return value
 
 
 class Method(nn.Module):
@@ -139,6 +153,11 @@ class Method(nn.Module):
         """Channels of the networks' heads: one per class, unless a method says otherwise."""
         return self.context.classes
 
+    @property
+    def trained(self) -> bool:
+        """Whether the method has trainable parameters. Controls have none."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
         raise NotImplementedError
@@ -172,7 +191,7 @@ def total(terms: Terms, weights: Mapping[str, float]) -> Tensor:
     return sum((term * weights.get(name, 1.0) for name, term in terms.items()), start=torch.zeros(()))
 
 
-def hyperparameters(method: type[Method]) -> dict[str, Hyper]:
+def hyperparameters(method: type[Method]) -> dict[str, Hyper[Any]]:
     """Declared hyperparameters by name, base classes first."""
     return {
         name: value

@@ -33,10 +33,10 @@ from semiseg.base.volume import Volume
 from semiseg.cli import main
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.http import Patience
+from semiseg.data.arrival.zenodo import API
 from semiseg.data.images import write_nifti
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import RemoteFile
-from semiseg.datasets._zenodo import API
 from semiseg.datasets.flare22 import ARCHIVE, RECORD
 
 PARAMS = ROOT / "params.yaml"

@@ -28,17 +28,13 @@ NETWORKS = ("unet3d", "vnet")
 TRIES = 8  # seeds
 
 
-def has_networks(name: str) -> bool:
-    return bool(method_class(name).networks)
-
-
-TRAINED = [name for name in catalogue.entries("methods") if has_networks(name)]
-SEMI = [name for name in TRAINED if not method_class(name).labelled_only]
-
-
 def build(name: str, network: str = "vnet", **hyper: object) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
     return build_method(name, hyper, Network(name=network, filters=4), training, [9000.0, 500.0, 100.0])
+
+
+TRAINED = [name for name in catalogue.entries("methods") if build(name, "unet3d").trained]
+SEMI = [name for name in TRAINED if not method_class(name).labelled_only]
 
 
 def sides(name: str) -> tuple[int, int, int]:

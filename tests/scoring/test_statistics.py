@@ -7,10 +7,11 @@ from scipy import stats
 from support import finished_table
 from support.finished_table import score_table
 
+from semiseg.base.metric_names import METRICS
 from semiseg.scoring.averages import Scores, estimate, gather, per_case
 from semiseg.scoring.comparison import compare, holm
 from semiseg.scoring.intervals import bootstrap
-from semiseg.scoring.rules import METRICS, RULES
+from semiseg.scoring.rules import RULES
 from semiseg.scoring.score import score
 
 ORGANS = ["Rod", "Box"]

@@ -10,14 +10,15 @@ from support import finished_table
 from support.finished_table import ROWS, SPLIT
 
 from semiseg.base.errors import UserError
+from semiseg.params.table_spec import TableSpec
 from semiseg.paths import FORMS
 from semiseg.report.cells import ranks, read_rows, shares, under
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
 from semiseg.report.show import show
 from semiseg.report.views import build_views
-from semiseg.scoring.rule_texts import RULES
-from semiseg.scoring.rules import RULES as SCORING_RULES
+from semiseg.scoring.rule_texts import RULE_TEXTS
+from semiseg.scoring.rules import RULES
 from semiseg.stages.row import row
 from semiseg.stages.tabulate import tabulate
 
@@ -43,7 +44,7 @@ def project(built, monkeypatch):
 
 def written(form, **changes) -> str:
     """The table as Markdown or LaTeX, its specification changed so."""
-    spec, table = {**finished_table.tabulation(), **changes}, read_rows(write_rows())
+    spec, table = finished_table.table_spec(**changes), read_rows(write_rows())
     return form(spec, table, build_views(spec, table))
 
 
@@ -134,7 +135,7 @@ def test_a_single_organ_is_not_printed_twice(project):
 
 @pytest.mark.parametrize(("form", "dash"), [(markdown, "–"), (latex, "--")])
 def test_rows_that_were_not_built_have_dashes_and_a_reason(project, form, dash):
-    spec = without_mt()
+    spec = TableSpec.model_validate(without_mt())
     table = read_rows([Path(f"results/toy/{method}.csv") for method in ROWS if method != "mt"])
     text = form(spec, table, build_views(spec, table))
     rows = [line.replace("|", "&").strip("& ").split(" & ") for line in text.splitlines() if "DHC" in line]
@@ -167,8 +168,8 @@ def test_same_runs_same_bytes(project, tmp_path):
         assert again.read_bytes() == OUT.with_suffix(suffix).read_bytes()
 
 
-def test_every_scoring_rule_is_told_in_words():
-    assert set(RULES) == set(SCORING_RULES)
+def test_every_scoring_rule_has_a_text():
+    assert set(RULE_TEXTS) == set(RULES)
 
 
 def test_damaged_rows_are_told(project, tmp_path):

@@ -1,5 +1,6 @@
 """Reading a raw case for preparation. What cannot be used is refused by one sentence that names the case."""
 
+import logging
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.base.volume import Array, Volume
 from semiseg.data.checks import intensity_caveat, organ_caveat
 from semiseg.data.preparation import Scan
 from semiseg.data.store import Label
 from semiseg.dataset import Dataset, RawCase
+
+logger = logging.getLogger(__name__)
 
 SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the same
 
@@ -56,7 +58,7 @@ def _checked_range(case: RawCase, array: Array) -> tuple[float, float]:
 
 def _warn(case: RawCase, caveat: str | None) -> None:
     if caveat is not None:
-        say(f"warning: case {case.id}: {caveat}")
+        logger.warning(f"warning: case {case.id}: {caveat}")
 
 
 def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:

@@ -31,8 +31,6 @@ def resolved(spec: Mapping[str, Any], manifest: Path) -> dict[str, Any]:
     shared = {frozenset(both["parts"]) for both in content.get("shared", ())}
     if definition.first is not None:
         parts = {part: names[: getattr(definition.first, part)] for part, names in parts.items()}
-    if definition.without_unlabelled:
-        parts["unlabelled"] = []
     _check(parts, cases, where, shared, content.get("instead"))
     note = {"source": content["source"], "notes": content["notes"]}
     return {"dataset": spec["dataset"], "split": spec["name"], **note, **parts}

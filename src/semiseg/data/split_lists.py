@@ -114,4 +114,4 @@ def part_counts(split: Split) -> dict[str, int]:
         counts = {part: getattr(split.draw, part) for part in PARTS}
     if split.first is not None:
         counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
-    return {**counts, "unlabelled": 0} if split.without_unlabelled else counts
+    return counts

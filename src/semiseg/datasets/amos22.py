@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
+from semiseg.data.arrival.zenodo import zenodo_file
 from semiseg.data.split_lists import read_list
 from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
-from semiseg.datasets._zenodo import zenodo_file
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
-from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
-from semiseg.datasets._zenodo import zenodo_file
+from semiseg.data.arrival.zenodo import zenodo_file
+from semiseg.data.organs import ORGANS
+from semiseg.dataset import Dataset, FetchJson, Grid, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -35,21 +36,6 @@ GET = (
     f"the 50 labelled scans are open ({ARCHIVE} at https://zenodo.org/records/{RECORD}); for the others join the "
     "challenge at https://flare22.grand-challenge.org and bring its folders Training (unlabelled Case_*_0000.nii.gz) "
     "and Tuning (FLARETs_*_0000.nii.gz with FLARETs_*.nii.gz)"
-)
-ORGANS = (
-    Organ(1, "liver", "Liv"),
-    Organ(2, "right kidney", "R.kid"),
-    Organ(3, "spleen", "Spl"),
-    Organ(4, "pancreas", "Pan"),
-    Organ(5, "aorta", "Aor"),
-    Organ(6, "inferior vena cava", "IVC"),
-    Organ(7, "right adrenal gland", "RAG"),
-    Organ(8, "left adrenal gland", "LAG"),
-    Organ(9, "gallbladder", "Gal"),
-    Organ(10, "oesophagus", "Eso"),
-    Organ(11, "stomach", "Sto"),
-    Organ(12, "duodenum", "Duo"),
-    Organ(13, "left kidney", "L.kid"),
 )
 
 

@@ -4,6 +4,7 @@ Label values: http://www.zmic.org.cn/care_2024/track5/ (same group, same values)
 Awesome-Medical-Dataset, resources/MM-WHS.md. Values 820 and 850 are swapped in at least one public loader.
 """
 
+import logging
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from semiseg.datasets._labels import remapped
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 STORED = (205, 420, 500, 550, 600, 820, 850)
 STRAY = 421
@@ -47,13 +50,12 @@ def read_image(path: Path) -> "Volume":
 
 def read_label(path: Path) -> "Volume":
     """Label map with ids 1..7. The stray value 421 becomes background with a message; other values are refused."""
-    from semiseg.base.progress import say
     from semiseg.data.images import read_nifti
 
     volume = read_nifti(path)
     if count := int((volume.array == STRAY).sum()):
         case = path.name.removesuffix(LABEL)
-        say(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")
+        logger.info(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")
     organs = {stored: organ.id for stored, organ in zip(STORED, DATASET.organs, strict=True)}
     return remapped(volume, path, {0: 0, STRAY: 0, **organs})
 

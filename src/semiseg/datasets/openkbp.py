@@ -52,7 +52,7 @@ def find(raw: Path) -> list[RawCase]:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Write the wanted patients of ``source`` as NIfTI files. Raises UserError if none is there or one is damaged."""
+    """Write the wanted patients below ``source`` as NIfTI files. UserError if none is there or one is damaged."""
     patients = {case_id(path.parent.name): path.parent for path in sorted(source.rglob("pt_*/ct.csv"))}
     if not patients:
         raise UserError(f"{source} holds no patient of openkbp (pt_*/ct.csv): {GET}")

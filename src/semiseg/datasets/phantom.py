@@ -6,8 +6,8 @@ phase, noise, spacing, slice thickness and orientation; some have no gallbladder
 
 from typing import TYPE_CHECKING
 
+from semiseg.data.organs import ORGANS
 from semiseg.datasets._synthetic import synthetic
-from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume

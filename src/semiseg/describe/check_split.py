@@ -1,4 +1,4 @@
-"""``semiseg check-split``: what is wrong with a split, seen in the scans themselves."""
+"""``semiseg check-split``: faults of a split that show in the scans themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +22,7 @@ from semiseg.data.splitcheck.pairs import Pair, close_pairs
 from semiseg.data.splitcheck.similarity import SAME
 from semiseg.dataset import get_dataset, manifest_cases
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs
 from semiseg.paths import RAW, SPLIT
 
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
@@ -38,7 +39,7 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
     manifest, file = Path(RAW.format(dataset=dataset)), Path(SPLIT.format(dataset=dataset, split=name))
     if not manifest.exists():
         raise UserError(f"{manifest} is missing: {kind.how_to_get}; then run `snakemake {manifest}`")
-    parts = _parts(read_json(file) if file.exists() else resolved(plan.split(dataset, name), manifest), file)
+    parts = _parts(read_json(file) if file.exists() else resolved(Specs(plan).split(dataset, name), manifest), file)
     cache = file.parent / ".signatures"
     facts = each(facts_of, _cases_to_check(dataset, parts, manifest, cache), workers, f"look at {dataset}")
     pairs = close_pairs(facts, cache, workers)

@@ -31,7 +31,7 @@ class Work:
 
 
 def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
-    """The work of one step of a run (``Plan.training``'s specification) with this many classes.
+    """The work of one step of a run (``Specs.train``'s specification) with this many classes.
 
     Counted with one labelled and one unlabelled crop of two sizes on the CPU: what grows between them is scaled to the
     protocol's batch and crop, the rest (weights, terms on a fixed number of voxels) is not. Counts are kept in the
@@ -59,7 +59,7 @@ def _count(spec: Mapping[str, Any], classes: int, crop: tuple[int, int, int]) ->
     training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
     torch.manual_seed(0)
     method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
-    if not method.networks:  # a control
+    if not method.trained:
         return Work(0.0, 0.0, 0)
     labels = torch.randint(classes, (1, *crop))
     images = torch.randn(2, 1, *crop)

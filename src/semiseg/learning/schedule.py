@@ -1,10 +1,23 @@
 """When things happen: the budget, the clock a method sees, and the learning rate of a step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
 from semiseg.method import TrainingTime
 from semiseg.params.config import Training
+
+
+def steps_per_epoch(training: Training, cases: Mapping[str, int], *, labelled_only: bool) -> int:
+    """Steps of one epoch: one pass over the protocol's stream of crops, one crop per case.
+
+    cases: number of labelled and of unlabelled cases. labelled_only: the method fills the whole batch with labelled
+        crops, so that its epoch is one pass over the labelled cases.
+    """
+    batch, stream = training.batch, training.epoch
+    if labelled_only:
+        return max(cases["labelled"] // (batch.labelled + batch.unlabelled), 1)
+    return max(cases[stream] // (batch.labelled if stream == "labelled" else batch.unlabelled), 1)
 
 
 @dataclass(frozen=True)

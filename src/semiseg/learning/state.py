@@ -1,5 +1,6 @@
 """Training state in one file: a killed run continues from it bit for bit, another run's state is never used."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sweep
-from semiseg.base.progress import say
 from semiseg.learning import weights
 from semiseg.learning.cost import Cost
 from semiseg.learning.history import History
 from semiseg.method import Method
+
+logger = logging.getLogger(__name__)
 
 STATE = "state.safetensors"
 Candidate = tuple[str, ...]  # networks that predict together
@@ -72,13 +74,13 @@ class State:
         try:
             tensors, note = weights.load(path)
         except UserError as error:
-            say(f"starting from step 0: {error}")
+            logger.info(f"starting from step 0: {error}")
             return
         if note.get("fingerprint") != fingerprint:
-            say(f"starting from step 0: {path} was made with other parameters, data or code")
+            logger.info(f"starting from step 0: {path} was made with other parameters, data or code")
             return
         self._restore(tensors, note)
-        say(f"continuing from step {self.iteration} of {path}")
+        logger.info(f"continuing from step {self.iteration} of {path}")
 
     def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
         self.iteration, self.cost = note["iteration"], Cost(**note["cost"])

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
 from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
-from semiseg.scoring.conventions import METRICS, is_control
+from semiseg.scoring.conventions import is_control
 
 STYLES = {"best": "bold", "second": "underline", "": ""}
 GAP = 2  # blanks between two columns
@@ -18,7 +19,7 @@ WHOLE = {**DATA, **COUNTS}
 
 
 def show(path: Path, console: Console | None = None) -> None:
-    """Print a table in as many blocks as the terminal's width asks for, and where its other forms lie.
+    """Print a table in as many blocks as the terminal's width needs, and the paths of its other forms.
 
     Raises UserError, with the command that builds it, when the table is missing, or when the file is not a table.
     """

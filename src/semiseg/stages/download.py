@@ -1,5 +1,6 @@
 """Rule ``download``: the open archives of a dataset, from its publisher, a mirror, or a stand-in's folder."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,25 +8,26 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_json
-from semiseg.base.progress import say
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.http import OpenSession, Patience, fetch_json, mirrored, open_session
 from semiseg.data.standin import SERVED
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
 
+logger = logging.getLogger(__name__)
+
 
 def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, workers: int = 2) -> None:
-    """Fetch the files that the publisher lists into the folder of ``out``; ``out`` lists them and is written last.
+    """Download the files that the publisher lists into the folder of ``out``, which lists them and is written last.
 
-    spec: ``Plan.download``. standin: list of the stand-in whose files take the publisher's place in a rehearsal. What
-    an earlier call has fetched whole is kept. Nothing is fetched when the cases of the open parts are in the raw folder
-    already. Raises UserError with what cannot be had, from where, and what to do.
+    spec: ``Specs.download``. standin: manifest of the stand-in whose files take the publisher's place in a rehearsal.
+    Files that an earlier call has downloaded completely are kept. Nothing is downloaded when the cases of open parts
+    are in the raw folder already. Raises UserError naming the file, the server and the remedy.
     """
     kind = get_dataset(spec["dataset"])
     raw = out.parent.parent.parent / "raw" / kind.name
     if standin is None and _is_there(kind, raw):
-        say(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
+        logger.info(f"download {kind.name}: nothing to fetch, its open cases are in {raw}")
         write_json(out, {"dataset": kind.name, "files": {}})
         return
     base, connect = spec["mirror"], open_session
@@ -41,7 +43,7 @@ def download(spec: Mapping[str, Any], out: Path, standin: Path | None = None, wo
 
 
 def _is_there(kind: Dataset, raw: Path) -> bool:
-    """Whether the raw folder holds every case of the open parts, with its label when there is one."""
+    """Whether the raw folder holds every case of the open parts, with its label where there is one."""
     try:
         found = {case.id: case.label is not None for case in kind.find(raw)}
     except (UserError, FileNotFoundError):

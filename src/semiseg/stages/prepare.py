@@ -1,4 +1,4 @@
-"""Rule ``prepare``: raw cases onto the protocol's grid, one file per case, listed in an index."""
+"""Rule ``prepare``: brings raw cases onto the protocol's grid. One file per case, and an index of all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from semiseg.params.preparation import Preparation
 
 @dataclass(frozen=True)
 class CaseToPrepare:
-    """A case and all that a worker process needs for its preparation."""
+    """Everything that a worker process needs to prepare one case."""
 
     dataset: str
     case: RawCase
@@ -41,10 +41,10 @@ class CaseToPrepare:
 
 
 def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1) -> None:
-    """Prepare every case of the raw ``manifest`` beside the index ``out``, which is written last.
+    """Prepare every case of the raw ``manifest`` into the folder of the index ``out``, which is written last.
 
-    spec: dataset, name and steps of the preparation (``Plan.preparation``). Finished cases with the same raw files,
-    steps and code are kept. Raises UserError naming the first case that cannot be used; the others stay.
+    spec: dataset, name and steps of the preparation (``Specs.prepare``). Finished cases with the same raw files,
+    steps and code are kept. Raises UserError naming the first case that cannot be used; finished cases stay.
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
@@ -69,7 +69,7 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
 
 
 def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
-    """Prepare one case unless it is there already; returns its entry in the index."""
+    """Prepare one case, unless it is finished already. Returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
         case = run_steps(_read(dataset, job), job.preparation, job.applied)
@@ -91,7 +91,7 @@ def _job(
 
 
 def _read(dataset: Dataset, job: CaseToPrepare) -> Scan:
-    """The raw case. The caller keeps no reference to it, so that its memory is free after the first step."""
+    """Read the raw case. The caller must not keep a reference, so that its memory is freed after the first step."""
     scan = read_case(dataset, job.case, job.raw)
     _check_unchanged(job)
     return scan
@@ -107,7 +107,7 @@ def _check_unchanged(job: CaseToPrepare) -> None:
 
 
 def _finished(job: CaseToPrepare) -> bool:
-    """Whether an earlier call left this case whole and made from the same things."""
+    """Whether an earlier call has finished this case from the same raw files, steps and code."""
     if not job.file.exists():
         return False
     try:
@@ -117,11 +117,11 @@ def _finished(job: CaseToPrepare) -> bool:
 
 
 def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
-    """What the index tells about a stored case.
+    """The entry of a stored case in the index.
 
-    affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine leads from a raw voxel to the stored one.
-    crop: first voxel and size on the grid of that step, where one crops. statistics: axes and intensities before (raw)
-    and after (prepared), and what single steps noted.
+    affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine maps a raw voxel to the stored one.
+    crop: first voxel and size of the crop on the grid of its step, None without a cropping step. statistics: axes and
+    intensities before (raw) and after preparation (prepared), and notes of single steps.
     """
     geometry, labelled = read_geometry(job.file), has_label(job.file)
     counts = _voxels(read_label(job.file), classes) if labelled else None
@@ -142,7 +142,7 @@ def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
 
 
 def _voxels(label: Label, classes: int) -> list[int]:
-    """Voxels of every class; plane by plane, since bincount makes eight bytes of each voxel."""
+    """Voxels of every class. Counted plane by plane, because bincount needs eight bytes per voxel."""
     counts = np.zeros(classes, np.int64)
     for plane in label:
         counts += np.bincount(plane.ravel(), minlength=classes)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
+from semiseg.data.organs import ORGANS
 from semiseg.dataset import Dataset, Organ
-from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
     import numpy as np

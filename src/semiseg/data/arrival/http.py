@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from urllib3.exceptions import InvalidHeader, MaxRetryError, ProxyError, SSLErro
 from urllib3.util import Retry
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses of a server that may answer later
@@ -82,7 +84,7 @@ class Retries(Retry):
         failure = f"{last.url} answers {_status(last.status, response.reason)}" if last.status else str(last.error)
         if wait > self.patience.most_wait_s:
             raise UserError(f"{failure}, and the server asks to wait {wait:.0f} s: run again after that time")
-        say(f"{failure}; attempt {len(self.history) + 1} of {self.patience.attempts} in {wait:.0f} s")
+        logger.info(f"{failure}; attempt {len(self.history) + 1} of {self.patience.attempts} in {wait:.0f} s")
         self.patience.sleep(wait)
 
 

@@ -5,6 +5,7 @@ folder, so that a source which is refused, cut short or too large for the disk l
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -15,8 +16,10 @@ from typing import BinaryIO
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, is_full
-from semiseg.base.progress import ByteProgress, say
+from semiseg.base.progress import ByteProgress
 from semiseg.data.arrival.archives import CHUNK, Member, is_archive, members
+
+logger = logging.getLogger(__name__)
 
 STAGING = ".incoming"  # below the raw folder, so that a file gets its final name without a second copy
 Place = Callable[[PurePosixPath], str | None]
@@ -105,7 +108,7 @@ class _Staging:
             except OSError as error:
                 raise UserError(f"cannot write {target} ({error.strerror}): check the folder's permissions") from None
         kept, left = len(self.claims) - len(new), f", {self.unwanted} not needed by any split" if self.unwanted else ""
-        say(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
+        logger.info(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
 
     def _members(self, path: Path, inside: PurePosixPath, size: int, file: BinaryIO) -> Iterator[Member]:
         """A plain file as one member, or the members of an archive and of the archives in it."""
