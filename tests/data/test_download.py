@@ -20,7 +20,7 @@ from semiseg.base.files import read_json, sha256
 from semiseg.data.arrival.download import fetch, fetch_all, is_whole
 from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.http import Patience, fetch_json, mirrored, open_session
-from semiseg.dataset import Ask, Part, RawCase, RemoteFile, get_dataset
+from semiseg.dataset import FetchJson, Part, RawCase, RemoteFile, get_dataset
 from semiseg.stages.download import download
 
 BODY = random.Random(3).randbytes(300_000)
@@ -168,8 +168,8 @@ def test_a_range_that_starts_elsewhere(tmp_path: Path, served: Path, clock: Cloc
 
 
 LIES = {
-    "too little, told as the whole": Fault(body=BODY[:1000]),
-    "too little, told longer": Fault(body=BODY[:1000], length=len(BODY)),
+    "too little, announced as the whole": Fault(body=BODY[:1000]),
+    "too little, announced longer": Fault(body=BODY[:1000], length=len(BODY)),
     "too short a length": Fault(length=1000),
     "too long a length": Fault(length=len(BODY) + 1000),
     "too much": Fault(body=BODY + b"more"),
@@ -186,7 +186,7 @@ def test_lies_once_are_put_right(tmp_path: Path, served: Path, clock: Clock, lie
 
 
 ALWAYS = {
-    "too little, told as the whole": "was cut after 1000 of 300000 bytes|416",
+    "too little, announced as the whole": "was cut after 1000 of 300000 bytes|416",
     "too much": "sends more than the 300000 bytes that were expected",
     "too much, in chunks": "sends more than the 300000 bytes that were expected",
     "chunks that never end": "the connection failed",
@@ -200,7 +200,7 @@ def test_lies_for_ever_are_told(tmp_path: Path, served: Path, clock: Clock, lie:
     refused(tmp_path, served, clock, f"a.bin: http.*({ALWAYS[lie]}).*given up after 4 attempts", fault)
 
 
-def test_chunks_of_no_told_length(tmp_path: Path, served: Path, clock: Clock) -> None:
+def test_chunks_of_unknown_length(tmp_path: Path, served: Path, clock: Clock) -> None:
     get(tmp_path, served, clock, Fault(chunked=True), **UNPUBLISHED)
     assert whole(tmp_path)
 
@@ -411,8 +411,8 @@ def test_a_list_is_fetched_as_patiently_as_a_file(served: Path, clock: Clock) ->
 def open_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset with one open archive, in the place of LA."""
 
-    def listed(ask: Ask) -> list[RemoteFile]:
-        return [RemoteFile(**entry) for entry in ask("https://open.org/api/files?format=json")["files"]]
+    def listed(fetch_json: FetchJson) -> list[RemoteFile]:
+        return [RemoteFile(**entry) for entry in fetch_json("https://open.org/api/files?format=json")["files"]]
 
     def find(raw: Path) -> list[RawCase]:
         labels = {path.stem: path.name for path in raw.glob("*.label")}

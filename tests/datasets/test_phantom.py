@@ -11,7 +11,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.data.drawing.abdomen import Patient
-from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, turned
+from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, reoriented
 from semiseg.data.images import read_nifti
 from semiseg.dataset import get_dataset
 from semiseg.datasets import phantom, phantom_mri, phantom_three
@@ -157,8 +157,8 @@ def test_shapes_measure_millimetres() -> None:
 def test_turning_keeps_voxels_in_place() -> None:
     array = np.arange(24).reshape(2, 3, 4)
     affine = np.diag([2.0, 3.0, 4.0, 1.0])
-    there = turned(array, affine, "PIR")
-    back = turned(there.array, there.affine, "RAS")
+    there = reoriented(array, affine, "PIR")
+    back = reoriented(there.array, there.affine, "RAS")
     np.testing.assert_array_equal(back.array, array)
     np.testing.assert_allclose(back.affine, affine)
     assert isinstance(there, Volume) and nibabel.aff2axcodes(there.affine) == ("P", "I", "R")

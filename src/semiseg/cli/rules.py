@@ -69,9 +69,9 @@ def _import(options: argparse.Namespace) -> None:
     from semiseg.params.reading import read
     from semiseg.stages.raw import import_raw
 
-    bulky = any(part.bulky for part in get_dataset(options.dataset).parts)
-    # only of a bulky part are single cases chosen: those that the splits in params.yaml name
-    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if bulky else None
+    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)
+    # of such a part only the cases that the splits in params.yaml name are imported; other imports need no params.yaml
+    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if on_demand else None
     folder = Path("data/raw") / options.dataset
     import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
     raw_hash(options.dataset).unlink(missing_ok=True)  # so that DVC notices that tables rest on other raw data

@@ -15,7 +15,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.progress import some
 from semiseg.data.arrival.zenodo import zenodo_file
 from semiseg.data.organs import ORGANS
-from semiseg.dataset import Ask, Dataset, Grid, Part, RawCase, RemoteFile
+from semiseg.dataset import Dataset, FetchJson, Grid, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -75,17 +75,17 @@ def read(path: Path) -> "Volume":
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring ``images/FLARE22_Tr_0001_0000.nii.gz`` and the like; of the unlabelled scans only those wanted.
+    """Import ``images/FLARE22_Tr_0001_0000.nii.gz`` and the like; of the unlabelled scans only those wanted.
 
     Raises UserError when nothing fits or the source holds files of another data set with similar names.
     """
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     def is_wanted(place: str) -> bool:
         case = PurePosixPath(place).name.removesuffix(IMAGE_ENDING)
         return wanted is None or not case.startswith(UNLABELLED) or case in wanted
 
-    bring(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
+    import_files(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
@@ -97,7 +97,7 @@ def _place(path: PurePosixPath) -> str | None:
 
 
 def _is_renamed(path: Path | PurePosixPath) -> bool:
-    """Whether the user says, by the folder's name, that files called as in FLARE21 are those of GuidedNet's lists."""
+    """Whether a file with a name as in FLARE21 lies in a folder ``guidednet``, which marks it as one of GuidedNet's."""
     return RENAMED_FOLDER in path.parts and RENAMED.fullmatch(path.name) is not None
 
 
@@ -109,9 +109,9 @@ def _refuse_others(name: str, path: Path | PurePosixPath) -> None:
             )
 
 
-def remote(ask: Ask) -> Sequence[RemoteFile]:
+def remote(fetch_json: FetchJson) -> Sequence[RemoteFile]:
     """The archive of the labelled scans as Zenodo lists it now."""
-    return [zenodo_file(ask, RECORD, ARCHIVE)]
+    return [zenodo_file(fetch_json, RECORD, ARCHIVE)]
 
 
 DATASET = Dataset(
@@ -131,7 +131,7 @@ DATASET = Dataset(
     read_label=read,
     parts=(
         Part("labelled", tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51)), labelled=True, open=True),
-        Part("unlabelled", tuple(f"Case_{number:05d}" for number in range(1, 2001)), labelled=False, bulky=True),
+        Part("unlabelled", tuple(f"Case_{number:05d}" for number in range(1, 2001)), labelled=False, on_demand=True),
         Part("tuning", tuple(f"FLARETs_{number:04d}" for number in range(1, 51)), labelled=True),
     ),
     layout="FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz .. 0050 with labels/FLARE22_Tr_0001.nii.gz; "

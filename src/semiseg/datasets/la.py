@@ -68,12 +68,12 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     that is not binary. A partial copy is no error.
     """
     from semiseg.base.progress import Progress
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".la-", dir=raw.parent) as folder:
         waiting = Path(folder)
-        bring(source, waiting, dataset="la", place=_place, get=GET)
+        import_files(source, waiting, dataset="la", place=_place, get=GET)
         cases = sorted({path.parent.name for name in (PREPARED, IMAGE) for path in waiting.glob(f"*/{name}")})
         with Progress("import la", len(cases), "case") as bar:
             for case in cases:

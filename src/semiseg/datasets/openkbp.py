@@ -100,7 +100,7 @@ DATASET = Dataset(
     read_image=read_nifti,
     read_label=read_nifti,
     import_from=import_from,
-    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, bulky=True) for name, numbers in PARTS.items()],
+    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, on_demand=True) for name, numbers in PARTS.items()],
     case_id=case_id,
     layout="provided-data/{train,validation,test}-pats/pt_*/ with ct.csv, voxel_dimensions.csv and one mask per organ",
     notes=(

@@ -48,7 +48,7 @@ def _is_there(kind: Dataset, raw: Path) -> bool:
         found = {case.id: case.label is not None for case in kind.find(raw)}
     except (UserError, FileNotFoundError):
         return False
-    parts = [part for part in kind.parts if part.open and not part.bulky]
+    parts = [part for part in kind.parts if part.open and not part.on_demand]
     wanted = [(case, part.labelled) for part in parts for case in part.cases]
     return bool(wanted) and all(case in found and (found[case] or not labelled) for case, labelled in wanted)
 

@@ -51,7 +51,7 @@ def import_raw(
 ) -> None:
     """Check the user's copy in ``source`` (folder or archive), import it into ``folder`` and write the manifest.
 
-    wanted: the cases to import of bulky parts, None for all. Cases that are missing or unknown are reported.
+    wanted: the cases to import of ``on_demand`` parts, None for all. Cases that are missing or unknown are reported.
     """
     kind = get_dataset(dataset)
     if not source.exists():
@@ -82,7 +82,7 @@ def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> 
     """Sentences about cases that the copy lacks, and about cases that the publisher does not have."""
     found = {case.id: case.label is not None for case in kind.find(folder)}
     for part in kind.parts:
-        expected = [case for case in part.cases if not part.bulky or wanted is None or case in wanted]
+        expected = [case for case in part.cases if not part.on_demand or wanted is None or case in wanted]
         if missing := [case for case in expected if case not in found]:
             yield f"{part.name}: {len(missing)} of {len(expected)} cases are missing: {some(missing)}"
         if unlabelled := [case for case in expected if part.labelled and found.get(case) is False]:

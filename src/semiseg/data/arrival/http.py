@@ -79,8 +79,8 @@ class Retries(Retry):
 
     def sleep(self, response: Any = None) -> None:
         """Wait as long as the server asks, else as long as ``patience`` says."""
-        asked = None if response is None else self.get_retry_after(response)
-        wait, last = self.get_backoff_time() if asked is None else asked, self.history[-1]
+        retry_after = None if response is None else self.get_retry_after(response)
+        wait, last = self.get_backoff_time() if retry_after is None else retry_after, self.history[-1]
         failure = f"{last.url} answers {_status(last.status, response.reason)}" if last.status else str(last.error)
         if wait > self.patience.most_wait_s:
             raise UserError(f"{failure}, and the server asks to wait {wait:.0f} s: run again after that time")

@@ -77,7 +77,7 @@ def _image(todo: CaseToCheck, file: Path) -> tuple[str, float, Signature]:
 
 def _organs(todo: CaseToCheck, file: Path) -> dict[int, int]:
     if not file.exists():
-        assert todo.case.label is not None  # asked for labelled cases alone
+        assert todo.case.label is not None  # called for labelled cases only
         volume = _named(todo, todo.case.label, get_dataset(todo.dataset).read_label)
         values, counts = np.unique(volume.array, return_counts=True)
         write_json(file, {str(int(value)): int(count) for value, count in zip(values, counts, strict=True) if value})
