@@ -24,15 +24,15 @@ from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import confident_labels, masked_cross_entropy
 from semiseg.blocks.memory import ClassMemory
 from semiseg.blocks.perturbations import strong
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts import bacon_contrast
-from semiseg.network import Backbone
+from semiseg.methods.parts.averaged_network import AveragedNetwork
 
 CODE = "fqhank/AAAI24-BaCon-CISSL: semilearn/imb_algorithms/bacon/bacon.py"
 OURS = "ours: carried from images to voxels"
 
 
-class BaCon(Method):
+class BaCon(AveragedNetwork):
     """L = L_sup + L_fixmatch + w_b L_balanced + w_c L_contrast.
 
     The contrast is 0 as long as no sampled voxel reaches ``contrast_cutoff``. L_balanced is a mean over all voxels
@@ -40,12 +40,6 @@ class BaCon(Method):
     rule.
     """
 
-    networks = {"network": "default"}
-    teachers = {"teacher": "network"}
-    teacher_start = "copy"
-    inference_networks = ("teacher",)
-    network: Backbone
-    teacher: nn.Module
     rare: Tensor
     frequency: Tensor
 

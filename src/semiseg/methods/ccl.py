@@ -21,23 +21,16 @@ from semiseg.base.errors import UserError
 from semiseg.blocks import ema, voxels
 from semiseg.blocks.losses import confident_labels, masked_cross_entropy
 from semiseg.blocks.perturbations import strong
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts import ccl_contrast
-from semiseg.network import Backbone
+from semiseg.methods.parts.averaged_network import AveragedNetwork
 
 CODE = "qinyideng/ccl: ccl_fixmatch.py"
 OURS = "ours: carried from images to voxels"
 
 
-class CCL(Method):
+class CCL(AveragedNetwork):
     """L = L_sup + L_fixmatch + w L_contrast."""
-
-    networks = {"network": "default"}
-    teachers = {"teacher": "network"}
-    teacher_start = "copy"
-    inference_networks = ("teacher",)
-    network: Backbone
-    teacher: nn.Module
 
     weight = Hyper(1.0, "weight w of the contrast", f"{CODE} total_loss")
     cutoff = Hyper(0.95, "least probability of a confident sample", f"{CODE} --p_cutoff")
