@@ -1,4 +1,4 @@
-"""Training state in one file: a killed run continues from it bit for bit, another run's state is never used."""
+"""Training state in one file, from which a killed run continues bit for bit; a state of another run is never used."""
 
 import logging
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ Candidate = tuple[str, ...]  # networks that predict together
 
 
 def drop(folder: Path) -> None:
-    """Remove the state of a run that has served its time."""
+    """Remove the state of a run that is finished."""
     (folder / STATE).unlink(missing_ok=True)
     sweep(folder)
 
@@ -68,7 +68,7 @@ class State:
         weights.save(path, tensors, note)
 
     def resume(self, path: Path, fingerprint: str) -> None:
-        """Continue from a state file if there is one of this very run; a stale or damaged one is said and ignored."""
+        """Continue from this run's state file, if there is one; a stale or damaged file is ignored with a message."""
         if not path.exists():
             return
         try:
