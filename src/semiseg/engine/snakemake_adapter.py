@@ -6,7 +6,6 @@ in Snakemake's manual. Written for Snakemake 9.27.
 """
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,14 +145,15 @@ class JobHistory:
 
     @_undocumented()
     def __init__(self) -> None:
-        persistence = importlib.import_module("snakemake.persistence")
-        backend = importlib.import_module("snakemake.persistence.file")
-        if persistence.RECORD_FORMAT_VERSION != FORMAT:
+        from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+        from snakemake.persistence.file import FilePersistence
+
+        if RECORD_FORMAT_VERSION != FORMAT:
             raise UnavailableError(
-                f"this version of Snakemake writes metadata of format {persistence.RECORD_FORMAT_VERSION}, not {FORMAT}"
+                f"this version of Snakemake writes metadata of format {RECORD_FORMAT_VERSION}, not {FORMAT}"
             )
-        self._record_class = persistence.MetadataRecord
-        self._files = backend.FilePersistence(nolock=True, path=Path(".snakemake"))
+        self._record_class = MetadataRecord
+        self._files = FilePersistence(nolock=True, path=Path(".snakemake"))
 
     @_undocumented()
     def write(self, output: str, job: FinishedJob) -> None:

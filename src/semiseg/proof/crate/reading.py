@@ -153,7 +153,9 @@ def _is_taken(name: str) -> bool:
 
 
 def _is_left(path: PurePosixPath) -> bool:
-    return path.as_posix() in (README, WORKFLOW) or (path.parts[:1] == ("workflow",) and path.suffix in CODE)
+    if path.parts[:1] == ("workflow",):
+        return path.name == "Snakefile" or path.suffix in CODE
+    return path.as_posix() in (README, WORKFLOW)
 
 
 # --- what lies there -------------------------------------------------------------------------------------------------
