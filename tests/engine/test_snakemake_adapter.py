@@ -19,8 +19,8 @@ from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, Unavailabl
 TARGET = "data/splits/phantom_mri/tiny.json"
 WARNING = "finished jobs are judged by time alone"
 JOB = FinishedJob("split", {"a.json": "sha256:00"}, ("{}",), "semiseg split", 1.0, 2.0)
-# The content of sitecustomize.py, which Python runs when it starts. It acts as a new release of Snakemake would that had
-# moved a module: Snakemake's own imports find it, those of semiseg fail.
+# The content of sitecustomize.py, which Python runs when it starts. It imitates a release of Snakemake that has moved a
+# module: Snakemake's own imports find it, those of semiseg fail.
 MOVED = """
 import builtins
 ordinary = builtins.__import__
