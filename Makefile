@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test lint schema benchmark rehearse
+.PHONY: demo test lowest newest lint schema benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -15,10 +15,20 @@ demo: .venv/installed
 test: lint
 	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/slurm
 	$(BIN)/pytest tests/slurm  # a machine holds one cluster
+	$(MAKE) lowest newest
+
+# Tests of what depends on the versions of libraries, without those that start many processes or wait for locks.
+QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_signals.py %/test_lock.py %/test_gpu.py, \
+	$(wildcard $(patsubst %,tests/%/test_*.py,base data jobs learning papers params scoring))) \
+	tests/graph/test_requirements.py tests/report/test_views.py
+
+# The quick tests with the lowest versions that pyproject.toml allows, and with the newest Python of this machine.
+lowest newest: .venv/installed
+	$(BIN)/python .ci/versions $@ $(QUICK)
 
 lint: .venv/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check . .ci/versions
+	$(BIN)/ruff format --check . .ci/versions
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy

@@ -1,18 +1,23 @@
-# Two Snakemakes in one folder would delete each other's outputs. The second one ends at once and says who works here;
-# after one that was killed the next call simply goes on.
+# Two calls of Snakemake in one folder would delete each other's outputs. The second one ends at once and names the
+# first. After a call that was killed, the next one goes on without any command to unlock the folder.
 from semiseg.base.progress import set_up_logging
 from semiseg.engine.project_lock import check_writable, claim_project
 
 set_up_logging()
 
-if workflow.is_main_process and "--lint" not in sys.argv:
-    try:
-        check_writable()
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+
+def check_folder():
+    if adapter.is_main_call(workflow) and "--lint" not in sys.argv:
+        try:
+            check_writable()
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
 
 
-@before_planning
+attempt(check_folder, "whether this folder can be written is not checked")
+
+
+@before_planning("another call in this folder is not noticed")
 def claim():
-    if is_builder() and workflow.execution_settings.lock:  # not with --nolock
+    if adapter.will_run_jobs(workflow) and adapter.locks_its_folder(workflow):
         claim_project()

@@ -1,8 +1,9 @@
-# Jobs on a SLURM cluster: what the profile asks for is checked before the first one, and jobs of a killed call are settled.
+# Jobs on a SLURM cluster. Before the first one, what the profile requests is compared with what the cluster offers, and
+# jobs that an earlier, killed call left in the queue are cancelled or waited for.
 
 
-# These take seconds, a SLURM job takes longer to start; and compute nodes often have no way out to download. They run
-# where Snakemake runs.
+# These rules run where Snakemake runs: they take seconds, less than the start of a SLURM job, and compute nodes often
+# cannot download.
 localrules:
     download,
     split,
@@ -11,51 +12,17 @@ localrules:
     figure,
 
 
-def limits(made):
-    """What the jobs of a rule ask of SLURM at their last try; what depends on the single job is left out."""
-    from semiseg.engine.slurm_check import Need
-
-    known = {
-        "input": (),
-        "attempt": 1 + workflow.execution_settings.retries,
-        "threads": made.resources["_cores"].value,
-        "rulename": made.name,
-        "async_run": None,
-    }
-
-    def asked(name):
-        try:
-            return made.resources[name].evaluate(None, **known).value
-        except (
-            Exception
-        ):  # not given, or an expression of wildcards or inputs, which a single job has
-            return None
-
-    gres = [str(asked("gres")).partition(":")[0]] if asked("gres") else []
-    return Need(
-        made.name,
-        partition=asked("slurm_partition"),
-        account=asked("slurm_account"),
-        gres=tuple([*gres, "gpu"] if asked("gpu") else gres),
-        minutes=asked("runtime"),
-        memory_mb=asked("mem_mb"),
-        constraint=asked("constraint"),
-        qos=asked("qos"),
-    )
-
-
-@before_planning
-def ask_cluster():
-    """Check the cluster, then wait for what an earlier call left there. After the claim of the folder (alone.smk)."""
-    if not is_builder() or workflow.executor_plugin.name != "slurm":
+@before_planning("what the jobs request of SLURM is not checked")
+def check_slurm():
+    """Runs after the claim of the folder (alone.smk), because the jobs of a call that still runs are not left over."""
+    if not (adapter.will_run_jobs(workflow) and adapter.submits_to_slurm(workflow)):
         return
-    from semiseg.engine.slurm_check import check
+    from semiseg.engine.slurm_check import check, need_of
     from semiseg.engine.slurm_jobs import settle
 
-    settings = workflow.executor_settings
+    requests = adapter.last_requests(workflow)
     check(
-        [limits(made) for made in workflow.rules if not workflow.is_local(made)],
-        settings.status_command,
-        settings.init_seconds_before_status_checks,
+        [need_of(rule, request) for rule, request in requests.items()],
+        *adapter.slurm_status_settings(workflow),
     )
     settle(Path.cwd())

@@ -1,10 +1,12 @@
-# Jobs as the rules see them. Each job carries its exact parameters in its command line, and a hash of the code it runs
-# among its params, so that an edit reruns the rules that use it and no others.
+# What the rules share: the graph of jobs, and the functions that give each rule its inputs, its parameters and the hash
+# of its code. Parameters stand in the job's command line. Both are `params` of the rule, so that an edit of parameters
+# or code reruns the rules that depend on it and no others.
 import functools
 import gc
 import inspect
 
-# A plan is millions of objects that stay; Python's search for garbage among them took a quarter of the planner's time.
+# Planning creates millions of objects that stay until the end. Python's garbage collector would look through all of them
+# again and again: with its default thresholds, planning takes a quarter more processor time.
 gc.set_threshold(100_000, 50)
 
 try:
@@ -13,61 +15,63 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-FIRST = []
+def attempt(action, otherwise):
+    """Call a function; where this version of Snakemake does not allow it, log a warning with the consequence."""
+    try:
+        action()
+    except adapter.UnavailableError as error:
+        logger.warning(f"{otherwise}: {error}")
 
 
-def before_planning(act):
-    """Have something done once, before the first job is planned. While this file is read, Snakemake has not yet settled
-    what this call is for, and ``is_builder`` cannot tell; when it asks for a first job's inputs it has.
+FIRST = []  # actions with their consequences, in the order of their calls
+
+
+def before_planning(otherwise):
+    """Decorator: the function runs once, before the first job is planned. While this file is read that would be too
+    early, because Snakemake has not yet settled whether this call is a dry run. It has when it asks for the inputs of
+    the first job. otherwise: what follows where this version of Snakemake does not allow it.
     """
-    FIRST.append(act)
-    return act
+    return lambda action: FIRST.append((action, otherwise))
 
 
-def plan_first():
-    """Do what was asked for ``before_planning``."""
+def run_first_actions():
+    """Run the functions that wait for the beginning of planning."""
     while FIRST:
-        FIRST.pop(0)()
+        attempt(*FIRST.pop(0))
 
 
-def told(question):
-    """Ask the graph; a user's mistake ends this call with one sentence and status 2."""
+def answer_or_exit(question):
+    """An input or params function for Snakemake. A user's mistake ends the call with one sentence and exit status 2."""
 
     def answer(wildcards):
         try:
-            plan_first()
+            run_first_actions()
             return question(wildcards)
         except UserError as error:
             logger.error(f"error: {error}")
             sys.exit(2)
 
-    # worked out once: Snakemake asks for it several times a job
+    # Snakemake reads the signature several times for each job, and inspects the function where this is not set.
     answer.__signature__ = inspect.signature(answer)
     return answer
 
 
 def job(make):
-    """Input files by name, parameters as one line of JSON, and the hash of the code: what each job is given."""
+    """Input files by name, parameters as one line of JSON, and the hash of the code: three functions, made from one of
+    the wildcards that describes the job."""
     make = functools.cache(make)
     return (
-        told(lambda wildcards: make(**wildcards).inputs),
-        told(lambda wildcards: as_text(make(**wildcards).spec)),
-        told(lambda wildcards: make(**wildcards).code),
+        answer_or_exit(lambda wildcards: make(**wildcards).inputs),
+        answer_or_exit(lambda wildcards: as_text(make(**wildcards).spec)),
+        answer_or_exit(lambda wildcards: make(**wildcards).code),
     )
 
 
 def of_run(make):
-    """A rule's wildcards as the run that they name."""
+    """A function of a run, as a function of the wildcards that name the run."""
     return lambda seed, **names: make(Run(**names, seed=int(seed)))
 
 
 def options(wildcards, input):
-    """Inputs that a job may lack, as options of its command."""
+    """Options of a job's command for those inputs that not every job of its rule has."""
     return " ".join(f"--{name} {path}" for name, path in input.items())
-
-
-def is_builder():
-    """Whether this process plans and runs the workflow: not a dry run, and not the inner call of one job. To be asked in
-    what is done ``before_planning``, not while a Snakefile is read."""
-    executor = workflow.executor_plugin
-    return workflow.is_main_process and executor is not None and not workflow.dryrun

@@ -1,5 +1,5 @@
-# Raw data, prepared cases, splits. Every rule hands on a small manifest, never volumes: thousands of files would slow the
-# planner, and touching them would rerun everything.
+# Raw data, prepared cases, splits. The output of every rule is one small manifest, never the volumes: thousands of files
+# would slow the planner, and a changed time of one of them would rerun everything.
 
 
 standin_inputs, standin_spec, standin_code = job(GRAPH.standin)

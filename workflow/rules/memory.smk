@@ -1,13 +1,9 @@
-# Files that came from elsewhere (`dvc pull`, `dvc checkout`, a copy) bring their lineage records. Snakemake is told what
-# they say before it plans, so that a pulled table reruns nothing, and a stale one is seen to be stale.
+# Files that came from elsewhere (`dvc pull`, `dvc checkout`, a copy) bring their lineage records. Snakemake's notes on
+# finished jobs are completed from them before it plans. So nothing is made again that is right, and what is stale is.
 from semiseg.engine.snakemake_memory import restore
 
 
-@before_planning
-def remember():
-    if workflow.is_main_process:
-        commands = {rule.name: rule.shellcmd for rule in workflow.rules}
-        try:
-            restore(GRAPH, commands)
-        except OSError as error:
-            logger.warning(f"finished jobs are judged by time alone: {error}")
+@before_planning("finished jobs are judged by time alone")
+def restore_notes():
+    if adapter.is_main_call(workflow):
+        restore(GRAPH, adapter.shell_commands(workflow))

@@ -1,33 +1,11 @@
-# What remains of a table when some of its rows fail: the others, with a word on each that failed, in <table>.partial.*;
-# never the table's own files, so that nobody takes it for whole. The call itself has failed, and its exit status says so.
+# When rows of a table fail, the rows that are ready are written to results/<table>.partial.*, with the reason for each
+# row that failed. The table's own files are never written then, so that a part is not taken for the whole. The call has
+# failed, and its exit status is not 0.
 
 
-def first_failure(dag, job, waiting):
-    """The job that kept this one from running: the first of its chain that did not finish."""
-    blocked = [before for before in dag.dependencies[job] if before in waiting]
-    return first_failure(dag, blocked[0], waiting) if blocked else job
-
-
-def unbuilt_tables(dag):
-    """Per table that this call did not build: the rows that are ready, and for the others why they are not."""
-    waiting = set(dag.needrun_jobs())
-    for table in (job for job in waiting if job.rule.name == "table"):
-        rows = [job for job in dag.dependencies[table] if job.rule.name == "row"]
-        blocked = {
-            row: first_failure(dag, row, waiting) for row in rows if row in waiting
-        }
-        failed = {
-            row.wildcards.method: f"{job.rule.name} did not finish, see {job.log[0]}"
-            for row, job in blocked.items()
-        }
-        ready = {
-            row.wildcards.method: row.output[0] for row in rows if row not in waiting
-        }
-        yield table.wildcards.table, ready, failed
-
-
-onerror:
-    for table, ready, failed in unbuilt_tables(workflow.dag):
+def write_partial_tables():
+    for unbuilt in adapter.unbuilt_tables(workflow):
+        table, ready, failed = unbuilt.table, unbuilt.ready, unbuilt.failed
         if not failed:
             continue
         for method, reason in failed.items():
@@ -47,3 +25,9 @@ onerror:
         shell(
             "semiseg --log results/logs/table/{table}.partial.log table --spec {partial:q} --out {out} {rows}"
         )
+
+
+onerror:
+    attempt(
+        write_partial_tables, "rows that are ready are not put into a partial table"
+    )

@@ -1,4 +1,4 @@
-"""Verbs ``keep`` and ``keep-raw``: results and raw data go under DVC in a few folders, so that a pull is complete."""
+"""Verbs ``keep`` and ``keep-raw``: put results and raw data under DVC, as a few folders, so that a pull is complete."""
 
 import errno
 import logging
@@ -18,11 +18,12 @@ OWN = (ROW.removesuffix("/{method}.csv"), "results/{table}.html")
 
 
 def keep(plan: Plan, table: str) -> None:
-    """Put what a table rests on under DVC: runs, splits and prepared indices of its dataset, its rows and its page.
+    """Put the files behind a table under DVC: runs, splits and prepared indices of its dataset, its rows, its page.
 
-    Each gets one pointer file (``results/runs/phantom.dvc``), which git tracks. Volumes stay outside: .dvcignore names
-    them, and they are made again from what is kept. Works in the current folder. Raises UserError when something is not
-    there, the project is no DVC repository, or the cache cannot be written; what is kept already stays.
+    Each folder or file gets one pointer file (``results/runs/phantom.dvc``), which git tracks. Volumes stay outside:
+    .dvcignore names them, and they can be made again from the files under DVC. Works in the current folder. Raises
+    UserError when one of the files is missing, the project is no DVC repository, or the cache cannot be written; what
+    was put under DVC before stays there.
     """
     dataset = plan.table(table).dataset
     paths = [template.format(dataset=dataset, table=table) for template in (*SHARED, *OWN)]
@@ -33,7 +34,7 @@ def keep(plan: Plan, table: str) -> None:
 
 
 def keep_raw(plan: Plan, dataset: str) -> None:
-    """Put the raw folder of a dataset under DVC, and write the hash of its manifest, on which tables depend, beside it.
+    """Put the raw folder of a dataset under DVC, and write the hash of its manifest beside it: tables depend on it.
 
     Raises UserError as ``keep`` does.
     """
@@ -51,7 +52,7 @@ def raw_hash(dataset: str) -> Path:
 
 
 def _add(paths: list[str]) -> None:
-    """``dvc add``, with its failures in words of this project."""
+    """``dvc add``, whose failures become UserErrors."""
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
@@ -77,12 +78,12 @@ def _add(paths: list[str]) -> None:
 
 
 def _pointer(path: str) -> Path:
-    """The file that git tracks in place of a path."""
+    """The pointer file that git tracks in place of a path."""
     return Path(f"{path}.dvc")
 
 
 def _put_back(before: Mapping[Path, bytes | None]) -> None:
-    """Pointers as they were: none may name what is not in the cache."""
+    """Restore the pointer files as they were, because none may name a file that is not in the cache."""
     for pointer, content in before.items():
         if content is None:
             pointer.unlink(missing_ok=True)
@@ -91,7 +92,7 @@ def _put_back(before: Mapping[Path, bytes | None]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Why something could not be kept: the first cause in the chain that a user can mend, else DVC's own words."""
+    """Why DVC failed: the first cause in the chain that a user can mend, otherwise DVC's own message."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and is_full(cause):

@@ -1,7 +1,8 @@
-"""A rehearsal: the parameters of one table, shrunk until the whole road takes minutes on two CPU cores.
+"""A rehearsal: one table with parameters so small that all its jobs take minutes on two CPU cores.
 
-What makes a table what it is stays: dataset, preparation, methods, losses, schedule rules, windows, scoring. What makes
-it long shrinks: cases (the first of each official list, drawn as stand-ins), patch, width, steps, seeds.
+The rehearsal keeps dataset, preparation, methods, losses, schedule rules, windows and scoring of the table. It reduces
+the number of cases (the first of each official list, drawn as stand-ins), the patch, the width of the network, the
+steps and the seeds.
 """
 
 import logging
@@ -26,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
 BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
-SIDES = (32, 64, 64)  # at most: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
+SIDES = (32, 64, 64)  # largest patch: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
 SEED = 1
 
 
 def shrunk(params: Params, table: str) -> Params:
-    """Parameters that hold this table alone, on stand-ins and with a tiny budget. Raises UserError if unknown."""
+    """Parameters of this table alone, on stand-ins and with few steps. Raises UserError for an unknown table."""
     wanted = Plan(params).table(table)
     kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
     names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
@@ -53,9 +54,9 @@ def shrunk(params: Params, table: str) -> Params:
 
 
 def _few_cases(split: Split) -> Split:
-    """The first cases of each published list; drawn splits belong to phantoms, which are small already.
+    """The split with the first cases of its published list. A drawn split stays, because phantoms are small already.
 
-    A list that cannot be formed from what the publisher offers gives way to the one that stands in for it.
+    A list that names cases which the publisher does not offer is replaced by its substitute, where it has one.
     """
     if split.list is None:
         return split
@@ -80,7 +81,7 @@ def _few_steps(protocol: Protocol) -> Protocol:
 
 
 def _short(training: Training) -> Training:
-    """Every clock of the schedule ticks faster by the same factor, so that ramps, cuts and validations all happen."""
+    """The training with all intervals of its schedule divided by one factor, so that each of its events happens."""
     factor = 1.0 if training.iterations is None else ITERATIONS / training.iterations
     few: dict[str, Any] = {
         "patch": tuple(min(pair) for pair in zip(training.patch, SIDES, strict=True)),
@@ -91,7 +92,7 @@ def _short(training: Training) -> Training:
         "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
     }
     if training.validation is not None:
-        # twice: judging whole volumes is what takes longest
+        # two validations, because scoring whole volumes takes longest
         every = 1 if training.validation.per == "epoch" else max(ceil(training.validation.every * factor), 2)
         few["validation"] = training.validation.model_copy(update={"every": every, "patience": None})
     return training.model_copy(update=few)
@@ -100,7 +101,7 @@ def _short(training: Training) -> Training:
 def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     """Build ``table`` below ``folder`` and return the path of its CSV. Raises UserError when a job fails.
 
-    cores: as Snakemake's option. Finished jobs of an earlier rehearsal are kept.
+    cores: as Snakemake's option of that name. Finished jobs of an earlier rehearsal are not run again.
     """
     snakefile = Path("Snakefile").resolve()
     if not snakefile.exists():
@@ -112,5 +113,5 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     done = subprocess.run([sys.executable, "-m", "snakemake", *command], check=False)
     if done.returncode != 0:
         raise UserError(f"the rehearsal of {table} failed: its jobs' logs are in {folder / 'results' / 'logs'}")
-    logger.info(f"{folder / target} is there: numbers of stand-ins, good for nothing but to see the road walked")
+    logger.info(f"{folder / target} is built: its numbers come from stand-ins and show only that every job runs")
     return folder / target

@@ -1,25 +1,29 @@
-"""Before jobs go to SLURM: what would fail hours later, or be waited for for ever, is told now in one sentence."""
+"""Checks before jobs go to SLURM: a profile that the cluster cannot serve is refused now, with one sentence.
+
+Without them such a job would fail hours later, or wait in the queue for ever.
+"""
 
 import getpass
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from semiseg.base.errors import UserError
 
 COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue")
 PATIENCE = 20.0  # seconds for one answer
 LONGEST_PAUSE = 180  # seconds between two status checks of the plugin, once jobs run long
-PAUSES_REMEMBERED = 3  # the plugin leaves squeue where finished jobs are forgotten sooner than so many first pauses
+PAUSES_REMEMBERED = 3  # first pauses. The plugin leaves squeue where SLURM forgets finished jobs sooner
 
 
 @dataclass(frozen=True)
 class Need:
-    """What the jobs of a rule ask of SLURM at most, as the profile says; None: it says nothing.
+    """What the jobs of a rule request of SLURM at most, by the profile; None where it gives nothing.
 
-    gres: names of generic resources (gpu, shard); minutes, memory_mb: of the last try.
+    gres: names of generic resources (gpu, shard). minutes, memory_mb: of the last try.
     """
 
     rule: str
@@ -34,7 +38,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes of a partition that are alike. minutes: its time limit, None for none."""
+    """Nodes of one partition with equal resources. minutes: the partition's time limit, None for none."""
 
     partition: str
     default: bool
@@ -43,8 +47,23 @@ class Nodes:
     memory_mb: int
 
 
+def need_of(rule: str, request: Mapping[str, Any]) -> Need:
+    """The need of a rule from the resources of its last try, by the names that profiles use."""
+    gres = [str(request["gres"]).partition(":")[0]] if request["gres"] else []
+    return Need(
+        rule,
+        partition=request["slurm_partition"],
+        account=request["slurm_account"],
+        gres=tuple([*gres, "gpu"] if request["gpu"] else gres),
+        minutes=request["runtime"],
+        memory_mb=request["mem_mb"],
+        constraint=request["constraint"],
+        qos=request["qos"],
+    )
+
+
 def ask(*command: str) -> tuple[int, str]:
-    """Exit status of a SLURM command and what it said; -1 where it took longer than ``PATIENCE``."""
+    """Exit status and output of a SLURM command; -1 where it took longer than ``PATIENCE``."""
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=PATIENCE)
     except subprocess.TimeoutExpired:
@@ -79,18 +98,18 @@ def _check_commands() -> None:
 
 
 def _config() -> dict[str, str]:
-    status, said = ask("scontrol", "ping")  # answers at once, where other commands first try again for a while
+    status, output = ask("scontrol", "ping")  # answers at once; other commands first retry for a while
     if status == 0:
-        status, said = ask("scontrol", "show", "config")
+        status, output = ask("scontrol", "show", "config")
     if status != 0:
-        first = next(iter(said.splitlines()), "no answer")
+        first = next(iter(output.splitlines()), "no answer")
         raise UserError(f"SLURM's controller does not answer ({first}): nothing was started, call again when it does")
-    pairs = (line.partition("=") for line in said.splitlines() if "=" in line)
+    pairs = (line.partition("=") for line in output.splitlines() if "=" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _check_status_query(config: dict[str, str], command: str | None, first_pause: int) -> None:
-    """The plugin waits for ever for a job that its query does not report as ended: see docs/slurm.md."""
+    """Refuse a status command that would not report every end: the plugin would wait for ever (docs/slurm.md)."""
     remembered = int(re.match(r"\d*", config.get("MinJobAge", ""))[0] or 0)  # type: ignore[index]
     enough = max(LONGEST_PAUSE, PAUSES_REMEMBERED * first_pause)
     accounting = "slurmdbd" in config.get("AccountingStorageType", "")
@@ -113,11 +132,11 @@ def _check_status_query(config: dict[str, str], command: str | None, first_pause
 
 
 def _nodes() -> list[Nodes]:
-    status, said = ask("sinfo", "-h", "-a", "-e", "-o", "%P|%G|%l|%m")
+    status, output = ask("sinfo", "-h", "-a", "-e", "-o", "%P|%G|%l|%m")
     if status != 0:
-        raise UserError(f"SLURM does not tell its partitions (sinfo: {said}): call again later")
+        raise UserError(f"SLURM does not tell its partitions (sinfo: {output}): call again later")
     found = []
-    for line in said.splitlines():
+    for line in output.splitlines():
         partition, gres, limit, memory = line.split("|")
         names = frozenset(re.findall(r"(?:^|,)(\w+)", re.sub(r"\(.*?\)", "", gres)))
         megabytes = int(re.sub(r"\D", "", memory) or 0)
@@ -158,7 +177,7 @@ def _check_need(need: Need, nodes: Sequence[Nodes]) -> None:
 
 
 def _chosen(need: Need, nodes: Sequence[Nodes]) -> list[Nodes]:
-    """The nodes of the partition, or of several, that a rule goes to."""
+    """The nodes of the partition or partitions to which the jobs of a rule go."""
     known = ", ".join(dict.fromkeys(each.partition for each in nodes))
     if need.partition is None:
         chosen = [each for each in nodes if each.default]
@@ -179,8 +198,8 @@ def _check_accounts(needs: Sequence[Need], config: dict[str, str]) -> None:
     wanted = {need.account: need.rule for need in needs if need.account is not None}
     if not wanted or "slurmdbd" not in config.get("AccountingStorageType", "") or not shutil.which("sacctmgr"):
         return
-    status, said = ask("sacctmgr", "-n", "-P", "list", "assoc", f"user={getpass.getuser()}", "format=account")
-    known = sorted(set(said.split())) if status == 0 else []
+    status, output = ask("sacctmgr", "-n", "-P", "list", "assoc", f"user={getpass.getuser()}", "format=account")
+    known = sorted(set(output.split())) if status == 0 else []
     for account, rule in wanted.items():
         if known and account not in known:
             raise UserError(
@@ -190,7 +209,7 @@ def _check_accounts(needs: Sequence[Need], config: dict[str, str]) -> None:
 
 
 def _try(need: Need) -> None:
-    """Have SLURM itself look at a job of this rule, without submitting it."""
+    """Have SLURM itself check a job of this rule, without submitting it."""
     options = {
         "--partition": need.partition,
         "--account": need.account,
@@ -199,9 +218,9 @@ def _try(need: Need) -> None:
         "--gres": ",".join(need.gres) or None,
     }
     given = [f"{name}={value}" for name, value in options.items() if value is not None]
-    status, said = ask("sbatch", "--test-only", "--time=1", *given, "--wrap=true")
+    status, output = ask("sbatch", "--test-only", "--time=1", *given, "--wrap=true")
     if status != 0:
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no answer")
+        last = next((line for line in reversed(output.splitlines()) if line.strip()), "no answer")
         reason = re.sub(r"sbatch: |error: |allocation failure: |Batch job submission failed: ", "", last)
         raise UserError(
             f"SLURM would refuse the jobs of rule {need.rule} with {' '.join(given) or 'nothing given'} ({reason}):"

@@ -1,10 +1,11 @@
-"""What Snakemake remembers of finished jobs, rebuilt from the lineage records beside their files.
+"""Snakemake's notes on finished jobs, rebuilt from the lineage records beside their files.
 
-Results that came from elsewhere (pulled, checked out, copied) bring their lineage records, but not the folder in which
-Snakemake keeps the parameters, inputs and code of every finished job. Without it Snakemake compares times, and times
-say nothing about a copy: it would make right files again and take stale ones for right. So before a call is planned,
-every record that is new here, or not the one that was there at the last call, is told to Snakemake. So is a job
-that read what is there with other content now, as after merging the runs of two people.
+Results that came from elsewhere (pulled, checked out, copied) bring their lineage records. They do not bring the folder
+``.snakemake``, in which Snakemake notes the parameters, inputs and code of every finished job. Without these notes
+Snakemake compares times, and the times of copied files mean nothing: right files would be made again, stale ones kept.
+Therefore, before a call is planned, Snakemake's notes are written for every record that is new or has changed since
+the last call. They are written again for a job that read a file whose content is another now, as after merging the
+runs of two people.
 """
 
 import contextlib
@@ -14,38 +15,42 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
-from snakemake.persistence.file import FilePersistence
-
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
+from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
 from semiseg.graph.graph import MAIN_OUTPUTS, Graph
 from semiseg.graph.specs import as_text
 from semiseg.jobs.record import Record, read_record, shareable
 from semiseg.paths import RUN, STATE, record_path
 
-SEEN = "lineage_records.json"  # lies in Snakemake's folder of metadata, and goes with it
-Note = dict[str, Any]  # of a record. stamp; read, made: content by path; other: paths read whose content is another now
+SEEN = Path(".snakemake/metadata/lineage_records.json")  # is deleted together with Snakemake's notes
+# Of one record. stamp: of its file; read, made: content by path; other: paths read whose content is another now
+Note = dict[str, Any]
 
 
 def restore(graph: Graph, commands: Mapping[str, str]) -> int:
-    """Tell Snakemake of the finished jobs that it does not know; returns how many records were read.
+    """Write Snakemake's notes of the finished jobs that it does not know; return how many records were read.
 
-    graph: the jobs as the parameters want them now. commands: shell command per rule, as the rules state it. Works in
-    the current folder. A record that cannot be read is left to the audit, and its files to Snakemake's own judgement.
+    graph: the jobs as the parameters want them now. commands: shell command per rule, as the rule states it. Works in
+    the current folder. A record that cannot be read is skipped: the audit reports it, and Snakemake judges its files by
+    time. Raises UnavailableError where Snakemake's notes cannot be written.
     """
-    persistence = FilePersistence(nolock=True, path=Path(".snakemake"))
-    place = Path(".snakemake/metadata") / SEEN
-    seen: dict[str, Note] = read_json(place) if place.exists() else {}
-    records, found = _read_new(seen)
-    made = {path: content for note in found.values() for path, content in note["made"].items()}
-    for path, note in found.items():
-        note["other"] = [name for name, content in note["read"].items() if made.get(name, content) != content]
-        if note != seen.get(path):
-            record = records.get(path) or read_record(path)
-            _tell(persistence, record, metadata_of(record, graph, commands, note["other"]))
-    if found != seen:
-        write_json(place, found)
+    try:
+        history = JobHistory()
+        seen: dict[str, Note] = read_json(SEEN) if SEEN.exists() else {}
+        records, found = _read_new(seen)
+        made = {path: content for note in found.values() for path, content in note["made"].items()}
+        for path, note in found.items():
+            note["other"] = [name for name, content in note["read"].items() if made.get(name, content) != content]
+            if note != seen.get(path):
+                record = records.get(path) or read_record(path)
+                job = finished_job(record, graph, commands, note["other"])
+                for output in _contents(record["outputs"]):
+                    history.write(output, job)
+        if found != seen:
+            write_json(SEEN, found)
+    except OSError as error:
+        raise UnavailableError(str(error)) from error
     return len(records)
 
 
@@ -64,50 +69,32 @@ def _read_new(seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, No
     return records, found
 
 
-def metadata_of(
-    record: Record, graph: Graph, commands: Mapping[str, str], other: Collection[str] = ()
-) -> MetadataRecord:
-    """What Snakemake would have written when the job of this record ended.
+def finished_job(record: Record, graph: Graph, commands: Mapping[str, str], other: Collection[str] = ()) -> FinishedJob:
+    """The job of a record, as Snakemake would have noted it when the job ended.
 
-    other: inputs that have been made anew since, with other content. They are left out, for what is there now was never
-    read: Snakemake itself compares only files that look newer than what was made from them.
+    other: inputs whose content has changed since the job read them. They are left out of the note, so that Snakemake
+    sees a new input and runs the job again; it would compare the content only of files newer than the output.
     """
     inputs = {entry["path"]: f"sha256:{entry['sha256']}" for entry in record["inputs"] if entry["path"] not in other}
-    return MetadataRecord(
-        record_format_version=RECORD_FORMAT_VERSION,
+    return FinishedJob(
         rule=record["rule"],
-        input=sorted(inputs),
-        params=sorted(repr(text) for text in _params(record, graph)),
+        checksums=inputs,
+        params=tuple(_params(record, graph)),
         code=commands.get(record["rule"]),
-        input_checksums=inputs,
-        starttime=_seconds(record["time"]["start"]),
-        endtime=_seconds(record["time"]["end"]),
-        incomplete=False,
+        start=_seconds(record["time"]["start"]),
+        end=_seconds(record["time"]["end"]),
     )
 
 
-def _tell(persistence: FilePersistence, record: Record, told: MetadataRecord) -> None:
-    """Write Snakemake's metadata of every output of a record, where they say something else."""
-    for output in _contents(record["outputs"]):
-        known = persistence._read_record(output)
-        if known is None or _deciding(known) != _deciding(told):
-            persistence._write_record(output, told)
-
-
-def _deciding(metadata: MetadataRecord) -> tuple[Any, ...]:
-    """What Snakemake compares, the shell command aside: a record does not hold it."""
-    return metadata.rule, metadata.input, metadata.params, metadata.input_checksums
-
-
 def _params(record: Record, graph: Graph) -> Iterator[str]:
-    """The values of a rule's ``params`` that Snakemake compares: parameters, code, and where the training state lies.
+    """The values of a rule's ``params`` that Snakemake compares: parameters, code hash, folder of the training state.
 
-    A record hides paths outside the project; where the parameters agree otherwise, they are those of today.
+    A record hides paths outside the project. Where the parameters agree otherwise, today's parameters take their place.
     """
     main, spec = record["outputs"][0]["path"], record["params"]
     try:
         job = graph.maker(main)
-    except UserError:  # parameters no longer know what this was made for
+    except UserError:  # today's parameters do not name this file
         job = None
     if job is not None and as_text(shareable(job.spec)) == as_text(spec):
         spec = job.spec
@@ -135,5 +122,6 @@ def _contents(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _stamp(path: Path) -> list[int]:
+    """Time of change in ns, size in bytes and inode of a file."""
     status = path.stat()
     return [status.st_mtime_ns, status.st_size, status.st_ino]

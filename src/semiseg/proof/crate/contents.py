@@ -22,6 +22,7 @@ BESIDE = (
     PARAMS,
     "constraints.txt",
     WORKFLOW,
+    "workflow/Snakefile",
     "workflow/rules/*.smk",
     "workflow/schemas/*.json",
     "workflow/envs/*.yaml",

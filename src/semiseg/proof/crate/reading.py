@@ -153,7 +153,9 @@ def _is_copied(name: str) -> bool:
 
 
 def _is_workflow(path: PurePosixPath) -> bool:
-    return path.as_posix() in (README, WORKFLOW) or (path.parts[:1] == ("workflow",) and path.suffix in CODE)
+    if path.parts[:1] == ("workflow",):
+        return path.name == "Snakefile" or path.suffix in CODE
+    return path.as_posix() in (README, WORKFLOW)
 
 
 # --- the files of a crate --------------------------------------------------------------------------------------------

@@ -1,0 +1,179 @@
+"""Every use of what Snakemake does not document, in one place: its bookkeeping, its graph, the settings of a call.
+
+Snakemake may change these parts in any release. Where one is missing or takes other arguments, the functions here raise
+``UnavailableError``, and the workflow goes on without what it wanted to know. Everything else that the workflow uses is
+in Snakemake's manual. Written for Snakemake 9.27.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
+
+RESOURCES = ("slurm_partition", "slurm_account", "gres", "gpu", "runtime", "mem_mb", "constraint", "qos")
+
+
+class UnavailableError(Exception):
+    """A part of Snakemake that this module uses is missing, has changed, or cannot be used here."""
+
+
+@contextlib.contextmanager
+def _undocumented() -> Iterator[None]:
+    """Turn what a changed interface raises into ``UnavailableError``. Also serves as a decorator."""
+    try:
+        yield
+    except (ImportError, AttributeError, KeyError, TypeError) as error:
+        raise UnavailableError(f"this version of Snakemake has other inner parts than 9.27 ({error})") from error
+
+
+# --- the call --------------------------------------------------------------------------------------------------------
+
+
+@_undocumented()
+def is_main_call(workflow: Any) -> bool:
+    """Whether this process is the call that a user made, and not the inner call that runs one job."""
+    return bool(workflow.is_main_process)
+
+
+@_undocumented()
+def will_run_jobs(workflow: Any) -> bool:
+    """Whether this process plans and runs jobs: a user's call, but no dry run. Settled only once planning begins."""
+    return bool(workflow.is_main_process and workflow.executor_plugin is not None and not workflow.dryrun)
+
+
+@_undocumented()
+def locks_its_folder(workflow: Any) -> bool:
+    """Whether the call keeps others out of its folder, as it does without ``--nolock``."""
+    return bool(workflow.execution_settings.lock)
+
+
+@_undocumented()
+def submits_to_slurm(workflow: Any) -> bool:
+    """Whether the jobs of this call go to SLURM."""
+    return bool(workflow.executor_plugin.name == "slurm")
+
+
+@_undocumented()
+def slurm_status_settings(workflow: Any) -> tuple[str | None, int]:
+    """The plugin's settings slurm-status-command and slurm-init-seconds-before-status-checks."""
+    settings = workflow.executor_settings
+    return settings.status_command, settings.init_seconds_before_status_checks
+
+
+@_undocumented()
+def shell_commands(workflow: Any) -> dict[str, str]:
+    """The shell command of each rule, as the rule states it."""
+    return {rule.name: rule.shellcmd for rule in workflow.rules}
+
+
+@_undocumented()
+def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
+    """What each rule that is not local requests of ``RESOURCES`` at its last try.
+
+    A value is None where the rule and the profile give none, and where it depends on the single job: an expression of
+    wildcards or inputs.
+    """
+    tries = 1 + workflow.execution_settings.retries
+    return {rule.name: _last_request(rule, tries) for rule in workflow.rules if not workflow.is_local(rule)}
+
+
+def _last_request(rule: Any, tries: int) -> dict[str, Any]:
+    cores = rule.resources["_cores"]
+    evaluate = type(cores).evaluate  # a changed interface shows here; below, an exception says nothing about it
+    known = {"input": (), "attempt": tries, "threads": cores.value, "rulename": rule.name, "async_run": None}
+    values: dict[str, Any] = dict.fromkeys(RESOURCES)
+    for name in RESOURCES:
+        with contextlib.suppress(Exception):  # not given, or an expression that fails without its job
+            values[name] = evaluate(rule.resources[name], None, **known).value
+    return values
+
+
+# --- the graph -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class UnbuiltTable:
+    """A table that a call did not build. ready: path of each finished row by method; failed: reason by method."""
+
+    table: str
+    ready: Mapping[str, str]
+    failed: Mapping[str, str]
+
+
+@_undocumented()
+def unbuilt_tables(workflow: Any) -> list[UnbuiltTable]:
+    """The tables that were planned and not built, at the end of a call that failed."""
+    dag = workflow.dag
+    unfinished = set(dag.needrun_jobs())
+    return [_unbuilt_table(dag, job, unfinished) for job in unfinished if job.rule.name == "table"]
+
+
+def _unbuilt_table(dag: Any, table: Any, unfinished: set[Any]) -> UnbuiltTable:
+    rows = [job for job in dag.dependencies[table] if job.rule.name == "row"]
+    ready = {row.wildcards.method: str(row.output[0]) for row in rows if row not in unfinished}
+    culprits = {row.wildcards.method: _first_unfinished(dag, row, unfinished) for row in rows if row in unfinished}
+    failed = {method: f"{job.rule.name} did not finish, see {job.log[0]}" for method, job in culprits.items()}
+    return UnbuiltTable(table.wildcards.table, ready, failed)
+
+
+def _first_unfinished(dag: Any, job: Any, unfinished: set[Any]) -> Any:
+    """The first job of the chain before this one that did not finish; the job itself where all before it did."""
+    before = next((each for each in dag.dependencies[job] if each in unfinished), None)
+    return job if before is None else _first_unfinished(dag, before, unfinished)
+
+
+# --- the bookkeeping -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A finished job as Snakemake notes it. checksums: by path of each input; times in seconds since 1970."""
+
+    rule: str
+    checksums: Mapping[str, str]
+    params: tuple[str, ...]
+    code: str | None
+    start: float
+    end: float
+
+
+class JobHistory:
+    """Snakemake's notes on finished jobs, one per output file, in the current folder."""
+
+    @_undocumented()
+    def __init__(self) -> None:
+        from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+        from snakemake.persistence.file import FilePersistence
+
+        if RECORD_FORMAT_VERSION != FORMAT:
+            raise UnavailableError(
+                f"this version of Snakemake writes metadata of format {RECORD_FORMAT_VERSION}, not {FORMAT}"
+            )
+        self._record_class = MetadataRecord
+        self._files = FilePersistence(nolock=True, path=Path(".snakemake"))
+
+    @_undocumented()
+    def write(self, output: str, job: FinishedJob) -> None:
+        """Note that this output was made by this job, unless Snakemake has noted that already."""
+        record = self._record_class(
+            record_format_version=FORMAT,
+            rule=job.rule,
+            input=sorted(job.checksums),
+            params=sorted(repr(text) for text in job.params),
+            code=job.code,
+            input_checksums=dict(job.checksums),
+            starttime=job.start,
+            endtime=job.end,
+            incomplete=False,
+        )
+        known = self._files._read_record(output)
+        if known is None or _compared(known) != _compared(record):
+            self._files._write_record(output, record)
+
+
+def _compared(record: Any) -> tuple[Any, ...]:
+    """What Snakemake compares with a planned job. The shell command is left out, because no lineage record has it."""
+    return record.rule, record.input, record.params, record.input_checksums
