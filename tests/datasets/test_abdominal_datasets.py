@@ -14,13 +14,13 @@ from support import REALDATA
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
+from semiseg.data.arrival import zenodo
 from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.preparation import run_steps
 from semiseg.data.raw_case import read_case
 from semiseg.data.split_lists import PARTS, list_names, read_list
 from semiseg.data.standin import get_standin
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
-from semiseg.datasets import _zenodo
 from semiseg.params.preparation import Preparation
 from semiseg.stages.raw import import_raw
 
@@ -248,7 +248,7 @@ def test_remote_lists_the_served_archive(name: str, archive: str, standins: dict
 )
 def test_other_answers_of_zenodo_are_told(answer: object, sentence: str) -> None:
     with pytest.raises(UserError, match=f"https://zenodo.org/api/records/7 {sentence}"):
-        _zenodo.zenodo_file(lambda url: answer, 7, "wanted.zip")
+        zenodo.zenodo_file(lambda url: answer, 7, "wanted.zip")
 
 
 def test_archives_hold_what_the_originals_hold(standins: dict[str, Path]) -> None:

@@ -1,6 +1,7 @@
 """params.yaml: what is wrong is named by its key path, with what is allowed."""
 
 import copy
+import shutil
 
 import pytest
 import yaml
@@ -13,6 +14,7 @@ from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs, as_text
 from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
+from semiseg.params.reference import reference
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -66,9 +68,14 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo$",
+        r"tables\.demo\.split: dataset phantom_three has no split 'x'; it has: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
+    "a mistyped variant": (
+        "tables/demo/rows",
+        ["dvcl_k5_51"],
+        r"tables\.demo\.rows: unknown method 'dvcl_k5_51'; known: .*; did you mean dvcl_k5_5, ",
+    ),
     "a method twice": ("tables/demo/rows", ["cps", "cps"], r"tables\.demo\.rows: a method occurs twice"),
     "an unknown organ": ("tables/demo/organs", ["Liv", "Hrt"], r"tables\.demo\.organs: .* no organ 'Hrt'; it has: Liv"),
     "an unknown parameter": (
@@ -145,6 +152,12 @@ def test_files_that_are_missing_or_not_yaml(tmp_path):
         read(tmp_path / "tag.yaml")
 
 
+def test_the_page_of_all_keys_is_up_to_date_and_describes_each():
+    page = (ROOT / "docs/params.md").read_text(encoding="utf-8")
+    assert page == reference(), "config.py changed: run `make schema`"
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+
+
 def test_the_schema_file_is_up_to_date():
     stored = (ROOT / "workflow/schemas/params.schema.json").read_text(encoding="utf-8")
     assert stored == schema_text(), "config.py changed: run `make schema`"
@@ -156,12 +169,18 @@ def test_supervised_losses_of_the_configuration_are_those_of_the_code():
     assert set(Supervised.__args__) == set(SUPERVISED)
 
 
-def test_declared_hyperparameters_equal_the_imported_ones():
-    from semiseg.method import hyperparameters, method_class
-
-    for name in catalogue.entries("methods"):
-        imported = {key: value.default for key, value in hyperparameters(method_class(name)).items()}
-        assert {key: value.default for key, value in catalogue.hyperparameters(name).items()} == imported
+def test_a_row_whose_file_holds_no_method_is_refused(tmp_path, monkeypatch):
+    package = tmp_path / "semiseg"
+    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "methods/fixmatch.py").write_text("x = 1\n")
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    for function in (catalogue.entries, catalogue.source_of, catalogue._twin):
+        monkeypatch.setattr(catalogue, function.__name__, function.__wrapped__)
+    with pytest.raises(UserError, match=r"semiseg/methods/fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("tables/demo/rows", ["fixmatch"])))
+    variant = {"fixmatch_low": {"method": "fixmatch", "parameters": {"threshold": 0.5}}}
+    with pytest.raises(UserError, match=r"fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("variants", variant)))
 
 
 def test_scoring_rules_of_the_configuration_exist():
@@ -178,7 +197,7 @@ def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps_strong") == {"weight": 0.5, "cross_rows": "unlabelled"}
-    assert Specs(plan).train(Run("phantom", "demo", "demo", "cps_strong", 0))["method"] == "cps"
+    assert Specs(plan).train(Run("phantom_three", "demo", "demo", "cps_strong", 0))["method"] == "cps"
 
 
 def test_rows_of_two_tables_that_are_the_same_run_share_it():
@@ -188,7 +207,7 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 
 def test_training_does_not_depend_on_how_tables_are_scored():
-    run = Run("phantom", "demo", "demo", "cps", 1337)
+    run = Run("phantom_three", "demo", "demo", "cps", 1337)
     before = as_text(Specs(Plan(parse_params(GOOD))).train(run))
     assert as_text(Specs(Plan(parse_params(changed("protocols/demo/scoring", "dhc")))).train(run)) == before
     assert as_text(Specs(Plan(parse_params(changed("protocols/demo/training/iterations", 7)))).train(run)) != before
@@ -197,7 +216,7 @@ def test_training_does_not_depend_on_how_tables_are_scored():
 def test_a_split_depends_on_the_content_of_its_list():
     specs = Specs(Plan(parse_params(GOOD)))
     assert specs.split("la", "8lab")["list_sha256"] != specs.split("la", "16lab")["list_sha256"]
-    assert "list_sha256" not in specs.split("phantom", "demo")
+    assert "list_sha256" not in specs.split("phantom_three", "demo")
 
 
 def test_an_unknown_split_list_is_named():

@@ -208,7 +208,8 @@ def test_show_prints_every_number_at_any_width(project, width):
     assert "toy (sound convention, rule sound)" in text
     for number in ("87.50", "75.00", "81.25 ± 2.33", "60.00"):
         assert number in text
-    assert max(map(len, text.splitlines())) <= max(width, len("published convention: results/toy.csv"))
+    table = text.partition("try next:")[0].splitlines()
+    assert max(map(len, table)) <= max(width, len("published convention: results/toy.csv"))
 
 
 def test_show_says_where_the_other_forms_lie(project):
@@ -216,6 +217,15 @@ def test_show_says_where_the_other_forms_lie(project):
     assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(
         OUT.with_suffix(".sound.csv"), 200
     )
+
+
+def test_show_ends_with_three_commands_about_the_best_row_that_is_no_control(project, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    assert shown(OUT, 40).partition("try next:\n")[2].splitlines() == [
+        "  semiseg lineage results/toy.csv --row mt --column Rod",
+        "  semiseg audit results/toy.csv",
+        "  semiseg describe toy",
+    ]
 
 
 def shown(path: Path, width: int) -> str:

@@ -156,13 +156,10 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _dies(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
-
-
 def test_a_worker_killed_for_memory_is_one_sentence():
+    killed = [signal.SIGKILL, signal.SIGKILL]  # as the kernel does when memory runs out
     with pytest.raises(UserError, match=r"prepare x: a worker was killed, probably for memory: use fewer workers"):
-        each(_dies, [1, 2], 2, "prepare x")
+        each(signal.raise_signal, killed, 2, "prepare x")
 
 
 def test_a_half_copied_run_is_told(project):

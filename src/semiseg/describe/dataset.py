@@ -56,5 +56,5 @@ def _how(kind: Dataset) -> str:
 def _part(part: Part) -> str:
     labels = "with labels" if part.labelled else "without labels"
     way = "open" if part.open else "on registration"
-    bulky = "; only cases that a split names are brought" if part.bulky else ""
-    return f"{part.name}: {counted(len(part.cases), 'case')} {labels}, {way}: {some(part.cases, 2)}{bulky}"
+    on_demand = "; only cases that a split names are imported" if part.on_demand else ""
+    return f"{part.name}: {counted(len(part.cases), 'case')} {labels}, {way}: {some(part.cases, 2)}{on_demand}"

@@ -66,7 +66,7 @@ def measuring(protocol: Protocol) -> dict[str, str]:
 
 def _network(name: str) -> str:
     """First line of the network's file: importing it would import torch."""
-    tree = ast.parse((catalogue.PACKAGE / "networks" / f"{name}.py").read_text(encoding="utf-8"))
+    tree = catalogue.syntax_tree(catalogue.PACKAGE / "networks" / f"{name}.py")
     return (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
 
 

@@ -4,6 +4,7 @@ What makes a table what it is stays: dataset, preparation, methods, losses, sche
 it long shrinks: cases (the first of each official list, drawn as stand-ins), patch, width, steps, seeds.
 """
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,12 +16,13 @@ import yaml
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_text
-from semiseg.base.progress import say
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
 from semiseg.paths import TABLE
+
+logger = logging.getLogger(__name__)
 
 FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
 BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
@@ -110,5 +112,5 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     done = subprocess.run([sys.executable, "-m", "snakemake", *command], check=False)
     if done.returncode != 0:
         raise UserError(f"the rehearsal of {table} failed: its jobs' logs are in {folder / 'results' / 'logs'}")
-    say(f"{folder / target} is there: numbers of stand-ins, good for nothing but to see the road walked")
+    logger.info(f"{folder / target} is there: numbers of stand-ins, good for nothing but to see the road walked")
     return folder / target

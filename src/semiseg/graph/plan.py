@@ -97,7 +97,7 @@ class Plan:
         """The method behind a row: a variant's method, or the method itself."""
         variant = self.params.variants.get(method)
         base = variant.method if variant else method
-        catalogue.require("methods", base, f"row {method}")
+        catalogue.require("methods", base, f"row {method}", self.params.variants)
         return base
 
     def labelled_only(self, method: str) -> bool:
@@ -131,9 +131,9 @@ class Plan:
         return inputs
 
     def wanted(self, dataset: str) -> list[str] | None:
-        """Cases that the splits name, where a collection has a part too bulky to bring whole; else None."""
+        """Cases that the splits name, where a collection has a part that is imported on demand; else None."""
         kind, splits = get_dataset(dataset), self.params.splits.get(dataset, {}).values()
-        if not any(part.bulky for part in kind.parts) or any(split.list is None for split in splits):
+        if not any(part.on_demand for part in kind.parts) or any(split.list is None for split in splits):
             return None
         lists = [read_list(split.list) for split in splits if split.list is not None]
         return sorted({kind.case_id(name) for content in lists for part in PARTS for name in content[part]})

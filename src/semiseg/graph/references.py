@@ -76,7 +76,8 @@ def _check_table(params: Params, name: str, table: Table) -> None:
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
-            catalogue.require("methods", method, f"{where}.rows")
+            catalogue.require("methods", method, f"{where}.rows", params.variants)
+            catalogue.declared(method)
     if len(set(methods)) < len(methods):
         raise UserError(f"{where}.rows: a method occurs twice; name each row once")
     if table.reference is not None and table.reference not in methods:

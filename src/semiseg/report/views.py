@@ -14,7 +14,7 @@ from semiseg.report.cells import methods_in_order, printed_columns, ranks, unbui
 from semiseg.scoring.averages import EMPTY_ORGANS, Scores, gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.comparison import LEVEL, compare, holm
-from semiseg.scoring.conventions import CONVENTIONS, is_control, rules_of
+from semiseg.scoring.conventions import CONVENTIONS, is_control, scoring_rules
 from semiseg.scoring.intervals import bootstrap
 
 PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")
@@ -137,7 +137,7 @@ def _gather(spec: TableSpec) -> dict[str, dict[str, Scores]]:
             runs = [read_cases(path) for path in paths]
             found[method] = {
                 convention: gather(rule, runs, spec.abbreviations)
-                for convention, rule in rules_of(spec.published).items()
+                for convention, rule in scoring_rules(spec.published).items()
             }
     return found
 

@@ -1,9 +1,10 @@
 """The two conventions under which every table is scored, and which rows are controls."""
 
 CONVENTIONS = ("published", "sound")
+SUFFIXES = {"published": ".csv", "sound": ".sound.csv"}  # how the name of a table ends under each convention
 
 
-def rules_of(published: str) -> dict[str, str]:
+def scoring_rules(published: str) -> dict[str, str]:
     """The scoring rule of each convention. published: the rule of the table's protocol."""
     return dict(zip(CONVENTIONS, (published, "sound"), strict=True))
 

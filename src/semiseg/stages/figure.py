@@ -1,20 +1,22 @@
-"""Rule ``figure``: one figure of a table as PNG, SVG or PDF."""
+"""Rule ``figure``: draws one figure of a table as PNG, SVG or PDF."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.graph.figures import CASE, FORMATS, check_figure
 from semiseg.params.table_spec import TableSpec, read_spec
 
+logger = logging.getLogger(__name__)
+
 
 def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, by the name of ``out``, into ``out``.
+    """Draw the figure that the name of ``out`` stands for: ``boxes``, ``curves``, ``bars`` or ``case_<case>``.
 
-    content: a ``TableSpec`` as JSON; rows: the table's rows, needed for bars. Raises UserError for an unknown figure,
-    case or format, bars of a table without variants, and where nothing to draw is on this machine.
+    content: a ``TableSpec`` as JSON. rows: files of the table's rows, which bars need. Raises UserError for an unknown
+    figure, case or format, for bars of a table without variants, and where the files to draw from are missing.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
@@ -35,4 +37,4 @@ def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     else:
         drawn = draw_case(spec, out.stem.removeprefix(CASE))
     save(drawn, out)
-    say(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")
+    logger.info(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")

@@ -1,5 +1,6 @@
 """One case as GuidedNet's Figure 4 shows it: truth and methods, three slices and a 3D view each."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -8,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.panels import trained
 from semiseg.report.figures.saving import FILE_STYLE
@@ -25,6 +25,8 @@ from semiseg.report.pictures import (
     surroundings,
 )
 from semiseg.report.sources import Shown, read_dice, read_shown_case
+
+logger = logging.getLogger(__name__)
 
 SURFACE = "3D, from front left"
 PIXELS_3D = 260  # longer side of a 3D view
@@ -53,7 +55,7 @@ def draw_case(spec: TableSpec, case: str) -> Figure:
     notes = [LEGEND]
     if missing := [spec.label(name) for name in runs if name not in shown.predictions]:
         notes.append(f"Left out, as their prediction of this case is not on this machine: {', '.join(missing)}.")
-        say(notes[-1])
+        logger.info(notes[-1])
     with matplotlib.rc_context(FILE_STYLE):
         return _draw(spec, shown, [name for name in runs if name in shown.predictions], notes)
 
