@@ -45,7 +45,7 @@ def test_operations_of_one_network_and_of_two(plan, tmp_path):
     """A step is a forward pass and a backward pass of twice the work, but for the first layer's input."""
     one = work(spec(plan, method="sup_only"), 14, tmp_path).operations
     assert work(spec(plan, method="cps"), 14, tmp_path).operations == pytest.approx(2 * one, rel=0.01)
-    network = build("vnet_magic", 1, 14, "default", filters=8)
+    network = build("unet3d", 1, 14, "default", filters=8)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 32, 32, 32))
     forward = counter.get_total_flops() / 32**3 * 2 * 16 * 32 * 32  # two crops of 16 x 32 x 32 in a step of the demo

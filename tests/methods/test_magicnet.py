@@ -83,7 +83,7 @@ def test_crops_that_cannot_be_cut_are_refused_by_the_loss(sides: tuple[int, int,
 
 
 def test_more_cubes_than_the_head_tells_apart_are_refused_with_the_number_to_set() -> None:
-    with pytest.raises(UserError, match=r"has 4 cubes, .* tells 3 apart: set the method's parameter positions to 4"):
+    with pytest.raises(UserError, match=r"has 4 cubes, .* distinguishes 3: set the method's parameter positions to 4"):
         plain(positions=3).losses(draw(), at(0))
 
 

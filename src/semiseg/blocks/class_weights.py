@@ -75,8 +75,8 @@ class Difficulty(nn.Module):
 
 def sampling_rate(confidence: Tensor, gamma: float, floor: float = 0.0) -> Tensor:
     """((1 - c) / max(1 - c))^gamma of confidences c ``[k]``: 1 for the worst class, at least ``floor`` for organs."""
-    doubt = 1 - confidence
-    rate = (doubt / (doubt.max() + 1e-12)) ** gamma
+    missing = 1 - confidence
+    rate = (missing / (missing.max() + 1e-12)) ** gamma
     return torch.cat([rate[:1], rate[1:].clamp(min=floor)])
 
 

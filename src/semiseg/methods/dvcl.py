@@ -56,7 +56,7 @@ class DVCL(Method):
     beta = Hyper(0.3, "weight of DVCL within the contrast", PAPER)
     alpha = Hyper(0.5, "SDs above the mean entropy from which voxels are unreliable", PAPER)
     neighbours = Hyper(10, "nearest neighbours K of a query", "DVCL, supplement, Table 5")
-    distant = Hyper(15, "most distant voxels K' of a query", "DVCL, supplement, Table 5")
+    outsiders = Hyper(15, "most distant voxels K' of a query", "DVCL, supplement, Table 5")
     temperature = Hyper(1.0, "temperature of HqCL", PAPER)
     anchors = Hyper(256, "anchors M per class and network", PAPER)
     negatives = Hyper(50, "negatives N per anchor", PAPER)
@@ -128,7 +128,7 @@ class DVCL(Method):
         joined = join(pools)
         first = torch.arange(min(self.queries, self.pool), device=joined.exists.device)
         losses = [
-            neighbour_loss(joined, queries, self.neighbours, self.distant, self.one_sided_affinity)
+            neighbour_loss(joined, queries, self.neighbours, self.outsiders, self.one_sided_affinity)
             for queries in (first, first + self.pool)
         ]
         mean = torch.stack(losses).mean()

@@ -1,6 +1,6 @@
 """Similarity of voxels to class prototypes, and the losses on it, in little memory (GuidedNet).
 
-``reference_similarity_losses`` is the plain formula and says WHAT is computed. It needs tensors of classes x channels x
+``reference_similarity_losses`` is the plain formula of WHAT is computed. It needs tensors of classes x channels x
 voxels, which do not fit into memory for real crops. ``similarity_losses`` computes the same numbers in blocks of voxels
 that fit the cache, with a backward pass written by hand. The test that values and gradients of both agree is
 ``test_values_and_gradients_equal_the_reference`` in ``tests/methods/test_guidednet.py``; run it after every change.

@@ -40,8 +40,8 @@ class LocationHead(nn.Module):
         cubes = len(deepest)
         if cubes > self.positions:
             raise UserError(
-                f"a crop of training.patch has {cubes} cubes, but the location head tells {self.positions} apart: set "
-                f"the method's parameter positions to {cubes}"
+                f"a crop of training.patch has {cubes} cubes, but the location head distinguishes {self.positions}: "
+                f"set the method's parameter positions to {cubes}"
             )
         scores: Tensor = self.layers(deepest)
         return scores[:, :cubes]
