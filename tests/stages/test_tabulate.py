@@ -109,7 +109,7 @@ def test_markdown(project):
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
     assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
     assert table[0][7:9] == ["ASD (mm)", "95HD (mm)"]
-    assert table[2][:5] == ["Sup only", "2", "3", "<ins>60.00</ins>", "<ins>50.00</ins>"]
+    assert table[2][:5] == ["Sup only", "2", "0", "<ins>60.00</ins>", "<ins>50.00</ins>"]
     assert table[3][:6] == ["MT & co\\_1", "2", "3", "**87.50**", "**75.00**", "**81.25 ± 2.33**"]
     assert table[4][0] == "*perfect (control)*"
     assert "After Nobody, Table 0." in text
@@ -126,6 +126,13 @@ def test_latex(project):
         columns = [line.count(" & ") for line in part.splitlines() if line.endswith(r"\\")]
         assert set(columns) == {part.split("}")[0].count("r")}
     assert r"\textcolor{gray}{perfect (control)}" in text
+
+
+def test_views_are_three_where_numbers_are_in_print_and_two_elsewhere(project):
+    block = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
+    names = {**finished_table.tabulation()["names"], "mt": ["MT"]}
+    assert "## Two views" in written(markdown) and "## Three views" in written(markdown, printed=[block], names=names)
+    assert ", two views." in written(latex) and ", three views." in written(latex, printed=[block], names=names)
 
 
 def test_a_single_organ_is_not_printed_twice(project):

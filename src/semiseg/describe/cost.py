@@ -15,8 +15,9 @@ from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import BYTES, Work, prepared_voxels, work
 from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
-from semiseg.params.config import Protocol, Table
+from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
+from semiseg.params.table import Table
 from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
 
 COUNTED = Path("results/counted")  # work per step, kept between calls

@@ -12,8 +12,9 @@ from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import why_not
-from semiseg.params.config import DatasetOptions, Params, Protocol, Row, Table
+from semiseg.params.config import DatasetOptions, Params, Protocol
 from semiseg.params.preparation import Preparation
+from semiseg.params.table import Row, Table
 from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
 
 

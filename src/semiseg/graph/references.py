@@ -3,7 +3,8 @@
 from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.dataset import get_dataset
-from semiseg.params.config import Params, Table
+from semiseg.params.config import Params
+from semiseg.params.table import Table
 
 
 def check_references(params: Params) -> None:

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Network, Printed, Training
+from semiseg.params.config import Hypers, Inference, Network, Training
 from semiseg.params.kinds import Strict
 from semiseg.params.preparation import Preparation
+from semiseg.params.table import Printed
 
 
 class RowSpec(Strict):
