@@ -1,7 +1,6 @@
 """Bad sources, disks and servers through the command line: one sentence, exit status 2, nothing half done."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from support import ROOT
 from support.faulty_server import serve
+from support.needs import root, skip
 from support.prepared_cases import raw_spec
 from support.raw_forms import (
     AFFINE,
@@ -209,14 +209,13 @@ def test_stopped(
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mounts a small disk with the given options."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a disk needs root")
+    root("mounting a disk")
     folder = tmp_path / "disk"
     folder.mkdir()
 
     def mount(options: str) -> Path:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
-            pytest.skip("mounting a tmpfs is not allowed here")
+            skip("mounts", "mounting a tmpfs is not allowed here")
         return folder
 
     yield mount

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from support import REALDATA
+from support.needs import needs_real_data
 from support.raw_forms import write_slice
 
 from semiseg.base.errors import UserError
@@ -162,7 +163,7 @@ def test_a_zip_is_not_unpacked_outside(tmp_path: Path) -> None:
         read_dicom(tmp_path / "a.zip")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="real DICOM series are not here")
+@needs_real_data("dicom")
 @pytest.mark.parametrize("name", ["ct_3slices.zip", "mr_series.zip"])
 def test_real_series_are_as_itk_reads_them(tmp_path: Path, name: str) -> None:
     shutil.unpack_archive(REAL / name, tmp_path / "all")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy import ndimage
 from support import REALDATA, ROOT
+from support.needs import real_data
 
 from semiseg.data.geometry import Affine, Geometry, to_native
 from semiseg.data.images import read_nifti
@@ -92,10 +93,7 @@ def test_golden_files_cover_the_official_scripts() -> None:
 
 
 def real_ct() -> tuple[np.ndarray, Affine]:
-    file = REAL / "totalseg" / "ct_full.nii.gz"
-    if not file.exists():
-        pytest.skip(f"no totalseg/ct_full.nii.gz in {REAL} (SEMISEG_REALDATA)")
-    volume = read_nifti(file)
+    volume = read_nifti(real_data("totalseg/ct_full.nii.gz"))
     return np.asarray(volume.array, np.float32), volume.affine
 
 
@@ -147,9 +145,7 @@ def test_real_organs_survive_the_way_there_and_back(name: str) -> None:
 
     A grid that lies half a stored voxel off fails for every organ, so a misplacement would be seen.
     """
-    if not (REAL / name).exists():
-        pytest.skip(f"no {name} in {REAL} (SEMISEG_REALDATA)")
-    volume = read_nifti(REAL / name)
+    volume = read_nifti(real_data(name))
     truth = np.asarray(volume.array, np.uint8)
     low, high = (lambda found: (found.min(1), found.max(1) + 1))(np.array(np.nonzero(truth)))
     box = tuple(slice(max(a - 12, 0), b + 12) for a, b in zip(low, high, strict=True))

@@ -10,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from support import REALDATA
+from support.needs import needs_real_data
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
@@ -346,7 +347,7 @@ def test_labels_with_more_organs_are_caught_when_prepared(given: str, dataset: s
         read_case(get_dataset(dataset), case, raws[given])
 
 
-@pytest.mark.skipif(not REAL_LABELS.is_dir(), reason=f"needs real AMOS22 label maps in {REAL_LABELS}")
+@needs_real_data("amos_labels")
 @pytest.mark.parametrize(("case", "plane_mm"), [("amos_0001", 0.57), ("amos_0013", 0.781)])
 def test_real_label_maps_are_as_described(case: str, plane_mm: float, raws: dict[str, Path]) -> None:
     dataset = get_dataset("amos22")

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 from support import REALDATA
+from support.needs import needs_real_data
 from support.prepared_cases import raw_spec
 
 from semiseg.base.errors import UserError
@@ -431,7 +432,7 @@ def test_the_raw_rule_says_where_to_get_what_is_absent(tmp_path: Path) -> None:
 BRATS, DICOM = REAL / "brats_flair", REAL / "dicom"
 
 
-@pytest.mark.skipif(not BRATS.exists(), reason=f"no real FLAIR volumes in {BRATS} (SEMISEG_REALDATA)")
+@needs_real_data("brats_flair")
 def test_real_flair_volumes(tmp_path: Path) -> None:
     kind, case = get_dataset("brats19"), "BraTS19_TCIA01_1_1"
     folder = tmp_path / "copy" / "LGG" / case
@@ -448,7 +449,7 @@ def test_real_flair_volumes(tmp_path: Path) -> None:
         kind.read_label(earlier)
 
 
-@pytest.mark.skipif(not DICOM.exists(), reason=f"no real DICOM series in {DICOM} (SEMISEG_REALDATA)")
+@needs_real_data("dicom")
 def test_real_ct_slices_under_a_real_liver(tmp_path: Path) -> None:
     """A liver is soft tissue as well; its map, flipped along y, must be turned back by what lies under it."""
     from semiseg.data.images import read_nrrd

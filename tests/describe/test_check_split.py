@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from scipy import ndimage
 from support import REALDATA, ROOT
+from support.needs import real_data
 from support.real_copies import la_case, la_names, openkbp_case, openkbp_names
 
 from semiseg.base.errors import UserError
@@ -264,8 +265,7 @@ def test_patients_and_known_twins() -> None:
 
 
 def real(folder: str) -> Iterator[Volume]:
-    if not (REALDATA / folder).is_dir():
-        pytest.skip(f"no real scans in {REALDATA / folder} (SEMISEG_REALDATA)")
+    real_data(folder)
     if folder == "la":
         for name in la_names():
             yield Volume(la_case(name)[0], np.diag([0.625, 0.625, 0.625, 1.0]))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.needs import root
 
 from semiseg.base.errors import UserError
 from semiseg.jobs.gpu import claimed, visible_gpus
@@ -146,8 +147,7 @@ def test_no_slot_is_refused(machine):
 
 
 def test_another_users_locks_are_respected(machine, start, tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
+    root("becoming another user")
     machine(1)
     tmp_path.chmod(0o1777)
     for folder in tmp_path.parents:  # pytest keeps others out of the folders that it makes

@@ -20,9 +20,17 @@ def root(purpose: str) -> None:
         skip("root", f"{purpose} needs root")
 
 
-def real_data(*parts: str) -> Path:
+def real_data(name: str) -> Path:
     """A file or folder of real scans below ``SEMISEG_REALDATA``; the test is skipped where it is absent."""
-    path = REALDATA.joinpath(*parts)
-    if not path.exists():
-        skip("real data", f"no {'/'.join(parts)} in SEMISEG_REALDATA")
-    return path
+    if not (REALDATA / name).exists():
+        skip("real data", _absent(name))
+    return REALDATA / name
+
+
+def needs_real_data(name: str) -> pytest.MarkDecorator:
+    """Mark a test that uses a file or folder of real scans."""
+    return pytest.mark.skipif(not (REALDATA / name).exists(), reason=f"real data: {_absent(name)}")
+
+
+def _absent(name: str) -> str:
+    return f"no {name} below SEMISEG_REALDATA"

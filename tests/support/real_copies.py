@@ -8,14 +8,13 @@ from types import ModuleType
 
 import h5py
 import numpy as np
-import pytest
 
 from support import REALDATA
+from support.needs import needs_real_data
 
 LA, OPENKBP = REALDATA / "la", REALDATA / "openkbp"
 ORGANS = ("Brainstem", "SpinalCord", "RightParotid", "LeftParotid", "Esophagus", "Larynx", "Mandible")  # ids 1 to 7
-needs_la = pytest.mark.skipif(not LA.is_dir(), reason=f"no LA copy in {LA} (SEMISEG_REALDATA)")
-needs_openkbp = pytest.mark.skipif(not OPENKBP.is_dir(), reason=f"no OpenKBP copy in {OPENKBP} (SEMISEG_REALDATA)")
+needs_la, needs_openkbp = needs_real_data("la"), needs_real_data("openkbp")
 
 
 def la_names() -> list[str]:

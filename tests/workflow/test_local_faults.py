@@ -13,6 +13,7 @@ import pytest
 import yaml
 from support import finished_project, kills
 from support.kills import Killer
+from support.needs import root, skip
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
@@ -197,11 +198,10 @@ def test_files_from_the_future_are_not_made_again_for_ever(project):
 
 
 def test_a_read_only_project_is_one_sentence(project):
-    if os.geteuid() != 0:
-        pytest.skip("mounting a read-only folder needs root")
+    root("mounting a read-only folder")
     mounted = subprocess.run(["mount", "--bind", project, project], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip("mounting is not allowed here")
+        skip("mounts", "mounting a folder anew is not allowed here")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", project], check=True)
         said = snakemake(project, finished_project.TABLE)
