@@ -9,16 +9,17 @@ the job had last kept a case or a training state. Exit status 0 if nothing diffe
 
 import argparse
 import random
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support import kills  # noqa: E402 (the tests' own way of killing)
+from support import kills, project_folder  # noqa: E402 (the tests' own way of killing)
 
 SHARES = {"prepare": 0.25, "train": 0.4, "predict": 0.2, "evaluate": 0.15}
 
@@ -53,12 +54,8 @@ def main() -> int:
 
 
 def _project(folder: Path) -> Path:
-    folder.mkdir(parents=True)
-    for name in ("Snakefile", "params.yaml", "constraints.txt"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
-    return folder
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return project_folder.new(folder, content, "constraints.txt")
 
 
 def _phases(kills: int, checkpoint_seconds: float) -> dict[str, kills.Phase]:

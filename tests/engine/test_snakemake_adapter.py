@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 from snakemake.persistence.file import FilePersistence
-from support import ROOT
-from support.snakemake_project import tiny_params, write
+from support import project_folder
+from support.snakemake_project import tiny_params
 
 from semiseg.engine import snakemake_adapter as adapter
 from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
@@ -37,12 +36,7 @@ builtins.__import__ = moved
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project folder with the real workflow; nothing is built in it."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
-    write(folder, tiny_params())
-    return folder
+    return project_folder.new(tmp_path_factory.mktemp("project"), tiny_params())
 
 
 def call(project: Path, *arguments: str, path: str = "") -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
-from support import ROOT, finished_table
+from support import ROOT, finished_table, project_folder
 from support.finished_table import CASES, table_spec, tabulation
 
 from semiseg.base.errors import UserError
@@ -316,12 +317,8 @@ def test_a_png_is_as_large_as_it_says(project, capfd):
 
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workflow")
-    for name in ("Snakefile", "params.yaml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
-    return folder
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return project_folder.new(tmp_path_factory.mktemp("workflow"), content)
 
 
 def plan(folder: Path, target: str) -> subprocess.CompletedProcess:

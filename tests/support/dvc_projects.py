@@ -2,15 +2,12 @@
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
-from support import ROOT
+from support import project_folder
 from support.snakemake_project import tiny_params
 
 NAME = "table@tiny"
@@ -43,15 +40,8 @@ def params() -> dict:
 
 def new(folder: Path) -> Path:
     """The workflow with a copy of the package's source, in a git repository of its own."""
-    folder.mkdir(parents=True)
-    for name in ("Snakefile", "constraints.txt", "dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "profiles/default", "src/semiseg"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc")
-    (folder / "params.yaml").write_text(yaml.safe_dump(params()))
+    files = ("constraints.txt", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
+    project_folder.new(folder, params(), *files, "src/semiseg")
     done(folder, "git", "init", "--quiet")
     commit(folder, "start")
     return folder

@@ -23,6 +23,7 @@ from semiseg.graph.specs import as_text
 from semiseg.params.reading import read
 from semiseg.stages.rules import RULES
 from support import ROOT
+from support.project_folder import write_params
 
 TABLE = "results/tiny.csv"
 RUN = "results/runs/phantom_mri/la_small/tiny"
@@ -57,10 +58,6 @@ def params() -> dict[str, Any]:
             }
         },
     }
-
-
-def write_params(folder: Path, content: dict[str, Any]) -> None:
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def graph() -> Graph:

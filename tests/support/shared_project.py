@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import h5py
 import numpy as np
 import yaml
 
-from support import ROOT
+from support import ROOT, project_folder
 
 TABLE = "results/tiny.csv"
 RUN = "results/runs/la/la_small/tiny/control_perfect/seed1"
@@ -65,11 +64,7 @@ def write_params(folder: Path, content: dict) -> None:
 
 def new(folder: Path, content: dict) -> Path:
     """A project folder with the real workflow."""
-    folder.mkdir(parents=True)
-    for name in ("Snakefile", "constraints.txt", "dvc.yaml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
+    project_folder.new(folder, content, "constraints.txt", "dvc.yaml")
     write_params(folder, content)
     return folder
 

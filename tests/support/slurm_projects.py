@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import ClassVar
 import psutil
 import yaml
 
-from support import ROOT
+from support import project_folder
 from support.snakemake_project import tiny_params
 
 WEIGHTS = "results/runs/phantom_mri/{protocol}/tiny/sup_only/seed1/weights.safetensors"
@@ -31,12 +30,7 @@ def build(folder: Path, protocols: tuple[str, ...] = (), iterations: int = 4, **
     params["protocols"] |= {name: copy.deepcopy(protocol) for name in protocols}
     params["variants"]["wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
     params["tables"] |= {name: {**tiny, "rows": rows} for name, rows in tables.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    return folder
+    return project_folder.new(folder, params)
 
 
 def edit_profile(folder: Path, resources: dict[str, dict[str, object]], **settings: object) -> None:

@@ -35,10 +35,6 @@ def tiny_params():
     return params
 
 
-def write(folder: Path, params) -> None:
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-
-
 def snakemake(folder: Path, *arguments: str):
     """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]

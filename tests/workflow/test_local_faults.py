@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import finished_project, kills
+from support import finished_project, kills, project_folder
 from support.kills import Killer
 from support.needs import root, skip
 
@@ -27,11 +26,7 @@ LONG = "results/runs/phantom_mri/la_small/tiny/cps/seed3/weights.safetensors"  #
 @pytest.fixture
 def project(tmp_path_factory):
     """A finished project with the real workflow."""
-    folder = finished_project.copy(tmp_path_factory)
-    shutil.copy(finished_project.ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(finished_project.ROOT / name, folder / name)
-    return folder
+    return project_folder.new(finished_project.copy(tmp_path_factory), finished_project.params())
 
 
 def snakemake(folder: Path, *arguments: str):

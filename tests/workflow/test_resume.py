@@ -1,18 +1,17 @@
-"""Twenty kills -9 at random moments over prepare, train, predict and evaluate: the same bits as without."""
+"""Eight kills -9 at random moments over prepare, train, predict and evaluate: the same bits as without."""
 
 import random
-import shutil
 from pathlib import Path
 
-from support import finished_project
+from support import finished_project, project_folder
 from support.kills import Killer, Phase
 
 TARGET = "results/tiny/cps.csv"
 OFTEN = ("--set-resources", "train:checkpoint_seconds=0")  # the state is saved after every step
 PHASES = {
-    "prepare": Phase(most=5, pieces=2, longest=0.2),
-    "train": Phase(most=6, pieces=6, longest=0.2),
-    "predict": Phase(most=5, pieces=0, longest=2.0),
+    "prepare": Phase(most=2, pieces=2, longest=0.2),
+    "train": Phase(most=2, pieces=6, longest=0.2),
+    "predict": Phase(most=2, pieces=0, longest=2.0),
     "evaluate": Phase(most=20, pieces=0, longest=1.0),
 }
 
@@ -28,20 +27,15 @@ def project(folder: Path) -> Path:
     protocol["training"]["validation"]["every"] = 20
     protocol["inference"]["stride"] = [4, 8, 8]
     content["tables"]["tiny"]["seeds"] = [1]
-    folder.mkdir()
-    shutil.copy(finished_project.ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(finished_project.ROOT / name, folder / name)
-    finished_project.write_params(folder, content)
-    return folder
+    return project_folder.new(folder, content)
 
 
-def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
+def test_eight_kills_at_random_moments_change_no_bit(tmp_path):
     chance = random.Random(7)
     whole = project(tmp_path / "whole")
-    Killer(whole, TARGET, chance, *OFTEN).finish()
+    finished_project.build(whole, TARGET)
     killed = project(tmp_path / "killed")
-    victims = ["job"] * 12 + ["snakemake"] * 4 + ["machine"] * 4
+    victims = ["job"] * 4 + ["snakemake"] * 2 + ["machine"] * 2
     chance.shuffle(victims)
     killer = Killer(killed, TARGET, chance, *OFTEN)
     kills = []
@@ -49,7 +43,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(tmp_path):
         kills.append(kill)
         print(kill)
     killer.finish()
-    assert len(kills) == 20
+    assert len(kills) == 8
     assert {kill.phase for kill in kills} == set(PHASES)
     assert kills.artefacts(killed) == kills.artefacts(whole)
     assert not list(killed.rglob(".tmp-*")) and not list(killed.rglob(".*.lock"))

@@ -1,22 +1,17 @@
 """The workflow itself, by real calls of Snakemake in a project folder of its own: a tiny table from raw to page."""
 
 import csv
-import shutil
 
 import pytest
-from support import ROOT
-from support.snakemake_project import TABLE, planned, snakemake, tiny_params, write
+from support import project_folder
+from support.project_folder import write_params
+from support.snakemake_project import TABLE, planned, snakemake, tiny_params
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project folder with the real workflow."""
-    folder = tmp_path_factory.mktemp("project")
-    shutil.copy(ROOT / "Snakefile", folder)
-    for name in ("workflow", "profiles"):
-        shutil.copytree(ROOT / name, folder / name)
-    write(folder, tiny_params())
-    return folder
+    return project_folder.new(tmp_path_factory.mktemp("project"), tiny_params())
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +69,26 @@ def test_touched_files_rerun_nothing(built):
 def test_one_methods_weight_reruns_that_method_alone(built):
     params = tiny_params()
     params["methods"] = {"cps": {"weight": 0.2}}
-    write(built, params)
+    write_params(built, params)
     assert planned(built) == {"train": 1, "predict": 1, "evaluate": 1, "row": 1, "table": 1}
-    write(built, tiny_params())
+    write_params(built, tiny_params())
     assert planned(built) == {}
 
 
 def test_a_scoring_rule_reruns_rows_and_table_alone(built):
     params = tiny_params()
     params["protocols"]["la_small"]["scoring"] = "dhc"
-    write(built, params)
+    write_params(built, params)
     assert planned(built) == {"row": 4, "table": 1}
-    write(built, tiny_params())
+    write_params(built, tiny_params())
 
 
 def test_a_new_seed_trains_it_and_nothing_else(built):
     params = tiny_params()
     params["tables"]["tiny"]["seeds"] = [1, 2]
-    write(built, params)
+    write_params(built, params)
     assert planned(built) == {"train": 4, "predict": 4, "evaluate": 4, "row": 4, "table": 1}
-    write(built, tiny_params())
+    write_params(built, tiny_params())
 
 
 def test_published_tables_are_planned_whole(built):
@@ -134,9 +129,9 @@ def test_unknown_targets_are_told_in_a_sentence(built, target, sentence):
 def test_a_wrong_parameter_file_starts_nothing(built):
     params = tiny_params()
     params["protocols"]["la_small"]["training"]["itrations"] = 5
-    write(built, params)
+    write_params(built, params)
     result = snakemake(built, TABLE)
-    write(built, tiny_params())
+    write_params(built, tiny_params())
     assert result.returncode != 0
     assert "protocols.la_small.training.itrations is not a known key" in result.stderr
     assert "Traceback" not in result.stderr
@@ -152,10 +147,10 @@ def test_a_table_without_a_finished_row_says_so(built):
     params = tiny_params()
     params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
     params["tables"]["tiny"]["rows"] = ["cps_wild"]
-    write(built, params)
+    write_params(built, params)
     (built / TABLE).rename(built / "kept.csv")
     result = snakemake(built, TABLE)
-    write(built, tiny_params())
+    write_params(built, tiny_params())
     (built / "kept.csv").rename(built / TABLE)
     assert result.returncode != 0
     assert "tiny: no row has finished, so there is no table" in result.stdout + result.stderr
@@ -166,12 +161,12 @@ def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
     params = tiny_params()
     params["protocols"]["la_small"]["training"]["batch"] = {"labelled": 2, "unlabelled": 1}
     params["tables"]["tiny"]["rows"] = ["sup_only", "guidednet"]
-    write(built, params)
+    write_params(built, params)
     assert planned(built)["train"] == 1
     params["tables"]["tiny"]["rows"] = ["guidednet"]
-    write(built, params)
+    write_params(built, params)
     result = snakemake(built, "-n", TABLE)
-    write(built, tiny_params())
+    write_params(built, tiny_params())
     assert result.returncode != 0
     sentence = "table tiny has no row that its protocol can serve: guidednet pairs labelled with"
     assert sentence in result.stdout + result.stderr
@@ -181,9 +176,9 @@ def test_a_failing_row_does_not_stop_the_others(built):
     params = tiny_params()
     params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}
     params["tables"]["tiny"]["rows"] += ["cps_wild", "mt"]
-    write(built, params)
+    write_params(built, params)
     result = snakemake(built, TABLE)
-    write(built, tiny_params())
+    write_params(built, tiny_params())
     assert result.returncode != 0
     assert "training diverged" in result.stderr
     assert (built / "results/tiny/mt.csv").exists()
