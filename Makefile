@@ -8,8 +8,9 @@ BIN := .venv/bin
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
 demo: .venv/installed
-	$(BIN)/snakemake --cores $(CORES) results/demo.csv
-	$(BIN)/semiseg show results/demo.csv
+	@echo "The demo: six rows on synthetic scans, about four minutes of processor time. All details: .snakemake/log"
+	@$(BIN)/snakemake --cores $(CORES) results/demo.csv
+	@$(BIN)/semiseg show results/demo.csv
 
 test: lint
 	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/slurm
@@ -31,6 +32,7 @@ lint: .venv/installed
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # One table of every dataset and protocol on stand-ins, end to end.
 rehearse: .venv/installed
@@ -39,6 +41,7 @@ rehearse: .venv/installed
 # Written anew after a change of src/semiseg/config.py; a test fails when it was forgotten.
 schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
+	$(BIN)/python -m semiseg schema --markdown > docs/params.md
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/metrics_vs_medpy.py

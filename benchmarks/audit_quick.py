@@ -62,7 +62,8 @@ def build(targets: list[str]) -> None:
     """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.job import Job
-    from semiseg.graph.plan import Plan, as_text
+    from semiseg.graph.plan import Plan
+    from semiseg.graph.specs import as_text
     from semiseg.jobs.run import Call, run
     from semiseg.params.reading import read
 

@@ -2,8 +2,8 @@
 
 Time: both methods in one process, in turn; median. On a CPU these are CPU seconds of one thread, which other work on
 the machine hardly inflates. Memory: one fresh process per method, high-water mark of the resident set above what it
-held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the similarity losses written down
-as formulas on whole arrays, through a tensor of crops x classes x channels x voxels.
+held before the first step (on CUDA: torch's own peak). ``naive`` is GuidedNet with the reference formula of the
+similarity losses, which works on tensors of crops x classes x channels x voxels.
 """
 
 import argparse
@@ -16,53 +16,29 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
-from semiseg.blocks.class_counts import EPSILON
 from semiseg.learning.build import build_method
 from semiseg.learning.loop import start
 from semiseg.learning.state import State
 from semiseg.method import Batch, TrainingTime, total
-from semiseg.methods.parts import guidednet_similarity as pt
+from semiseg.methods import guidednet
+from semiseg.methods.parts.guidednet_similarity import reference_similarity_losses
 from semiseg.params.config import Inference, Network, Optimiser, Training
 
 METHODS = ("cps", "guidednet", "naive")
 LABELLED = 2
 
 
-def naive_similarity_losses(
-    labels: Tensor, present: Tensor, networks: list[tuple[Tensor, Tensor]], centres: list[Tensor]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``prototypes.similarity_losses`` by plain autograd on whole tensors."""
-    truth = torch.nn.functional.one_hot(labels, present.shape[1]).movedim(-1, 1).flatten(2).float()
-    count, own, gt, rectify, spread = len(labels), [], [], [], []
-
-    def masked_mean(target: Tensor, probability: Tensor) -> Tensor:
-        yes, no = (probability + EPSILON).log(), (1 - probability + EPSILON).log()
-        loss = -0.5 * (target * yes + (1 - target) * no) * present.unsqueeze(2)
-        return (loss.sum(1) / (present.sum(1)[:, None] + EPSILON)).mean()
-
-    for (features, logits), centre in zip(networks, centres, strict=True):
-        pairs = features.flatten(2).unsqueeze(1) - pt.paired(centre).unsqueeze(3)
-        maps, probability = torch.exp(-pairs.abs().mean(2).square()), logits.flatten(2).softmax(1)
-        known = pt.mask_absent(maps[:count], present)
-        own.append(masked_mean(known, probability[:count]))
-        gt.append(masked_mean(truth, known))
-        rectify.append(masked_mean(maps[count:], probability[count:]))
-        spread.append(known.softmax(1))
-    return torch.stack(own), torch.stack(gt), torch.stack(rectify), (spread[0] - spread[-1]).square().mean()
-
-
 @contextlib.contextmanager
 def formulation(method: str) -> Iterator[None]:
     """Swap the similarity losses for the naive ones while the naive step runs."""
-    kept = pt.similarity_losses
+    kept = guidednet.similarity_losses
     if method == "naive":
-        pt.similarity_losses = naive_similarity_losses  # type: ignore[assignment]
+        guidednet.similarity_losses = reference_similarity_losses
     try:
         yield
     finally:
-        pt.similarity_losses = kept
+        guidednet.similarity_losses = kept
 
 
 def prepare(method: str, device: torch.device, classes: int, filters: int) -> State:

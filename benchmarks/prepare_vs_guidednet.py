@@ -29,7 +29,7 @@ from semiseg.data.images import write_nifti
 from semiseg.data.store import read_image, read_label
 from semiseg.dataset import RawCase
 from semiseg.params.reading import read as read_params
-from semiseg.stages.prepare import Job, prepare_one
+from semiseg.stages.prepare import CaseToPrepare, prepare_one
 
 SHAPE = (512, 512, 100)
 SPACING = (0.78, 0.78, 5.0)  # mm
@@ -140,7 +140,7 @@ def main() -> None:
         for case in drawn:
             hashes = {name: sha256(raw / name) for name in (case.image, str(case.label))}
             target = ours / f"{case.id}.h5"
-            jobs.append(Job("phantom", case, raw, hashes, frozenset(), preparation, target, "benchmark"))
+            jobs.append(CaseToPrepare("phantom", case, raw, hashes, frozenset(), preparation, target, "benchmark"))
         mine, released, written = [], [], []
         for _ in range(ROUNDS):
             for job in jobs:

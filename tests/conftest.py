@@ -1,26 +1,98 @@
-"""What the whole test suite shares."""
+"""What the whole test suite shares: the order of its files, a small disk, and the line on what was skipped."""
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.needs import root, skip
+
+from semiseg.base.progress import set_up_logging
+
+# Tests that start Snakemake, DVC or SLURM many times. `make quick` leaves them out.
+SLOW = ("slurm", "workflow", "engine")
+# The longest files begin first, so that no core waits for the last one.
+FIRST = (
+    "slurm/",
+    "workflow/test_resume.py",
+    "workflow/test_local_faults.py",
+    "engine/test_dvc.py",
+    "engine/test_dvc_merge.py",
+    "engine/",
+    "workflow/",
+    "proof/",
+    "methods/",
+    "stages/",
+)
+# A skip of another group makes a run fail where the environment variable CI is set.
+EXPECTED_SKIPS = ("real data",)
+TESTS = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-dir", help="folder of golden cases to run in place of tests/golden/cases")
 
 
+def pytest_configure() -> None:
+    set_up_logging()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker, all files of ``slurm`` on the same one, and begin with the longest."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        if path.parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.xdist_group("slurm" if path.parts[0] == "slurm" else path.as_posix()))
+    items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
+
+
+def _place(path: str) -> int:
+    return next((place for place, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
+
+
+def skipped_groups(reporter: pytest.TerminalReporter) -> Counter[tuple[str, str]]:
+    """Number of skipped tests by group and reason; a reason reads ``group: why`` (``support.needs.skip``)."""
+    reasons = (report.longrepr[2].removeprefix("Skipped: ") for report in reporter.stats.get("skipped", ()))
+    parts = (reason.partition(": ") for reason in reasons)
+    return Counter((group if why else "unnamed", why or group) for group, _, why in parts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print one line that names every group of skipped tests, and why."""
+    found = skipped_groups(terminalreporter)
+    groups = sorted({group for group, _ in found})
+    parts = [
+        f"{sum(count for (name, _), count in found.items() if name == group)} of {group}"
+        f" ({'; '.join(sorted({why for name, why in found if name == group}))})"
+        for group in groups
+    ]
+    if parts:
+        terminalreporter.write_line(f"skipped: {', '.join(parts)}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where CI skips what it should run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or hasattr(session.config, "workerinput") or not os.environ.get("CI"):
+        return
+    unexpected = sorted({group for group, _ in skipped_groups(reporter)} - set(EXPECTED_SKIPS))
+    if unexpected:
+        reporter.write_line(f"CI must not skip: {', '.join(unexpected)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 400 kB, to fill up or to make read-only."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
+    root("mounting a small disk")
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", folder], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip("mounting a tmpfs is not allowed here")
+        skip("mounts", "mounting a tmpfs is not allowed here")
     yield folder
     subprocess.run(["umount", folder], check=True)

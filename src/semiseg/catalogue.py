@@ -1,9 +1,14 @@
-"""Plug-in files: which there are, what they declare (read from their text: the planner must not import torch)."""
+"""Plug-in files: which there are, and what they declare.
+
+What a method declares is read from the text of its file and of the files of its base classes, because the planner must
+not import torch.
+"""
 
 import ast
+import difflib
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +26,17 @@ def entries(kind: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
 
-def require(kind: str, name: str, where: str) -> None:
-    """Raise UserError unless the plug-in folder has this entry; ``where`` is the key path that asks for it."""
+def require(kind: str, name: str, where: str, others: Iterable[str] = ()) -> None:
+    """Raise UserError unless the plug-in folder has this entry.
+
+    where: key path in which the name stands. others: names that are allowed there besides the entries, for the error,
+    which proposes the nearest names.
+    """
     if name not in entries(kind):
-        raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(entries(kind))}")
+        known = [*entries(kind), *others]
+        near = difflib.get_close_matches(name, known, n=3)
+        guess = f"; did you mean {', '.join(near)}?" if near else ""
+        raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(known)}{guess}")
 
 
 def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
@@ -36,13 +48,33 @@ def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise UserError(f"semiseg/{kind}/{name}.py must define exactly one {base.__name__}, it defines {len(found)}")
+        raise UserError(_not_one(PACKAGE / kind / f"{name}.py", base.__name__, len(found)))
     return found[0]
+
+
+@functools.cache
+def source_of(module: str) -> Path | None:
+    """The file of a semiseg module, found without importing anything; None for what is no module."""
+    place = PACKAGE.joinpath(*module.split(".")[1:])
+    for file in (place / "__init__.py", place.with_suffix(".py")):
+        if file.is_file():
+            return file
+    return None
+
+
+def syntax_tree(file: Path) -> ast.Module:
+    """A source file of semiseg, parsed. Raises UserError naming file and line when it is not Python."""
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise UserError(f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it") from None
+    except ValueError as error:  # null bytes, or no UTF-8
+        raise UserError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A hyperparameter as its method's file declares it; ``choices`` is empty where any value will do."""
+    """A hyperparameter as its method declares it; ``choices`` is empty where any value will do."""
 
     default: Any
     choices: tuple[Any, ...]
@@ -50,34 +82,122 @@ class Declared:
 
 @functools.cache
 def hyperparameters(method: str) -> dict[str, Declared]:
-    """Declared hyperparameters of a method: the ``name = Hyper(default, ...)`` lines of its file."""
+    """Declared hyperparameters of a method, those of its base classes first: the ``name = Hyper(default, ...)`` lines.
+
+    Raises UserError when the file does not define exactly one method.
+    """
     return {
-        name: Declared(ast.literal_eval(call.args[0]), _literals(call.args[3:]))
-        for name, call in _assigned(method).items()
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Hyper"
+        name: _hyper(value)
+        for owner in reversed(_method_twin(method).__mro__)
+        for name, value in vars(owner).get("assigned", {}).items()
+        if _is_hyper(value)
     }
 
 
 @functools.cache
 def declared(method: str) -> dict[str, Any]:
-    """What a method's class says of itself in plain values (``labelled_only = True``), read from its file."""
-    return {name: value.value for name, value in _assigned(method).items() if isinstance(value, ast.Constant)}
+    """Class attributes of a method that are plain values (``labelled_only = True``), its own or of a base class.
+
+    Raises UserError when the file does not define exactly one method.
+    """
+    merged: dict[str, ast.expr] = {}
+    for owner in reversed(_method_twin(method).__mro__):
+        merged |= vars(owner).get("assigned", {})
+    return {name: value.value for name, value in merged.items() if isinstance(value, ast.Constant)}
+
+
+def _method_twin(method: str) -> type:
+    """The twin of the one class in a method's file that derives from ``Method``."""
+    module = f"semiseg.methods.{method}"
+    file = PACKAGE / "methods" / f"{method}.py"
+    base = _twin("semiseg.method", "Method")
+    classes = [node.name for node in syntax_tree(file).body if isinstance(node, ast.ClassDef)]
+    found = [twin for twin in (_twin(module, name) for name in classes) if base in twin.__mro__]
+    if len(found) != 1:
+        raise UserError(_not_one(file, "Method", len(found)))
+    return found[0]
 
 
 @functools.cache
-def _assigned(method: str) -> dict[str, ast.expr]:
-    """What the class of a method's file assigns to names, as expressions."""
-    try:
-        tree = ast.parse((PACKAGE / "methods" / f"{method}.py").read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"semiseg/methods/{method}.py is not valid Python ({error}): correct it") from None
+def _twin(module: str, name: str) -> type:
+    """A class with the bases of a class in the source, as far as they stand in semiseg; others become ``object``.
+
+    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions. The order of base
+    classes is Python's own, because the twin is a class.
+    """
+    file = source_of(module)
+    tree = ast.Module([], []) if file is None else syntax_tree(file)
+    imported = _imported(tree)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            found = [_twin_of_base(base, module, imported) for base in node.bases]
+            bases = tuple(dict.fromkeys(twin for twin in found if twin is not object))
+            return type(name, bases, {"assigned": dict(_assignments(node))})
+    if name in imported:
+        return _twin(*imported[name])
+    return object
+
+
+def _twin_of_base(base: ast.expr, module: str, imported: Mapping[str, tuple[str, str]]) -> type:
+    match base:
+        case ast.Subscript(value=generic):
+            return _twin_of_base(generic, module, imported)
+        case ast.Name(id=name):
+            return _twin(module, name)
+        case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in imported:
+            return _twin(".".join(imported[owner]), name)
+    return object
+
+
+def _imported(tree: ast.Module) -> dict[str, tuple[str, str]]:
+    """Names that a module imports from semiseg -> the module they come from and their name there."""
     return {
-        statement.targets[0].id: statement.value
-        for definition in tree.body
-        if isinstance(definition, ast.ClassDef)
-        for statement in definition.body
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg"
+        for alias in node.names
     }
+
+
+def _assignments(node: ast.ClassDef) -> Iterable[tuple[str, ast.expr]]:
+    for statement in node.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield name, value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+
+
+def _is_hyper(value: ast.expr) -> bool:
+    """Whether an expression is ``Hyper(...)`` or ``Hyper[float](...)``."""
+    if not isinstance(value, ast.Call):
+        return False
+    called = value.func.value if isinstance(value.func, ast.Subscript) else value.func
+    return isinstance(called, ast.Name) and called.id == "Hyper"
+
+
+def _hyper(value: ast.expr) -> Declared:
+    assert isinstance(value, ast.Call)
+    given = {keyword.arg: keyword.value for keyword in value.keywords}
+    given |= dict(zip(("default", "meaning", "source", "choices"), value.args, strict=False))
+    return Declared(ast.literal_eval(given["default"]), _literals(given.get("choices")))
+
+
+def _literals(choices: ast.expr | None) -> tuple[Any, ...]:
+    """The choices, where they are written out; others are checked when the method is built."""
+    try:
+        return () if choices is None else tuple(ast.literal_eval(choices))
+    except ValueError:
+        return ()
+
+
+def _not_one(file: Path, base: str, count: int) -> str:
+    return f"{_shown(file)} must define exactly one {base}, it defines {count}"
+
+
+def _shown(file: Path) -> str:
+    """A file of the package as the user knows it: below the working folder where it lies there, else whole."""
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
 
 def check_hyper(method: str, given: Mapping[str, Any], where: str) -> None:
@@ -98,11 +218,3 @@ def _same_kind(value: Any, default: Any) -> bool:
     if isinstance(default, float):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is type(default)
-
-
-def _literals(arguments: list[ast.expr]) -> tuple[Any, ...]:
-    """The choices, where they are written out; others are checked when the method is built."""
-    try:
-        return tuple(ast.literal_eval(arguments[0])) if arguments else ()
-    except ValueError:
-        return ()

@@ -4,7 +4,6 @@ Dataset modules are imported while the workflow is planned, so they keep heavy i
 """
 
 import importlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.params.kinds import CASE
+from semiseg.params.kinds import check_case
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -38,23 +37,25 @@ class RawCase:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a collection as its publisher divides it: case ids, whether they have labels and are open.
+    """A part of a collection as its publisher divides it.
 
-    open: fetched without registration. bulky: only the cases that a split of params.yaml names are brought.
+    cases: case ids. labelled: whether they have labels. open: fetched without registration. on_demand: of a large part,
+    only the cases that a split of params.yaml names are imported.
     """
 
     name: str
     cases: Sequence[str]
     labelled: bool
     open: bool = False
-    bulky: bool = False
+    on_demand: bool = False
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file that the publisher offers openly; size and checksum (``md5:..`` or ``sha256:..``) where published.
+    """A file that the publisher offers openly.
 
-    name: path below the folder of downloaded archives.
+    name: path below the folder of downloaded archives. bytes, checksum (``md5:..`` or ``sha256:..``): None where the
+    publisher gives none.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Grid:
     spacing_mm: tuple[float, float, float]
 
 
-Ask = Callable[[str], Any]  # address -> the JSON that the server answers
+FetchJson = Callable[[str], Any]  # address -> the JSON that the server answers
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,16 @@ class Dataset:
     organs: in label-id order, background (0) left out.
     find: raw folder -> its cases; raises UserError when the folder is empty or incomplete.
     read_image, read_label: file of a case -> Volume; labels come back as the ids of ``organs`` (0 = background).
-    how_to_get: one sentence: where to register or download, and which files to bring.
-    typical: about the middle size of its scans, for estimates of disk space; None where drawn to order.
-    parts: what the publisher offers, by which an import tells what is missing. layout: files as published, in words.
-    notes: what is odd about it: known bad cases, traps, what could not be verified.
-    generate: writes a synthetic collection into a folder with this many processes (phantoms), else None.
-    import_from: brings a user's copy (folder or archive) into the raw folder, verified; of ``bulky`` parts only the
-    wanted case ids (None: all). None where nothing can be imported.
-    remote: the open files, as the publisher's server lists them now, else None.
-    applied: preparation steps that a raw folder's distributed form has had already (by step name).
-    case_id: name in a published split list -> case id. patient: case id -> whose scan it is.
+    how_to_get: one sentence: where to register or download, and which files to import.
+    typical: about the median size of its scans, for estimates of disk space; None where params.yaml gives the size.
+    parts: what the publisher offers; an import names the cases that are missing. layout: files as published, in words.
+    notes: caveats: known bad cases, traps, what could not be verified.
+    generate: (folder, options, processes) writes a synthetic collection into the folder; None for real collections.
+    import_from: (source, raw, wanted) verifies a user's copy (folder or archive) and copies it into the raw folder. Of
+    ``on_demand`` parts only the wanted case ids are copied (None: all). None where nothing can be imported.
+    remote: the open files, as the publisher's server lists them now; None where nothing is open.
+    applied: raw folder -> names of the preparation steps that its files have had already.
+    case_id: name in a published split list -> case id. patient: case id -> id of the patient.
     modality_of: case id -> modality, where a collection mixes several.
     """
 
@@ -111,14 +112,14 @@ class Dataset:
     notes: Sequence[str] = ()
     generate: Callable[[Path, Mapping[str, Any], int], None] | None = None
     import_from: Callable[[Path, Path, frozenset[str] | None], None] | None = None
-    remote: Callable[[Ask], Sequence[RemoteFile]] | None = None
+    remote: Callable[[FetchJson], Sequence[RemoteFile]] | None = None
     applied: Callable[[Path], frozenset[str]] = field(default=lambda raw: frozenset())
     case_id: Callable[[str], str] = field(default=lambda name: name)
     patient: Callable[[str], str] = field(default=lambda case: case)
     modality_of: Callable[[str], str] | None = None
 
     def organ(self, abbreviation: str) -> Organ:
-        """The organ with this abbreviation; UserError lists the known ones."""
+        """The organ with this abbreviation. Raises UserError with the known ones."""
         for organ in self.organs:
             if organ.abbreviation == abbreviation:
                 return organ
@@ -127,24 +128,14 @@ class Dataset:
 
 
 def get_dataset(name: str) -> Dataset:
-    """The dataset that the file ``semiseg/datasets/<name>.py`` defines; UserError lists the known ones."""
+    """The dataset that the file ``semiseg/datasets/<name>.py`` defines. Raises UserError with the known ones."""
     catalogue.require("datasets", name, "dataset")
     dataset: Dataset = importlib.import_module(f"semiseg.datasets.{name}").DATASET
     return dataset
 
 
-def check_case(name: str, where: str) -> str:
-    """The id of a case, once it is known to be fit for the name of a file; UserError says where it stands if not."""
-    if not re.fullmatch(CASE, name):
-        raise UserError(
-            f"{where}: {name!r} cannot be the id of a case, which names files: it must not be empty, begin with a dot "
-            "or hold a slash or a control character; rename its files"
-        )
-    return name
-
-
 def manifest_cases(manifest: Mapping[str, Any], where: str) -> list[RawCase]:
-    """Cases of a raw manifest. UserError for an id or a file name that leads out of the raw folder."""
+    """Cases of a raw manifest. Raises UserError for an id or a file name that leads out of the raw folder."""
     cases = [RawCase(case["id"], case["image"], case["label"]) for case in manifest["cases"]]
     for case in cases:
         check_case(case.id, where)

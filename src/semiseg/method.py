@@ -1,11 +1,17 @@
-"""What a method is: the contract between one file of ``semiseg.methods`` and the training loop.
+"""The contract between a method (one file of ``semiseg.methods``) and the training loop.
 
-Shapes are written ``[b c z y x]``; the three spatial axes are those of the stored volume, whatever their order.
+A method computes loss terms; the loop does the rest. In each step the loop calls, in this order: ``losses`` and
+``weights``, a step of the networks' optimiser, ``adversary_losses`` and a step of the adversaries' optimiser if there
+are adversaries, then ``after_step``. The shortest complete example is ``semiseg/methods/sup_only.py``, the usual form
+``semiseg/methods/mt.py``.
+
+Shapes are written ``[b c z y x]``: b crops, c channels, k classes, and the three spatial axes in the order of the
+stored volume. A labelled crop has an image and a label; an unlabelled crop has an image alone.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +20,12 @@ from semiseg import catalogue
 from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's input. Labels of unlabelled crops do not exist here, so no method can read them.
+    """The crops of one training step. It has no field for labels of unlabelled crops, so no method can read them.
 
     images: ``[b c z y x]``; labels: ``[b z y x]`` class ids (int64); unlabelled: ``[u c z y x]``.
     """
@@ -43,7 +50,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """Where training stands. Counters are read BEFORE the step and start at 0; ``ramp`` is the protocol's in [0, 1]."""
+    """The position of a step in the training.
+
+    iteration, epoch: numbers of finished steps and epochs BEFORE this step; both start at 0.
+    iterations, epochs: length of the whole training.
+    ramp: the protocol's ramp-up at this step, in [0, 1]; methods multiply the weight of an unsupervised term with it.
+    """
 
     iteration: int
     iterations: int
@@ -54,13 +66,13 @@ class TrainingTime:
 
 @dataclass(frozen=True)
 class Context:
-    """What the engine hands to a method when it is built.
+    """What a method receives when it is built.
 
     classes: number of classes K, background included.
-    network: builds one backbone of the protocol; arguments: initialisation ``"default" | "kaiming" | "xavier"``,
-        channels of its head.
-    supervised: the protocol's supervised loss of (logits ``[b k z y x]``, labels ``[b z y x]``).
-    labelled_voxels: ``[k]`` float64, voxels of each class in the labelled training volumes.
+    network: function that builds one backbone of the protocol from an initialisation (``"default"``, ``"kaiming"`` or
+        ``"xavier"``) and the number of channels of its head.
+    supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
+    labelled_voxels: ``[k]`` float64, number of voxels of each class in the labelled training volumes.
     """
 
     classes: int
@@ -71,45 +83,75 @@ class Context:
 
 @dataclass(frozen=True)
 class Adam:
-    """Optimiser of an opponent: Adam at a constant rate, without weight decay."""
+    """Optimiser of an adversary: Adam at a constant learning rate, without weight decay."""
 
     lr: float
     betas: tuple[float, float]
 
 
-class Hyper:
-    """A hyperparameter of a method: default, meaning in one line, source of the default, allowed values if few."""
+class Hyper(Generic[T]):
+    """A hyperparameter of a method; ``self.<name>`` is the value of this run, of the default's type.
 
-    def __init__(self, default: Any, meaning: str, source: str, choices: tuple[Any, ...] = ()) -> None:
+    default: the value where params.yaml gives none. meaning: one line. source: where the default is from. choices: the
+    allowed values if there are few.
+    """
+
+    def __init__(self, default: T, meaning: str, source: str, choices: tuple[T, ...] = ()) -> None:
         self.default, self.meaning, self.source, self.choices = default, meaning, source, choices
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else instance.hyper.get(self.name, self.default)
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: "Method", owner: type) -> T: ...
+
+    def __get__(self, instance: "Method | None", owner: type) -> Self | T:
+        if instance is None:
+            return self
+        value: T = instance.hyper.get(self.name, self.default)
+        return value
 
 
 class Method(nn.Module):
-    """Base of all methods. ``state_dict`` holds the WHOLE training state, so a resumed run continues bit for bit.
+    """Base of all methods.
 
-    Class attributes say what the engine provides:
+    A method owns its networks, heads, memories and counters. Whatever outlives a step must be a parameter or a
+    registered buffer: ``state_dict`` is what a run saves, so that a resumed run continues bit for bit.
 
-    networks: name -> initialisation of each trained network, built as an attribute of that name.
-    teachers: name -> network it follows; built with its own random weights and without gradients.
-    inference_networks: the networks that speak at inference.
-    labelled_only: the whole batch is labelled crops (supervised rows).
-    oracle: whether ``predict`` is shown the truth (controls only).
+    Class attributes declare what the engine builds:
 
-    What a method asks of a protocol; the planner leaves out rows whose protocol cannot serve it, and says why:
+    networks: name -> initialisation of each trained backbone, which becomes the attribute of that name. Example:
+        ``networks = {"a": "kaiming", "b": "xavier"}`` gives ``self.a`` and ``self.b``.
+    teachers: name -> name of the network that the teacher follows. A teacher has the same architecture and no
+        gradients; the method itself updates it in ``after_step``.
+    teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
+        ``"copy"`` if each starts as a copy of the network that it follows.
+    inference_networks: names of the networks that predict.
+    labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
+    oracle: True if ``predict`` receives the truth. Only the positive control does.
 
-    equal_halves: as many unlabelled crops in a step as labelled ones.
-    cubes: name of the hyperparameter with the side in voxels of cubes that must fill the crop, n >= 2 of them on its
-        second axis, n dividing every side.
+    Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
+    not meet a requirement, and gives the reason:
+
+    equal_halves: True if a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
+        unlabelled crop j with prototypes of labelled crop j, so 2 + 2 crops serve it and 1 + 3 crops do not.
+    cubes: name of the hyperparameter that holds the side s of a cube in voxels. Every side of the crop must be a
+        multiple of s, and of the number n of cubes on the second axis; n must be 2 or more. Example: MagicNet declares
+        ``cubes = "cube_size"``, and s is 32. A crop of 64 x 128 x 128 has n = 4 and serves; a crop of 96 x 160 x 160
+        has n = 5, which does not divide 96.
+
+    Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
+    only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The
+    run's seed sets these generators and the saved state contains them. Numbers from numpy, from Python's ``random`` or
+    from a generator of the method's own would differ after a resumption. ``predict`` and ``weights`` draw nothing.
     """
 
     networks: Mapping[str, str] = {}
     teachers: Mapping[str, str] = {}
+    teacher_start: Literal["random", "copy"] = "random"
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
     oracle: bool = False
@@ -132,36 +174,59 @@ class Method(nn.Module):
         for name, initialisation in self.networks.items():
             self.add_module(name, context.network(initialisation, self.output_channels))
         for name, followed in self.teachers.items():
-            self.add_module(name, context.network(self.networks[followed], self.output_channels).requires_grad_(False))
+            teacher = context.network(self.networks[followed], self.output_channels).requires_grad_(False)
+            if self.teacher_start == "copy":
+                teacher.load_state_dict(self.get_submodule(followed).state_dict())
+            self.add_module(name, teacher)
 
     @property
     def output_channels(self) -> int:
-        """Channels of the networks' heads: one per class, unless a method says otherwise."""
+        """Channels of the networks' heads: one per class, unless a method overrides this property."""
         return self.context.classes
 
+    @property
+    def trained(self) -> bool:
+        """Whether the method has trainable parameters. Controls have none."""
+        return any(parameter.requires_grad for parameter in self.parameters())
+
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Unweighted loss terms by name, in the paper's order; every term must reach a trained network."""
+        """Unweighted loss terms by name, each a scalar, in the paper's order.
+
+        The names are the same in every step. A term that has nothing to average is 0, not 0/0: because no voxel passes
+        its mask, because a class is absent, or because its phase of the training has not begun. Divide by
+        ``count.clamp(min=1)``, or return ``torch.zeros(())`` on the right device. Over the whole training the gradient
+        of every term must reach a trained network.
+        """
         raise NotImplementedError
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
-        """Weight of each term of ``losses`` at this moment; a term that is not named weighs 1."""
+        """Weight of each term of ``losses`` in this step; a term without an entry has weight 1."""
         return {}
 
     def adversaries(self) -> Mapping[str, Adam]:
-        """Modules with an optimiser of their own (discriminators), by attribute name. They rest during ``losses``."""
+        """Attribute name -> optimiser of each module that is trained against the networks, such as a discriminator.
+
+        Example (``semiseg/methods/dan.py``): ``{"discriminator": Adam(1e-4, (0.9, 0.99))}`` for the module
+        ``self.discriminator``. While ``losses`` runs, the parameters of adversaries have their gradients switched off:
+        gradients pass through an adversary into the networks, but the networks' optimiser does not change it.
+        """
         return {}
 
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Terms that train the adversaries alone, after the networks' step on the same batch; each weighs 1."""
+        """Loss terms of the adversaries by name, each with weight 1; called after the networks' step, on the same
+        batch.
+
+        Their gradients must reach the adversaries alone: compute the networks' predictions without gradient.
+        """
         raise NotImplementedError
 
     def after_step(self, time: TrainingTime) -> None:
-        """Moving averages and other updates without gradient, after all optimisers' steps."""
+        """Update moving averages and other state without gradient, after the steps of all optimisers."""
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
-        """Class probabilities ``[b k z y x]`` of a window ``[b c z y x]``: softmax of the networks' mean logits.
+        """Class probabilities ``[b k z y x]`` of windows ``[b c z y x]``: softmax of the networks' mean logits.
 
-        truth: class ids ``[b z y x]``, given to methods with ``oracle`` alone.
+        networks: some of ``inference_networks``; truth: class ids ``[b z y x]``, or None unless ``oracle`` is True.
         """
         logits = torch.stack([self.get_submodule(name)(image) for name in networks])
         return logits.mean(0).softmax(1)
@@ -172,7 +237,7 @@ def total(terms: Terms, weights: Mapping[str, float]) -> Tensor:
     return sum((term * weights.get(name, 1.0) for name, term in terms.items()), start=torch.zeros(()))
 
 
-def hyperparameters(method: type[Method]) -> dict[str, Hyper]:
+def hyperparameters(method: type[Method]) -> dict[str, Hyper[Any]]:
     """Declared hyperparameters by name, base classes first."""
     return {
         name: value

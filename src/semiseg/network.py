@@ -1,7 +1,11 @@
-"""What a backbone is: the contract between one file of ``semiseg.networks`` and the methods that share it."""
+"""The contract between a backbone (one file of ``semiseg.networks``) and the methods that use it.
+
+A method receives backbones from the protocol and does not know which architecture they have. It may rely on what
+``Backbone`` promises: logits at the input's resolution, five encoder maps, four decoder maps, and a head.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -10,33 +14,38 @@ from semiseg.base.errors import UserError
 
 
 class Backbone(nn.Module):
-    """Base of all backbones: an encoder-decoder whose head speaks at the input's resolution.
+    """Base of all backbones: an encoder-decoder with a head that gives logits at the input's resolution.
 
-    ``forward`` maps ``[b c z y x]`` to logits ``[b k z y x]``. A method that needs maps on the way calls ``encode``,
-    ``decode`` and ``head`` itself, so that one forward pass serves all.
+    ``forward`` maps images ``[b c z y x]`` to logits ``[b k z y x]``. A method that also needs feature maps calls
+    ``encode``, ``decode`` and ``head`` itself, so that one forward pass serves for both. Example::
 
-    widths: channels of the encoder's five maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
+        maps = network.encode(image)        # five maps; maps[-1] is the bottleneck at 1/16
+        feature = network.decode(maps)[-1]  # decoder map at full size, [b widths[0] z y x]
+        logits = network.head(feature)      # equal to network(image)
+
+    widths: channels of the five encoder maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
     """
 
-    divisor: ClassVar[int] = 16  # four halvings
+    divisor: ClassVar[int] = 16  # the encoder halves each side four times
     widths: tuple[int, ...]
     head: nn.Module
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Encoder maps of ``widths`` channels, from full size to 1/16, the deepest after dropout if there is any."""
+        """Encoder maps with ``widths`` channels, from full size to 1/16; dropout, if any, is applied to the deepest."""
         raise NotImplementedError
 
     def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Decoder maps at 1/8, 1/4, 1/2 and full size; the last is the tensor that ``head`` turns into logits."""
+        """Decoder maps at 1/8, 1/4, 1/2 and full size; ``head`` turns the last one into logits."""
         raise NotImplementedError
 
     def features(self, image: Tensor) -> tuple[Tensor, ...]:
-        """``decode`` of ``encode``."""
+        """The decoder maps of an image: ``decode(encode(image))``."""
         return self.decode(self.encode(image))
 
-    def forward(self, image: Tensor) -> Any:
-        """Logits ``[b k z y x]`` of ``[b c z y x]``; networks with several heads say in their file what they return."""
-        return self.head(self.features(image)[-1])
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits ``[b k z y x]`` of images ``[b c z y x]``."""
+        logits: Tensor = self.head(self.features(image)[-1])
+        return logits
 
     def check_sides(self, image: Tensor) -> None:
         """Raise UserError unless every spatial side can be halved as often as the encoder does."""
@@ -63,9 +72,10 @@ INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def build(name: str, channels: int, classes: int, initialisation: str, **options: int) -> Backbone:
     """Build the backbone of ``semiseg/networks/<name>.py``.
 
-    ``kaiming`` (fan in, a=0) and ``xavier`` (gain 1) redraw every Conv3d weight; transposed convolutions and all biases
-    keep torch's default, batch norm has weight 1 and bias 0. ``default`` is the network's own.
-    Options such as ``filters`` go to the network. Raises UserError for an unknown network or initialisation.
+    channels: of the image; classes: channels of the head; options: passed to the network, such as ``filters``.
+    initialisation: ``default`` keeps the network's own; ``kaiming`` (fan in, a=0) and ``xavier`` (gain 1) draw the
+    weight of every Conv3d anew. Transposed convolutions and all biases keep torch's default; batch norm has weight 1
+    and bias 0. Raises UserError for an unknown network or initialisation.
     """
     catalogue.require("networks", name, "network")
     if initialisation not in INITIALISATIONS:
@@ -76,7 +86,7 @@ def build(name: str, channels: int, classes: int, initialisation: str, **options
 
 
 def initialise(network: nn.Module, initialisation: str) -> None:
-    """Redraw the weight of every Conv3d by a named rule (kimjisoo12/GuidedNet: train_guidedNet_flare.py)."""
+    """Draw the weight of every Conv3d anew by a named rule (kimjisoo12/GuidedNet: train_guidedNet_flare.py)."""
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             INITIALISATIONS[initialisation](module.weight)

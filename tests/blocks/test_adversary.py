@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks.adversary import deceive, resting, tell_apart
+from semiseg.blocks.adversary import adversarial_loss, discriminator_loss, evaluation_mode
 from semiseg.learning.build import build_method
 from semiseg.method import Adam, Batch, Method, TrainingTime
 from semiseg.networks.heads.discriminator import Discriminator
@@ -65,11 +65,11 @@ def test_the_discriminators_optimiser_is_the_official_one(name: str) -> None:
 
 def test_the_mode_from_before_comes_back_even_after_an_error() -> None:
     module = nn.Dropout()
-    with pytest.raises(ValueError, match="stop"), resting(module):
+    with pytest.raises(ValueError, match="stop"), evaluation_mode(module):
         assert not module.training
         raise ValueError("stop")
     assert module.training
-    with resting(module.eval()):
+    with evaluation_mode(module.eval()):
         pass
     assert not module.training
 
@@ -77,8 +77,8 @@ def test_the_mode_from_before_comes_back_even_after_an_error() -> None:
 def test_a_discriminator_sure_of_labelled_is_deceived_and_pays_for_the_unlabelled_rows() -> None:
     sure, maps = Witness([0.0, 4.0]), torch.zeros(5, 1, 1, 1, 1)
     right, wrong = torch.tensor([-4.0, 4.0]).exp().log1p()
-    torch.testing.assert_close(deceive(sure, maps, maps), right)
-    torch.testing.assert_close(tell_apart(sure, maps, maps, 2), (2 * right + 3 * wrong) / 5)
+    torch.testing.assert_close(adversarial_loss(sure, maps, maps), right)
+    torch.testing.assert_close(discriminator_loss(sure, maps, maps, 2), (2 * right + 3 * wrong) / 5)
 
 
 @pytest.mark.parametrize("sides", [(16, 16, 16), (32, 64, 48)])

@@ -47,8 +47,8 @@ def test_ranks_never_leave_the_group() -> None:
 def test_info_nce_is_cross_entropy_with_target_0() -> None:
     anchors, negatives = torch.randn(4, 6, requires_grad=True), torch.randn(4, 5, 6)
     positive, expected = torch.randn(6), []
-    for anchor, rivals in zip(anchors.detach().double().numpy(), negatives.double().numpy(), strict=True):
-        keys = [positive.double().numpy(), *rivals]
+    for anchor, others in zip(anchors.detach().double().numpy(), negatives.double().numpy(), strict=True):
+        keys = [positive.double().numpy(), *others]
         scores = [anchor @ key / np.linalg.norm(anchor) / np.linalg.norm(key) / 0.3 for key in keys]
         expected.append(-scores[0] + math.log(sum(map(math.exp, scores))))
     loss = info_nce(anchors, positive, negatives, 0.3)

@@ -16,6 +16,25 @@ def test_a_users_mistake_is_one_sentence_status_2_and_in_the_log(tmp_path, capfd
     assert log.read_text(encoding="utf-8") == shown
 
 
+def test_a_crash_is_a_traceback_status_1_and_in_the_log(tmp_path, capfd, monkeypatch):
+    def crash(table):
+        raise AttributeError("'Batch' object has no attribute 'nothing'")
+
+    monkeypatch.setattr("semiseg.report.show.show", crash)
+    log = tmp_path / "logs" / "show.log"
+    assert main(["--log", str(log), "show", "results/nothing.csv"]) == 1
+    shown = capfd.readouterr().err
+    assert shown.startswith("error: AttributeError was not expected") and "Traceback (most recent call last)" in shown
+    assert shown.endswith("AttributeError: 'Batch' object has no attribute 'nothing'\n")
+    assert log.read_text(encoding="utf-8") == shown
+
+
+def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path, capfd):
+    (tmp_path / "logs").write_text("")
+    assert main(["--log", str(tmp_path / "logs" / "show.log"), "show", "results/nothing.csv"]) == 2
+    assert "cannot write the log" in (shown := capfd.readouterr().err) and "Traceback" not in shown
+
+
 def test_an_unknown_dataset_lists_the_known_ones(tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["import", "laa", str(tmp_path)]) == 2

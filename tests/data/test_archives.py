@@ -128,6 +128,27 @@ TAR_KINDS = {
 }
 
 
+LETS_PASS = {
+    "an absolute name": ("/etc/passwd", tarfile.REGTYPE, "has an absolute path"),
+    "a drive letter": ("C:/temp/x", tarfile.REGTYPE, "has an absolute path"),
+    "a way out by backslashes": ("a\\..\\..\\x", tarfile.REGTYPE, "points out of the archive"),
+    "a link inside": ("x", tarfile.SYMTYPE, "is a link"),
+    "a sparse file": ("x", tarfile.GNUTYPE_SPARSE, "sparse"),
+}
+
+
+@pytest.mark.parametrize("what", LETS_PASS)
+def test_the_filter_of_tarfile_lets_pass_what_is_refused_here(tmp_path: Path, what: str) -> None:
+    """Why names and kinds are checked by code of our own (docs/dependencies.md)."""
+    name, kind, message = LETS_PASS[what]
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, "good"
+    assert not Path(tarfile.data_filter(info, str(tmp_path)).name).is_absolute()
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.addfile(info)
+    refused(tmp_path / "a.tar", message)
+
+
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
 @pytest.mark.parametrize("kind", TAR_KINDS)
 def test_tar_members_that_are_no_files(tmp_path: Path, kind: bytes, suffix: str) -> None:

@@ -25,7 +25,7 @@ from support.raw_forms import (
     flip,
     good,
     one_sentence,
-    told,
+    printed,
     with_value,
     write_h5,
     write_nrrd,
@@ -160,7 +160,7 @@ def tilted(folder: Path) -> None:
 
 
 def growing(folder: Path) -> None:
-    """Distances that change too little from one to the next to be told, but add up."""
+    """Distances that change too little from one to the next to be noticed, but add up."""
     for number in range(40):
         write_slice(folder / f"1-{number + 1:02d}.dcm", -30 + 2.5 * number + 0.2 * max(0, number - 20))
 
@@ -384,7 +384,7 @@ def test_refused(
     spoil(raw)
     capfd.readouterr()
     assert build(form, raw, out) == 2
-    one_sentence(told(capfd), f"^error: case {bad}: .*{sentence}")
+    one_sentence(printed(capfd), f"^error: case {bad}: .*{sentence}")
     assert [path.name for path in out.parent.iterdir()] == [f"{first}.h5"]
     before = (out.parent / f"{first}.h5").stat().st_mtime_ns
     good_cases(form, raw)
@@ -421,7 +421,7 @@ def test_told(
     spoil(tmp_path / "raw")
     capfd.readouterr()
     assert build(form, tmp_path / "raw", tmp_path / "prepared" / "index.json") == 0
-    (line,) = told(capfd)
+    (line,) = printed(capfd)
     assert re.search(f"^warning: case {CASES[form][1]}: .*{sentence}", line), line
 
 
@@ -430,7 +430,7 @@ def test_names_that_must_work(tmp_path: Path, capfd: pytest.CaptureFixture[str],
     raw, out = tmp_path / "My Däta (1)" / "RAW", tmp_path / "Vor bereitet" / "index.json"
     write_phantom(raw, case, ct(), block())
     assert build("phantom", raw, out) == 0
-    assert told(capfd) == []
+    assert printed(capfd) == []
     assert list(read_json(out)["cases"]) == [case]
     assert read_image(out.parent / f"{case}.h5").shape == SHAPE[::-1]
 
@@ -443,5 +443,5 @@ def test_good_cases_of_every_form_pass_in_silence(
         capfd.readouterr()
         out = tmp_path / "prepared" / form / "index.json"
         assert build(form, tmp_path / form, out) == 0
-        assert told(capfd) == []
+        assert printed(capfd) == []
         assert set(read_json(out)["cases"]) == set(cases)

@@ -1,7 +1,6 @@
 """Bad sources, disks and servers through the command line: one sentence, exit status 2, nothing half done."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from support import ROOT
+from support.faulty_server import serve
+from support.needs import root, skip
 from support.prepared_cases import raw_spec
 from support.raw_forms import (
     AFFINE,
@@ -20,7 +21,7 @@ from support.raw_forms import (
     flip,
     good,
     one_sentence,
-    told,
+    printed,
     with_value,
     write_h5,
     zip_of,
@@ -32,11 +33,10 @@ from semiseg.base.volume import Volume
 from semiseg.cli import main
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.http import Patience
-from semiseg.data.arrival.mirror import serve
+from semiseg.data.arrival.zenodo import API
 from semiseg.data.images import write_nifti
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import RemoteFile
-from semiseg.datasets._zenodo import API
 from semiseg.datasets.flare22 import ARCHIVE, RECORD
 
 PARAMS = ROOT / "params.yaml"
@@ -201,7 +201,7 @@ def test_stopped(
     arguments = verb(tmp_path)
     capfd.readouterr()
     assert main(arguments) == 2
-    one_sentence(told(capfd), f"^error: .*{sentence}")
+    one_sentence(printed(capfd), f"^error: .*{sentence}")
     assert not Path(OUT).exists()
     assert not [path for path in Path("data").rglob("*") if path.is_file()]
 
@@ -209,14 +209,13 @@ def test_stopped(
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mounts a small disk with the given options."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a disk needs root")
+    root("mounting a disk")
     folder = tmp_path / "disk"
     folder.mkdir()
 
     def mount(options: str) -> Path:
         if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
-            pytest.skip("mounting a tmpfs is not allowed here")
+            skip("mounts", "mounting a tmpfs is not allowed here")
         return folder
 
     yield mount
@@ -261,7 +260,7 @@ def test_disks_that_take_nothing(
     folder = disk(options)
     capfd.readouterr()
     assert main(arguments) == 2
-    one_sentence(told(capfd), f"^error: {sentence}")
+    one_sentence(printed(capfd), f"^error: {sentence}")
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
@@ -289,7 +288,7 @@ def test_servers_that_give_nothing(
     with serve(served) as base:
         spec = {"dataset": "flare22", "mirror": base, "standin": False}
         assert main(["download", "--spec", json.dumps(spec), "--out", str(out)]) == 2
-    one_sentence(told(capfd), f"^error: .*{sentence}")
+    one_sentence(printed(capfd), f"^error: .*{sentence}")
     assert not [path for path in out.parent.glob("*") if path.is_file()]
 
 
@@ -301,7 +300,7 @@ def test_a_proxy_that_is_not_there(
     monkeypatch.delenv("NO_PROXY", raising=False)
     spec = {"dataset": "flare22", "mirror": "http://files.example", "standin": False}
     assert main(["download", "--spec", json.dumps(spec), "--out", str(tmp_path / "list.json")]) == 2
-    one_sentence(told(capfd), "^error: .*cannot be reached through the proxy .*: correct or unset HTTP_PROXY")
+    one_sentence(printed(capfd), "^error: .*cannot be reached through the proxy .*: correct or unset HTTP_PROXY")
 
 
 def test_a_checksum_that_does_not_fit(tmp_path: Path) -> None:

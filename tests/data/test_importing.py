@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from semiseg.base.errors import UserError
-from semiseg.data.arrival.importing import bring
+from semiseg.data.arrival.importing import import_files
 
 FILES = {"Imgs/Fall 1.nii.gz": b"one" * 1000, "Imgs/FÄLL-2.nii.gz": b"two" * 3000, "readme.txt": b"not ours"}
 BROUGHT = {"images/Fall 1.nii.gz": FILES["Imgs/Fall 1.nii.gz"], "images/FÄLL-2.nii.gz": FILES["Imgs/FÄLL-2.nii.gz"]}
@@ -21,7 +21,7 @@ def place(inside: PurePosixPath) -> str | None:
 
 
 def run(source: Path, raw: Path, **given: object) -> None:
-    bring(source, raw, **{"dataset": "la", "place": place, "get": "bring the images", **given})  # type: ignore[arg-type]
+    import_files(source, raw, **{"dataset": "la", "place": place, "get": "bring the images", **given})  # type: ignore[arg-type]
 
 
 def content(folder: Path) -> dict[str, bytes]:

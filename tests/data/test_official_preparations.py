@@ -13,11 +13,11 @@ import pytest
 import torch
 from scipy import ndimage
 from support import REALDATA, ROOT
+from support.needs import real_data
 
 from semiseg.data.geometry import Affine, Geometry, to_native
 from semiseg.data.images import read_nifti
 from semiseg.data.preparation import Scan, run_steps
-from semiseg.data.resampling import axis, picked, resampled
 from semiseg.data.store import PreparedCase
 from semiseg.params.reading import read
 
@@ -89,70 +89,11 @@ def test_golden_files_cover_the_official_scripts() -> None:
     assert covered == {"guidednet_script", "dhc", "dhc_halved", "la", "pancreas_ct", "brats19"}
 
 
-# --- the libraries that the scripts call ------------------------------------------------------------------------------
-
-
-def noise(*shape: int) -> np.ndarray:
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
-
-
-SIZES = [((30, 41, 12), (80, 41, 5)), ((21, 22, 23), (10, 44, 24)), ((40, 9, 30), (11, 20, 90))]
-
-
-@pytest.mark.parametrize(("old", "new"), SIZES)
-def test_skimage_grid_is_scipys_zoom(old: tuple[int, ...], new: tuple[int, ...]) -> None:
-    image, label = noise(*old), (100 * noise(*old)).astype(np.uint8)
-    axes = [axis(a, b, 1.0, "skimage", 3) for a, b in zip(old, new, strict=True)]
-    factors = [b / a for a, b in zip(old, new, strict=True)]
-    expected = ndimage.zoom(image, factors, order=3, mode="nearest", grid_mode=True)
-    np.testing.assert_allclose(resampled(image, axes), expected, atol=5e-6)
-    nearest = ndimage.zoom(label, factors, order=0, mode="reflect", grid_mode=True)
-    np.testing.assert_array_equal(picked(label, axes), nearest)
-
-
-@pytest.mark.parametrize(("old", "new"), SIZES)
-def test_torch_grid_is_torchs_interpolate(old: tuple[int, ...], new: tuple[int, ...]) -> None:
-    image, label = noise(*old), (100 * noise(*old)).astype(np.uint8)
-    axes = [axis(a, b, 1.0, "torch", 1) for a, b in zip(old, new, strict=True)]
-    linear = torch.nn.functional.interpolate(torch.from_numpy(image)[None, None], size=new, mode="trilinear")
-    np.testing.assert_allclose(resampled(image, axes), linear[0, 0].numpy(), atol=5e-6)
-    nearest = torch.nn.functional.interpolate(torch.from_numpy(label).float()[None, None], size=new, mode="nearest")
-    np.testing.assert_array_equal(picked(label, axes), nearest[0, 0].numpy())
-
-
-@pytest.mark.parametrize("order", [1, 3])
-@pytest.mark.parametrize("spacing", [(0.8203125, 0.7, 0.5), (0.6640625, 0.9765625, 1.0), (1.3, 1.9, 1.5)])
-def test_simpleitk_grid_is_simpleitks(spacing: tuple[float, ...], order: int) -> None:
-    import SimpleITK as sitk
-
-    image = noise(30, 26, 24)
-    axes = [
-        axis(side, int(side * mm), 1 / mm, "simpleitk", order) for side, mm in zip(image.shape, spacing, strict=True)
-    ]
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetSize([one.size for one in axes])
-    resampler.SetOutputSpacing([1 / mm for mm in spacing])
-    resampler.SetInterpolator({1: sitk.sitkLinear, 3: sitk.sitkBSpline}[order])
-    result = resampler.Execute(sitk.GetImageFromArray(np.ascontiguousarray(image.T)))
-    np.testing.assert_allclose(resampled(image, axes), sitk.GetArrayFromImage(result).T, atol=5e-6)
-
-
-@pytest.mark.parametrize("library", ["scipy", "simpleitk", "skimage", "torch"])
-def test_an_axis_that_keeps_its_grid_is_not_touched(library: str) -> None:
-    image = noise(12, 13, 14)
-    axes = [axis(side, side, 1.0, library, 1 if library == "torch" else 3) for side in image.shape]
-    assert all(one.weights is None and (one.scale, one.start) == (1, 0) for one in axes)
-    assert resampled(image, axes) is image
-
-
 # --- real scans -------------------------------------------------------------------------------------------------------
 
 
 def real_ct() -> tuple[np.ndarray, Affine]:
-    file = REAL / "totalseg" / "ct_full.nii.gz"
-    if not file.exists():
-        pytest.skip(f"no totalseg/ct_full.nii.gz in {REAL} (SEMISEG_REALDATA)")
-    volume = read_nifti(file)
+    volume = read_nifti(real_data("totalseg/ct_full.nii.gz"))
     return np.asarray(volume.array, np.float32), volume.affine
 
 
@@ -204,9 +145,7 @@ def test_real_organs_survive_the_way_there_and_back(name: str) -> None:
 
     A grid that lies half a stored voxel off fails for every organ, so a misplacement would be seen.
     """
-    if not (REAL / name).exists():
-        pytest.skip(f"no {name} in {REAL} (SEMISEG_REALDATA)")
-    volume = read_nifti(REAL / name)
+    volume = read_nifti(real_data(name))
     truth = np.asarray(volume.array, np.uint8)
     low, high = (lambda found: (found.min(1), found.max(1) + 1))(np.array(np.nonzero(truth)))
     box = tuple(slice(max(a - 12, 0), b + 12) for a, b in zip(low, high, strict=True))

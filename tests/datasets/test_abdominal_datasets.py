@@ -10,17 +10,18 @@ import nibabel
 import numpy as np
 import pytest
 from support import REALDATA
+from support.needs import needs_real_data
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
+from semiseg.data.arrival import zenodo
 from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.preparation import run_steps
 from semiseg.data.raw_case import read_case
 from semiseg.data.split_lists import PARTS, list_names, read_list
 from semiseg.data.standin import get_standin
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
-from semiseg.datasets import _zenodo
 from semiseg.params.preparation import Preparation
 from semiseg.stages.raw import import_raw
 
@@ -248,7 +249,7 @@ def test_remote_lists_the_served_archive(name: str, archive: str, standins: dict
 )
 def test_other_answers_of_zenodo_are_told(answer: object, sentence: str) -> None:
     with pytest.raises(UserError, match=f"https://zenodo.org/api/records/7 {sentence}"):
-        _zenodo.zenodo_file(lambda url: answer, 7, "wanted.zip")
+        zenodo.zenodo_file(lambda url: answer, 7, "wanted.zip")
 
 
 def test_archives_hold_what_the_originals_hold(standins: dict[str, Path]) -> None:
@@ -346,7 +347,7 @@ def test_labels_with_more_organs_are_caught_when_prepared(given: str, dataset: s
         read_case(get_dataset(dataset), case, raws[given])
 
 
-@pytest.mark.skipif(not REAL_LABELS.is_dir(), reason=f"needs real AMOS22 label maps in {REAL_LABELS}")
+@needs_real_data("amos_labels")
 @pytest.mark.parametrize(("case", "plane_mm"), [("amos_0001", 0.57), ("amos_0013", 0.781)])
 def test_real_label_maps_are_as_described(case: str, plane_mm: float, raws: dict[str, Path]) -> None:
     dataset = get_dataset("amos22")

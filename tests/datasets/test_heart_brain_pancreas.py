@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,12 @@ import nibabel
 import numpy as np
 import pytest
 from support import REALDATA
+from support.needs import needs_real_data
 from support.prepared_cases import raw_spec
 
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
-from semiseg.data.arrival.mirror import mirrored, serve
+from semiseg.data.arrival.folder_adapter import folder_session
 from semiseg.data.arrival.zipped import write_zip
 from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.standin import get_standin
@@ -92,18 +92,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def downloaded(standin: Path, into: Path) -> Path:
-    """Folder of the files that Pancreas-CT's server lists, fetched over HTTP."""
+    """Folder of the files that Pancreas-CT's server lists."""
     kind = get_dataset("pancreas_ct")
     into.mkdir(parents=True)
-    with serve(standin / "served") as base:
-
-        def get(url: str) -> bytes:
-            with urllib.request.urlopen(mirrored(url, base)) as answer:
-                return bytes(answer.read())
-
+    with folder_session(standin / "served") as session:
         assert kind.remote is not None
-        for file in kind.remote(lambda url: json.loads(get(url))):
-            (into / file.name).write_bytes(get(file.url))
+        for file in kind.remote(lambda url: session.get(url).json()):
+            (into / file.name).write_bytes(session.get(file.url).content)
     return into
 
 
@@ -244,9 +239,9 @@ def test_only_wanted_scans_of_the_test_parts_are_brought(tmp_path: Path) -> None
 def test_what_a_copy_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_heart(tmp_path / "copy", "ct_train_1001", None)
     import_raw("mmwhs", tmp_path / "copy", tmp_path / "raw", frozenset())
-    told = capsys.readouterr().err
-    assert "ct_train: 19 of 20 cases are missing: ct_train_1002," in told
-    assert "ct_train: 1 of 20 cases have no label file: ct_train_1001" in told and "ct_test" not in told
+    printed = capsys.readouterr().err
+    assert "ct_train: 19 of 20 cases are missing: ct_train_1002," in printed
+    assert "ct_train: 1 of 20 cases have no label file: ct_train_1001" in printed and "ct_test" not in printed
 
 
 # --- BraTS 2019 -----------------------------------------------------------------------------------------------------
@@ -398,12 +393,12 @@ def test_remote_lists_one_zip_a_case_and_the_labels(drawn: Callable[[str], Path]
     served, kind = drawn("pancreas_ct") / "served", get_dataset("pancreas_ct")
     asked = []
 
-    def ask(url: str) -> Any:
+    def fetch_json(url: str) -> Any:
         asked.append(url)
         return json.loads((served / url.removeprefix("https://")).read_text(encoding="utf-8"))
 
     assert kind.remote is not None
-    files = kind.remote(ask)
+    files = kind.remote(fetch_json)
     assert len(asked) == 1 and asked[0].endswith("/getSeries?Collection=Pancreas-CT&format=json")
     assert [file.name for file in files[:-1]] == [f"{case}.zip" for case in ABDOMENS]
     assert all((served / file.url.removeprefix("https://")).exists() for file in files)
@@ -437,7 +432,7 @@ def test_the_raw_rule_says_where_to_get_what_is_absent(tmp_path: Path) -> None:
 BRATS, DICOM = REAL / "brats_flair", REAL / "dicom"
 
 
-@pytest.mark.skipif(not BRATS.exists(), reason=f"no real FLAIR volumes in {BRATS} (SEMISEG_REALDATA)")
+@needs_real_data("brats_flair")
 def test_real_flair_volumes(tmp_path: Path) -> None:
     kind, case = get_dataset("brats19"), "BraTS19_TCIA01_1_1"
     folder = tmp_path / "copy" / "LGG" / case
@@ -454,7 +449,7 @@ def test_real_flair_volumes(tmp_path: Path) -> None:
         kind.read_label(earlier)
 
 
-@pytest.mark.skipif(not DICOM.exists(), reason=f"no real DICOM series in {DICOM} (SEMISEG_REALDATA)")
+@needs_real_data("dicom")
 def test_real_ct_slices_under_a_real_liver(tmp_path: Path) -> None:
     """A liver is soft tissue as well; its map, flipped along y, must be turned back by what lies under it."""
     from semiseg.data.images import read_nrrd

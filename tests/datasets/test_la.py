@@ -1,7 +1,5 @@
-"""LA: three forms of a user's copy, verified on the way in."""
+"""LA: two forms of a user's copy, verified on the way in."""
 
-import importlib.util
-import lzma
 import shutil
 from pathlib import Path
 
@@ -9,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from support import REALDATA
 from support.prepared_cases import raw_spec
+from support.real_copies import la_case, needs_la, write_la
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
@@ -18,11 +16,9 @@ from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.standin import get_standin
 from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.dataset import get_dataset
-from semiseg.datasets._packed import read_packed
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw, import_raw
 
-REAL = REALDATA / "la"
 NAMES = read_list("la_uamt_8lab")["labelled"]
 SHAPE = (30, 28, 6)
 LA = get_dataset("la")
@@ -165,11 +161,6 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"mri_norm2\.h5 cannot be read as HDF5"):
         import_raw("la", tmp_path / "copy", tmp_path / "raw")
-    file.unlink()
-    (tmp_path / "copy" / "cases").mkdir()
-    (tmp_path / "copy" / "cases" / "a.npz").write_bytes(b"no archive")
-    with pytest.raises(UserError, match=r"a\.npz cannot be unpacked"):
-        import_raw("la", tmp_path / "copy", tmp_path / "raw")
 
 
 def test_grey_value_one_is_not_the_atrium(tmp_path: Path) -> None:
@@ -187,66 +178,18 @@ def test_both_forms_in_one_folder_are_refused(tmp_path: Path) -> None:
         LA.find(tmp_path)
 
 
-# --- the packed form ------------------------------------------------------------------------------------------------
-
-ABOVE = [(-1, step) for step in range(-3, 4)] + [(-2, step) for step in range(-2, 3)]
-BEFORE = [(row, step) for row in range(-2, 3) for step in range(-2, 3)]
+# --- real scans -----------------------------------------------------------------------------------------------------
 
 
-def pack(path: Path, levels: np.ndarray, lut: np.ndarray, label: np.ndarray, weights: np.ndarray) -> None:
-    """Pack by the definition, voxel by voxel; levels and label ``[z y x]``."""
-    _, height, width = levels.shape
-    residual = np.zeros(levels.shape, np.uint8)
-    for z, y, x in np.ndindex(levels.shape):
-        row = weights[min(z, 1)].tolist()
-        total = row[0] + 2048
-        for weight, (dy, dx) in zip(row[1:13], ABOVE, strict=True):
-            total += weight * int(levels[z, y + dy, min(max(x + dx, 0), width - 1)]) if y + dy >= 0 else 0
-        for weight, (dy, dx) in zip(row[13:], BEFORE, strict=True):
-            here = (min(max(y + dy, 0), height - 1), min(max(x + dx, 0), width - 1))
-            total += weight * int(levels[z - 1][here]) if z else 0
-        difference = (int(levels[z, y, x]) - min(max(total >> 12, 0), 255) + 128) % 256 - 128
-        residual[z, y, x] = 2 * difference if difference >= 0 else -2 * difference - 1
-    packed = {
-        "residual_xz": lzma.compress(residual.tobytes()),
-        "label_bits_xz": lzma.compress(np.packbits(label).tobytes()),
-    }
-    arrays = {name: np.frombuffer(data, np.uint8) for name, data in packed.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, lut=lut, weights=weights, shape_zyx=np.array(levels.shape, np.int32), **arrays)
-
-
-def test_packed_cases_are_unpacked_exactly_and_once(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    levels, label = rng.integers(0, 256, (3, 7, 9)).astype(np.uint8), rng.integers(0, 2, (3, 7, 9)).astype(np.uint8)
-    lut = np.sort(rng.normal(size=256)).astype(np.float32)
-    weights = rng.integers(-3000, 3000, (2, 38)).astype(np.int32)
-    file = tmp_path / "copy" / "cases" / f"{NAMES[0]}.npz"
-    pack(file, levels, lut, label, weights)
-    image, truth = read_packed(file)
-    assert image.dtype == np.float32 and truth.dtype == np.uint8
-    np.testing.assert_array_equal(image, lut[levels].transpose(2, 1, 0))
-    np.testing.assert_array_equal(truth, label.transpose(2, 1, 0))
-    raw = tmp_path / "raw"
-    import_raw("la", tmp_path / "copy", raw)
-    unpacked = raw / NAMES[0] / "mri_norm2.h5"
-    np.testing.assert_array_equal(LA.read_image(unpacked).array, image)
-    before = unpacked.stat().st_mtime_ns
-    import_raw("la", tmp_path / "copy", raw)
-    assert unpacked.stat().st_mtime_ns == before
-
-
-@pytest.mark.skipif(not (REAL / "la_codec.py").exists(), reason=f"no packed LA copy in {REAL} (SEMISEG_REALDATA)")
-def test_real_packed_cases_equal_the_reference_decoder() -> None:
-    spec = importlib.util.spec_from_file_location("la_codec", REAL / "la_codec.py")
-    assert spec is not None and spec.loader is not None
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+@needs_la
+def test_real_cases_are_taken_as_they_are(tmp_path: Path) -> None:
     for name in (NAMES[0], "CMPXO4J23G58J53Q98SZ"):
-        image, label = read_packed(REAL / "cases" / f"{name}.npz")
-        expected_image, expected_label = reference.load(REAL / "cases" / f"{name}.npz")
-        np.testing.assert_array_equal(image, expected_image)
-        np.testing.assert_array_equal(label, expected_label)
+        write_la(tmp_path / "copy", name)
+    import_raw("la", tmp_path / "copy", tmp_path / "raw")
+    for case in LA.find(tmp_path / "raw"):
+        image, label = la_case(case.id)
+        np.testing.assert_array_equal(LA.read_image(tmp_path / "raw" / case.image).array, image)
+        np.testing.assert_array_equal(LA.read_label(tmp_path / "raw" / case.label).array, label)
         assert image.dtype == np.float32 and image.shape[2] == 88
 
 

@@ -1,11 +1,11 @@
-"""OpenKBP: the publisher's CSV folders and the packed form become the same NIfTI files, verified on the way in."""
+"""OpenKBP: the publisher's CSV folders become NIfTI files, verified on the way in."""
 
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from support import REALDATA
+from support.real_copies import needs_openkbp, write_openkbp
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
@@ -15,7 +15,6 @@ from semiseg.dataset import get_dataset
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw, import_raw
 
-REAL = REALDATA / "openkbp"
 KBP = get_dataset("openkbp")
 SHAPE = (128, 128, 128)
 SPACING = (4.5, 4.25, 3.0)
@@ -58,12 +57,6 @@ def label_map() -> np.ndarray:
     return label
 
 
-def pack(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, image=stored(), label=label_map(), spacing=np.array(SPACING))
-    return path
-
-
 def test_a_published_patient_becomes_hu_and_a_label_map_in_its_place_in_space(tmp_path: Path) -> None:
     write_patient(tmp_path / "provided-data" / "validation-pats" / "pt_201")
     raw = tmp_path / "raw"
@@ -83,24 +76,23 @@ def test_a_published_patient_becomes_hu_and_a_label_map_in_its_place_in_space(tm
     np.testing.assert_allclose(image.affine @ [0, 0, 0, 1], [-30 * 4.25, -40 * 4.5, -10 * 3, 1])  # cut, not moved
 
 
-def test_the_packed_form_gives_the_same_bytes_and_so_does_a_second_import(tmp_path: Path) -> None:
-    write_patient(tmp_path / "official" / "train-pats" / "pt_4")
-    pack(tmp_path / "packed" / "train_pt_4.npz")
+def test_a_second_import_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_patient(tmp_path / "copy" / "train-pats" / "pt_4")
     names = ["images/train_pt_4.nii.gz", "labels/train_pt_4.nii.gz", "manifest.json"]
     contents = []
-    for source, raw in (("official", "a"), ("packed", "b"), ("packed", "b")):
-        import_raw("openkbp", tmp_path / source, tmp_path / raw)
+    for raw in ("a", "b", "b"):
+        import_raw("openkbp", tmp_path / "copy", tmp_path / raw)
         contents.append([(tmp_path / raw / name).read_bytes() for name in names])
     assert contents[0] == contents[1] == contents[2]
     build_raw({"dataset": "openkbp", "options": {}, "wanted": None}, tmp_path / "b")  # as the workflow does afterwards
     assert (tmp_path / "b" / "manifest.json").read_bytes() == contents[0][2]
 
 
-def test_only_wanted_patients_are_brought_and_missing_ones_are_named(
+def test_only_wanted_patients_are_imported_and_missing_ones_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("train_pt_4", "train_pt_5"):
-        pack(tmp_path / "copy" / f"{name}.npz")
+    for name in ("pt_4", "pt_5"):
+        write_patient(tmp_path / "copy" / "train-pats" / name)
     import_raw("openkbp", tmp_path / "copy", tmp_path / "raw", frozenset({"train_pt_4", "test_pt_260"}))
     assert [case["id"] for case in read_json(tmp_path / "raw" / "manifest.json")["cases"]] == ["train_pt_4"]
     assert "test: 1 of 1 cases are missing: test_pt_260" in capsys.readouterr().err
@@ -117,7 +109,7 @@ def test_a_number_tells_the_part(name: str, case: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pt_0", "pt_341", "pt_x", "train_pt_-1"])
-def test_strangers_are_refused(name: str) -> None:
+def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=f"{name} is no patient of openkbp"):
         KBP.case_id(name)
 
@@ -159,26 +151,12 @@ def test_a_spacing_that_is_none_is_refused(tmp_path: Path) -> None:
         import_raw("openkbp", tmp_path / "copy", tmp_path / "raw")
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda data: b"no archive"])
-def test_a_damaged_packed_patient_is_refused_by_name(tmp_path: Path, damage) -> None:
-    path = pack(tmp_path / "copy" / "train_pt_4.npz")
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=r"train_pt_4\.npz cannot be read as a patient of openkbp"):
-        import_raw("openkbp", tmp_path / "copy", tmp_path / "raw")
-
-
-@pytest.mark.parametrize("label", [label_map()[1:], np.zeros(SHAPE, np.uint8)])
-def test_an_empty_patient_or_one_on_two_grids_is_refused(tmp_path: Path, label: np.ndarray) -> None:
-    (tmp_path / "copy").mkdir()
-    np.savez(tmp_path / "copy" / "train_pt_4.npz", image=np.zeros(SHAPE, np.int16), label=label, spacing=SPACING)
-    with pytest.raises(UserError, match=r"train_pt_4\.npz cannot be read as a patient of openkbp"):
-        import_raw("openkbp", tmp_path / "copy", tmp_path / "raw")
-
-
-def test_nothing_is_unpickled(tmp_path: Path) -> None:
-    path = pack(tmp_path / "copy" / "train_pt_4.npz")
-    np.savez(path, image=np.array([{"an": "object"}]), label=label_map(), spacing=np.array(SPACING))
-    with pytest.raises(UserError, match=r"train_pt_4\.npz cannot be read .*allow_pickle"):
+def test_an_empty_patient_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_patient(tmp_path / "copy" / "train-pats" / "pt_4")
+    for mask in masks():
+        (folder / f"{mask}.csv").unlink()
+    (folder / "ct.csv").write_text(",data\n17,0.0\n")
+    with pytest.raises(UserError, match=r"train-pats/pt_4 cannot be read as a patient of openkbp"):
         import_raw("openkbp", tmp_path / "copy", tmp_path / "raw")
 
 
@@ -190,10 +168,12 @@ def test_the_list_is_made_of_official_patients_and_keeps_parts_apart() -> None:
     assert not any(name.startswith("train_") for name in content["test"])
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no OpenKBP copy in {REAL} (SEMISEG_REALDATA)")
+@needs_openkbp
 def test_real_patients_lie_head_up_and_on_the_right_side(tmp_path: Path) -> None:
     wanted = frozenset({"train_pt_4", "validation_pt_201", "test_pt_260"})
-    import_raw("openkbp", REAL, tmp_path / "raw", wanted)
+    for name in wanted:
+        write_openkbp(tmp_path / "copy", name)
+    import_raw("openkbp", tmp_path / "copy", tmp_path / "raw", wanted)
     steps = [{"step": "orient", "to": "RAS"}]
     spec = {"dataset": "openkbp", "name": "ras", "preparation": {"axes": "xyz", "steps": steps}}
     prepare(spec, tmp_path / "raw" / "manifest.json", tmp_path / "out" / "index.json")

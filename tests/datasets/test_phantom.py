@@ -11,10 +11,10 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.data.drawing.abdomen import Patient
-from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, turned
+from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, reoriented
 from semiseg.data.images import read_nifti
 from semiseg.dataset import get_dataset
-from semiseg.datasets import phantom, phantom_mri
+from semiseg.datasets import phantom, phantom_mri, phantom_three
 from semiseg.params.config import GenerateOptions
 from semiseg.stages.raw import build_raw
 
@@ -44,6 +44,21 @@ def median(case: tuple[np.ndarray, np.ndarray, np.ndarray], abbreviation: str) -
 def test_label_ids_are_those_of_flare22() -> None:
     assert [organ.abbreviation for organ in phantom.DATASET.organs] == FLARE22
     assert [organ.id for organ in phantom.DATASET.organs] == list(range(1, 14))
+
+
+def test_three_organs_are_the_phantoms_with_contrast_agent_in_two() -> None:
+    options = GenerateOptions(seed=22, labelled=1, unlabelled=0, size=40)
+    (image, thirteen), (same, three) = (kind.draw_case(options, 0) for kind in (phantom, phantom_three))
+    for organ, names in {"Liv": ["Liv"], "Kid": ["L.kid", "R.kid"], "Sto": ["Sto"]}.items():
+        ids = [phantom.DATASET.organ(name).id for name in names]
+        np.testing.assert_array_equal(
+            three.array == phantom_three.DATASET.organ(organ).id, np.isin(thirteen.array, ids)
+        )
+    assert set(np.unique(three.array)) == set(range(4))
+    changed = image.array != same.array
+    np.testing.assert_array_equal(changed & (three.array < 2), False)
+    kidneys, stomach = (np.median(same.array[three.array == number]) for number in (2, 3))
+    assert 400 < kidneys < 600 < stomach < 800
 
 
 @pytest.mark.parametrize("name", ["phantom", "phantom_mri"])
@@ -145,8 +160,8 @@ def test_shapes_measure_millimetres() -> None:
 def test_turning_keeps_voxels_in_place() -> None:
     array = np.arange(24).reshape(2, 3, 4)
     affine = np.diag([2.0, 3.0, 4.0, 1.0])
-    there = turned(array, affine, "PIR")
-    back = turned(there.array, there.affine, "RAS")
+    there = reoriented(array, affine, "PIR")
+    back = reoriented(there.array, there.affine, "RAS")
     np.testing.assert_array_equal(back.array, array)
     np.testing.assert_allclose(back.affine, affine)
     assert isinstance(there, Volume) and nibabel.aff2axcodes(there.affine) == ("P", "I", "R")

@@ -3,7 +3,6 @@
 import functools
 import gzip
 import io
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -16,7 +15,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 from scipy import ndimage
-from support import ROOT
+from support import REALDATA, ROOT
+from support.needs import real_data
+from support.real_copies import la_case, la_names, openkbp_case, openkbp_names
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
@@ -34,13 +35,11 @@ from semiseg.data.splitcheck.similarity import (
     similarity,
 )
 from semiseg.dataset import get_dataset
-from semiseg.datasets._packed import read_packed
 from semiseg.describe.check_split import check_split
 from semiseg.graph.plan import Plan
 from semiseg.params.reading import read
 from semiseg.stages.raw import import_raw
 
-REAL = Path(os.environ.get("SEMISEG_REALDATA", ROOT / ".." / "shared" / "realdata"))
 PLAN = Plan(read(ROOT / "params.yaml"))
 SHAPE, SPACING = (60, 52, 40), (3.0, 3.0, 4.0)
 AFFINE = np.diag([*SPACING, 1.0])
@@ -266,15 +265,15 @@ def test_patients_and_known_twins() -> None:
 
 
 def real(folder: str) -> Iterator[Volume]:
-    if not (REAL / folder).is_dir():
-        pytest.skip(f"no real scans in {REAL / folder}")
-    for path in sorted((REAL / folder).rglob("*.npz")):
-        if folder == "la":
-            yield Volume(read_packed(path)[0], np.diag([0.625, 0.625, 0.625, 1.0]))
-        elif folder == "openkbp":
-            with np.load(path) as file:
-                yield Volume(file["image"], np.diag([*file["spacing"].tolist(), 1.0]))
-    for path in sorted((REAL / folder).glob("*.tar*")):
+    real_data(folder)
+    if folder == "la":
+        for name in la_names():
+            yield Volume(la_case(name)[0], np.diag([0.625, 0.625, 0.625, 1.0]))
+    if folder == "openkbp":
+        for name in openkbp_names():
+            image, _, spacing = openkbp_case(name)
+            yield Volume(image, np.diag([*spacing, 1.0]))
+    for path in sorted((REALDATA / folder).glob("*.tar*")):
         with tarfile.open(path) as archive:
             for member in sorted(archive.getmembers(), key=lambda one: one.name):
                 if "imagesTr/hip" in member.name:

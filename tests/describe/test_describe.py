@@ -3,10 +3,13 @@
 import io
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
+import torch
 from rich.console import Console
 from support import ROOT
+from torch import nn
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
@@ -16,6 +19,8 @@ from semiseg.dataset import get_dataset
 from semiseg.describe.command import describe
 from semiseg.describe.preparation import steps
 from semiseg.graph.plan import Plan
+from semiseg.learning.loop import start
+from semiseg.method import Context, Method
 from semiseg.params.preparation import Preparation
 from semiseg.params.reading import read
 
@@ -36,6 +41,26 @@ def page(name: str) -> str:
 @pytest.mark.parametrize("name", [*PARAMS.tables, *PARAMS.protocols, *PARAMS.preparations, *SPLITS])
 def test_everything_in_params_has_a_page(name: str) -> None:
     assert name in page(name)
+
+
+class OneNetwork(Method):
+    networks: ClassVar = {"network": "default"}
+    inference_networks = ("network",)
+
+
+@pytest.mark.parametrize("name", PARAMS.protocols)
+def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
+    rule, text = PARAMS.protocols[name].training.optimiser, page(name)
+    context = Context(2, lambda initialisation, channels: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(2))
+    state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"), amp=False)
+    used = state.optimiser.param_groups[0]
+    assert f"{type(state.optimiser).__name__}, learning rate {used['lr']:g}," in text
+    assert f"weight decay {used['weight_decay']:g}" in text
+    if rule.rule == "adam":
+        assert "beta 1 {:g}".format(used["betas"][0]) in text
+    else:
+        assert f"momentum {used['momentum']:g}" in text
+        assert (" (Nesterov)" in text) == used["nesterov"]
 
 
 @pytest.mark.parametrize("name", catalogue.entries("datasets"))
@@ -102,3 +127,14 @@ def test_no_torch_is_imported() -> None:
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("table la_8")
     assert 80 < max(map(len, run.stdout.splitlines())) <= 100  # the width of a page in a file or pipe
+
+
+def test_the_optimiser_is_the_protocols() -> None:
+    assert "Adam, learning rate 0.01, beta 1 0.9" in page("openkbp_small")
+    assert "SGD, learning rate 0.03, momentum 0.9 (Nesterov)" in page("dhc")
+
+
+def test_a_supervised_row_has_no_unlabelled_cases() -> None:
+    text = page("la_8")
+    assert "V-Net sup_only 8lab 8 labelled, 20 test" in text
+    assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text

@@ -17,6 +17,7 @@ from semiseg.base.files import read_json, sha256
 from semiseg.dataset import get_dataset
 from semiseg.engine.rehearsal import FIRST, ITERATIONS, shrunk
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import Specs
 from semiseg.learning.build import choose_runtime
 from semiseg.params.reading import read
 from semiseg.stages.prepare import prepare
@@ -104,7 +105,7 @@ def test_predictions_of_a_dicom_series_lie_in_its_geometry(pancreas):
 
 def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
     """Delete these labels from the stand-in: the weights are the same to the last bit."""
-    plan = Plan(read(amos / "params.yaml"))
+    specs = Specs(Plan(read(amos / "params.yaml")))
     run = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -118,12 +119,12 @@ def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(path)
     assert len(removed) == FIRST.unlabelled
-    build_raw({**plan.raw("amos22"), "standin": False}, raw)
+    build_raw({**specs.raw("amos22"), "standin": False}, raw)
     index, parts = tmp_path / "prepared" / "index.json", tmp_path / "split.json"
-    prepare(plan.preparation("amos22", "dhc"), raw / "manifest.json", index)
-    split(plan.split("amos22", "dhc_5p"), raw / "manifest.json", parts)
+    prepare(specs.prepare("amos22", "dhc"), raw / "manifest.json", index)
+    split(specs.split("amos22", "dhc_5p"), raw / "manifest.json", parts)
     entries = read_json(index)["cases"]
     assert [entries[case]["label"] for case in sorted(unlabelled)] == [False] * FIRST.unlabelled
     out = prepared_cases.outputs(tmp_path)
-    train(plan.training(run), index, parts, tmp_path / "state", out, choose_runtime("cpu", 1, 60.0))
+    train(specs.train(run), index, parts, tmp_path / "state", out, choose_runtime("cpu", 1, 60.0))
     assert sha256(out.weights) == sha256(amos / run.folder / "weights.safetensors")

@@ -11,7 +11,9 @@ from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli import main
+from semiseg.describe.cost import TableView
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import CROPS, prepared_voxels, work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
@@ -20,7 +22,7 @@ CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
 
 def spec(plan, table="demo", method="cps", **training):
-    found = plan.training(plan.runs(table, method)[0])
+    found = Specs(plan).train(plan.runs(table, method)[0])
     return {**found, "training": {**found["training"], **training}}
 
 
@@ -46,7 +48,7 @@ def test_operations_of_one_network_and_of_two(plan, tmp_path):
     network = build("unet3d", 1, 14, "default", filters=8)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 32, 32, 32))
-    forward = counter.get_total_flops() / 32**3 * 4 * 16 * 32 * 32  # four crops of 16 x 32 x 32 in a step of the demo
+    forward = counter.get_total_flops() / 32**3 * 2 * 16 * 32 * 32  # two crops of 16 x 32 x 32 in a step of the demo
     assert one == pytest.approx(3 * forward, rel=0.02)
 
 
@@ -116,3 +118,11 @@ def test_rows_that_cannot_be_served_are_told(project, capsys):
 def test_an_unknown_table_is_one_sentence(project, capfd):
     assert main(["plan", "dmeo"]) == 2
     assert "unknown table 'dmeo'; known: " in capfd.readouterr().err
+
+
+def test_steps_of_a_protocol_that_counts_epochs():
+    """Two crops of each kind in a step: 18 unlabelled cases take nine; four labelled crops of two cases take one."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"]["synapse_10pct"]["rows"] = ["ua_mt", "sup_only"]
+    view = TableView.of(Plan(parse_params(content)), "synapse_10pct")
+    assert [view.iterations(view.runs[method][0]) for method in ("ua_mt", "sup_only")] == [200 * 9, 200]

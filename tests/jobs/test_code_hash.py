@@ -1,91 +1,222 @@
-"""Hashes follow meaning: code and imports count, comments and dates do not."""
+"""What makes which rule run again: real edits on a copy of the source, each with the rules whose hash it changes."""
 
-import sys
+import ast
+import re
+import shutil
 
 import pytest
 
+from semiseg import catalogue
 from semiseg.base import files
 from semiseg.jobs import code_hash as code
+from semiseg.jobs.code_text import reduced
+
+SPEC = {"dataset": "flare22", "method": "dtc", "network": {"name": "vnet"}}
+DATA = ("standin", "download", "raw", "prepare", "split")
+RUN = ("train", "predict", "evaluate")
+RULES = (*DATA, *RUN, "row", "table", "figure")
+DATASET = {*DATA, "evaluate"}  # those that import the file of the dataset; the stand-in takes names of files from it
+NETWORK = {"train", "predict"}
+
+# file, pattern, replacement, rules that change
+EDITS = {
+    # scoring
+    "a scoring rule": ("scoring/rules.py", r"100\b", "100.5", {"row", "table"}),
+    "the text of a scoring rule": ("scoring/rule_texts.py", "Means over cases", "Mean over cases", {"table"}),
+    "the order of means": ("scoring/score.py", r"std\(ddof=0\)", "std(ddof=1)", {"row"}),
+    "a distance": ("scoring/metrics.py", r"\b95\b", "96", {"evaluate"}),
+    "the name of a metric in print": ("scoring/conventions.py", '"95HD"', '"HD95"', {"row", "table", "figure"}),
+    "a column of the scores": ("scoring/cases.py", '"label",', '"id",', {"evaluate", "row", "table", "figure"}),
+    "a confidence interval": ("scoring/intervals.py", r"LEVEL = 0\.95", "LEVEL = 0.9", {"table"}),
+    # the look of a page
+    "a number format of the page": ("report/cells.py", 'MINUS = "."', 'MINUS = "-"', {"table", "figure"}),
+    "the template of the page": ("report/page.html.j2", "<h1>", "<h2>", {"table"}),
+    "the style of the page": ("report/page.css", "color:", "colour:", {"table"}),
+    "a sentence of the page": ("report/words.py", "crops of", "patches of", {"table"}),
+    "a colour of the charts": ("report/charts.py", "#0072B2", "#0072B3", {"table", "figure"}),
+    "the width of a bar": ("report/figures/bars.py", r"BAR = 0\.38", "BAR = 0.4", {"figure"}),
+    # watching
+    "the history of losses": ("learning/history.py", "STEPS_PER_FETCH = 20", "STEPS_PER_FETCH = 10", set()),
+    "the progress line": ("base/progress.py", r"SECONDS_BETWEEN_LINES = 10\.0", "SECONDS_BETWEEN_LINES = 5.0", set()),
+    "what a signal does": ("learning/signals.py", "signal.SIGTERM, signal.SIGINT", "signal.SIGTERM,", set()),
+    "a warning about a scan": ("data/checks.py", "AIR_HU = -200", "AIR_HU = -300", set()),
+    # parameters, plug-ins and what surrounds a job
+    "a new parameter": ("params/config.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
+    "how plug-ins are read": ("catalogue.py", r"n=3\b", "n=5", set()),
+    "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
+    "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
+    # texts of declarations
+    "the licence of a dataset": ("datasets/flare22.py", 'licence="', 'licence="new: ', set()),
+    "the citation of a dataset": ("datasets/flare22.py", 'citation="', 'citation="new: ', set()),
+    "the title of a dataset": ("datasets/flare22.py", 'title="', 'title="new: ', set()),
+    "the source of a dataset": ("datasets/flare22.py", 'source="', 'source="new: ', set()),
+    "the layout of a dataset": ("datasets/flare22.py", 'layout="', 'layout="new: ', set()),
+    "a note on a dataset": ("datasets/flare22.py", r"notes=\(", 'notes=("new",', set()),
+    "how to get a dataset": ("datasets/flare22.py", "how_to_get=GET", 'how_to_get="ask"', set()),
+    "the meaning of a hyperparameter": ("methods/dtc.py", "weight of the distance", "share of the distance", set()),
+    "the source of a hyperparameter": ("methods/dtc.py", r'f"\{CODE\} --beta"', '"section 3"', set()),
+    # what matters
+    "the default of a hyperparameter": ("methods/dtc.py", r"Hyper\(0\.3", "Hyper(0.4", NETWORK),
+    "the choices of a hyperparameter": (
+        "methods/dtc.py", r'(f"\{CODE\} --beta")', r"\1, (0.3, 0.4)", NETWORK
+    ),
+    "the base class of a method": ("methods/parts/two_heads.py", "BINARY = 2", "BINARY = 3", NETWORK),
+    "a network that is used by name": ("networks/vnet.py", r"\(1, 2, 3, 3, 3\)", "(1, 2, 3, 3, 4)", NETWORK),
+    "a loss": ("blocks/losses.py", "smooth: float = 1e-5", "smooth: float = 1e-6", NETWORK),
+    "a window of inference": ("learning/inference.py", r"step \+ 0\.5", "step + 0.4", NETWORK),
+    "a step of training": ("learning/loop.py", r"state\.scaler\.update\(\)", "pass", {"train"}),
+    "the modality of a dataset": ("datasets/flare22.py", 'modality="CT"', 'modality="MRI"', DATASET),
+    "the reader of a dataset": ("datasets/flare22.py", r"(def read\(.*\n)", r"\1    X = 1\n", DATASET),
+    "a resampling": ("data/resampling.py", "NEGLIGIBLE = 1e-8", "NEGLIGIBLE = 1e-7", {"prepare"}),
+    "the store of cases": ("data/store.py", "CHUNK = 16", "CHUNK = 32", {"prepare", *RUN, "table", "figure"}),
+    "a reader of images": (
+        "data/images.py", r"-1\.0, -1\.0, 1\.0", "1.0, -1.0, 1.0", {*DATA, "predict", "evaluate", "table", "figure"}
+    ),
+    "the draw of a split": ("data/split.py", r"\Z", "\nX = 1\n", {"split"}),
+    "drawing": ("data/drawing/abdomen.py", "GALLBLADDER = 0.2", "GALLBLADDER = 0.3", {"standin"}),
+    "importing": ("data/arrival/importing.py", r'ASIDE = "\.', 'ASIDE = ".x', {"raw"}),
+    "downloading": ("data/arrival/download.py", "CHUNK = 1 << 18", "CHUNK = 1 << 17", {"download"}),
+    "how files are written": ("base/files.py", 'UNFINISHED = "', 'UNFINISHED = "x', set(RULES)),
+    "a package that runs code": ("blocks/__init__.py", r"\Z", "\nimport numpy\n", NETWORK),
+    "the outermost package": ("__init__.py", r"\Z", "\nimport numpy\n", set(RULES)),
+}  # fmt: skip
+
+# pattern, replacement: on every file of the source, for every rule
+SENTENCES = {
+    "comments": (r"^(\s*)((?:def|return|if|for) .*)$", r"\1# a remark\n\1\2"),
+    "docstrings": (r'"""(\w)', r'"""In other words: \1'),
+    "errors": (r"raise UserError\(", 'raise UserError("In other words: " + '),
+    "log lines": (r"^(\s*)(say|log(?:ger)?\.\w+)\((?!\n)", r'\1\2("In other words: " + '),
+    "annotations of results": (r"\) -> ([^:\n]+):$", r") -> \1 | object:"),
+    "annotations of arguments": (
+        r"(?<!lambda )\b(path|seed|image|name|out): ([A-Z]?[a-z]+)\b(?=[,)])",
+        r"\1: \2 | object",
+    ),
+}
 
 
-def forget():
-    code.code_hash.cache_clear()
-    code._read.cache_clear()
-    code._closure.cache_clear()
-    code._source.cache_clear()
-    code._packages.cache_clear()
-    code._runs_code.cache_clear()
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the source."""
+    folder = tmp_path_factory.mktemp("copy") / "semiseg"
+    shutil.copytree(catalogue.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """Write modules of a package named semiseg.sample_* that can be edited."""
-    import semiseg
+def hashes(source, monkeypatch):
+    """The hash of each rule's code, of the copy as it is now."""
+    monkeypatch.setattr(catalogue, "PACKAGE", source)
 
-    monkeypatch.setattr(semiseg, "__path__", [*semiseg.__path__, str(tmp_path)])
-
-    def write(name, text):
-        (tmp_path / f"{name}.py").write_text(text)
-        sys.modules.pop(f"semiseg.{name}", None)
+    def of_each_rule(rules=RULES, **other):
         forget()
+        return {rule: code.code_of(rule, SPEC | other) for rule in rules}
 
-    return write
-
-
-def test_comments_and_docstrings_do_not_count_code_does(package):
-    package("sample_a", "x = 1\n")
-    first = code.code_hash("semiseg.sample_a")
-    package("sample_a", '"""New docstring."""\n\n# a comment\nx = 1\n')
-    assert code.code_hash("semiseg.sample_a") == first
-    package("sample_a", "x = 2\n")
-    assert code.code_hash("semiseg.sample_a") != first
-
-
-def test_an_edit_of_an_imported_module_counts(package):
-    package("sample_b", "y = 1\n")
-    package("sample_a", "from semiseg.sample_b import y\n")
-    first = code.code_hash("semiseg.sample_a")
-    package("sample_b", "y = 2\n")
-    assert code.code_hash("semiseg.sample_a") != first
-
-
-def test_a_template_beside_its_module_counts(package, tmp_path):
-    package("sample_page", "x = 1\n")
-    first = code.code_hash("semiseg.sample_page")
-    (tmp_path / "sample_page.html.j2").write_text("<p>")
+    yield of_each_rule
     forget()
-    assert code.code_hash("semiseg.sample_page") != first
 
 
-def test_a_package_counts_as_soon_as_it_runs_code(package, tmp_path):
-    (tmp_path / "sample_package").mkdir()
-    package("sample_package/__init__", '"""A docstring runs nothing."""\n')
-    package("sample_package/inner", "x = 1\n")
-    first = code.module_hashes("semiseg.sample_package.inner")
-    assert list(first) == ["semiseg.sample_package.inner"]
-    package("sample_package/__init__", "import numpy\n")
-    assert "semiseg.sample_package" in code.module_hashes("semiseg.sample_package.inner")
+def forget():
+    for function in (catalogue.source_of, code.code_hash, code._closure, code._read, code._runs_code):
+        function.cache_clear()
 
 
-def test_modules_imported_from_their_package_count():
-    assert "semiseg.learning.weights" in _closure("semiseg.stages.train"), "from semiseg import weights"
+@pytest.fixture
+def edit(source):
+    """Replace a pattern in a file of the copy; the file is as before after the test."""
+    before = {}
+
+    def replace(name, pattern, replacement):
+        file = source / name
+        text = file.read_text(encoding="utf-8")
+        before.setdefault(file, text)
+        changed, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+        file.write_text(changed, encoding="utf-8")
+        return count
+
+    yield replace
+    for file, text in before.items():
+        file.write_text(text, encoding="utf-8")
 
 
-def test_a_better_sentence_retrains_nothing():
-    """What only speaks to people is not part of any job's code."""
-    assert not {"semiseg.base.progress", "semiseg.base.errors", "semiseg.jobs.code_hash"} & _closure(
-        "semiseg.stages.train"
-    )
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edit_changes_the_rules_that_depend_on_it_and_no_others(what, hashes, edit):
+    name, pattern, replacement, rules = EDITS[what]
+    before = hashes()
+    assert edit(name, pattern, replacement), f"{name} has no {pattern}: change the edit with it"
+    after = hashes()
+    assert {rule for rule in RULES if before[rule] != after[rule]} == rules
 
 
-def test_metrics_are_not_part_of_training():
-    assert "semiseg.scoring.metrics" not in _closure("semiseg.stages.train")
-    assert "semiseg.learning.batches" in _closure("semiseg.stages.train")
-    assert "semiseg.learning.loop" not in _closure("semiseg.stages.evaluate")
+@pytest.mark.parametrize("what", SENTENCES)
+def test_texts_and_annotations_change_no_rule(what, hashes, edit, source):
+    before = hashes()
+    edited = [file for file in sorted(source.rglob("*.py")) if edit(file.relative_to(source), *SENTENCES[what])]
+    for file in edited:
+        ast.parse(file.read_text(encoding="utf-8"))
+    assert len(edited) > 10
+    assert hashes() == before
 
 
-def _closure(module):
-    return set(code.module_hashes(module))
+def test_a_log_line_may_come_and_go(hashes, edit):
+    before = hashes()
+    for stage in ("download", "raw", "train", "predict", "evaluate", "row", "tabulate"):
+        name = f"stages/{stage}.py"
+        assert edit(name, r"^(def .*:\n)", r'\1    notes.info("now")\n')
+        edit(name, r"\A(.*\n)", r"\1\nimport logging\n\nnotes = logging.getLogger(__name__)\n")
+    assert hashes() == before
+
+
+def test_a_phantom_is_drawn_by_the_rule_raw_alone(hashes, edit):
+    rules = RULES[1:]  # a phantom has no stand-in
+    before = hashes(rules, dataset="phantom")
+    assert edit("data/drawing/abdomen.py", "GALLBLADDER = 0.2", "GALLBLADDER = 0.3")
+    after = hashes(rules, dataset="phantom")
+    assert [rule for rule in rules if before[rule] != after[rule]] == ["raw"]
+
+
+def test_an_import_for_annotations_alone_is_not_followed(hashes, edit):
+    before = hashes()
+    assert edit("scoring/score.py", r"\A(.*\n)", r"\1\nfrom semiseg.scoring.intervals import LEVEL\n")
+    assert hashes()["row"] != before["row"], "an import that nothing uses may be there for what it does"
+    edit("scoring/score.py", "def score\\(rule: str,", "def score(rule: LEVEL,")
+    assert hashes() == before
+
+
+def test_a_code_hash_names_the_file_that_is_not_python(hashes, edit):
+    assert edit("scoring/rules.py", r"\Z", "\ndef (\n")
+    with pytest.raises(SyntaxError) as caught:
+        hashes()
+    assert caught.value.filename.endswith("scoring/rules.py")
+
+
+@pytest.mark.parametrize(
+    ("rule", "strangers"),
+    [
+        ("prepare", ("scoring", "learning", "method", "report", "papers", "graph", "data.drawing", "data.arrival.im")),
+        ("split", ("scoring", "learning", "method", "report", "papers", "graph", "data.drawing", "data.store")),
+        ("train", ("scoring", "report", "papers", "graph", "dataset", "learning.history", "paths")),
+        ("predict", ("scoring", "report", "papers", "graph", "dataset", "learning.history", "learning.loop", "paths")),
+        ("evaluate", ("scoring.rules", "scoring.score", "report", "papers", "graph", "learning", "method", "paths")),
+        ("row", ("report", "papers", "graph", "learning", "method", "data", "paths")),
+        ("table", ("report.figures", "report.show", "graph", "learning", "method", "stages.row", "stages.evaluate")),
+        ("figure", ("report.page", "papers", "learning", "method", "scoring.rules")),
+    ],
+)
+def test_a_rule_does_not_depend_on(rule, strangers):
+    modules = code.module_hashes(*code.modules_of(rule, SPEC))
+    assert [name for name in modules if name.removeprefix("semiseg.").startswith(strangers)] == []
+
+
+def test_the_text_of_a_caught_error_reaches_no_output():
+    """Texts of errors do not count, so a handler may only raise them again or log them."""
+    modules = {name for rule in RULES for name in code.module_hashes(*code.modules_of(rule, SPEC))}
+    for name in modules:
+        tree = reduced(catalogue.source_of(name).read_text(encoding="utf-8"))
+        for handler in ast.walk(tree):
+            if isinstance(handler, ast.ExceptHandler) and "UserError" in ast.unparse(handler.type or ast.Pass()):
+                used = [node for part in handler.body for node in ast.walk(part) if isinstance(node, ast.Name)]
+                assert handler.name is None or handler.name not in {node.id for node in used}, name
 
 
 def test_digest_ignores_the_order_of_keys():

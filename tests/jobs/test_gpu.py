@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.needs import root
 
 from semiseg.base.errors import UserError
 from semiseg.jobs.gpu import claimed, visible_gpus
@@ -12,7 +13,9 @@ from semiseg.jobs.gpu import claimed, visible_gpus
 TAKE = """
 import os, sys, time
 from pathlib import Path
+from semiseg.base.progress import set_up_logging
 from semiseg.jobs.gpu import claimed
+set_up_logging()
 with claimed("auto", int(sys.argv[1])) as device:
     assert "torch" not in sys.modules
     print(device, os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
@@ -22,7 +25,7 @@ with claimed("auto", int(sys.argv[1])) as device:
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with so many GPUs, by the one tool that tells of them, and a temporary folder of its own."""
+    """A machine with so many GPUs, as nvidia-smi lists them, and a temporary folder of its own."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -41,7 +44,7 @@ def machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start():
-    """Start processes that take a GPU and keep it until they are told or killed."""
+    """Start processes that take a GPU and keep it until their input ends or they are killed."""
     running = []
 
     def process(slots: int = 1, **environment: str):
@@ -114,12 +117,12 @@ def test_a_slurm_job_uses_the_gpu_that_it_was_given(machine, start):
 
 
 @pytest.mark.parametrize(
-    ("told", "gpus"),
+    ("value", "gpus"),
     [("", []), ("-1", []), ("NoDevFiles", []), ("1,-1,0", ["1"]), (" 0, MIG-a/1/0", ["0", "MIG-a/1/0"])],
 )
-def test_the_visible_gpus_are_read_as_cuda_reads_them(machine, monkeypatch, told, gpus):
+def test_the_visible_gpus_are_read_as_cuda_reads_them(machine, monkeypatch, value, gpus):
     machine(2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == gpus
     if not gpus:
         with claimed("auto") as device:
@@ -144,8 +147,7 @@ def test_no_slot_is_refused(machine):
 
 
 def test_another_users_locks_are_respected(machine, start, tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
+    root("becoming another user")
     machine(1)
     tmp_path.chmod(0o1777)
     for folder in tmp_path.parents:  # pytest keeps others out of the folders that it makes
@@ -159,7 +161,7 @@ def test_another_users_locks_are_respected(machine, start, tmp_path):
     assert "all GPUs are taken" in line
 
 
-def test_a_folder_that_cannot_be_written_is_told(machine, small_disk, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_one_sentence(machine, small_disk, monkeypatch):
     machine(1)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     monkeypatch.setenv("TMPDIR", str(small_disk))

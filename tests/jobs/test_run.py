@@ -1,4 +1,4 @@
-"""What a job's record tells of its circumstances, and when it is there."""
+"""What a job's record holds of source, parameters and environment, and when it exists."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from semiseg.base.files import write_json
-from semiseg.jobs import environment as circumstances
 from semiseg.jobs import run as jobs
+from semiseg.jobs.environment import params_hash
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_code_and_parameters_are_those_that_stood_when_the_work_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = circumstances.params_hash()
+    first = params_hash()
 
     def edit_meanwhile() -> None:
         write()
@@ -41,12 +41,12 @@ def test_code_and_parameters_are_those_that_stood_when_the_work_began(monkeypatc
 
     do(edit_meanwhile)
     record = read_record(record_path(OUT))
-    assert record["source"]["params"] == first != circumstances.params_hash()
+    assert record["source"]["params"] == first != params_hash()
     assert record["code"]["modules"]
     assert "edited" not in record["code"]["modules"].values()
 
 
-def test_jobs_in_two_folders_of_one_process_tell_their_own_parameters(
+def test_jobs_in_two_folders_of_one_process_record_their_own_parameters(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     do(write)
@@ -56,7 +56,7 @@ def test_jobs_in_two_folders_of_one_process_tell_their_own_parameters(
     Path("constraints.txt").write_text("numpy==2.0\n", encoding="utf-8")
     do(write)
     here, there = read_record(record_path(OUT)), read_record(folder / record_path(OUT))
-    assert here["source"]["params"] == circumstances.params_hash()
+    assert here["source"]["params"] == params_hash()
     assert here["source"]["params"] != there["source"]["params"]
     assert here["environment"]["constraints"] is not None
     assert there["environment"]["constraints"] is None

@@ -56,6 +56,12 @@ def test_scores_are_the_mean_over_the_windows_that_saw_a_voxel():
     assert scores[0, 0, 0].tolist() == [1, 1, 1.5, 1.5, 2, 2]
 
 
+def test_windows_contain_all_channels_of_the_image():
+    image = torch.randn(2, 4, 6, 5)
+    scores = slide(lambda part: part.sum(1, keepdim=True), image, 1, (4, 4, 4), (2, 2, 2))
+    torch.testing.assert_close(scores, image.sum(0, keepdim=True))
+
+
 def test_padding_is_zero_and_cropped_back():
     seen = []
 

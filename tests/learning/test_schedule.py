@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
 from semiseg.params.config import Training
 
 BASE = {
@@ -54,3 +54,14 @@ def test_patience_counts_epochs_without_gain():
     table = schedule(epochs=50, schedule={"rule": "constant"}, ramp={}, validation=rule)
     assert not table.out_of_patience(iteration=129, best_iteration=100)
     assert table.out_of_patience(iteration=130, best_iteration=100)
+
+
+@pytest.mark.parametrize(
+    ("stream", "labelled_only", "steps"), [("labelled", False, 3), ("unlabelled", False, 8), ("labelled", True, 1),
+                                           ("unlabelled", True, 1)]
+)  # fmt: skip
+def test_an_epoch_is_one_pass_over_the_stream(stream, labelled_only, steps):
+    training = schedule(epochs=1, epoch=stream, schedule={"rule": "constant"}, ramp={}).training
+    found = steps_per_epoch(training, {"labelled": 7, "unlabelled": 17}, labelled_only=labelled_only)
+    assert found == steps, "two crops of each stream in a step; a supervised row takes four labelled ones"
+    assert steps_per_epoch(training, {"labelled": 1, "unlabelled": 1}, labelled_only=labelled_only) == 1

@@ -1,4 +1,4 @@
-"""A warning that the process must end is heeded after the step at hand, and costs no work."""
+"""A signal that requests the end of the process takes effect after the current step, and costs no work."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.prepared_cases import build, outputs, train_spec
 
-from semiseg.learning import signals as stopping
+from semiseg.learning import signals
 from semiseg.learning.build import Runtime
 from semiseg.learning.loop import Trainer
 from semiseg.stages.train import train
@@ -49,7 +49,7 @@ def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
     assert parts.weights.read_bytes() == whole.weights.read_bytes()
 
 
-def test_in_a_slurm_job_the_warning_saves_and_the_work_goes_on(data, tmp_path, monkeypatch):
+def test_in_a_slurm_job_the_signal_saves_and_the_work_goes_on(data, tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     signalled_at(monkeypatch, 3, signal.SIGTERM)
     out = outputs(tmp_path / "out")
@@ -59,15 +59,15 @@ def test_in_a_slurm_job_the_warning_saves_and_the_work_goes_on(data, tmp_path, m
 
 
 def test_a_second_ctrl_c_does_not_wait():
-    with pytest.raises(KeyboardInterrupt), stopping.warnings() as warned:
+    with pytest.raises(KeyboardInterrupt), signals.watch() as request:
         os.kill(os.getpid(), signal.SIGINT)
-        assert warned.save and warned.end
+        assert request.save and request.end
         os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM)
-    with stopping.warnings():
+    with signals.watch():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -76,8 +76,8 @@ def test_outside_the_main_thread_nothing_is_watched():
     seen = []
 
     def work():
-        with stopping.warnings() as warned:
-            seen.append((warned.save, warned.end))
+        with signals.watch() as request:
+            seen.append((request.save, request.end))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -59,9 +59,9 @@ def test_weights_by_rarity_and_a_class_that_is_never_labelled() -> None:
 def test_one_random_map_is_as_good_as_one_for_each_class() -> None:
     predicted = torch.randint(3, (2, 32, 32, 32), generator=torch.Generator().manual_seed(0))
     rate = torch.tensor([0.1, 1.0, 0.6])
-    draws = torch.rand(1, 2, 32, 32, 32, generator=torch.Generator().manual_seed(1))
-    kept = sampling_mask(predicted, rate, draws)
-    assert torch.equal(kept, sampling_mask(predicted, rate, draws.repeat(3, 1, 1, 1, 1)))
+    uniform = torch.rand(1, 2, 32, 32, 32, generator=torch.Generator().manual_seed(1))
+    kept = sampling_mask(predicted, rate, uniform)
+    assert torch.equal(kept, sampling_mask(predicted, rate, uniform.repeat(3, 1, 1, 1, 1)))
     shares = torch.stack([kept[predicted == k].float().mean() for k in range(3)])
     torch.testing.assert_close(shares, rate, atol=0.02, rtol=0)
 

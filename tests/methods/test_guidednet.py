@@ -1,11 +1,7 @@
 """GuidedNet beyond its golden cases: blocks, switches, layers, half precision, corner cases."""
 
-import importlib.util
-from types import ModuleType
-
 import pytest
 import torch
-from support import ROOT
 from torch import Tensor
 
 from semiseg.blocks.class_counts import BLOCK_VALUES, class_counts, prototypes
@@ -13,19 +9,10 @@ from semiseg.blocks.class_weights import knowledge_weights
 from semiseg.blocks.losses import cross_entropy
 from semiseg.learning.build import build_method
 from semiseg.method import Batch, Method, TrainingTime
-from semiseg.methods.parts import guidednet_similarity as pt
+from semiseg.methods.parts import guidednet_similarity
 from semiseg.params.config import Network, Training
 
 NOW = TrainingTime(9000, 20000, 0, 1, 0.5)
-
-
-@pytest.fixture(scope="module")
-def benchmark_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("guidednet_vs_cps", ROOT / "benchmarks" / "guidednet_vs_cps.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def build(classes: int = 3, **hyper: object) -> Method:
@@ -67,11 +54,11 @@ def gradients(labels: Tensor, features: list[Tensor], logits: list[Tensor], rule
 
 
 @pytest.mark.parametrize("voxels_per_block", [1, 8, 1000])
-def test_values_and_gradients_equal_the_naive_formulation(voxels_per_block, benchmark_script, monkeypatch) -> None:
+def test_values_and_gradients_equal_the_reference(voxels_per_block, monkeypatch) -> None:
     inputs = leaves()
-    expected = gradients(*inputs, benchmark_script.naive_similarity_losses)
+    expected = gradients(*inputs, guidednet_similarity.reference_similarity_losses)
     monkeypatch.setitem(BLOCK_VALUES, "cpu", voxels_per_block * 2 * 4 * 5)
-    obtained = gradients(*inputs, pt.similarity_losses)
+    obtained = gradients(*inputs, guidednet_similarity.similarity_losses)
     for ours, theirs in zip(obtained[0] + obtained[1], expected[0] + expected[1], strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-7)
 
@@ -106,13 +93,13 @@ def test_every_decoder_layer_can_guide(layer: int) -> None:
     assert weight.grad is not None and weight.grad.abs().sum() > 0
 
 
-def test_half_precision_inputs_are_computed_in_float32(benchmark_script) -> None:
+def test_half_precision_inputs_are_computed_in_float32() -> None:
     labels, *exact = leaves()
     rounded = [[tensor.detach().bfloat16().requires_grad_() for tensor in tensors] for tensors in exact]
     exact = [[tensor.detach().float().requires_grad_() for tensor in tensors] for tensors in rounded]
     with torch.autocast("cpu", torch.bfloat16):
-        terms, slopes = gradients(labels, *rounded, pt.similarity_losses)
-    expected = gradients(labels, *exact, benchmark_script.naive_similarity_losses)
+        terms, slopes = gradients(labels, *rounded, guidednet_similarity.similarity_losses)
+    expected = gradients(labels, *exact, guidednet_similarity.reference_similarity_losses)
     torch.testing.assert_close(terms, expected[0])  # same dtype too: float32
     torch.testing.assert_close([slope.float() for slope in slopes], expected[1], rtol=2e-2, atol=1e-5)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from semiseg.base.errors import UserError
 from semiseg.method import Batch, TrainingTime
 from semiseg.methods.magicnet import MagicNet, dice_loss, supervised_loss
-from semiseg.methods.parts import magicnet_cubes as cb
+from semiseg.methods.parts import magicnet_cubes
 from semiseg.methods.parts.magicnet_cubes import blend, frequencies
 from semiseg.network import build
 from semiseg.networks.heads.location import LocationHead
@@ -39,17 +39,17 @@ def numbered(counts: tuple[int, int, int], side: int) -> Tensor:
 
 def test_listed_cubes_are_in_raster_order_and_aligned_recovery_undoes_the_cut() -> None:
     volume = numbered((2, 3, 4), 2)
-    cubes = cb.split(volume, 2)
+    cubes = magicnet_cubes.split(volume, 2)
     for number, (i, j, k) in enumerate(torch.cartesian_prod(*map(torch.arange, (2, 3, 4))).tolist()):
         box = volume[0, 0, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, 2 * k : 2 * k + 2]
         assert torch.equal(cubes[0, number, 0], box)
-    assert torch.equal(cb.merge(cubes, (2, 3, 4), "aligned"), volume)
+    assert torch.equal(magicnet_cubes.merge(cubes, (2, 3, 4), "aligned"), volume)
 
 
 def test_official_recovery_and_positions_count_the_first_axis_innermost() -> None:
     counts, volume = (2, 3, 4), numbered((2, 3, 4), 2)
-    cubes = cb.split(volume, 2)
-    merged, places = cb.merge(cubes, counts, "official"), cb.positions(counts)
+    cubes = magicnet_cubes.split(volume, 2)
+    merged, places = magicnet_cubes.merge(cubes, counts, "official"), magicnet_cubes.positions(counts)
     for number, (i, j, k) in enumerate(torch.cartesian_prod(*map(torch.arange, counts)).tolist()):
         entry = i + 2 * j + 2 * 3 * k
         assert places[number] == entry
@@ -59,19 +59,19 @@ def test_official_recovery_and_positions_count_the_first_axis_innermost() -> Non
 
 def test_cells_are_exchanged_in_place_and_brought_back() -> None:
     items = torch.arange(3.0).view(3, 1, 1, 1, 1).expand(3, 2, 2, 4, 4) * 1000 + numbered((1, 2, 2), 2)[:, :, :2]
-    sources = cb.partition(torch.rand(3, 2, 2, 2))  # cells of 1 x 2 x 2 voxels
-    mixed = cb.exchange(items, sources)
+    sources = magicnet_cubes.partition(torch.rand(3, 2, 2, 2))  # cells of 1 x 2 x 2 voxels
+    mixed = magicnet_cubes.exchange(items, sources)
     assert torch.equal(mixed % 1000, items % 1000), "a cell moved"
     origin = (mixed // 1000)[:, 0].long()
     expected = sources.repeat_interleave(2, 2).repeat_interleave(2, 3)
     assert torch.equal(origin, expected)
     assert torch.equal(origin.sort(0).values[:, 0, 0, 0], torch.arange(3)), "not a permutation of the batch"
-    assert torch.equal(cb.exchange(mixed, sources.argsort(0)), items)
+    assert torch.equal(magicnet_cubes.exchange(mixed, sources.argsort(0)), items)
 
 
 @pytest.mark.parametrize("sides", [(64, 128, 128), (96, 96, 96), (32, 64, 64), (64, 64, 96)])
 def test_suitable_crops(sides: tuple[int, int, int]) -> None:
-    cb.check(sides, 32)
+    magicnet_cubes.check(sides, 32)
 
 
 @pytest.mark.parametrize("sides", [(48, 64, 64), (64, 32, 64), (64, 96, 96), (96, 160, 160), (16, 16, 16)])
@@ -83,7 +83,7 @@ def test_crops_that_cannot_be_cut_are_refused_by_the_loss(sides: tuple[int, int,
 
 
 def test_more_cubes_than_the_head_tells_apart_are_refused_with_the_number_to_set() -> None:
-    with pytest.raises(UserError, match=r"has 4 cubes, .* tells 3 apart: set the method's parameter positions to 4"):
+    with pytest.raises(UserError, match=r"has 4 cubes, .* distinguishes 3: set the method's parameter positions to 4"):
         plain(positions=3).losses(draw(), at(0))
 
 
@@ -104,7 +104,7 @@ def test_a_smaller_grid_trains_the_first_outputs_only() -> None:
     assert head.layers[4].weight.grad[:4].abs().min() > 0 and not head.layers[4].weight.grad[4:].any()
 
 
-@pytest.mark.parametrize("order", cb.ORDERS)
+@pytest.mark.parametrize("order", magicnet_cubes.ORDERS)
 def test_a_step_puts_cells_and_aligned_cubes_back_where_they_were(order: str) -> None:
     """The plain network says at a voxel what it says of the whole crop, so every recovered output is known."""
     method, batch = plain(cube_order=order), draw((64, 64, 64))

@@ -42,7 +42,7 @@ def test_one_organ_has_one_channel_whose_sigmoid_is_the_foreground(name: str) ->
 @pytest.mark.parametrize(("classes", "organs"), [(2, 1), (5, 4)])
 def test_distances_are_one_map_per_organ_within_bounds(classes: int, organs: int, network: str) -> None:
     method = build("dtc", classes, network)
-    logits, distances = method.speak(100 * draw(classes).images)
+    logits, distances = method(100 * draw(classes).images)
     assert logits.shape == (2, classes, *SIDES) and distances.shape == (2, organs, *SIDES)
     assert distances.abs().max() <= 1
 
@@ -51,7 +51,7 @@ def test_distances_are_one_map_per_organ_within_bounds(classes: int, organs: int
 def test_many_organs_take_the_protocols_loss_and_each_organs_own_distance(name: str) -> None:
     method, batch = build(name, 4), draw(4)
     terms = method.losses(batch, LATE)
-    logits, distances = method.speak(batch.images)
+    logits, distances = method(batch.images)
     torch.testing.assert_close(terms["supervised"], half_ce_dice_all(logits, batch.labels))
     errors = [
         (distances[:, organ - 1] - signed_distance((batch.labels == organ).long(), 2)[:, 0]).square().mean()
@@ -63,7 +63,7 @@ def test_many_organs_take_the_protocols_loss_and_each_organs_own_distance(name: 
 
 def test_consistency_compares_each_organ_with_its_own_distance_on_all_rows() -> None:
     method, batch = build("dtc", 4), draw(4)
-    logits, distances = method.speak(batch.everything)
+    logits, distances = method(batch.everything)
     expected = (mask_of(distances, 1500) - logits.softmax(1)[:, 1:]).square().mean((0, 2, 3, 4)).mean()
     torch.testing.assert_close(method.losses(batch, LATE)["consistency"], expected)
 

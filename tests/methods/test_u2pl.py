@@ -6,16 +6,18 @@ from support.plain_network import plain_context
 from torch import Tensor
 
 from semiseg.blocks import ema
+from semiseg.blocks.info_nce import by_class
 from semiseg.blocks.memory import MemoryBank
 from semiseg.learning.build import build_method
 from semiseg.method import Batch, TrainingTime, total
-from semiseg.methods.parts import u2pl_contrast as unreliable
+from semiseg.methods.parts import u2pl_contrast
+from semiseg.methods.parts.u2pl_teacher import TeacherOutput
 from semiseg.methods.u2pl import U2PL
 from semiseg.params.config import Network, Training
 
 CLASSES = 5
 SUPERVISED, BEGUN = TrainingTime(3, 100, 0, 25, 0.0), TrainingTime(4, 100, 1, 25, 1.0)
-RULES = unreliable.Rules(0.3, 1.0, 3, 20, 4, 2, 0.5, 4096, "official", "official")
+RULES = u2pl_contrast.Rules(0.3, 1.0, 3, 20, 4, 2, 0.5, 4096, "official", "official")
 
 
 def build(network: str = "vnet", filters: int = 2, **hyper: object) -> U2PL:
@@ -32,7 +34,7 @@ def draw(seed: int = 0) -> Batch:
     return Batch(images[:2], torch.randint(CLASSES, (2, 16, 32, 16), generator=generator), images[2:])
 
 
-def learn(method: U2PL, time: TrainingTime, seed: int = 0) -> dict[str, Tensor]:
+def train_step(method: U2PL, time: TrainingTime, seed: int = 0) -> dict[str, Tensor]:
     terms = method.losses(draw(seed), time)
     total(terms, method.weights(time)).backward()
     with torch.no_grad():
@@ -51,7 +53,7 @@ def weights_of(method: U2PL, *parts: str) -> list[Tensor]:
 def test_the_teacher_is_the_student_throughout_the_supervised_epoch() -> None:
     method = build()
     first = weights_of(method, "student")
-    terms = learn(method, SUPERVISED)
+    terms = train_step(method, SUPERVISED)
     assert terms["pseudo"] == 0 and terms["contrast"] == 0
     student, teacher = method.student.state_dict(), method.teacher.state_dict()
     assert all(torch.equal(teacher[name], value) for name, value in student.items()), "running statistics included"
@@ -60,10 +62,10 @@ def test_the_teacher_is_the_student_throughout_the_supervised_epoch() -> None:
 
 def test_afterwards_the_average_counts_from_the_end_of_the_supervised_epoch() -> None:
     method = build()
-    learn(method, SUPERVISED)
+    train_step(method, SUPERVISED)
     for step in range(3):
         before = weights_of(method, "teacher", "teacher_projection")
-        learn(method, BEGUN, seed=step)
+        train_step(method, BEGUN, seed=step)
         alpha = ema.warm_alpha(step, 0.99)
         after, student = (
             weights_of(method, *parts) for parts in (("teacher", "teacher_projection"), ("student", "projection"))
@@ -81,13 +83,13 @@ def test_without_a_supervised_epoch_the_teacher_begins_as_the_student() -> None:
 @pytest.mark.parametrize("network", ["unet3d", "vnet"])
 def test_the_contrast_comes_alive(network: str) -> None:
     method = build(network, filters=8)
-    learn(method, SUPERVISED)
-    assert learn(method, BEGUN)["contrast"] > 0
+    train_step(method, SUPERVISED)
+    assert train_step(method, BEGUN)["contrast"] > 0
     assert any(len(method.bank.queue(number)) for number in range(CLASSES))
 
 
 def test_where_both_passes_agree_only_the_paper_s_rule_gives_negatives() -> None:
-    """A network without dropout on unmixed crops says the same twice."""
+    """A network without dropout on unmixed crops predicts the same twice."""
     sizes = {}
     for rule in ("official", "paper"):
         slopes, offsets = (0.1, 0.3, -0.2, 0.2, -0.1), (0.0, 0.1, 0.2, 0.0, 0.1)
@@ -99,40 +101,40 @@ def test_where_both_passes_agree_only_the_paper_s_rule_gives_negatives() -> None
     assert sizes["official"] == 0 < sizes["paper"]
 
 
-def seen(labels: list[int], probabilities: list[list[float]], labelled: int = 0) -> unreliable.Seen:
+def output(labels: list[int], probabilities: list[list[float]], labelled: int = 0) -> TeacherOutput:
     """One voxel per item, all of low and of high entropy."""
     mask = torch.ones(len(labels), 1, 1, 1, dtype=torch.bool)
     scores = torch.tensor(probabilities).view(len(labels), -1, 1, 1, 1)
-    return unreliable.Seen(torch.tensor(labels).view(-1, 1, 1, 1), scores, mask, mask, labelled)
+    return TeacherOutput(torch.tensor(labels).view(-1, 1, 1, 1), scores, mask, mask, labelled)
 
 
-def found(number: int, view: unreliable.Seen, **changes: object) -> list[bool]:
-    return unreliable.keys(number, view, RULES._replace(**changes)).flatten().tolist()  # type: ignore[arg-type]
+def found(number: int, given: TeacherOutput, **changes: object) -> list[bool]:
+    return u2pl_contrast.keys(number, given, RULES._replace(**changes)).flatten().tolist()  # type: ignore[arg-type]
 
 
 def test_ranks_of_negatives() -> None:
     order = [0.4, 0.3, 0.15, 0.1, 0.05]
-    view = seen([0, 4, 3], [order] * 3)
-    assert [found(number, view, negatives="paper") for number in range(5)] == [[False] * 3] * 3 + [[True] * 3] * 2
-    assert found(3, view) == [False, False, True] and found(4, view) == [False, True, False]
-    assert not any(found(4, view, high_rank=4)) and found(3, view, high_rank=4) == [False, False, True]
-    known = seen([0, 4, 3], [order] * 3, labelled=3)
+    given = output([0, 4, 3], [order] * 3)
+    assert [found(number, given, negatives="paper") for number in range(5)] == [[False] * 3] * 3 + [[True] * 3] * 2
+    assert found(3, given) == [False, False, True] and found(4, given) == [False, True, False]
+    assert not any(found(4, given, high_rank=4)) and found(3, given, high_rank=4) == [False, False, True]
+    known = output([0, 4, 3], [order] * 3, labelled=3)
     assert found(0, known, negatives="paper") == [False, True, True], "likely, but not its label"
     assert found(3, known, negatives="paper") == [False] * 3
     assert not any(any(found(number, known)) for number in range(5)), "official: no labelled voxel is a negative"
 
 
 def test_three_classes_have_negatives_too() -> None:
-    assert found(2, seen([2, 2], [[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])) == [True, False]
+    assert found(2, output([2, 2], [[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])) == [True, False]
 
 
-def contrast(rules: unreliable.Rules, bank: MemoryBank, labels: list[int]) -> Tensor:
+def contrast(rules: u2pl_contrast.Rules, bank: MemoryBank, labels: list[int]) -> Tensor:
     vectors = torch.eye(4, requires_grad=True)
-    view = seen(labels, [[0.9 if c == label else 0.05 for c in range(3)] for label in labels])
-    return unreliable.contrast(lambda places: vectors[places], lambda places: vectors[places], view, bank, rules)
+    given = output(labels, [[0.9 if c == label else 0.05 for c in range(3)] for label in labels])
+    return u2pl_contrast.contrast(lambda places: vectors[places], lambda places: vectors[places], given, bank, rules)
 
 
-def test_a_class_meets_its_own_memory_only_if_asked() -> None:
+def test_a_class_uses_its_own_memory_only_with_the_fixed_index() -> None:
     """Classes 0 and 2 are present: the official loop looks at positions 0 and 1 and never at the anchors of class 2."""
     bank = MemoryBank([9, 9, 9], 4)
     bank.push(2, torch.eye(4)[3:])
@@ -143,26 +145,26 @@ def test_a_class_meets_its_own_memory_only_if_asked() -> None:
 
 def test_fewer_than_two_classes_give_nothing_but_fill_the_memory() -> None:
     bank = MemoryBank([9, 9, 9], 4)
-    view = seen([2, 2], [[0.5, 0.4, 0.1]] * 2)
+    given = output([2, 2], [[0.5, 0.4, 0.1]] * 2)
     vectors = torch.eye(4)
-    loss = unreliable.contrast(lambda places: vectors[places], lambda places: vectors[places], view, bank, RULES)
+    loss = u2pl_contrast.contrast(lambda places: vectors[places], lambda places: vectors[places], given, bank, RULES)
     assert loss == 0 and torch.equal(bank.queue(2), vectors[:2])
 
 
 def test_large_prototypes_are_means_of_different_voxels_from_everywhere() -> None:
-    groups = unreliable.by_class(torch.ones(1000, dtype=torch.long), 2).of(1)
+    groups = by_class(torch.ones(1000, dtype=torch.long), 2).of(1)
     places: list[Tensor] = []
 
     def teacher(chosen: Tensor) -> Tensor:
         places.append(chosen)
         return chosen.unsqueeze(1).float()
 
-    assert unreliable.prototype(teacher, groups, 1000, 1000) == 499.5
-    assert abs(float(unreliable.prototype(teacher, groups, 1000, 30)) - 499.5) < 40
+    assert u2pl_contrast.prototype(teacher, groups, 1000, 1000) == 499.5
+    assert abs(float(u2pl_contrast.prototype(teacher, groups, 1000, 30)) - 499.5) < 40
     assert len(places[1].unique()) == 30 and int(places[1].max()) < 1000
 
 
-def test_equally_uncertain_voxels_teach_nothing_and_break_nothing() -> None:
+def test_equally_uncertain_voxels_add_nothing_and_break_nothing() -> None:
     method = U2PL(plain_context((0.0,) * CLASSES, (0.0,) * CLASSES), supervised_epochs=0)
     terms = method.losses(draw(), SUPERVISED)
     assert terms["pseudo"] == 0 and all(term.isfinite() for term in terms.values())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from semiseg.blocks.perturbations import rotated
 from semiseg.method import Batch, TrainingTime, total
-from semiseg.methods.parts import ugpcl_contrast as sq
+from semiseg.methods.parts import ugpcl_contrast
 from semiseg.methods.ugpcl import UGPCL
 
 SLOPES, OFFSETS = (0.0, 100.0), (0.0, -50.0)  # class 1 where the image exceeds 0.5, and sure of it
@@ -79,7 +79,7 @@ def test_labels_turn_with_their_images_and_are_never_mixed() -> None:
     assert terms["supervised_second"] > 0.1
 
 
-def test_contrast_and_memory_are_silent_until_their_iteration() -> None:
+def test_contrast_and_memory_begin_after_their_iteration() -> None:
     method, batch = plain(), draw()
     method.second.forward = lambda maps: method.network.head(maps[0])  # agrees, so that pseudo labels are certain
     before = method.queue
@@ -90,7 +90,7 @@ def test_contrast_and_memory_are_silent_until_their_iteration() -> None:
     assert method.slots.tolist() == [0, 4], "class 1 of every image, of unlabelled ones by certain pseudo labels"
 
 
-def test_the_contrast_sees_the_memory_as_it_was_before_the_step() -> None:
+def test_the_contrast_uses_the_memory_as_it_was_before_the_step() -> None:
     method, other, batch = plain(contrast_start=0), plain(contrast_start=0), draw()
     other.load_state_dict(method.state_dict())
     torch.manual_seed(1)
@@ -112,14 +112,14 @@ def test_weights_are_those_of_the_official_run() -> None:
 def test_uncertain_voxels_are_ignored_by_the_entropy_of_the_mean() -> None:
     first = torch.tensor([[9.0, 0.0], [9.0, 0.0]]).view(2, 2, 1, 1, 1)
     second = torch.tensor([[9.0, 0.0], [0.0, 9.0]]).view(2, 2, 1, 1, 1)  # sure as well, but of another class
-    assert sq.certain_labels(first, second, 0.5).flatten().tolist() == [0, -1]
-    assert sq.certain_labels(first, second, 0.7).flatten().tolist()[0] == 0
+    assert ugpcl_contrast.certain_labels(first, second, 0.5).flatten().tolist() == [0, -1]
+    assert ugpcl_contrast.certain_labels(first, second, 0.7).flatten().tolist()[0] == 0
 
 
 def test_anchors_equal_the_plain_loops(voxels: tuple[Tensor, Tensor, Tensor]) -> None:
     embedding, labels, predicted = voxels
-    draws = torch.rand(3, 24, generator=torch.Generator().manual_seed(8))
-    anchors = sq.sample(embedding, labels, predicted, CLASSES, draws)
+    uniform = torch.rand(3, 24, generator=torch.Generator().manual_seed(8))
+    anchors = ugpcl_contrast.sample(embedding, labels, predicted, CLASSES, uniform)
     found = []
     for item in range(3):
         for number in range(CLASSES):
@@ -127,7 +127,7 @@ def test_anchors_equal_the_plain_loops(voxels: tuple[Tensor, Tensor, Tensor]) ->
             easy = member & (predicted[item].flatten() == number)
             chosen = easy if easy.any() else member
             if member.sum() > 1:
-                voxel = max(chosen.nonzero().flatten().tolist(), key=lambda v: draws[item, v])
+                voxel = max(chosen.nonzero().flatten().tolist(), key=lambda v: uniform[item, v])
                 found.append((number, embedding[item].flatten(1)[:, voxel]))
     assert anchors.classes[anchors.present].tolist() == [number for number, _ in found]
     assert torch.equal(anchors.vectors[anchors.present], torch.stack([vector for _, vector in found]))
@@ -138,33 +138,33 @@ def test_anchors_equal_the_plain_loops(voxels: tuple[Tensor, Tensor, Tensor]) ->
 @pytest.mark.parametrize("background", ["zeros", "drop"])
 def test_the_contrast_equals_the_plain_loops(voxels, background: str, mask_self: bool) -> None:
     embedding, labels, predicted = voxels
-    anchors = sq.sample(embedding, labels, predicted, CLASSES, torch.rand(3, 24))
-    keys = sq.keys(random_queue(), background)
+    anchors = ugpcl_contrast.sample(embedding, labels, predicted, CLASSES, torch.rand(3, 24))
+    keys = ugpcl_contrast.keys(random_queue(), background)
     vectors, classes = anchors.vectors[anchors.present], anchors.classes[anchors.present]
     losses = []
     for i, (vector, own) in enumerate(zip(vectors, classes, strict=True)):
         scores = [float(vector @ key) / 0.1 for key in keys.vectors]
-        rivals = sum(np.exp(s) for s, key in zip(scores, keys.classes, strict=True) if key != own)
+        negatives = sum(np.exp(s) for s, key in zip(scores, keys.classes, strict=True) if key != own)
         positive = [j for j, key in enumerate(keys.classes) if key == own and not (mask_self and i == j)]
-        gain = sum(scores[j] - np.log(np.exp(scores[j]) + rivals) for j in positive)
+        gain = sum(scores[j] - np.log(np.exp(scores[j]) + negatives) for j in positive)
         losses.append(-0.1 / 0.07 * gain / (len(positive) + 1e-5))
-    ours = sq.contrast(anchors, keys, 0.1, 0.07, mask_self)
+    ours = ugpcl_contrast.contrast(anchors, keys, 0.1, 0.07, mask_self)
     assert float(ours) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
 def test_background_of_the_memory() -> None:
     queue = random_queue()
-    vectors, classes = sq.keys(queue, "zeros")
+    vectors, classes = ugpcl_contrast.keys(queue, "zeros")
     assert classes.tolist() == [1] * SIZE + [2] * SIZE + [3] * SIZE + [0] * SIZE
     assert torch.equal(vectors[: 3 * SIZE], queue[1:].flatten(0, 1)) and not vectors[3 * SIZE :].any()
-    assert sq.keys(queue, "drop").classes.tolist() == classes.tolist()[: 3 * SIZE]
+    assert ugpcl_contrast.keys(queue, "drop").classes.tolist() == classes.tolist()[: 3 * SIZE]
 
 
 def test_no_anchor_anywhere_gives_zero_and_gradients_that_are_numbers() -> None:
     embedding = torch.randn(2, DIMENSION, 2, 2, 2, requires_grad=True)
-    labels = torch.full((2, 2, 2, 2), sq.IGNORED)
-    anchors = sq.sample(embedding, labels, labels, CLASSES, torch.rand(2, 8))
-    loss = sq.contrast(anchors, sq.keys(random_queue(), "zeros"), 0.07, 0.07)
+    labels = torch.full((2, 2, 2, 2), ugpcl_contrast.IGNORED)
+    anchors = ugpcl_contrast.sample(embedding, labels, labels, CLASSES, torch.rand(2, 8))
+    loss = ugpcl_contrast.contrast(anchors, ugpcl_contrast.keys(random_queue(), "zeros"), 0.07, 0.07)
     loss.backward()
     assert loss == 0 and embedding.grad is not None and not embedding.grad.any()
 
@@ -172,9 +172,9 @@ def test_no_anchor_anywhere_gives_zero_and_gradients_that_are_numbers() -> None:
 def test_the_memory_is_a_ring_without_background_and_ignored_voxels() -> None:
     labels = torch.tensor([1, 1, -1, 0]).view(1, 1, 1, 4).expand(5, 1, 1, 4)
     embedding = torch.randn(5, DIMENSION, 1, 1, 4)
-    means, present = sq.class_means(embedding, labels, CLASSES)
+    means, present = ugpcl_contrast.class_means(embedding, labels, CLASSES)
     assert present.tolist() == [[True, True, False, False]] * 5
-    queue, slots = sq.enqueue(random_queue(), torch.tensor([0, 1, 0, 0]), means, present)
+    queue, slots = ugpcl_contrast.enqueue(random_queue(), torch.tensor([0, 1, 0, 0]), means, present)
     expected = torch.nn.functional.normalize(embedding[:, :, 0, 0, :2].mean(2), dim=1)
     torch.testing.assert_close(queue[1], torch.stack([expected[2], expected[3], expected[4]]))
     assert slots.tolist() == [0, 0, 0, 0]

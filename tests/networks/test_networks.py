@@ -53,6 +53,22 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_images_may_have_several_channels(name: str) -> None:
+    network, image = build(name, 2, 3, "default", filters=2).eval(), torch.randn(1, 2, 32, 32, 32)
+    assert network(image).shape == (1, 3, 32, 32, 32)
+    assert not torch.allclose(network(image), network(image * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1, 1)))
+
+
+def test_deep_supervision_gives_all_scales_at_full_size_finest_first() -> None:
+    network, image = build("unet3d_ds", 1, 3, "default", filters=2).eval(), torch.randn(1, 1, 32, 32, 32)
+    outputs = network.outputs(image)  # type: ignore[operator]
+    assert [output.shape for output in outputs] == [(1, 3, 32, 32, 32)] * 4
+    torch.testing.assert_close(outputs[0], network(image))
+    roughness = [(output[..., 1:] - output[..., :-1]).abs().mean() / output.std() for output in outputs]
+    assert roughness[0] > roughness[2] > roughness[3], "deeper scales are smoother"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_sides_that_cannot_be_halved_are_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"multiples of 16, found \(32, 40, 32\)"):
         build(name, 1, 2, "default", filters=2)(torch.zeros(1, 1, 32, 40, 32))

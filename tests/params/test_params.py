@@ -1,6 +1,7 @@
 """params.yaml: what is wrong is named by its key path, with what is allowed."""
 
 import copy
+import shutil
 
 import pytest
 import yaml
@@ -8,9 +9,12 @@ from support import ROOT
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.graph.plan import Plan, Run, as_text
-from semiseg.params.config import Supervised
+from semiseg.data.split_lists import read_list
+from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import Specs, as_text
+from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
+from semiseg.params.reference import reference
 
 GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -64,9 +68,14 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: dataset phantom has no split 'x'; it has: demo, sup",
+        r"tables\.demo\.split: dataset phantom_three has no split 'x'; it has: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; known: .*cps"),
+    "a mistyped variant": (
+        "tables/demo/rows",
+        ["dvcl_k5_51"],
+        r"tables\.demo\.rows: unknown method 'dvcl_k5_51'; known: .*; did you mean dvcl_k5_5, ",
+    ),
     "a method twice": ("tables/demo/rows", ["cps", "cps"], r"tables\.demo\.rows: a method occurs twice"),
     "an unknown organ": ("tables/demo/organs", ["Liv", "Hrt"], r"tables\.demo\.organs: .* no organ 'Hrt'; it has: Liv"),
     "an unknown parameter": (
@@ -143,6 +152,12 @@ def test_files_that_are_missing_or_not_yaml(tmp_path):
         read(tmp_path / "tag.yaml")
 
 
+def test_the_page_of_all_keys_is_up_to_date_and_describes_each():
+    page = (ROOT / "docs/params.md").read_text(encoding="utf-8")
+    assert page == reference(), "config.py changed: run `make schema`"
+    assert [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")] == []
+
+
 def test_the_schema_file_is_up_to_date():
     stored = (ROOT / "workflow/schemas/params.schema.json").read_text(encoding="utf-8")
     assert stored == schema_text(), "config.py changed: run `make schema`"
@@ -154,12 +169,18 @@ def test_supervised_losses_of_the_configuration_are_those_of_the_code():
     assert set(Supervised.__args__) == set(SUPERVISED)
 
 
-def test_declared_hyperparameters_equal_the_imported_ones():
-    from semiseg.method import hyperparameters, method_class
-
-    for name in catalogue.entries("methods"):
-        imported = {key: value.default for key, value in hyperparameters(method_class(name)).items()}
-        assert {key: value.default for key, value in catalogue.hyperparameters(name).items()} == imported
+def test_a_row_whose_file_holds_no_method_is_refused(tmp_path, monkeypatch):
+    package = tmp_path / "semiseg"
+    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "methods/fixmatch.py").write_text("x = 1\n")
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    for function in (catalogue.entries, catalogue.source_of, catalogue._twin):
+        monkeypatch.setattr(catalogue, function.__name__, function.__wrapped__)
+    with pytest.raises(UserError, match=r"semiseg/methods/fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("tables/demo/rows", ["fixmatch"])))
+    variant = {"fixmatch_low": {"method": "fixmatch", "parameters": {"threshold": 0.5}}}
+    with pytest.raises(UserError, match=r"fixmatch\.py must define exactly one Method, it defines 0"):
+        Plan(parse_params(changed("variants", variant)))
 
 
 def test_scoring_rules_of_the_configuration_exist():
@@ -176,7 +197,7 @@ def test_a_variant_wins_over_its_protocol_and_that_over_everywhere():
     assert plan.hyper("la", "cps") == {"weight": 0.2, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps") == {"weight": 0.3, "cross_rows": "unlabelled"}
     assert plan.hyper("demo", "cps_strong") == {"weight": 0.5, "cross_rows": "unlabelled"}
-    assert plan.training(Run("phantom", "demo", "demo", "cps_strong", 0))["method"] == "cps"
+    assert Specs(plan).train(Run("phantom_three", "demo", "demo", "cps_strong", 0))["method"] == "cps"
 
 
 def test_rows_of_two_tables_that_are_the_same_run_share_it():
@@ -186,19 +207,49 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 
 def test_training_does_not_depend_on_how_tables_are_scored():
-    run = Run("phantom", "demo", "demo", "cps", 1337)
-    before = as_text(Plan(parse_params(GOOD)).training(run))
-    assert as_text(Plan(parse_params(changed("protocols/demo/scoring", "dhc"))).training(run)) == before
-    assert as_text(Plan(parse_params(changed("protocols/demo/training/iterations", 7))).training(run)) != before
+    run = Run("phantom_three", "demo", "demo", "cps", 1337)
+    before = as_text(Specs(Plan(parse_params(GOOD))).train(run))
+    assert as_text(Specs(Plan(parse_params(changed("protocols/demo/scoring", "dhc")))).train(run)) == before
+    assert as_text(Specs(Plan(parse_params(changed("protocols/demo/training/iterations", 7)))).train(run)) != before
 
 
 def test_a_split_depends_on_the_content_of_its_list():
-    plan = Plan(parse_params(GOOD))
-    assert plan.split("la", "8lab")["list_sha256"] != plan.split("la", "16lab")["list_sha256"]
-    assert "list_sha256" not in plan.split("phantom", "demo")
+    specs = Specs(Plan(parse_params(GOOD)))
+    assert specs.split("la", "8lab")["list_sha256"] != specs.split("la", "16lab")["list_sha256"]
+    assert "list_sha256" not in specs.split("phantom_three", "demo")
 
 
 def test_an_unknown_split_list_is_named():
-    plan = Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"})))
+    specs = Specs(Plan(parse_params(changed("splits/la/8lab", {"list": "la_uamt_9lab"}))))
     with pytest.raises(UserError, match=r"splits\.la\.8lab\.list: unknown split 'la_uamt_9lab'; known: .*la_uamt_8lab"):
-        plan.split("la", "8lab")
+        specs.split("la", "8lab")
+
+
+def test_a_supervised_row_learns_from_the_labelled_cases_of_its_table():
+    """A row may have a split of its own, so that two tables share a run; its labelled, val and test cases are equal."""
+    params = parse_params(GOOD)
+    plan, found = Plan(params), 0
+    for name, table in params.tables.items():
+        for row in table.rows:
+            if not plan.labelled_only(row.method):
+                continue
+            found += 1
+            own, whole = (params.splits[table.dataset][split] for split in (row.split or table.split, table.split))
+            if own.list is None or whole.list is None:
+                assert own == whole
+                continue
+            lists = read_list(own.list), read_list(whole.list)
+            assert all(lists[0][part] == lists[1][part] for part in ("labelled", "val", "test")), name
+    assert found > 15
+
+
+def test_every_key_has_a_description():
+    schema = Params.model_json_schema()
+    sections = {**schema["$defs"], "Params": schema}
+    keys = [
+        (section, key, one.get("description", ""))
+        for section, it in sections.items()
+        for key, one in it.get("properties", {}).items()
+    ]
+    assert len(keys) > 100
+    assert [(section, key) for section, key, text in keys if len(text) < 10] == []

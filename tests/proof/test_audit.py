@@ -153,7 +153,7 @@ def test_a_table_that_params_no_longer_has_is_stale(project):
 
 def test_a_folder_made_by_other_code_is_stale_and_the_modules_are_named(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
-    edit(source / "semiseg/metrics.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1\n")
+    edit(source / "semiseg/scoring/metrics.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1\n")
     result = finished_project.command("audit", TABLE, source=source)
     assert result.returncode == 1
     assert f"  stale: {', '.join(finished_project.ROWS)} (80 cells)" in result.stdout
@@ -411,7 +411,7 @@ def test_a_comment_in_params_is_a_note_that_a_strict_audit_counts(project, capsy
 
 def test_a_comment_in_source_is_a_note_that_a_strict_audit_counts(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
-    edit(source / "semiseg/metrics.py", "import numpy as np\n", "import numpy as np  # numbers\n")
+    edit(source / "semiseg/scoring/metrics.py", "import numpy as np\n", "import numpy as np  # numbers\n")
     result = finished_project.command("audit", TABLE, source=source)
     assert result.returncode == 0
     assert "note: source differs in nothing that these were made by: comments, texts, other modules" in result.stdout

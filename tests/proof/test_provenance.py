@@ -1,4 +1,4 @@
-"""Chains of records, and the files that manifests list."""
+"""Chains of records."""
 
 from pathlib import Path
 
@@ -9,11 +9,10 @@ from support.records import resealed
 from semiseg.base.errors import UserError
 from semiseg.base.files import canonical, read_json, write_json
 from semiseg.jobs.record import OUTSIDE, identity, made_by, read_record, seal, write_record
-from semiseg.proof.provenance import Records, listed_by, members, recorded_chain
+from semiseg.proof.provenance import Records, recorded_chain
 
 RUN = f"{finished_project.RUN}/cps/seed1"
 RAW = "data/raw/phantom_mri/manifest.json"
-INDEX = "data/prepared/phantom_mri/la_half/index.json"
 
 
 @pytest.fixture
@@ -144,42 +143,3 @@ def test_made_by_finds_the_record_beside_the_main_output(project):
     assert made_by(Path(f"{RUN}/history.csv")) == record["id"]
     assert made_by(Path("params.yaml")) is None
     assert Records().of("params.yaml") is None
-
-
-# --- manifests ---
-
-
-def test_manifests_list_their_files_with_hashes(project):
-    assert len(members(Path(RAW))) == 12
-    assert set(members(Path(INDEX))) == set(Path(INDEX).parent.glob("*.h5"))
-    volumes = members(Path(f"{RUN}/predictions.json"))
-    assert set(volumes) == set(Path(f"{RUN}/predictions").glob("*.nii.gz"))
-    assert members(Path(finished_project.TABLE)) == {}
-
-
-def test_archives_and_standins_are_manifests_too(tmp_path):
-    write_json(tmp_path / "archives.json", {"dataset": "x", "files": {"a.zip": {"bytes": 1, "sha256": "ab"}}})
-    write_json(tmp_path / "standin.json", {"dataset": "x", "files": {"served/a.zip": "cd"}})
-    assert members(tmp_path / "archives.json") == {tmp_path / "a.zip": "ab"}
-    assert members(tmp_path / "standin.json") == {tmp_path / "served/a.zip": "cd"}
-
-
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x"])
-def test_a_manifest_that_names_a_file_outside_its_folder_is_refused(tmp_path, name):
-    write_json(tmp_path / "standin.json", {"files": {name: "ab"}})
-    with pytest.raises(UserError, match="names a file outside its folder"):
-        members(tmp_path / "standin.json")
-
-
-@pytest.mark.parametrize("content", [[], {}, {"files": []}, {"files": {"a": 1}}, {"files": None}])
-def test_a_manifest_of_another_form_is_refused(tmp_path, content):
-    write_json(tmp_path / "manifest.json", content)
-    with pytest.raises(UserError, match="is not a list of files"):
-        members(tmp_path / "manifest.json")
-
-
-def test_a_listed_file_leads_to_its_manifest(project):
-    volume = next(Path(f"{RUN}/predictions").glob("*.nii.gz"))
-    assert listed_by(volume) == Path(f"{RUN}/predictions.json")
-    assert listed_by(Path("data/raw/phantom_mri/labelsTr/phantom_mri_0001.nii.gz")) == Path(RAW)
-    assert listed_by(Path("params.yaml")) is None

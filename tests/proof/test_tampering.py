@@ -13,6 +13,7 @@ from support import finished_project
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
+from semiseg.jobs.code_text import reduced
 from semiseg.proof.audit.command import Options, audit
 
 Project = Path
@@ -150,15 +151,11 @@ def flipped(dice: random.Random, content: bytes) -> bytes:
 
 
 def meaning(source: bytes) -> str | None:
-    """Source without comments and docstrings; None for what is no source."""
+    """What counts of a source text; None for what is no source."""
     try:
-        tree = ast.parse(source)
+        return ast.unparse(reduced(source.decode()))
     except (SyntaxError, ValueError):
         return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return ast.unparse(tree)
 
 
 # --- 20 clean audits ---

@@ -13,15 +13,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 from support import ROOT, finished_table
-from support.finished_table import CASES, tabulation
+from support.finished_table import CASES, table_spec, tabulation
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_json
 from semiseg.cli import main
 from semiseg.graph.figures import check_figure
-from semiseg.graph.plan import Plan
 from semiseg.jobs.record import write_record
-from semiseg.params.reading import read
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.bars import BEST, find_panels
 from semiseg.report.figures.surfaces import aim, render
 from semiseg.report.pictures import Scan
@@ -163,14 +162,14 @@ def test_nothing_finished_is_told(project):
 
 def test_a_case_is_unknown_only_once_there_is_a_split(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    check_figure(tabulation(), "case_nobody")
+    check_figure(table_spec(), "case_nobody")
     finished_table.build(tmp_path)
     with pytest.raises(UserError, match="no test case"):
-        check_figure(tabulation(), "case_nobody")
+        check_figure(table_spec(), "case_nobody")
 
 
 def test_panels_follow_the_table_and_bars_the_values():
-    weight, switch, both = find_panels(ablation())
+    weight, switch, both = find_panels(TableSpec.model_validate(ablation()))
     assert weight.parameters == ("weight",)
     assert weight.bars == (((0.1,), "low"), ((0.3,), "base"), ((0.5,), "high"))
     assert switch.bars == (((False,), "off"), ((True,), "base"))
@@ -186,7 +185,7 @@ def test_variants_that_share_a_parameter_stand_in_one_panel():
     changed = {"first": {"n": 5}, "second": {"weight": 0.5}, "third": {"n": 50, "weight": 0.7}}
     spec["variants"] = {name: {"base": "base", "changed": change} for name, change in changed.items()}
     spec["hyper"] = {name: {"n": 25, "weight": 0.3, **changed.get(name, {})} for name in spec["rows"]}
-    (panel,) = find_panels(spec)
+    (panel,) = find_panels(TableSpec.model_validate(spec))
     assert panel.parameters == ("n", "weight")
     assert panel.bars == (((5, 0.3), "first"), ((25, 0.3), "base"), ((25, 0.5), "second"), ((50, 0.7), "third"))
 
@@ -194,7 +193,7 @@ def test_variants_that_share_a_parameter_stand_in_one_panel():
 def test_a_variant_without_its_method_in_the_table_stands_alone():
     spec = ablation()
     del spec["runs"]["base"]
-    assert [name for _, name in find_panels(spec)[0].bars] == ["low", "high"]
+    assert [name for _, name in find_panels(TableSpec.model_validate(spec))[0].bars] == ["low", "high"]
 
 
 def test_bars_are_the_published_means_with_the_best_marked(project):
@@ -225,12 +224,6 @@ def test_bars_of_a_rule_without_jaccard(project):
     for path in rows:
         finished_table.write_table(path, pd.read_csv(path).assign(Jaccard=np.nan))
     assert "Jaccard" not in drawn("bars", ablation(), rows)
-
-
-def test_everything_that_figures_read_is_in_the_planners_tabulation():
-    planned = Plan(read(ROOT / "params.yaml")).tabulation("demo")
-    assert tabulation().keys() <= planned.keys()
-    assert planned["names"]["sup_only"][0] == "Sup only"
 
 
 # --- the 3D view: axes of a scan run to the patient's left, back and feet ---------------------------------------------

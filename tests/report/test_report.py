@@ -23,7 +23,9 @@ from semiseg.cli import main
 from semiseg.data.images import write_nifti
 from semiseg.graph.graph import Graph
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs, as_text
 from semiseg.params.reading import read
+from semiseg.params.table_spec import RowSpec, TableSpec, as_json, read_spec
 from semiseg.paths import ROW
 from semiseg.proof.crate.contents import gather
 from semiseg.report.cells import read_rows
@@ -34,8 +36,8 @@ from semiseg.report.page import write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
 from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, shade_difference
 from semiseg.report.sources import find_median_case, read_dice
+from semiseg.report.texts import describe_making
 from semiseg.report.views import build_views
-from semiseg.report.words import making
 from semiseg.stages.row import row
 
 PAGE = Path("results/toy.html")
@@ -49,26 +51,36 @@ def project(tmp_path, monkeypatch):
 
 
 def written_page(seeds: tuple[int, ...] = (7,), **changes) -> str:
-    spec = {**finished_table.tabulation(seeds), **changes}
+    spec = finished_table.table_spec(seeds, **changes)
     paths = [Path(f"results/toy/{method}.csv") for method in ROWS]
     for method, path in zip(ROWS, paths, strict=True):
         cases = [Path(folder) / "cases.csv" for folder in finished_table.tabulation(seeds)["runs"][method]]
         row(finished_table.scoring(method), cases, Path(SPLIT), path)
-    table = read_rows([path for path in paths if path.stem in spec["runs"]])
+    table = read_rows([path for path in paths if path.stem in spec.runs])
     write_page(spec, table, build_views(spec, table), read_cost(spec), PAGE)
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_specification_is_the_planners():
-    plan = Plan(read(ROOT / "params.yaml"))
-    planned = plan.tabulation("demo")
-    ours = finished_table.tabulation()
-    assert ours.keys() == planned.keys()
-    for part in ("collection", "preparation", "network", "inference"):
-        assert ours[part].keys() <= planned[part].keys()
-    assert ours["training"].keys() <= planned["training"].keys()
-    assert ours["training"]["validation"].keys() == planned["training"]["validation"].keys()
-    assert finished_table.scoring("mt").keys() == plan.scoring("demo", "mt").keys()
+@pytest.mark.parametrize("table", ["demo", "la_8", "flare22_10pct", "guidednet_t3", "synapse_10pct"])
+def test_a_specification_is_the_same_after_json(table):
+    specs = Specs(Plan(read(ROOT / "params.yaml")))
+    rows = [specs.row(table, method) for method in specs.table(table).rows]
+    for spec in (specs.table(table), *rows):
+        text = as_text(as_json(spec))
+        again = read_spec(type(spec), json.loads(text), "the test")
+        assert (again, as_text(as_json(again))) == (spec, text)
+
+
+def test_a_specification_of_another_version_is_refused_with_the_wrong_keys(project):
+    content = {**finished_table.tabulation(), "seeds": "7", "colour": "red"}
+    del content["prepared"]
+    with pytest.raises(UserError, match=r"no specification of this version \(seeds: .*; prepared: .*; colour: "):
+        read_spec(TableSpec, content, "the record of results/toy.csv")
+
+
+def test_the_specification_of_these_tests_is_complete():
+    assert as_json(finished_table.table_spec()) == finished_table.tabulation()
+    assert as_json(RowSpec.model_validate(finished_table.scoring("mt"))) == finished_table.scoring("mt")
 
 
 def test_page_is_self_contained_and_escaped(project):
@@ -82,7 +94,7 @@ def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
     assert "One run per row (seed 7)" in text
-    assert "the best mean Dice on whole volumes of the validation cases, judged every 2 iterations from 50 %" in text
+    assert "the best mean Dice on whole volumes of the validation cases, measured every 2 iterations from 50 %" in text
     assert "Published convention (rule la)" in text
     assert "Sound convention (rule sound)" in text
     assert "Best mean Dice (%): MT &amp; co_1" in text
@@ -141,7 +153,7 @@ def test_several_seeds(project):
 
 
 def test_dice_per_case_and_the_median_case(project):
-    dice = read_dice(finished_table.tabulation())
+    dice = read_dice(finished_table.table_spec())
     mt = dice[(dice["method"] == "mt") & (dice["organ"] == "Box")]
     assert mt["dice"].tolist() == [75.0] * 6
     assert len(dice[(dice["method"] == "mt") & (dice["organ"] == "Rod")]) == 5
@@ -265,7 +277,7 @@ def test_the_commands_of_a_real_page_can_be_pasted(real, monkeypatch, capsys):
 def test_the_lineage_of_a_row_is_the_chain_that_the_planner_wants(table):
     graph = Graph(Plan(read(ROOT / "params.yaml")))
     page = Path(f"results/{table}.html")
-    for method, told in lineage_of_rows(graph.plan.tabulation(table), page).items():
+    for method, told in lineage_of_rows(graph.specs.table(table), page).items():
         chain = graph.chain(ROW.format(table=table, method=method))
         listed = [*told["numbers"], *(file for run in told["runs"] for file in run["files"]), *told["data"]]
         named = {file["path"]: os.path.normpath(page.parent / file["record"]) for file in listed}
@@ -291,7 +303,7 @@ def test_lineage_is_escaped(project):
         method: [folder.replace("runs", "a <b>#&'") for folder in it]
         for method, it in finished_table.tabulation()["runs"].items()
     }
-    told = lineage_of_rows({**finished_table.tabulation(), "runs": runs}, PAGE)["mt"]
+    told = lineage_of_rows(finished_table.table_spec(runs=runs), PAGE)["mt"]
     assert told["runs"][0]["files"][0]["record"] == "a%20%3Cb%3E%23%26%27/mt/seed7/cases.csv.lineage.json"
     text = written_page()
     assert "MT &amp; co_1: what this row was made from" in text
@@ -318,10 +330,10 @@ def luminance(colour: tuple[int, int, int]) -> float:
 
 
 def test_making_of_a_protocol_without_validation():
-    spec = finished_table.tabulation((0, 1, 2))
-    spec["training"] = {**spec["training"], "validation": None, "iterations": None, "epochs": 300}
+    training = finished_table.tabulation()["training"] | {"validation": None, "iterations": None, "epochs": 300}
+    spec = finished_table.table_spec((0, 1, 2), training=training)
     parts = {"split": "half", "labelled": ["a"], "unlabelled": [], "val": [], "test": ["b"]}
-    text = making(spec, parts)
+    text = describe_making(spec, parts)
     assert "300 epochs" in text
     assert "The last checkpoint is used" in text
     assert "seeds 0, 1, 2" in text

@@ -61,12 +61,12 @@ def table_of(methods=ROWS) -> pd.DataFrame:
 
 
 def spec_with(**changes):
-    return {**finished_table.tabulation(SEEDS), **changes}
+    return finished_table.table_spec(SEEDS, **changes)
 
 
 def views_of(**changes) -> pd.DataFrame:
     spec = spec_with(**changes)
-    built = [method for method in ROWS if method in spec["runs"]]
+    built = [method for method in ROWS if method in spec.runs]
     return build_views(spec, table_of(built)).set_index(["method", "column"])
 
 
@@ -181,7 +181,7 @@ def test_notes_tell_sources_tests_and_doubts(project):
     assert "test cases and, independently, runs" in about_views(spec, views)[-2]
     views.loc[(views["method"] == "mt") & (views["column"] == "Dice"), "printed_flag"] = "doubtful"
     assert "Printed numbers of doubtful reading (?): MT (Dice)." in about_views(spec, views)
-    missing = {**spec, "runs": {"mt": spec["runs"]["mt"]}}
+    missing = spec.model_copy(update={"runs": {"mt": spec.runs["mt"]}})
     assert about_views(missing, views)[-1] == "No tests: the reference Sup only was not rebuilt."
 
 
@@ -189,7 +189,7 @@ def test_grid_without_print_has_no_columns_for_it(project, default):
     spec, table = spec_with(), table_of()
     head = views_grid(spec, table, default, "ASD").head
     assert head == ["ASD", "Published (voxel)", "Sound (mm)", "p (Holm)", "Effect"]
-    spec = spec_with(names={**spec["names"], "mt": ["MT"]}, printed=[FULL])
+    spec = spec_with(names={**spec.names, "mt": ["MT"]}, printed=[FULL])
     grid = views_grid(spec, table, build_views(spec, table), "Dice")
     assert grid.head[:4] == ["Dice", "Printed (%)", "Published (%)", "Difference"]
     texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from medpy.metric.binary import asd, assd, dc, hd, hd95, jc
-from support import REALDATA
+from support.needs import real_data
 
 from semiseg.base.errors import UserError
 from semiseg.data.images import read_nifti
@@ -178,11 +178,7 @@ def test_organs_that_touch_each_other_and_the_border_equal_medpy():
 
 def test_real_organs_equal_medpy():
     """The middle of a real label map of abdominal CT, against a shifted copy; organs are cut by the crop's border."""
-    folder = REALDATA
-    file = folder / "amos_labels" / "amos_0013.nii.gz"
-    if not file.exists():
-        pytest.skip(f"no real label maps in {folder}: set SEMISEG_REALDATA")
-    volume = read_nifti(file)
+    volume = read_nifti(real_data("amos_labels/amos_0013.nii.gz"))
     truth = volume.array[200:300, 200:300, 30:70]
     prediction = np.roll(truth, (2, -1, 1), (0, 1, 2))
     ids = [int(i) for i in np.unique(truth) if i]

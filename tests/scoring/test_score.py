@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
 from semiseg.scoring.cases import COLUMNS, read_cases
-from semiseg.scoring.rules import METRICS, RULES
+from semiseg.scoring.rules import RULES
 from semiseg.scoring.score import score
 
 NAN = float("nan")

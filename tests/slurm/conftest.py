@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.needs import skip
 from support.slurm_controller import Controller
 from support.slurm_projects import Call
 
@@ -23,22 +24,16 @@ def why_no_slurm() -> str | None:
     return None
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.slurm)
-
-
 @pytest.fixture(scope="session")
 def slurm():
     """The controller of a running SLURM; one that ran before the tests is used and left."""
     reason = why_no_slurm()
     if reason is not None:
-        pytest.skip(reason)
+        skip("SLURM", reason)
     there = POINTER.exists()
     started = subprocess.run([HERE / "up.sh"], capture_output=True, encoding="utf-8")
     if started.returncode != 0:
-        pytest.skip(f"SLURM does not start here: {started.stderr.strip()[-300:]}")
+        skip("SLURM", f"it does not start here: {started.stderr.strip()[-300:]}")
     folder = Path(POINTER.read_text().strip())
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")

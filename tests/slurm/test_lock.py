@@ -1,4 +1,4 @@
-"""Whether the SLURM job that holds a lock is still there, asked of a real controller from another machine."""
+"""Whether the SLURM job that holds a lock still runs: a real controller, queried from another machine."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from support.slurm_controller import ask
 from support.slurm_projects import until
 
-from semiseg.jobs.lock_owner import State, myself, state_of
+from semiseg.jobs.lock_owner import State, state_of, this_process
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def number(slurm):
 
 
 def seen(number: str) -> State:
-    elsewhere = replace(myself(), host="node7", job=number)
-    return state_of(elsewhere, replace(myself(), job=None))
+    elsewhere = replace(this_process(), host="node7", job=number)
+    return state_of(elsewhere, replace(this_process(), job=None))
 
 
 def test_a_job_at_work_holds_its_lock(number):

@@ -22,12 +22,12 @@ SPACING = (2.0, 1.0, 1.0)
 
 
 def constant(array, spacing_mm=SPACING):
-    """A label map as it arrives in a worker process."""
-    return array, spacing_mm
+    """A function that returns a label map. It is a builtin one, because worker processes cannot import this file."""
+    return partial(tuple, (array, spacing_mm))
 
 
 def pair(truth, prediction, case="a", grid="native", predicted_spacing=SPACING):
-    return Pair(case, grid, partial(constant, truth), partial(constant, prediction, predicted_spacing))
+    return Pair(case, grid, constant(truth), constant(prediction, predicted_spacing))
 
 
 @pytest.fixture

@@ -112,3 +112,8 @@ def test_runs_of_different_cases_are_refused(project):
             Path(SPLIT),
             Path("x"),
         )
+
+
+def test_a_supervised_row_prints_no_unlabelled_cases(project):
+    frame = build_row("sup_only")
+    assert (frame[["labelled", "unlabelled"]] == [2, 0]).all(axis=None)

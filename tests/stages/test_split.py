@@ -41,9 +41,6 @@ def test_published_lists(tmp_path: Path, dataset: str, name: str) -> None:
     result = read_json(tmp_path / "s.json")
     assert {part: result[part] for part in PARTS} == expected  # order as published, ids as official
     assert result["notes"] == listed["notes"]
-    alone = {"list": name, "without_unlabelled": True}
-    split({"dataset": dataset, "name": "s", "split": alone}, raw, tmp_path / "s.json")
-    assert read_json(tmp_path / "s.json")["unlabelled"] == []
 
 
 def test_a_published_leak_is_kept_as_published(tmp_path: Path) -> None:

@@ -10,14 +10,15 @@ from support import finished_table
 from support.finished_table import ROWS, SPLIT
 
 from semiseg.base.errors import UserError
+from semiseg.params.table_spec import TableSpec
 from semiseg.paths import FORMS
 from semiseg.report.cells import ranks, read_rows, shares, under
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
 from semiseg.report.show import show
 from semiseg.report.views import build_views
-from semiseg.scoring.rule_texts import RULES
-from semiseg.scoring.rules import RULES as SCORING_RULES
+from semiseg.scoring.rule_texts import RULE_TEXTS
+from semiseg.scoring.rules import RULES
 from semiseg.stages.row import row
 from semiseg.stages.tabulate import tabulate
 
@@ -43,7 +44,7 @@ def project(built, monkeypatch):
 
 def written(form, **changes) -> str:
     """The table as Markdown or LaTeX, its specification changed so."""
-    spec, table = {**finished_table.tabulation(), **changes}, read_rows(write_rows())
+    spec, table = finished_table.table_spec(**changes), read_rows(write_rows())
     return form(spec, table, build_views(spec, table))
 
 
@@ -108,7 +109,7 @@ def test_markdown(project):
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
     assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
     assert table[0][7:9] == ["ASD (mm)", "95HD (mm)"]
-    assert table[2][:5] == ["Sup only", "2", "3", "<ins>60.00</ins>", "<ins>50.00</ins>"]
+    assert table[2][:5] == ["Sup only", "2", "0", "<ins>60.00</ins>", "<ins>50.00</ins>"]
     assert table[3][:6] == ["MT & co\\_1", "2", "3", "**87.50**", "**75.00**", "**81.25 ± 2.33**"]
     assert table[4][0] == "*perfect (control)*"
     assert "After Nobody, Table 0." in text
@@ -127,6 +128,13 @@ def test_latex(project):
     assert r"\textcolor{gray}{perfect (control)}" in text
 
 
+def test_views_are_three_where_numbers_are_in_print_and_two_elsewhere(project):
+    block = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
+    names = {**finished_table.tabulation()["names"], "mt": ["MT"]}
+    assert "## Two views" in written(markdown) and "## Three views" in written(markdown, printed=[block], names=names)
+    assert ", two views." in written(latex) and ", three views." in written(latex, printed=[block], names=names)
+
+
 def test_a_single_organ_is_not_printed_twice(project):
     text = written(markdown, organs=finished_table.tabulation()["organs"][:1])
     assert "| Unlabelled | Dice (%) |" in text
@@ -134,7 +142,7 @@ def test_a_single_organ_is_not_printed_twice(project):
 
 @pytest.mark.parametrize(("form", "dash"), [(markdown, "–"), (latex, "--")])
 def test_rows_that_were_not_built_have_dashes_and_a_reason(project, form, dash):
-    spec = without_mt()
+    spec = TableSpec.model_validate(without_mt())
     table = read_rows([Path(f"results/toy/{method}.csv") for method in ROWS if method != "mt"])
     text = form(spec, table, build_views(spec, table))
     rows = [line.replace("|", "&").strip("& ").split(" & ") for line in text.splitlines() if "DHC" in line]
@@ -167,8 +175,8 @@ def test_same_runs_same_bytes(project, tmp_path):
         assert again.read_bytes() == OUT.with_suffix(suffix).read_bytes()
 
 
-def test_every_scoring_rule_is_told_in_words():
-    assert set(RULES) == set(SCORING_RULES)
+def test_every_scoring_rule_has_a_text():
+    assert set(RULE_TEXTS) == set(RULES)
 
 
 def test_damaged_rows_are_told(project, tmp_path):
@@ -200,7 +208,8 @@ def test_show_prints_every_number_at_any_width(project, width):
     assert "toy (sound convention, rule sound)" in text
     for number in ("87.50", "75.00", "81.25 ± 2.33", "60.00"):
         assert number in text
-    assert max(map(len, text.splitlines())) <= max(width, len("published convention: results/toy.csv"))
+    table = text.partition("try next:")[0].splitlines()
+    assert max(map(len, table)) <= max(width, len("published convention: results/toy.csv"))
 
 
 def test_show_says_where_the_other_forms_lie(project):
@@ -208,6 +217,15 @@ def test_show_says_where_the_other_forms_lie(project):
     assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(
         OUT.with_suffix(".sound.csv"), 200
     )
+
+
+def test_show_ends_with_three_commands_about_the_best_row_that_is_no_control(project, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    assert shown(OUT, 40).partition("try next:\n")[2].splitlines() == [
+        "  semiseg lineage results/toy.csv --row mt --column Rod",
+        "  semiseg audit results/toy.csv",
+        "  semiseg describe toy",
+    ]
 
 
 def shown(path: Path, width: int) -> str:

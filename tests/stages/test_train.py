@@ -18,6 +18,8 @@ from support.prepared_cases import train_spec
 from semiseg.base.errors import UserError
 from semiseg.learning import weights
 from semiseg.learning.build import choose_runtime
+from semiseg.learning.estimate import work
+from semiseg.method import Method
 from semiseg.stages.train import train
 
 
@@ -114,6 +116,32 @@ def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
     path = run(tmp_path, train_spec("control_empty"))
     assert weights.load(path) == ({}, {"networks": [], "iteration": 0})
     assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
+
+
+class OwnModules(Method):
+    """A method whose network is a module of its own, so that ``networks`` is empty."""
+
+    inference_networks = ("body",)
+    labelled_only = True
+
+    def __init__(self, context, **hyper):
+        super().__init__(context, **hyper)
+        self.body = torch.nn.Conv3d(1, self.output_channels, 1)
+
+    def losses(self, batch, time):
+        return {"supervised": self.context.supervised(self.body(batch.images), batch.labels)}
+
+
+def test_a_method_whose_networks_are_modules_of_its_own_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("semiseg.learning.build.method_class", lambda name: OwnModules)
+    path = run(tmp_path, train_spec(iterations=4, validation=None))
+    tensors, note = weights.load(path)
+    assert note == {"networks": ["body"], "iteration": 4, "val_dice": None}
+    assert {name.partition(".")[0] for name in tensors} == {"body"}
+    assert len(pd.read_csv(path.parent / "history.csv")) == 4
+    assert json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))["parameters"] > 0
+    planned = work(train_spec(), prepared_cases.CLASSES, tmp_path / "counts")
+    assert planned.operations > 0 and planned.parameters == 2 * prepared_cases.CLASSES
 
 
 def test_the_cost_of_a_run_is_measured(tmp_path):
@@ -214,3 +242,18 @@ def _start_and_kill_at(command, state: Path, step: int) -> None:
             time.sleep(0.005)
         assert process.poll() is None, "the process ended before it could be killed"
         os.kill(process.pid, signal.SIGKILL)
+
+
+def test_a_supervised_row_is_the_same_with_and_without_unlabelled_cases(tmp_path):
+    """The split of a table serves its supervised row too: the same number of steps, the same crops, the same bits."""
+    index, split = prepared_cases.build(tmp_path)
+    parts = json.loads(split.read_text(encoding="utf-8"))
+    assert parts["unlabelled"]
+    alone = tmp_path / "alone.json"
+    alone.write_text(json.dumps({**parts, "unlabelled": []}), encoding="utf-8")
+    spec = train_spec("sup_only", iterations=None, epochs=4, epoch="unlabelled")
+    both, labelled = run(tmp_path, spec, (index, split), "both"), run(tmp_path, spec, (index, alone), "alone")
+    assert both.read_bytes() == labelled.read_bytes()
+    history = (both.parent / "history.csv").read_bytes()
+    assert history == (labelled.parent / "history.csv").read_bytes()
+    assert len(pd.read_csv(both.parent / "history.csv")) == 4 * max(len(parts["labelled"]) // 4, 1)

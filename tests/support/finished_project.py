@@ -18,8 +18,10 @@ import semiseg
 from semiseg.cli import main
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
-from semiseg.graph.plan import Plan, as_text
+from semiseg.graph.plan import Plan
+from semiseg.graph.specs import as_text
 from semiseg.params.reading import read
+from semiseg.stages.rules import RULES
 from support import ROOT
 
 TABLE = "results/tiny.csv"
@@ -101,18 +103,12 @@ def copy_of_source(folder: Path) -> Path:
 
 
 def arguments(job: Job) -> list[str]:
-    """A job's command line, as its rule writes it."""
-    files: dict[str, Any] = {**job.inputs}
-    trailing = [path for name in ("cases", "rows") for path in files.pop(name, ())]
-    files.pop("page", None)
-    options = {**files, **{name: path for name, path in job.outputs.items() if name in ("out", "history", "cost")}}
-    options.setdefault("out", job.main)
-    match job.rule:
-        case "raw" | "prepare" | "evaluate":
-            options["workers"] = "1"
-        case "train":
-            options |= {"threads": "1", "state": f"results/state/{job.main}"}
-        case "predict":
-            options["threads"] = "1"
-    flat = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    return [job.rule, "--spec", as_text(job.spec), *flat, *trailing]
+    """A job's command line, as the Snakemake rule writes it."""
+    rule = RULES[job.rule]
+    outputs = dict(zip((output.name for output in rule.outputs), job.outputs.values(), strict=False))
+    options = {name: path for name, path in {**job.inputs, **outputs}.items() if name in rule.file_names}
+    options |= {name: f"results/{name}/{job.main}" for name in rule.scratch}
+    options |= {name: "1" for name in ("workers", "threads") if name in rule.options}
+    named = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    several = [path for item in rule.inputs if item.several for path in job.inputs.get(item.name, ())]
+    return [job.rule, "--spec", as_text(job.spec), *named, *several]

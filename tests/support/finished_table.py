@@ -16,6 +16,7 @@ from semiseg.base.volume import Volume
 from semiseg.data.geometry import Geometry
 from semiseg.data.images import write_nifti
 from semiseg.data.store import PreparedCase, write_case
+from semiseg.params.table_spec import TableSpec
 from semiseg.scoring.metrics import organ_scores
 
 SHAPE, SPACING = (10, 12, 16), (3.0, 2.0, 1.0)
@@ -57,14 +58,15 @@ def score_table(method: str) -> pd.DataFrame:
 
 
 def scoring(method: str, published: str = "la") -> dict[str, Any]:
-    """Specification of the rule ``row``, as ``Plan.scoring`` gives it."""
+    """Specification of the rule ``row`` as JSON, as ``Specs.row`` gives it."""
     organs, metrics = ["Rod", "Box"], ["dice", "jaccard", "asd", "hd95"]
     head = {"method": method, "label": ROWS[method], "dataset": "toy"}
-    return {**head, "organs": organs, "metrics": metrics, "published": published}
+    alone = {"labelled_only": method == "sup_only"}
+    return {**head, **alone, "organs": organs, "metrics": metrics, "published": published}
 
 
 def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
-    """Specification of the rule ``table``, as ``Plan.tabulation`` gives it."""
+    """Specification of the rule ``table`` as JSON, as ``Specs.table`` gives it."""
     validation = {"every": 2, "per": "iteration", "start": 0.5, "region": "volume", "absent": "zero", "patience": None}
     return {
         "table": "toy",
@@ -84,6 +86,13 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
             "batch": {"labelled": 2, "unlabelled": 1},
             "iterations": 100,
             "epochs": None,
+            "epoch": "labelled",
+            "supervised": "half_ce_dice_all",
+            "optimiser": {"rule": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False},
+            "schedule": {"rule": "poly", "per": "iteration", "lag": 0, "power": 0.9, "every": 2500, "factor": 0.1},
+            "ramp": {"per": "iteration", "every": 1, "length": None, "lag": 0},
+            "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": []},
+            "amp": False,
             "validation": validation,
         },
         "inference": {"window": [4, 4, 4], "stride": [2, 2, 2], "networks": "one"},
@@ -100,6 +109,11 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
         "split": SPLIT,
         "prepared": PREPARED,
     }
+
+
+def table_spec(seeds: tuple[int, ...] = (7,), **changes: Any) -> TableSpec:
+    """The same specification as the code reads it, some of its keys changed."""
+    return TableSpec.model_validate({**tabulation(seeds), **changes})
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

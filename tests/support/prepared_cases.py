@@ -88,5 +88,5 @@ def outputs(folder: Path) -> Outputs:
 
 
 def raw_spec(dataset: str, **options: Any) -> dict[str, Any]:
-    """Parameters of the rule ``raw`` (``Plan.raw``)."""
+    """Parameters of the rule ``raw`` (``Specs.raw``)."""
     return {"dataset": dataset, "options": options, "standin": False, "wanted": None}

@@ -130,7 +130,7 @@ CASES = {
 
 
 def flip(name: str, where: float) -> Spoil:
-    """One bit of a file's content turned over."""
+    """One bit of a file's content flipped."""
 
     def spoil(raw: Path) -> None:
         content = bytearray((raw / name).read_bytes())
@@ -155,8 +155,8 @@ def build(form: str, raw: Path, out: Path) -> int:
     )
 
 
-def told(capfd: pytest.CaptureFixture[str]) -> list[str]:
-    """What was said but for progress, libraries' own words included."""
+def printed(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """Lines of output without progress, those of libraries included."""
     out, err = capfd.readouterr()
     assert out == ""
     progress = re.compile(r": \d+/\d+ \w+ \(\d+ %\)|: \d+ files brought")

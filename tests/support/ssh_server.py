@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from support.dvc_projects import done
+from support.needs import skip
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -36,7 +35,7 @@ class Server:
 def ssh_server(folder: Path) -> Iterator[Server]:
     """A server for the time of a block; skips the test where none can run."""
     if not Path(SSHD).exists() or shutil.which("ssh-keygen") is None:
-        pytest.skip("openssh-server is not installed")
+        skip("sshd", "openssh-server is not installed")
     folder.mkdir(mode=0o700)
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
@@ -52,7 +51,7 @@ def ssh_server(folder: Path) -> Iterator[Server]:
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=(folder / "log").open("w"))
     try:
         if not _listens(port, process):
-            pytest.skip(f"sshd does not run here: {(folder / 'log').read_text().strip()}")
+            skip("sshd", f"it does not run here: {(folder / 'log').read_text().strip()}")
         yield Server(port, folder / "user", folder / "store")
     finally:
         process.terminate()

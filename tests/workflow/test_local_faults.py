@@ -13,6 +13,7 @@ import pytest
 import yaml
 from support import finished_project, kills
 from support.kills import Killer
+from support.needs import root, skip
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
@@ -156,13 +157,10 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _dies(number: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory runs out
-
-
 def test_a_worker_killed_for_memory_is_one_sentence():
+    killed = [signal.SIGKILL, signal.SIGKILL]  # as the kernel does when memory runs out
     with pytest.raises(UserError, match=r"prepare x: a worker was killed, probably for memory: use fewer workers"):
-        each(_dies, [1, 2], 2, "prepare x")
+        each(signal.raise_signal, killed, 2, "prepare x")
 
 
 def test_a_half_copied_run_is_told(project):
@@ -200,11 +198,10 @@ def test_files_from_the_future_are_not_made_again_for_ever(project):
 
 
 def test_a_read_only_project_is_one_sentence(project):
-    if os.geteuid() != 0:
-        pytest.skip("mounting a read-only folder needs root")
+    root("mounting a read-only folder")
     mounted = subprocess.run(["mount", "--bind", project, project], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip("mounting is not allowed here")
+        skip("mounts", "mounting a folder anew is not allowed here")
     try:
         subprocess.run(["mount", "-o", "remount,ro,bind", project], check=True)
         said = snakemake(project, finished_project.TABLE)

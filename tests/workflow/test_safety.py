@@ -121,7 +121,7 @@ def everywhere(name: str) -> dict[str, Any]:
     protocol, table = content["protocols"]["la_small"], content["tables"]["tiny"]
     protocol["preparation"] = protocol["network"]["name"] = name
     protocol["methods"] = {name: {name: 1}}
-    for key in ("dataset", "protocol", "split", "supervised_split", "reference"):
+    for key in ("dataset", "protocol", "split", "reference"):
         table[key] = name
     table["rows"] = [name, {"method": "cps", "split": name}]
     table["printed"] = [{"paper": name, "table": name}]
@@ -132,7 +132,7 @@ PLACES = (
     *(f"{section}.@.[key]" for section in ("datasets", "preparations", "protocols", "tables", "methods", "variants")),
     "splits.@.[key]", "splits.la.@.[key]", "methods.cps.@.[key]", "variants.@.method", "variants.@.parameters.@.[key]",
     "protocols.la_small.preparation", "protocols.la_small.network.name", "protocols.la_small.methods.@.[key]",
-    *(f"tables.tiny.{key}" for key in ("dataset", "protocol", "split", "supervised_split", "reference")),
+    *(f"tables.tiny.{key}" for key in ("dataset", "protocol", "split", "reference")),
     "tables.tiny.rows.0.method", "tables.tiny.rows.1.split", "tables.tiny.printed.0.paper",
 )  # fmt: skip
 

@@ -118,10 +118,10 @@ def test_tables_and_ablations_train_each_run_once(built):
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
         (
             "data/splits/la/3lab.json",
-            "dataset la has no split '3lab'; it has: 16lab, 16lab_sup, 4lab, 4lab_sup, 8lab, 8lab_sup",
+            "dataset la has no split '3lab'; it has: 16lab, 4lab, 8lab, mcf_fold0",
         ),
-        ("results/runs/phantom/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
-        ("results/runs/phantom/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
+        ("results/runs/phantom_three/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
+        ("results/runs/phantom_three/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
     ],
 )
 def test_unknown_targets_are_told_in_a_sentence(built, target, sentence):

@@ -13,7 +13,7 @@ def write_partial_tables():
         if not ready:
             logger.error(f"{table}: no row has finished, so there is no table")
             continue
-        whole = GRAPH.plan.tabulation(table)
+        whole = GRAPH.table(table).spec
         runs = {
             method: folders
             for method, folders in whole["runs"].items()

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files, progress, processes, terminal, a volume in space. It knows no project."""
+"""What every other package uses: errors, files, progress, processes, terminal, a volume in space."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write under a temporary name, then rename."""
+"""Files that are either whole or not there, because they are written under a temporary name and then renamed."""
 
 import contextlib
 import errno
@@ -12,14 +12,14 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 
-UNFINISHED = ".tmp-"  # how names of files begin that are being written
+UNFINISHED = ".tmp-"  # prefix of the names of files that are being written
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it on success, remove it on any failure.
 
-    The temporary name keeps the suffix of ``path``, since some writers choose the format by it.
+    The temporary name keeps the suffix of ``path``, because some writers choose the format by it.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -46,13 +46,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder where no other process may be writing now."""
+    """Remove the unfinished files of killed processes. No other process may be writing into ``folder`` now."""
     for left in folder.glob(f"{UNFINISHED}*"):
         left.unlink(missing_ok=True)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error means a full disk; HDF5 reports it only in words."""
+    """Whether an error means a full disk. HDF5 gives no error number for it, only a message."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
@@ -68,12 +68,12 @@ def write_json(path: Path | str, content: Any) -> None:
 
 
 def canonical(content: Any) -> str:
-    """The one way in which JSON is written here."""
+    """JSON text with sorted keys and one format, so that equal content has equal bytes."""
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON; UserError when the file is missing or damaged."""
+    """Content of a JSON file. Raises UserError when the file is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -83,11 +83,11 @@ def read_json(path: Path | str) -> Any:
 
 
 def sha256(path: Path | str) -> str:
-    """Hex digest of a file's content."""
+    """sha256 of a file's content, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(content: Any) -> str:
-    """sha256 of a JSON-like value, whatever the order of its keys."""
+    """sha256 of a JSON-like value, hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

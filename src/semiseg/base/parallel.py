@@ -1,4 +1,4 @@
-"""The same work on many cases: in this process, or in several with one progress bar."""
+"""One function applied to many jobs, in this process or in several, with one progress bar."""
 
 import multiprocessing
 import os
@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import Progress
+from semiseg.base.progress import Progress, log_file, set_up_logging
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -21,12 +22,13 @@ def each(
     """Results of ``work`` in the order of ``jobs``; ``work`` and jobs must be picklable for more than one worker.
 
     The first error stops the rest: running jobs finish, waiting ones are dropped, and the error is raised here.
+    Raises UserError when a worker was killed, as the kernel does when memory runs out.
     """
     with Progress(what, len(jobs), unit) as bar:
         if workers <= 1 or len(jobs) <= 1:
             return [_stepped(work(job), bar) for job in jobs]
         context = multiprocessing.get_context("spawn")  # forking a process that holds threads (progress bar) may hang
-        with ProcessPoolExecutor(min(workers, len(jobs)), context, _end_with_parent) as pool:
+        with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (log_file(),)) as pool:
             futures = [pool.submit(work, job) for job in jobs]
             try:
                 return _collected(futures, bar)
@@ -36,8 +38,14 @@ def each(
                 pool.shutdown(cancel_futures=True)
 
 
+def _start_worker(log: Path | None) -> None:
+    """Prepare a worker process: it logs like its parent, and ends when its parent is killed."""
+    set_up_logging(log)
+    _end_with_parent()
+
+
 def _end_with_parent() -> None:
-    """Have this worker end when the process that started it is killed; it would wait for work for ever."""
+    """End this process when its parent has ended, because it would wait for work for ever."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -1,38 +1,72 @@
-"""Progress of long work: a bar with ETA on a terminal, plain lines in logs.
+"""What long work shows: log lines on the terminal and in the job's log file, and its progress with an ETA.
 
-A job that runs beside others (a workflow rule) writes lines, so that several jobs can share one screen.
+Modules log with ``logging.getLogger(__name__)``; each process decides once, with ``set_up_logging``, where lines go.
+Progress is a bar on a terminal. A job that runs beside others (a workflow rule) has a log file and logs lines instead,
+so that several jobs can share one screen.
 """
 
+import contextlib
+import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
 
+from semiseg.base.errors import UserError
+
 SECONDS_BETWEEN_LINES = 10.0
 MB = 1_000_000
 
-_log: TextIO | None = None
+package_logger = logging.getLogger("semiseg")
+logger = logging.getLogger(__name__)
 
 
-def log_to(path: Path | None) -> None:
-    """Add every line to a log file as well, after those of an earlier try; lines are printed, not a live bar."""
-    global _log
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _log = path.open("a", encoding="utf-8", buffering=1)
+class _Terminal(logging.Handler):
+    """Prints messages to the ``sys.stderr`` of the moment, which a live progress bar replaces."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)
 
 
-def say(text: str) -> None:
-    """Print one line to the terminal and to the log."""
-    print(text, file=sys.stderr, flush=True)
-    if _log is not None:
-        print(text, file=_log)
+class _LogFile(logging.FileHandler):
+    """Appends messages to a file; a full disk does not end the job because of a line that could not be written."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        pass
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+def set_up_logging(file: Path | None = None) -> None:
+    """Send every line of this package to the terminal (stderr) and, where one is given, to the end of ``file``.
+
+    A later call replaces an earlier one. Raises UserError when the file cannot be written.
+    """
+    for handler in [each for each in package_logger.handlers if isinstance(each, _Terminal | _LogFile)]:
+        package_logger.removeHandler(handler)
+        handler.close()
+    package_logger.setLevel(logging.INFO)
+    package_logger.addHandler(_Terminal())
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            package_logger.addHandler(_LogFile(file, encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot write the log {file} ({error.strerror}): check the folder's permissions") from None
+
+
+def log_file() -> Path | None:
+    """The file to which this process's lines are appended, or None."""
+    files = (Path(each.baseFilename) for each in package_logger.handlers if isinstance(each, _LogFile))
+    return next(files, None)
 
 
 def some(names: Sequence[str], count: int = 10) -> str:
@@ -42,7 +76,10 @@ def some(names: Sequence[str], count: int = 10) -> str:
 
 
 class Progress:
-    """``with Progress("prepare la", total=100, unit="case") as bar: bar.step(loss=0.31)``."""
+    """Progress of ``total`` units of work: ``with Progress("prepare la", 100, "case") as bar: bar.step(loss=0.31)``.
+
+    done: units that an earlier try has finished; the ETA does not count them.
+    """
 
     def __init__(self, what: str, total: int, unit: str = "step", done: int = 0) -> None:
         self.what, self.total, self.unit, self.done = what, total, unit, done
@@ -50,7 +87,7 @@ class Progress:
         self._bar: RichBar | None = None
 
     def __enter__(self) -> Self:
-        if _log is None and sys.stderr.isatty():
+        if log_file() is None and sys.stderr.isatty():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -76,10 +113,10 @@ class Progress:
             self._bar.update(self._task, completed=self.done, note=self._note(now, values))
         elif self.done >= self.total or now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            share = 100 * self.done / max(self.total, 1)
+            percent = 100 * self.done / max(self.total, 1)
             left = self._seconds_left(now)
-            say(
-                f"{self.what}: {self.done}/{self.total} {self.unit} ({share:.0f} %), "
+            logger.info(
+                f"{self.what}: {self.done}/{self.total} {self.unit} ({percent:.0f} %), "
                 f"ETA {left // 60:.0f}:{left % 60:02.0f} {self._note(now, values)}".rstrip()
             )
 

@@ -1,4 +1,4 @@
-"""What pages are built of: a title, named facts, a list, and what is odd."""
+"""The parts of a page on the terminal: a title, named facts, lists, small tables, and numbers as text."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ PIPED_WIDTH = 100
 
 
 def terminal() -> Console:
-    """Where pages are printed: as wide as the terminal, or of a fixed width in a file or pipe."""
+    """The console on which pages are printed: as wide as the terminal, ``PIPED_WIDTH`` wide in a file or pipe."""
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
@@ -23,7 +23,7 @@ def title(kind: str, name: str, text: str = "") -> RenderableType:
 
 
 def facts(rows: Mapping[str, str]) -> RenderableType:
-    """Names and what they are; empty ones are left out."""
+    """Names with their texts, one a line; names with an empty text are left out."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(min_width=14, no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -39,7 +39,7 @@ def heading(text: str) -> RenderableType:
 
 
 def items(head: str, lines: Iterable[str], *, numbered: bool = False) -> Page:
-    """A heading and its lines, wrapped under their marks; nothing where there are none."""
+    """A heading and a list below it, numbered or with dashes; an empty page where ``lines`` is empty."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -49,7 +49,7 @@ def items(head: str, lines: Iterable[str], *, numbered: bool = False) -> Page:
 
 
 def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
-    """A small table; columns of numbers stand right."""
+    """A small table; columns of numbers are aligned to the right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     cells = [tuple(row) for row in rows]
     for place, head in enumerate(heads):
@@ -61,10 +61,10 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
 
 
 def times(sides: Iterable[float]) -> str:
-    """Sides or spacings as ``64 x 128 x 128``."""
+    """Sides (voxels) or spacings (mm) as ``64 x 128 x 128``."""
     return " x ".join(f"{side:.10g}" for side in sides)
 
 
 def counted(number: int, thing: str) -> str:
-    """A number with its word in singular or plural."""
+    """A number and its noun, in singular or plural: ``1 case``, ``2,000 cases``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

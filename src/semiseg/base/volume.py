@@ -1,4 +1,4 @@
-"""A volume in space."""
+"""A 3D array with its place in the patient's space."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +11,16 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Volume:
-    """array: ``[x y z]`` in any dtype; affine: 4x4 float64, voxel indices -> RAS+ mm (voxel centres)."""
+    """A 3D image or label map in space.
+
+    array: ``[x y z]`` in any dtype. affine: 4x4 float64, from voxel indices to RAS+ mm (voxel centres).
+    """
 
     array: Array
     affine: NDArray[np.float64]
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Voxel size along each array axis."""
+        """Voxel size along each array axis, mm."""
         x, y, z = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
         return float(x), float(y), float(z)

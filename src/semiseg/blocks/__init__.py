@@ -1,1 +1,1 @@
-"""Building blocks of methods, each once: losses, clocks, perturbations, memories, contrasts. They know no method."""
+"""Building blocks of two or more methods: losses, ramps, perturbations, memories, contrasts."""

@@ -1,4 +1,4 @@
-"""Voxels and mean features of each class, block by block."""
+"""Voxel counts and mean features of each class, computed in blocks of voxels."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,14 +12,14 @@ BLOCK_VALUES = {"cpu": 2**20, "cuda": 2**23}  # distances of one block: 4 MiB fo
 
 
 def class_counts(labels: Tensor, classes: int) -> Tensor:
-    """Voxels of each class per item, float32 ``[b k]``, of labels ``[b z y x]``."""
+    """Number of voxels of each class and item, float32 ``[b k]``, of labels ``[b z y x]``."""
     flat = labels.flatten(1)
     ones = torch.ones((), device=labels.device).expand(flat.shape)
     return torch.zeros(len(flat), classes, device=labels.device).scatter_add_(1, flat, ones)
 
 
 def prototypes(features: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
-    """Mean feature of each class and item, ``[b k c]``: sum / (count + 1e-6), so a zero vector for an absent class.
+    """Mean feature of each class and item, ``[b k c]``: sum / (count + 1e-6), which is 0 for an absent class.
 
     features: ``[b c z y x]``; labels: ``[b z y x]``; counts: ``[b k]``, as from ``class_counts``.
     """
@@ -32,7 +32,7 @@ class ClassSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, labels: Tensor, classes: int) -> Tensor:
-        """Add up block by block: a one-hot map of all voxels would cost as much as the features."""
+        """Sum block by block, because a one-hot map of all voxels would cost as much memory as the features."""
         ctx.save_for_backward(labels)
         ctx.dtype = features.dtype
         ids = torch.arange(classes, device=labels.device)
@@ -46,13 +46,16 @@ class ClassSums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Each voxel receives the gradient of its class."""
+        """Give each voxel the gradient of its class."""
         (labels,) = ctx.saved_tensors
         index = labels.unsqueeze(1).expand(-1, gradient.shape[2], -1)
         return gradient.transpose(1, 2).gather(2, index).to(ctx.dtype), None, None
 
 
 def blocks(voxels: int, values: int, device: torch.device) -> Iterator[slice]:
-    """Slices of the voxel axis; ``values`` is the size that the whole axis would have in memory."""
+    """Slices of the voxel axis that keep a block near ``BLOCK_VALUES``.
+
+    voxels: length of the axis; values: number of values that a computation on the whole axis would hold at once.
+    """
     size = max(1, voxels * BLOCK_VALUES[device.type] // values)
     return (slice(start, start + size) for start in range(0, voxels, size))

@@ -20,5 +20,5 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def threshold(time: float, length: float, classes: int = 2) -> float:
-    """H(t) = (0.75 + 0.25 r(t, T)) ln classes, in nats."""
+    """Largest entropy of a certain voxel in nats: H(t) = (0.75 + 0.25 r(t, T)) ln classes, r the sigmoid ramp-up."""
     return (0.75 + 0.25 * sigmoid_rampup(time, length)) * math.log(classes)

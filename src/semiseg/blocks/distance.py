@@ -1,10 +1,11 @@
 """Signed distance maps of organs, exact, on the device where the labels are.
 
-The maps are scaled by their own extremes INSIDE the crop (kleinzcy/SASSnet: code/utils/util.py compute_sdf), so no map
-of the whole case can serve: every crop of every step needs its own, and scipy's transform takes seconds for the organs
-of one batch. Here the squared distance is the smallest f(q) + (p - q)^2 along one axis after the other, f being 0 in
-the organ and far elsewhere. The nearest organ voxel lies in the organ's box, the nearest other voxel in the box with a
-margin of one voxel, so most sums are never taken. The boxes are the one thing that a GPU is waited for.
+The maps are scaled by their own extremes INSIDE the crop (kleinzcy/SASSnet: code/utils/util.py compute_sdf). A map of
+the whole case can therefore not serve: every crop of every step needs its own, and scipy's transform takes seconds for
+the organs of one batch. Here the squared distance of a voxel p is the minimum of f(q) + (p - q)^2, taken along one axis
+after the other; f is 0 in the organ and FAR elsewhere. The nearest organ voxel lies in the organ's bounding box, and
+the nearest voxel outside the organ in the box with a margin of one voxel, so most sums need not be computed. Only for
+the boxes does the host wait for the GPU.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-FAR = 1e9  # squared distance to nothing; finite, so that a crop full of one organ gives a number
+FAR = 1e9  # squared distance where there is no source; finite, so that a crop full of one organ gives a number
 BLOCK_VALUES = {"cpu": 2**19, "cuda": 2**25}  # sums taken at once: 2 MiB for the cache, or enough to fill a GPU
 
 Box = tuple[slice, ...]
@@ -39,7 +40,7 @@ def signed_distance(labels: Tensor, classes: int) -> Tensor:
 
 
 def organ_boxes(labels: Tensor, classes: int) -> Iterator[tuple[int, int, Box]]:
-    """Item, class id and tight box of every organ that is there, of class ids ``[b z y x]``."""
+    """Item, class id and bounding box of every organ that occurs in class ids ``[b z y x]``."""
     bounds = torch.stack([_bounds(labels.movedim(axis, 1).flatten(2), classes) for axis in (1, 2, 3)], 2)
     for item, organs in enumerate(bounds.tolist()):
         for organ, box in enumerate(organs[1:], 1):
@@ -48,7 +49,10 @@ def organ_boxes(labels: Tensor, classes: int) -> Iterator[tuple[int, int, Box]]:
 
 
 def _bounds(planes: Tensor, classes: int) -> Tensor:
-    """First plane of each class and the one after its last (0: absent), int64 ``[b k 2]``, of ids ``[b planes v]``."""
+    """First plane of each class and the plane after its last, int64 ``[b k 2]``, of class ids ``[b planes v]``.
+
+    The second is 0 if the class is absent.
+    """
     found = torch.zeros(*planes.shape[:2], classes, dtype=torch.bool, device=planes.device).scatter_(2, planes, True)
     after = torch.arange(1, planes.shape[1] + 1, device=planes.device).view(-1, 1) * found
     start = (found.cumsum(1) == 0).sum(1)
@@ -61,17 +65,18 @@ def squared_distance(sources: Tensor, start: list[int], shape: torch.Size) -> Te
     sources: bool ``[z y x]``, a box of the grid whose first voxel lies at ``start``.
     """
     squared = torch.where(sources, 0.0, FAR)
-    for axis in sorted(range(3), key=lambda axis: -sources.shape[axis]):  # the last pass meets all voxels: shortest sum
+    # the last pass runs over all voxels of the grid, so it takes the axis with the fewest planes of sources
+    for axis in sorted(range(3), key=lambda axis: -sources.shape[axis]):
         squared = _along(squared, axis, start[axis], shape[axis])
     return squared
 
 
 def _along(squared: Tensor, axis: int, start: int, size: int) -> Tensor:
-    """Smallest f(q) + (p - q)^2 for every p of the axis; f stands at ``start`` and after it."""
+    """Minimum over q of f(q) + (p - q)^2 for every p of an axis of ``size`` voxels; f is given from ``start`` on."""
     columns = squared.movedim(axis, 0)
     rest, count, device = columns.shape[1:], len(columns), squared.device
-    at, source = torch.arange(size, device=device), start + torch.arange(count, device=device)
-    gaps = (at - source[:, None]).square().float()[..., None]
+    target, source = torch.arange(size, device=device), start + torch.arange(count, device=device)
+    steps = (target - source[:, None]).square().float()[..., None]
     width = max(1, BLOCK_VALUES[device.type] // (count * size))
-    nearest = [(block[:, None] + gaps).amin(0) for block in torch.split(columns.reshape(count, -1), width, 1)]
+    nearest = [(block[:, None] + steps).amin(0) for block in torch.split(columns.reshape(count, -1), width, 1)]
     return torch.cat(nearest, 1).view(size, *rest).movedim(0, axis)

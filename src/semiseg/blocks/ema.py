@@ -5,7 +5,7 @@ from torch import nn
 
 
 def warm_alpha(time: int, decay: float) -> float:
-    """Share that the teacher keeps: min(1 - 1/(t+1), decay), so that at t = 0 it becomes a copy of the student.
+    """Weight of the teacher's own past: min(1 - 1/(t+1), decay), so that at t = 0 it becomes a copy of the student.
 
     Source: yulequan/UA-MT, HiLab-git/SSL4MIS, xmed-lab/DHC: update_ema_variables; t is read before its increment.
     """
@@ -14,17 +14,17 @@ def warm_alpha(time: int, decay: float) -> float:
 
 @torch.no_grad()
 def update(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
-    """teacher <- alpha teacher + (1 - alpha) student, parameters only: buffers are never averaged."""
+    """teacher <- alpha teacher + (1 - alpha) student, for parameters only: buffers are never averaged."""
     for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
         slow.mul_(alpha).add_(fast, alpha=1 - alpha)
 
 
 @torch.no_grad()
-def follow(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
-    """``update`` of a teacher that is not run in training: it takes over the student's buffers as they are.
+def update_with_buffers(teacher: nn.Module, student: nn.Module, alpha: float) -> None:
+    """``update``, and the student's buffers copied, for a teacher that does not run in training mode itself.
 
-    Otherwise its batch norms would predict with the statistics of their first day (FixMatch codes: the averaged weights
-    are put into the model itself, whose statistics stay).
+    Otherwise the running statistics of its batch norms would stay as they were at the start. In the FixMatch codes the
+    averaged weights are put into the model itself, so that the statistics are the student's as well.
     """
     update(teacher, student, alpha)
     for own, theirs in zip(teacher.buffers(), student.buffers(), strict=True):

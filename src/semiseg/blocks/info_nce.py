@@ -1,7 +1,7 @@
-"""Parts of class-wise voxel contrast that several methods share: drawing voxels by class, and InfoNCE.
+"""Class-wise voxel contrast that several methods share: random voxels by class, and InfoNCE.
 
-Places count the voxels of ``[b z y x]`` in C order, as in ``semiseg.blocks.voxels``. Draws are uniform numbers u in
-[0, 1): of n voxels to choose from, u means the voxel number floor(u n), so that draws are with replacement.
+Places count the voxels of ``[b z y x]`` in C order, as in ``semiseg.blocks.voxels``. A random number u in [0, 1)
+chooses the voxel number floor(u n) of n voxels, so voxels are drawn with replacement.
 """
 
 from typing import NamedTuple
@@ -12,24 +12,24 @@ from torch import Tensor
 
 
 class Groups(NamedTuple):
-    """Voxels in the order of their classes: places ``[v]``, start and size ``[k]`` of each class's stretch."""
+    """Voxels sorted by class: places ``[v]``; start and size ``[k]`` of the stretch of each class."""
 
     places: Tensor
     starts: Tensor
     sizes: Tensor
 
-    def inside(self, draws: Tensor) -> Tensor:
-        """Places of drawn voxels of each class, shaped as the draws ``[k ...]``; without meaning for an empty class."""
-        return self._at(_along(self.starts, draws) + ranks(draws, _along(self.sizes, draws)))
+    def inside(self, uniform: Tensor) -> Tensor:
+        """Places of random voxels of each class, shaped as ``uniform`` ``[k ...]``; arbitrary for an empty class."""
+        return self._at(_along(self.starts, uniform) + ranks(uniform, _along(self.sizes, uniform)))
 
-    def outside(self, draws: Tensor) -> Tensor:
-        """Places of drawn voxels of all other classes together, shaped as the draws ``[k ...]``."""
-        starts, sizes = _along(self.starts, draws), _along(self.sizes, draws)
-        rank = ranks(draws, self.sizes.sum() - sizes)
+    def outside(self, uniform: Tensor) -> Tensor:
+        """Places of random voxels of all other classes together, of the shape of ``uniform`` ``[k ...]``."""
+        starts, sizes = _along(self.starts, uniform), _along(self.sizes, uniform)
+        rank = ranks(uniform, self.sizes.sum() - sizes)
         return self._at(torch.where(rank < starts, rank, rank + sizes))
 
     def of(self, number: int) -> "Groups":
-        """The group of one class alone, as if it were the only one."""
+        """The group of one class, as a ``Groups`` of a single class."""
         row = slice(number, number + 1)
         return Groups(self.places, self.starts[row], self.sizes[row])
 
@@ -38,16 +38,16 @@ class Groups(NamedTuple):
 
 
 def by_class(ids: Tensor, classes: int) -> Groups:
-    """Groups of class ids of any shape; ids from ``classes`` on belong to no group. Within a class the order stays."""
+    """Groups of class ids of any shape; ids from ``classes`` on belong to no group. The order in a class is kept."""
     ordered, places = ids.flatten().sort(stable=True)
     bounds = torch.searchsorted(ordered, torch.arange(classes + 1, device=ids.device))
     return Groups(places, bounds[:-1], bounds.diff())
 
 
-def ranks(draws: Tensor, number: Tensor | int) -> Tensor:
-    """floor(u n) for draws u and n voxels; 0 where there is none. In float64: float32 counts to 16 million only."""
-    number = torch.as_tensor(number, device=draws.device)
-    return torch.minimum((draws.double() * number).long(), (number - 1).clamp(min=0))
+def ranks(uniform: Tensor, number: Tensor | int) -> Tensor:
+    """floor(u n) for random numbers u and n voxels; 0 where n is 0. Computed in float64, which counts all voxels."""
+    number = torch.as_tensor(number, device=uniform.device)
+    return torch.minimum((uniform.double() * number).long(), (number - 1).clamp(min=0))
 
 
 def info_nce(anchors: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
@@ -62,6 +62,6 @@ def info_nce(anchors: Tensor, positive: Tensor, negatives: Tensor, temperature: 
         return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))
 
 
-def _along(values: Tensor, draws: Tensor) -> Tensor:
-    """Values ``[k]`` with as many axes as the draws ``[k ...]``."""
-    return values.view(-1, *[1] * (draws.ndim - 1))
+def _along(values: Tensor, like: Tensor) -> Tensor:
+    """Values ``[k]`` with as many axes as ``like`` ``[k ...]``."""
+    return values.view(-1, *[1] * (like.ndim - 1))

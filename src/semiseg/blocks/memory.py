@@ -1,4 +1,8 @@
-"""Memory of the newest vectors of each class."""
+"""Memories of the newest vectors of each class.
+
+``ClassMemory`` is a ring of fixed size, for vectors that come in tensors of a fixed size. ``MemoryBank`` grows up to a
+limit, for large memories that are filled with numbers of vectors that the host knows.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +14,9 @@ from semiseg.base.errors import UserError
 
 
 class ClassMemory(nn.Module):
-    """A ring of ``size`` vectors per class; buffers: ``vectors`` ``[k size d]``, ``written`` ``[k]`` so far.
+    """A ring of ``size`` vectors per class: the buffer ``vectors`` ``[k size d]``.
 
-    Raises UserError for a size below 1.
+    The buffer ``written`` ``[k]`` counts all vectors ever pushed. Raises UserError for a size below 1.
     """
 
     vectors: Tensor
@@ -27,16 +31,15 @@ class ClassMemory(nn.Module):
 
     @torch.no_grad()
     def push(self, vectors: Tensor, classes: Tensor, valid: Tensor) -> None:
-        """Take in the valid ones of vectors ``[n d]``, class ids ``[n]``; each overwrites the oldest of its class."""
+        """Store the valid vectors ``[n d]`` with class ids ``[n]``; each overwrites the oldest one of its class."""
         number, size, _ = self.vectors.shape
         member = (classes.unsqueeze(1) == torch.arange(number, device=classes.device)) & valid.unsqueeze(1)
         ranks = member.cumsum(0)  # 1 for the first of its class
         total, rank = ranks[-1], ranks.gather(1, classes.unsqueeze(1)).squeeze(1)
-        kept = valid & (rank > total[classes] - size)  # of more than the ring holds only the last ones
+        kept = valid & (rank > total[classes] - size)  # only the last ones, if there are more than the ring holds
         place = classes * size + (self.written[classes] + rank - 1) % size
-        ring = torch.cat(
-            [self.vectors.flatten(0, 1), torch.zeros_like(self.vectors[0, :1])]
-        )  # a spare place at the end
+        spare = torch.zeros_like(self.vectors[0, :1])  # vectors that are not kept are written here
+        ring = torch.cat([self.vectors.flatten(0, 1), spare])
         ring[torch.where(kept, place, number * size)] = vectors.to(ring.dtype)
         self.vectors, self.written = ring[:-1].view_as(self.vectors), self.written + total
 
@@ -51,11 +54,10 @@ class ClassMemory(nn.Module):
 
 
 class MemoryBank(nn.Module):
-    """First in, first out: the newest ``sizes[k]`` vectors of each class, oldest first.
+    """The newest ``sizes[k]`` vectors of each class, oldest first.
 
-    Buffers ``queue0``, ``queue1``, ... of shape ``[n d]`` start empty and grow, so lengths are known without asking the
-    GPU, a short training allocates nothing, and the state file holds what there is. ``class_memory`` is for small rings
-    that are filled from tensors of a fixed size.
+    The buffers ``queue0``, ``queue1``, ... of shape ``[n d]`` start empty and grow. Their lengths are therefore known
+    to the host, memory is allocated only as it fills, and the state file contains no padding.
     """
 
     def __init__(self, sizes: Sequence[int], dimension: int) -> None:
@@ -70,14 +72,14 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def push(self, number: int, vectors: Tensor) -> None:
-        """Append vectors ``[n d]`` to the queue of a class; the oldest ones beyond its size leave."""
+        """Append vectors ``[n d]`` to the queue of a class; the oldest ones beyond its size are removed."""
         size, queue = self.sizes[number], self.queue(number)
         vectors = vectors[-size:].to(queue.dtype)
         kept = queue[max(0, len(queue) + len(vectors) - size) :]
         setattr(self, f"queue{number}", torch.cat([kept, vectors]))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """Accept queues of any length: torch wants the shapes that are there."""
+        """Accept stored queues of any length: torch requires buffers of the stored shapes."""
         for name, queue in list(self.named_buffers()):
             stored = state_dict.get(prefix + name)
             if stored is not None:

@@ -1,10 +1,10 @@
-"""Functions of the training clock that several methods and protocols share. Plain numbers, no torch."""
+"""Ramps and learning rates as functions of the training time, for methods and protocols; plain numbers, no torch."""
 
 import math
 
 
 def sigmoid_rampup(time: float, length: float) -> float:
-    """exp(-5 (1 - t/L)^2), t clipped to [0, L]; a ramp of length 0 is 1 at once (yulequan/UA-MT: utils/ramps.py)."""
+    """exp(-5 (1 - t/L)^2), t clipped to [0, L]; always 1 if the length L is 0 (yulequan/UA-MT: utils/ramps.py)."""
     if length == 0:
         return 1.0
     return math.exp(-5 * (1 - min(max(time, 0), length) / length) ** 2)

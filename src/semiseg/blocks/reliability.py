@@ -1,4 +1,4 @@
-"""Which voxels are reliable, by the entropy of their predictions."""
+"""Reliable and unreliable voxels, by the entropy of their predictions."""
 
 from collections.abc import Sequence
 from math import floor
@@ -19,7 +19,7 @@ def entropy(probabilities: Tensor) -> Tensor:
 def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
     """Percentiles of all values together, ``[n]``, with linear interpolation as numpy's; any number of values.
 
-    One sort serves all (``torch.quantile`` refuses more than 16 million values).
+    All percentiles come from one sort, because ``torch.quantile`` refuses more than 16 million values.
     """
     ordered = values.flatten().sort().values
     last, found = len(ordered) - 1, []
@@ -30,24 +30,29 @@ def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
     return torch.stack(found)
 
 
-def remaining(percent: float, time: TrainingTime) -> float:
-    """A percentage that falls linearly to 0 over the training."""
+def falling(percent: float, time: TrainingTime) -> float:
+    """A percentage that falls linearly from ``percent`` to 0 over the training."""
     return percent * (1 - time.iteration / time.iterations)
 
 
-def pseudo_loss(logits: Tensor, labels: Tensor, uncertainty: Tensor, percent: float) -> Tensor:
-    """CE over voxels whose entropy is below its percentile: their mean times (all voxels / kept voxels).
+def rising(percent: float, time: TrainingTime) -> float:
+    """A percentage that rises linearly from ``percent`` to 100 over the training."""
+    return 100 - falling(100 - percent, time)
 
-    logits ``[b k z y x]``; labels and uncertainty ``[b z y x]`` (U2PL: u2pl/utils/loss_helper.py
-    compute_unsupervised_loss). 0 where nothing is kept, because all voxels are equally uncertain.
+
+def pseudo_loss(logits: Tensor, labels: Tensor, uncertainty: Tensor, percent: float) -> Tensor:
+    """Mean CE over the voxels whose entropy is below its ``percent`` percentile, times (all voxels / these voxels).
+
+    The result is 0 if all voxels are equally uncertain, because no voxel is kept then. logits: ``[b k z y x]``; labels
+    and uncertainty: ``[b z y x]`` (Haochen-Wang409/U2PL: u2pl/utils/loss_helper.py compute_unsupervised_loss).
     """
     kept = uncertainty < percentiles(uncertainty, [percent])
-    share = kept.float().mean().clamp(min=1 / kept.numel())
-    return masked_cross_entropy(logits, labels, kept) / share.square()
+    fraction = kept.float().mean().clamp(min=1 / kept.numel())
+    return masked_cross_entropy(logits, labels, kept) / fraction.square()
 
 
 def above_mean(uncertainty: Tensor, alpha: float) -> Tensor:
-    """Where the entropy ``[b z y x]`` exceeds mean + alpha SD of its own item (population SD), bool ``[b z y x]``."""
+    """Voxels whose entropy exceeds mean + alpha SD of their item (population SD), bool, both ``[b z y x]``."""
     flat = uncertainty.flatten(1)
     limit = flat.mean(1) + alpha * flat.std(1, correction=0)
     return uncertainty > limit.view(-1, 1, 1, 1)

@@ -1,16 +1,16 @@
-"""Random voxels by class, in tensors of a fixed size, so that a GPU never waits to learn how many there are."""
+"""Random voxels by class, in tensors of a fixed size, so that the host never waits for the GPU to count them."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 SPREAD = 2**24  # random numbers below this order the voxels of one class
 
 
 def draw(ids: Tensor, classes: int, size: int) -> tuple[Tensor, Tensor]:
-    """Up to ``size`` voxels of each class without replacement: their places and which of these are filled.
+    """Draw up to ``size`` voxels of each class without replacement: their places, and which places are valid.
 
     ids: class ids of any shape. Both results are ``[k size]``: places in the flattened ids, and bool. A class with
-    fewer voxels gives all of them; the remaining places point to voxels of no meaning.
+    fewer voxels gives all of them; its remaining places are arbitrary and not valid.
     """
     flat = ids.flatten()
     order = flat * SPREAD + torch.randint(SPREAD, flat.shape, device=flat.device)
@@ -21,7 +21,13 @@ def draw(ids: Tensor, classes: int, size: int) -> tuple[Tensor, Tensor]:
 
 
 def gather(maps: Tensor, places: Tensor) -> Tensor:
-    """Values ``[n c]`` of maps ``[b c z y x]`` at places ``[n]`` of the flattened ``[b z y x]``; keeps gradients."""
+    """Values ``[n c]`` of maps ``[b c z y x]`` at places ``[n]`` of the flattened ``[b z y x]``, with gradients."""
     flat = maps.flatten(2)
     voxels = flat.shape[2]
     return flat[places // voxels, :, places % voxels]
+
+
+def vectors(head: nn.Module, maps: Tensor, places: Tensor) -> Tensor:
+    """Vectors ``[n d]`` that a pointwise head gives at places ``[n]`` of maps ``[b c z y x]``, see ``gather``."""
+    found: Tensor = head(gather(maps, places))
+    return found

@@ -1,4 +1,4 @@
-"""Verbs that prove: lineage audit."""
+"""Verbs about proof: lineage audit."""
 
 import argparse
 import json
@@ -21,27 +21,31 @@ def add(verbs: Any) -> None:
     lineage.add_argument("--json", action="store_true", help="the same as JSON")
     audit = add_verb(verbs, "audit", _audit)
     audit.add_argument("targets", type=Path, nargs="+", metavar="FILE", help="results/TABLE.csv, or a file behind one")
-    audit.add_argument("--quick", action="store_true", help="trust size, times and inode of files hashed before")
+    audit.add_argument(
+        "--quick", action="store_true", help="trust size, times and inode of files that were hashed before"
+    )
     audit.add_argument("--workers", type=_count, default=os.cpu_count() or 1, help="files hashed at once")
-    audit.add_argument("--recompute", choices=("score", "predict", "train"), help="do a sample of these jobs again")
-    audit.add_argument("--sample", type=_count, default=1, help="how many jobs to do again")
-    audit.add_argument("--strict", action="store_true", help="comments in source and params.yaml count too")
+    audit.add_argument(
+        "--recompute", choices=("score", "predict", "train"), help="repeat some jobs of this kind and compare the bits"
+    )
+    audit.add_argument("--sample", type=_count, default=1, help="how many jobs to repeat")
+    audit.add_argument("--strict", action="store_true", help="changed comments in source and params.yaml count, too")
     audit.add_argument("--json", action="store_true", help="the report as JSON")
 
 
 def _lineage(options: argparse.Namespace) -> None:
-    """Print what a cell of a table was made from, down to the raw scans."""
-    from semiseg.proof.lineage.command import cell_story, file_story, show
+    """Print everything that a file or a cell of a table was made from, down to the raw scans."""
+    from semiseg.proof.lineage.command import cell_tree, file_tree, show
 
     if (options.row is None) != (options.column is None):
         given, lacking = ("row", "column") if options.column is None else ("column", "row")
         raise UserError(f"--{given} is given without --{lacking}: a cell needs both")
-    story = cell_story(options.target, options.row, options.column) if options.row else file_story(options.target)
-    show(story, options.json)
+    tree = cell_tree(options.target, options.row, options.column) if options.row else file_tree(options.target)
+    show(tree, options.json)
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Prove files from the number down to the raw scans; exit status 0 only if all is proven."""
+    """Check files from the number down to the raw scans; the exit status is 0 only if all is proven."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -50,7 +54,7 @@ def _audit(options: argparse.Namespace) -> int:
     how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
     try:
         report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)
-    except SyntaxError as error:  # the audit runs some of the code that it audits
+    except SyntaxError as error:  # the audit imports some of the code that it audits
         where = f"{error.filename}, line {error.lineno}" if error.filename else "a module of semiseg"
         raise UserError(f"{where} is not valid Python ({error.msg}): restore it and audit again") from None
     if options.json:

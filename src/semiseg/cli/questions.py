@@ -1,4 +1,4 @@
-"""Verbs that ask: check-params describe check-split plan show published rehearse schema."""
+"""Verbs that inform: check-params describe check-split plan show published rehearse schema."""
 
 import argparse
 from pathlib import Path
@@ -23,8 +23,9 @@ def add(verbs: Any) -> None:
     rehearse.add_argument("--directory", type=Path, help="default: rehearsal/TABLE")
     plan = add_verb(verbs, "plan", _plan)
     plan.add_argument("table")
-    plan.add_argument("--tflops", type=float, help="10^12 operations per second that your GPU keeps up")
-    add_verb(verbs, "schema", _schema)
+    plan.add_argument("--tflops", type=float, help="speed of your GPU in 10^12 operations per second")
+    schema = add_verb(verbs, "schema", _schema)
+    schema.add_argument("--markdown", action="store_true", help="as a page for people (docs/params.md)")
     add_verb(verbs, "show", _show).add_argument("table", type=Path, metavar="results/TABLE.csv")
     published = verbs.add_parser("published", help="The papers' numbers as data.").add_subparsers(required=True)
     numbers = add_verb(published, "check", _check_published)
@@ -41,7 +42,7 @@ def _check_params(options: argparse.Namespace) -> None:
 
 
 def _check_split(options: argparse.Namespace) -> int:
-    """Look for the same scan or patient on both sides of a split, mixed modalities and missing organs."""
+    """Search a split for the same scan or patient on both sides, mixed modalities and missing organs."""
     from semiseg.describe.check_split import check_split
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -51,7 +52,7 @@ def _check_split(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    """Print the front page of a dataset, split (DATASET/SPLIT or a list), preparation, protocol or table."""
+    """Print a description of a dataset, split (DATASET/SPLIT or a list), preparation, protocol or table."""
     from semiseg.describe.command import describe
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -60,7 +61,7 @@ def _describe(options: argparse.Namespace) -> None:
 
 
 def _rehearse(options: argparse.Namespace) -> None:
-    """Build a table on synthetic stand-ins with a tiny budget: the same rules, nothing skipped."""
+    """Build a table from synthetic stand-ins with a tiny budget. Every rule of the real table runs."""
     from semiseg.engine.rehearsal import rehearse
     from semiseg.params.reading import read
     from semiseg.report.show import show
@@ -70,7 +71,7 @@ def _rehearse(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    """Print what a table will cost before anything runs: hours, GPU memory, disk; and what is there already."""
+    """Print the cost of a table before anything runs: hours, GPU memory, disk, and finished parts."""
     from semiseg.describe.cost import plan_table
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -89,8 +90,9 @@ def _show(options: argparse.Namespace) -> None:
 def _schema(options: argparse.Namespace) -> None:
     """Print the JSON schema of params.yaml, generated from semiseg.params.config."""
     from semiseg.params.reading import schema_text
+    from semiseg.params.reference import reference
 
-    print(schema_text(), end="")
+    print(reference() if options.markdown else schema_text(), end="")
 
 
 def _check_published(options: argparse.Namespace) -> None:

@@ -14,18 +14,20 @@ def add(verbs: Any) -> None:
     export = add_verb(verbs, "export", _export)
     export.add_argument("target", metavar="results/TABLE.csv")
     export.add_argument("out", type=Path, metavar="OUT", help="a new folder, or a file that ends in .zip")
-    export.add_argument("--weights", action="store_true", help="put the trained weights in; default: only their hashes")
+    export.add_argument("--weights", action="store_true", help="include trained weights; default: only their hashes")
     export.add_argument("--zip", action="store_true", help="write one zip file")
-    export.add_argument("--licence", help="of the results: an address or a sentence")
-    export.add_argument("--author", help="whom the crate names; default: nobody")
-    export.add_argument("--keep-paths", action="store_true", help="leave paths and passwords in params.yaml")
+    export.add_argument("--licence", help="licence of the results: an address or a sentence")
+    export.add_argument("--author", help="author of the crate; default: none")
+    export.add_argument(
+        "--keep-paths", action="store_true", help="leave paths and passwords in params.yaml as they are"
+    )
     unpack = add_verb(verbs, "unpack", _unpack)
     unpack.add_argument("crate", type=Path, metavar="CRATE", help="a folder or zip that `semiseg export` has written")
     unpack.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
 
 
 def _keep(options: argparse.Namespace) -> None:
-    """Put what a built table rests on under DVC, so that `dvc push` sends and `dvc pull` brings it."""
+    """Put a built table and its files under DVC, for `dvc push` and `dvc pull`."""
     from semiseg.engine.dvc import keep
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -43,7 +45,7 @@ def _keep_raw(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    """Write a table with all that stands behind it as a Workflow Run RO-Crate."""
+    """Write a table and everything behind it as a Workflow Run RO-Crate."""
     from semiseg.proof.crate.export import export
 
     export(

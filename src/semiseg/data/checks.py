@@ -1,4 +1,4 @@
-"""What looks wrong in a raw case yet may be right: told, never refused."""
+"""Caveats of a raw case: what looks wrong and may be right. A caveat is a warning and never an error."""
 
 from collections.abc import Sequence
 
@@ -8,19 +8,24 @@ AIR_HU = -200  # a CT with nothing below this holds neither air nor lung nor bow
 DARKEST_MR = -500  # magnitude images start at 0, and normalised ones stay far above this
 
 
-def odd_intensities(modality: str, low: float, high: float) -> str | None:
-    """What is odd about the range of a scan of this modality ("CT" in HU, "MRI" in grey values), else None."""
-    if modality == "CT" and low > AIR_HU:
+def suspicious_darkest(modality: str, darkest: float) -> bool:
+    """Whether the darkest intensity of a scan contradicts its modality ("CT" in HU, "MRI" in grey values)."""
+    return (modality == "CT" and darkest > AIR_HU) or (modality.startswith("MR") and darkest < DARKEST_MR)
+
+
+def intensity_caveat(modality: str, low: float, high: float) -> str | None:
+    """Warning about the intensity range of a scan of this modality, None where the range is usual."""
+    if not suspicious_darkest(modality, low):
+        return None
+    if modality == "CT":
         return f"intensities of {low:g} to {high:g} have no air (-1000 HU) as CT has: check that it is CT in HU"
-    if modality.startswith("MR") and low < DARKEST_MR:
-        return f"intensities of {low:g} to {high:g} look like CT in HU: check that it is MR"
-    return None
+    return f"intensities of {low:g} to {high:g} look like CT in HU: check that it is MR"
 
 
-def odd_organs(organs: Sequence[Organ], voxels: Sequence[int]) -> str | None:
-    """Whether label ids seem to mean other organs: the liver is the largest organ of the abdomen, else None.
+def organ_caveat(organs: Sequence[Organ], voxels: Sequence[int]) -> str | None:
+    """Warning that label ids may mean other organs, because an organ is larger than the liver; None otherwise.
 
-    voxels: count per label id, background first.
+    The liver is the largest organ of the abdomen. voxels: count per label id, background first.
     """
     liver = next((organ for organ in organs if organ.name == "liver"), None)
     if liver is None or not voxels[liver.id]:

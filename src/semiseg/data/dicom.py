@@ -1,4 +1,4 @@
-"""DICOM series as one volume (see ``semiseg.data.images``): slices in order, on a uniform grid, or refused by name."""
+"""DICOM series as one volume (see ``semiseg.data.images``). A slice that does not fit is refused by its name."""
 
 import tempfile
 from collections import Counter
@@ -15,17 +15,21 @@ from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
 from semiseg.data.images import FETCH, LPS_TO_RAS, checked, require
 
-GAP, GAP_MM = 0.1, 0.11  # slice distances this near to their median, by share or mm, are uniform: positions are rounded
-DRIFT = 0.5  # share of a slice distance by which a slice may lie off the uniform grid
-SHEAR = 0.01  # share of a slice distance by which slices may move sideways (a tilted gantry moves them further)
+# Slice distances are uniform if they differ from their median by at most this fraction or so many mm, because stored
+# positions are rounded
+GAP, GAP_MM = 0.1, 0.11
+DRIFT = 0.5  # fraction of a slice distance by which a slice may lie off the uniform grid
+SHEAR = 0.01  # fraction of a slice distance by which slices may move sideways (a tilted gantry moves them further)
 
 
 def read_dicom(path: Path) -> Volume:
     """Read one series of single slices: a folder, or a zip of them, under any file names.
 
-    Intensities are rescaled as each slice says (HU for CT), and slices put in order along their normal. Files that are
-    not DICOM by name nor by content (licences, lists) are passed over. Raises UserError naming the slice when one is
-    damaged, missing, doubled, of another series or size, or when distances are not uniform.
+    Intensities are rescaled by each slice's slope and intercept (HU for CT). Slices are sorted along their normal.
+    Files that are not DICOM by name nor by content (licences, lists) are ignored. Raises UserError with its name when a
+    slice is damaged, missing, doubled, of another series or size, or when distances are not uniform.
+
+    SimpleITK reads each slice, but does not group them: its ImageSeriesReader leaves a damaged slice out in silence.
     """
     require(path)
     with tempfile.TemporaryDirectory(prefix="semiseg-") as folder:
@@ -56,7 +60,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _unzipped(path: Path, folder: Path) -> dict[str, Path]:
-    """Members of a zip by name, each in a file called by a number: no member chooses where it is written."""
+    """Members of a zip by name. Each is written to a file named by a number, so that no member chooses its path."""
     files = {}
     try:
         with path.open("rb") as archive:
@@ -108,13 +112,15 @@ def _check_alike(slices: Sequence[_Slice], path: Path) -> None:
 
 def _check_one(what: str, found: Mapping[str, tuple[float, ...]], path: Path) -> None:
     usual = Counter(found.values()).most_common(1)[0][0]
-    odd = next((name for name, value in found.items() if value != usual), None)
-    if odd is not None:
-        raise UserError(f"{path}: {odd} has {what} {found[odd]}, the others {usual}: remove what is not of this scan")
+    other = next((name for name, value in found.items() if value != usual), None)
+    if other is not None:
+        raise UserError(
+            f"{path}: {other} has {what} {found[other]}, the others {usual}: remove what is not of this scan"
+        )
 
 
 def _step_mm(slices: Sequence[_Slice], normal: Array, path: Path) -> Array:
-    """From one slice to the next, mm (LPS), once slices in order are known to lie on a uniform grid."""
+    """Vector from one slice to the next, mm (LPS). Raises UserError unless the sorted slices lie on a uniform grid."""
     positions = np.array([one.image.GetOrigin() for one in slices])
     along = positions @ normal
     gaps = np.diff(along)

@@ -1,4 +1,4 @@
-"""Where a prepared case lies in space, and the way back to the raw scan's grid."""
+"""Grid of a prepared case in space, and resampling of scores back to the raw scan's grid."""
 
 import itertools
 from dataclasses import dataclass
@@ -40,8 +40,9 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
     Raw voxels whose centre lies outside the stored field of view are background (class 0). Classes are streamed, so the
     memory beyond the scores is two float32 volumes of the raw grid. Identical grids are not interpolated.
 
-    Linear on purpose: on real label maps (WORD, AMOS22) carried to 1.25 x 1.25 x 2.5 mm and back, splines of order 3,
-    signed distances and smoothed scores gain at most 0.006 Dice on single organs, and lose on average.
+    Linear interpolation is deliberate. Real label maps (WORD, AMOS22) were resampled to 1.25 x 1.25 x 2.5 mm and back:
+    splines of order 3, signed distances and smoothed scores gain at most 0.006 Dice on single organs and lose on
+    average.
     """
     matrix = np.linalg.inv(geometry.affine) @ geometry.raw_affine  # raw index -> stored index
     scores, matrix = _in_raw_order(scores, matrix)
@@ -60,7 +61,7 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
 
 
 def _in_raw_order(scores: NDArray[np.floating], matrix: Affine) -> tuple[NDArray[np.floating], Affine]:
-    """Permute and flip the stored axes (a view) so that each runs along a raw axis: the fast path of scipy."""
+    """Permute and flip the stored axes (a view) so that each runs along a raw axis, for which scipy has a fast path."""
     order = _nearest_axes(matrix)
     scores, matrix = scores.transpose(0, *(axis + 1 for axis in order)), matrix[[*order, 3]]
     for axis in range(3):
@@ -72,7 +73,7 @@ def _in_raw_order(scores: NDArray[np.floating], matrix: Affine) -> tuple[NDArray
 
 
 def _nearest_axes(matrix: Affine) -> list[int]:
-    """For each raw axis the stored axis that runs along it; in the order of how clearly they do."""
+    """For each raw axis the stored axis nearest to its direction. The pair with the smallest angle is matched first."""
     strength = np.abs(matrix[:3, :3])
     order = [0, 0, 0]
     for _ in range(3):
@@ -88,9 +89,9 @@ def _whole(shape: tuple[int, ...]) -> Box:
 
 
 def _reach(ahead: NDArray[np.bool_], matrix: Affine, shape: tuple[int, int, int]) -> Box:
-    """Raw voxels that may take a class which is ``ahead`` of the background at these stored voxels.
+    """Box of the raw voxels that may get a class whose score exceeds the background's at the stored voxels ``ahead``.
 
-    An interpolated score can only exceed the background's where it does so at one of the stored neighbours.
+    An interpolated score can exceed the background's only where it does so at one of the stored neighbours.
     """
     found = ndimage.find_objects(ahead.view(np.uint8))
     if not found:
@@ -104,7 +105,7 @@ def _reach(ahead: NDArray[np.bool_], matrix: Affine, shape: tuple[int, int, int]
 
 
 def _sample(volume: NDArray[np.floating], matrix: Affine, box: Box) -> NDArray[np.float32]:
-    """A stored volume, interpolated at the raw voxels of the box; beyond the border its outermost values go on."""
+    """A stored volume, interpolated at the raw voxels of the box. Its outermost values are repeated beyond it."""
     shape = tuple(max(side.stop - side.start, 0) for side in box)
     if 0 in shape:
         return np.zeros(shape, np.float32)
@@ -124,6 +125,6 @@ def _outside(matrix: Affine, stored: tuple[int, ...], shape: tuple[int, int, int
     grid = np.ogrid[: shape[0], : shape[1], : shape[2]]
     for row, size in zip(matrix, stored, strict=False):
         terms = [np.float32(a) * indices for a, indices in zip(row, grid, strict=False) if abs(a) > TOLERANCE / 1000]
-        index = sum(terms, np.float32(row[3]))  # stays a vector where the grids are not rotated
+        index = sum(terms, np.float32(row[3]))  # stays a vector if the grids are not rotated
         outside |= (index < -0.5 - TOLERANCE) | (index > size - 0.5 + TOLERANCE)
     return outside

@@ -1,4 +1,4 @@
-"""One reader for medical image files: an array with its place in space.
+"""Readers of medical image files and a NIfTI writer: arrays with their place in space.
 
 Arrays are ``[x y z]`` as nibabel gives them; ``affine`` maps voxel indices to RAS+ millimetres. Readers are strict:
 checksums are verified to the end of the file, and a header that does not fit its data is refused.
@@ -21,7 +21,7 @@ FETCH = "the file is damaged, fetch it again"
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read .nii or .nii.gz; of two transforms in a header the sform counts, as nibabel has it.
+    """Read .nii or .nii.gz. If a header has two transforms the sform counts, as in nibabel.
 
     Raises UserError for a damaged file, one that is not 3-D, or a header with spacings that are not positive.
     """
@@ -33,7 +33,7 @@ def read_nifti(path: Path) -> Volume:
             image = _nifti_class(file).from_stream(file)
             sides = [float(side) for side in _stored_spacing(file, image)]
             array = np.asanyarray(image.dataobj)
-            beyond = sum(len(part) for part in iter(lambda: file.read(2**20), b""))  # to the end: there is the checksum
+            beyond = sum(len(part) for part in iter(lambda: file.read(2**20), b""))  # to the end, where the checksum is
     except UserError:
         raise
     except Exception as error:  # nibabel, zlib and struct each raise their own kinds for damaged files
@@ -52,7 +52,7 @@ def _decompressed(path: Path) -> io.BufferedIOBase:
 
 
 def _nifti_class(file: io.BufferedIOBase) -> Any:
-    """By the size of the header, the first number in the file; the file is left at its start."""
+    """nibabel's class, by the size of the header, which is the first number in the file; the file is rewound."""
     import nibabel
 
     first = file.read(4)
@@ -68,7 +68,7 @@ def _nifti_class(file: io.BufferedIOBase) -> Any:
 
 
 def _stored_spacing(file: io.BufferedIOBase, image: Any) -> Array:
-    """Spacings as the header holds them: on the usual way nibabel mends what is not positive, and says so nowhere."""
+    """Spacings as the header holds them, because nibabel replaces those that are not positive without a warning."""
     file.seek(0)
     header = type(image.header).from_fileobj(file, check=False)
     return np.asarray(header["pixdim"][1 : 1 + min(3, len(image.shape))])
@@ -91,7 +91,7 @@ def read_nrrd(path: Path) -> Volume:
     require(path)
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:  # several lines, of which the last tells the reason
+    except RuntimeError as error:  # several lines, of which the last is the reason
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
         raise UserError(f"{path} cannot be read ({reason}): {FETCH}") from None
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -104,7 +104,7 @@ def read_nrrd(path: Path) -> Volume:
 
 
 def checked(volume: Volume, path: Path) -> Volume:
-    """Refuse what no later step can use: not 3-D, not one number a voxel, a spacing that is not positive and finite."""
+    """The volume unchanged. Raises UserError unless it is 3-D, one number per voxel, with positive finite spacing."""
     if volume.array.ndim != 3 or min(volume.array.shape) < 2:
         raise UserError(f"{path} has shape {volume.array.shape}, expected one 3-D volume: keep one volume per file")
     if volume.array.dtype.kind not in "biuf":

@@ -1,4 +1,4 @@
-"""The steps from a raw case to a stored one; each takes and gives a ``Scan`` and keeps voxels in their place."""
+"""The steps from a raw case to a stored one. Each maps a ``Scan`` to a ``Scan`` and keeps the affine right."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ BINS = 256  # of the histogram of images with fractions (scikit-image: exposure.
 
 @dataclass(frozen=True)
 class Scan:
-    """A case on its way: image float32 and label uint8 ``[x y z]``, affine of both, facts worth keeping."""
+    """A case between two steps: image float32 and label uint8 ``[x y z]``, affine of both, facts for the index."""
 
     case: str
     image: Image
@@ -48,10 +48,10 @@ class Scan:
 
 
 def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> PreparedCase:
-    """Apply the steps in order, but those that the distributed files have had; store in the asked axis order.
+    """Apply the steps in order, without those in ``applied``; return the axes in the order of ``preparation.axes``.
 
-    The statistics tell intensities and directions of the axes before and after, and what single steps noted. Raises
-    UserError naming the case when a step cannot work on it.
+    The statistics hold intensities and directions of the axes before and after, and the facts of single steps. Raises
+    UserError with the case when a step cannot work on it.
     """
     raw_shape, raw_affine = _three(scan.image.shape), scan.affine
     scan = scan.noting("raw", _described(scan.image, scan.affine))
@@ -70,7 +70,7 @@ def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> 
 
 
 def orient(scan: Scan, step: Orient) -> Scan:
-    """Flip and permute axes so that they run towards the given directions; nothing is interpolated."""
+    """Flip and permute axes so that they run towards the given directions, without interpolation."""
     if not _concerns(step.only, scan.affine):
         return scan
     have = nibabel.orientations.io_orientation(scan.affine)
@@ -180,7 +180,7 @@ def crop_middle(scan: Scan, step: CropMiddle) -> Scan:
 
 
 def resample(scan: Scan, step: Resample) -> Scan:
-    """New grid: image by splines of the given order, label by nearest neighbour. Nothing is smoothed before.
+    """New grid: image by splines of the given order, label by nearest neighbour, without smoothing.
 
     The rules of each library stand in ``semiseg.data.resampling``. skimage limits the result to the range that the
     image had, as resize does in kimjisoo12/GuidedNet (data preprocessing.py).
@@ -221,9 +221,10 @@ STEPS: Mapping[str, Callable[[Scan, Any], Scan]] = {
 
 
 def _concerns(only: str | None, affine: Affine) -> bool:
-    """Whether a step for scans whose axes run ``only`` so is meant; oblique axes, however slightly, run in no such way.
+    """Whether a step applies: always, or only to scans whose axes run exactly towards ``only`` (letters, as LPI).
 
-    The script of kimjisoo12/GuidedNet compares the directions that SimpleITK reads with whole numbers.
+    Oblique axes, however slightly, run towards no letters. The script of kimjisoo12/GuidedNet compares the directions
+    that SimpleITK reads with whole numbers.
     """
     directions = affine[:3, :3] / np.array(spacing_of(affine))
     exact = np.abs(directions - np.rint(directions)).max() < 1e-6
@@ -231,7 +232,7 @@ def _concerns(only: str | None, affine: Affine) -> bool:
 
 
 def _letters(affine: Affine) -> str:
-    """Where the axes run to, as in LPI."""
+    """The directions of the axes, such as LPI."""
     return "".join(nibabel.orientations.aff2axcodes(affine))
 
 

@@ -1,5 +1,6 @@
-"""A raw case read for preparation, and what is refused on the way: each refusal is one sentence naming the case."""
+"""Reading a raw case for preparation. What cannot be used is refused by one sentence that names the case."""
 
+import logging
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -8,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.base.volume import Array, Volume
-from semiseg.data.checks import odd_intensities, odd_organs
+from semiseg.data.checks import intensity_caveat, organ_caveat
 from semiseg.data.preparation import Scan
 from semiseg.data.store import Label
 from semiseg.dataset import Dataset, RawCase
+
+logger = logging.getLogger(__name__)
 
 SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the same
 
@@ -21,12 +23,12 @@ SHIFT_MM = 0.1  # image and label grids that differ by no more than this are the
 def read_case(dataset: Dataset, case: RawCase, raw: Path) -> Scan:
     """Read a raw case: image float32, label uint8, both ``[x y z]`` on one grid.
 
-    Raises UserError for what would spoil training; what only looks odd (``semiseg.data.checks``) is told.
+    Raises UserError for what would spoil training; a caveat (``semiseg.data.checks``) is printed as a warning.
     """
     image = _read(dataset.read_image, case, raw / case.image)
     low, high = _checked_range(case, image.array)
     modality = dataset.modality if dataset.modality_of is None else dataset.modality_of(case.id)
-    _tell(case, odd_intensities(modality, low, high))
+    _warn(case, intensity_caveat(modality, low, high))
     label = None
     if case.label is not None:
         volume = _read(dataset.read_label, case, raw / case.label)
@@ -43,7 +45,7 @@ def _read(reader: Callable[[Path], Volume], case: RawCase, path: Path) -> Volume
 
 
 def _checked_range(case: RawCase, array: Array) -> tuple[float, float]:
-    """Lowest and highest value, as float32; NaN and infinity show in them, so that good scans need no third pass."""
+    """Lowest and highest value as float32. NaN and infinity appear in them, so that good scans need no third pass."""
     with np.errstate(over="ignore"):
         low, high = (float(np.float32(value)) for value in (array.min(), array.max()))
     if not np.isfinite([low, high]).all():
@@ -54,9 +56,9 @@ def _checked_range(case: RawCase, array: Array) -> tuple[float, float]:
     return low, high
 
 
-def _tell(case: RawCase, oddity: str | None) -> None:
-    if oddity is not None:
-        say(f"warning: case {case.id}: {oddity}")
+def _warn(case: RawCase, caveat: str | None) -> None:
+    if caveat is not None:
+        logger.warning(f"warning: case {case.id}: {caveat}")
 
 
 def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:
@@ -75,13 +77,13 @@ def _check_same_grid(case: RawCase, image: Volume, label: Volume) -> None:
 
 
 def _difference(image: Volume, label: Volume) -> str:
-    """What makes two grids of one shape differ: the first of spacing, direction and origin, whose effect counts."""
+    """The first of spacing, direction and origin that accounts for the distance between two grids of one shape."""
     sides = np.array(image.array.shape) - 1
     a, b = np.array(image.spacing_mm), np.array(label.spacing_mm)
     if (abs(a - b) * sides).max() > SHIFT_MM / 2:
         return f"spacing of image ({_shown(a)} mm) and label ({_shown(b)} mm) differ"
-    turn = np.linalg.norm((image.affine - label.affine)[:3, :3], axis=0)
-    if (turn * sides).max() > SHIFT_MM / 2:
+    rotation = np.linalg.norm((image.affine - label.affine)[:3, :3], axis=0)
+    if (rotation * sides).max() > SHIFT_MM / 2:
         return f"directions of image ({_axes(image)}) and label ({_axes(label)}) differ"
     return f"origins of image ({_shown(image.affine[:3, 3])}) and label ({_shown(label.affine[:3, 3])}) differ"
 
@@ -110,16 +112,17 @@ def _checked_label(dataset: Dataset, case: RawCase, array: Array) -> Label:
         raise UserError(
             f"case {case.id}: {case.label} has no labelled voxel: remove the label file if the case is unlabelled"
         )
-    _tell(case, odd_organs(dataset.organs, [int(count) for count in counts]))
+    _warn(case, organ_caveat(dataset.organs, [int(count) for count in counts]))
     return label
 
 
 def _refuse_ids(dataset: Dataset, case: RawCase, found: Array) -> None:
     """Raise UserError if any of these values is no label id of the dataset."""
-    odd = [f"{value:g}" for value in found if not np.isfinite(value) or value != np.rint(value)]
-    if odd:
+    fractions = [f"{value:g}" for value in found if not np.isfinite(value) or value != np.rint(value)]
+    if fractions:
         raise UserError(
-            f"case {case.id}: {case.label} has labels that are no integers ({', '.join(odd[:5])}): export it again"
+            f"case {case.id}: {case.label} has labels that are no integers ({', '.join(fractions[:5])}): export "
+            "it again"
         )
     allowed = {0, *(organ.id for organ in dataset.organs)}
     wrong = [int(value) for value in found if int(value) not in allowed]

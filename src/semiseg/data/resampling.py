@@ -1,7 +1,11 @@
 """From one grid to another, axis by axis, by the rules of the library that an official script calls.
 
-Spline interpolation is linear in the voxels and separable, prefilter included, so along one axis it is a matrix. Its
-columns are what scipy makes of unit impulses: the numbers are scipy's own, at any order, and a volume costs about 25
+The libraries are the reference: scipy, scikit-image, SimpleITK and torch. tests/data/test_resampling.py compares each
+with this module over random sizes. This module exists because it is at least three times as fast
+(benchmarks/prepare_vs_guidednet.py).
+
+Spline interpolation is linear in the voxels and separable, prefilter included, so along one axis it is a matrix. The
+columns of that matrix are scipy's results for unit impulses, at any spline order. A volume then costs about 25
 multiplications per voxel and axis. An axis that keeps its grid is not touched.
 """
 
@@ -36,7 +40,7 @@ class Axis:
 def new_size(old: int, scale: float, library: str) -> int:
     """Voxels along an axis when each new one is ``scale`` old ones wide, at least one.
 
-    simpleitk and torch cut the broken voxel off (ycwu1997/MC-Net: data/Pancreas/Pre-processing.ipynb, int(size *
+    simpleitk and torch drop the incomplete last voxel (ycwu1997/MC-Net: data/Pancreas/Pre-processing.ipynb, int(size *
     spacing); torch.nn.functional.interpolate), scipy and skimage round (kimjisoo12/GuidedNet: data preprocessing.py).
     """
     voxels = old / scale
@@ -52,7 +56,7 @@ def axis(old: int, size: int, scale: float, library: str, order: int) -> Axis:
     skimage: both fields of view are the same, so spacing is old / size; borders repeat (resize, mode edge).
     simpleitk: the first voxel's centre stays where it is, spacing is exactly ``scale``; mirrored borders, repeated ones
     for order 1. Where spacing falls below half of what it was, new voxels may lie beyond the last old one: SimpleITK
-    fills them with 0, here the border goes on (no scan of Pancreas-CT has such voxels at 1 mm).
+    fills them with 0; here the border is repeated (no scan of Pancreas-CT has such voxels at 1 mm).
     torch: as skimage for images (trilinear, align_corners False), but labels come from old voxel floor(i * old / size),
     which lies up to half a new voxel towards the first one (mode nearest).
     """
@@ -94,29 +98,29 @@ def picked(array: NDArray[Any], axes: Sequence[Axis]) -> NDArray[Any]:
 
 
 def _zoomed(array: NDArray[Any], size: int, order: int, mode: str) -> NDArray[Any]:
-    """The first axis as skimage.transform.resize has it done."""
+    """The array with its first axis resized by the call that skimage.transform.resize makes."""
     factors = (size / array.shape[0], 1)[: array.ndim]
     zoomed: NDArray[Any] = ndimage.zoom(array, factors, order=order, mode=mode, grid_mode=True)
     return zoomed
 
 
 def _torch_axis(old: int, size: int) -> Axis:
-    """As torch counts, in single precision: that decides ties and is seen in the fifth digit of interpolated images."""
+    """The axis in torch's single precision, which decides ties and the fifth digit of interpolated images."""
     scale = np.float32(old) / np.float32(size)
     new = np.arange(size, dtype=np.float32)
     place = (np.float64(scale) * (new + 0.5) - 0.5).astype(np.float32)  # rounded once, as processors multiply and add
     place = np.maximum(place, np.float32(0))
     low = place.astype(np.intp)
-    share = place - low.astype(np.float32)
+    fraction = place - low.astype(np.float32)
     weights = np.zeros((size, old), np.float32)
-    weights[np.arange(size), low] = 1 - share
-    weights[np.arange(size), np.minimum(low + 1, old - 1)] += share
+    weights[np.arange(size), low] = 1 - fraction
+    weights[np.arange(size), np.minimum(low + 1, old - 1)] += fraction
     nearest = np.minimum((new * scale).astype(np.intp), old - 1)
     return Axis(size, old / size, (old / size - 1) / 2, _sparse(weights), nearest)
 
 
 def _sparse(weights: NDArray[Any]) -> csr_array | None:
-    """None for the identity: such an axis keeps its grid."""
+    """The matrix without zeros; None for the identity, because such an axis keeps its grid."""
     if weights.shape[0] == weights.shape[1] and np.abs(weights - np.eye(len(weights))).max() < NEGLIGIBLE:
         return None
     return csr_array(np.where(np.abs(weights) < NEGLIGIBLE, 0, weights).astype(np.float32))

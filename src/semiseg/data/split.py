@@ -16,7 +16,7 @@ from semiseg.params.config import Drawn, Split
 
 
 def resolved(spec: Mapping[str, Any], manifest: Path) -> dict[str, Any]:
-    """What ``split`` writes: dataset, name, source, notes and the four lists."""
+    """The content of a split file: dataset, name, source, notes and the four lists."""
     definition = Split.model_validate(spec["split"])
     cases = {case["id"]: case["label"] is not None for case in read_json(manifest)["cases"]}
     where = f"split {spec['name']} of {spec['dataset']}"
@@ -31,8 +31,6 @@ def resolved(spec: Mapping[str, Any], manifest: Path) -> dict[str, Any]:
     shared = {frozenset(both["parts"]) for both in content.get("shared", ())}
     if definition.first is not None:
         parts = {part: names[: getattr(definition.first, part)] for part, names in parts.items()}
-    if definition.without_unlabelled:
-        parts["unlabelled"] = []
     _check(parts, cases, where, shared, content.get("instead"))
     note = {"source": content["source"], "notes": content["notes"]}
     return {"dataset": spec["dataset"], "split": spec["name"], **note, **parts}
@@ -77,7 +75,10 @@ def _check(
     shared: Set[frozenset[str]],
     instead: str | None,
 ) -> None:
-    """shared: pairs of parts that have cases in common in the published list, and are kept so."""
+    """Raise UserError for cases that are missing, doubled, in two parts or without a needed label.
+
+    shared: pairs of parts that have cases in common in the published list; these are kept.
+    """
     for part, names in parts.items():
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -94,6 +95,8 @@ def _check(
             f"{where}: {len(missing)} of {len(everyone)} cases are not in the raw data ({some(missing)}): "
             f"import them{other}"
         )
-    blind = [name for part in ("labelled", "val", "test") for name in parts[part] if not cases[name]]
-    if blind:
-        raise UserError(f"{where}: cases without a label cannot be labelled, val or test ({some(blind)}): add labels")
+    unlabelled = [name for part in ("labelled", "val", "test") for name in parts[part] if not cases[name]]
+    if unlabelled:
+        raise UserError(
+            f"{where}: cases without a label cannot be labelled, val or test ({some(unlabelled)}): add labels"
+        )

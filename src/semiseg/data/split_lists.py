@@ -1,8 +1,8 @@
 """Split lists as data: one YAML file per list, case names in the published order, and their reader.
 
-Every file holds ``kind`` (published or ours), ``source``, ``notes`` (what is odd about it), ``counts`` and the four
-parts. Where they apply: ``instead``, the nearest sound list; ``twins``, groups of names that are known to show the same
-scan; ``shared``, how many cases two parts share (a leak of the published list, kept as published).
+Every file holds ``kind`` (published or ours), ``source``, ``notes`` (caveats), ``counts`` and the four parts. Optional
+keys: ``instead``, the nearest sound list; ``twins``, groups of names of one and the same scan; ``shared``, how many
+cases two parts have in common (a leak of the published list, which is kept).
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ class _List(_Section):
 
 
 def read_list(name: str) -> dict[str, Any]:
-    """The split of this name: all that its file holds, with defaults filled in.
+    """The content of the split list of this name, with defaults filled in.
 
     Raises UserError for a file that is no list, whose counts and parts disagree, or where a case occurs twice.
     """
@@ -59,7 +59,7 @@ def read_list(name: str) -> dict[str, Any]:
 
 
 def parse_list(name: str, text: str) -> dict[str, Any]:
-    """What the text of a split list says, checked as in ``read_list``."""
+    """The content of a split list's text, checked as in ``read_list``."""
     try:
         content = _List.model_validate(yaml.safe_load(text)).model_dump()
     except yaml.YAMLError as error:
@@ -106,7 +106,7 @@ def _check_twins(name: str, content: Mapping[str, Any]) -> None:
 
 
 def part_counts(split: Split) -> dict[str, int]:
-    """Cases of each part of a split, as its list or its draw says."""
+    """Number of cases in each part of a split, by its list or its draw."""
     if split.list is not None:
         counts = dict(read_list(split.list)["counts"])
     else:
@@ -114,4 +114,4 @@ def part_counts(split: Split) -> dict[str, int]:
         counts = {part: getattr(split.draw, part) for part in PARTS}
     if split.first is not None:
         counts = {part: min(counts[part], getattr(split.first, part)) for part in PARTS}
-    return {**counts, "unlabelled": 0} if split.without_unlabelled else counts
+    return counts

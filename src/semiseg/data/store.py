@@ -4,7 +4,7 @@ Datasets: ``image`` float32 and ``label`` uint8 (absent without truth), both in 
 affine, raw_shape, raw_affine (see ``semiseg.data.geometry``), statistics (JSON) and made_from (fingerprint of the
 inputs).
 
-Files are opened for each call: that costs about a third of a millisecond, and a handle is never shared by processes.
+Each call opens its file: that costs about a third of a millisecond, and no handle is shared by processes.
 """
 
 import io
@@ -24,7 +24,7 @@ from semiseg.base.files import atomic
 from semiseg.data.geometry import Geometry, spacing_of
 
 CHUNK = 16  # voxels per side; this and what is compressed was chosen by benchmarks/store_crops.py
-# not lzf: its bytes depend on what happened to lie in memory, and equal cases must have equal hashes
+# gzip and not lzf, whose bytes depend on uninitialised memory: equal cases must have equal hashes
 PACKED: Mapping[str, Mapping[str, Any]] = {"image": {}, "label": {"compression": "gzip", "compression_opts": 1}}
 
 Image = NDArray[np.float32]
@@ -49,7 +49,7 @@ def write_case(path: Path, case: PreparedCase, made_from: str = "") -> None:
 
     made_from: fingerprint of the inputs, by which a later call knows that the case is up to date.
     """
-    buffer = io.BytesIO()  # HDF5 itself reports a full disk late and in several ways, a plain write does so at once
+    buffer = io.BytesIO()  # HDF5 reports a full disk late and in several ways, a plain write at once
     with h5py.File(buffer, "w") as file:
         _add(file, "image", case.image, np.float32)
         if case.label is not None:
@@ -65,7 +65,7 @@ def write_case(path: Path, case: PreparedCase, made_from: str = "") -> None:
 
 
 def read_image_crop(path: Path, start: Sequence[int], size: Sequence[int]) -> Image:
-    """The box ``start .. start + size`` of the image, stored axis order; what sticks out of the array is zero."""
+    """The box ``start .. start + size`` of the image in stored axis order; voxels outside the array are 0."""
     with _opened(path) as file:
         return _crop(file["image"], start, size)
 

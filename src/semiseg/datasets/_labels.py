@@ -1,4 +1,4 @@
-"""Stored label values to organ ids, without letting an unknown value pass for an organ."""
+"""Mapping of stored label values to organ ids; an unknown value is refused."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "fetch it again") -> "Volume":
     """The label map (uint8) with each stored value replaced by ``ids[value]``.
 
-    Raises UserError naming the values that are not in ``ids``: after the mapping they could be taken for organs.
+    Raises UserError with the values that are not in ``ids``, because after the mapping they could be organ ids.
     """
     import numpy as np
 
@@ -27,6 +27,6 @@ def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "
         if organ:
             array[here] = organ
     if not known.all():
-        odd = ", ".join(f"{value:g}" for value in np.unique(volume.array[~known])[:10])
-        raise UserError(f"{path} has label values {odd}, expected {', '.join(map(str, ids))}: {hint}")
+        unknown = ", ".join(f"{value:g}" for value in np.unique(volume.array[~known])[:10])
+        raise UserError(f"{path} has label values {unknown}, expected {', '.join(map(str, ids))}: {hint}")
     return Volume(array, volume.affine)

@@ -1,4 +1,4 @@
-"""What the synthetic collections share: folders as in FLARE22, drawing in several processes, random grids."""
+"""Common code of the synthetic datasets: folders as in FLARE22, drawing in several processes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -15,7 +15,7 @@ Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
 
 
 def synthetic(name: str, title: str, modality: str, organs: Sequence[Organ], draw: Draw) -> Dataset:
-    """A collection that is drawn on this machine; ``draw``: options and index of a case -> image and label map."""
+    """A dataset that is drawn on the user's machine. draw: (options, index of a case) -> image and label map."""
     return Dataset(
         name=name,
         title=title,
@@ -48,7 +48,7 @@ def find_cases(raw: Path, *, name: str) -> list[RawCase]:
 
 
 def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, *, name: str, draw: Draw) -> None:
-    """Draw all cases into ``folder``; the first ``labelled`` ones get a label file. Equal options give equal files."""
+    """Draw all cases into ``folder``. The first ``labelled`` ones get a label file. Equal options give equal files."""
     from semiseg.base.parallel import each
 
     given = GenerateOptions.model_validate(dict(options))

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
+from semiseg.data.arrival.zenodo import zenodo_file
 from semiseg.data.split_lists import read_list
-from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
-from semiseg.datasets._zenodo import zenodo_file
+from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -56,16 +56,16 @@ def read(path: Path) -> "Volume":
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring ``imagesTr/amos_0001.nii.gz``, ``labelsTr/amos_0001.nii.gz`` and the like; of imagesTs only those wanted.
+    """Import ``imagesTr/amos_0001.nii.gz``, ``labelsTr/amos_0001.nii.gz`` and the like; of imagesTs only those wanted.
 
     Raises UserError when nothing fits, and for files renamed for nnU-Net.
     """
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     def is_wanted(place: str) -> bool:
         return wanted is None or not place.startswith("imagesTs/") or _case(place) in wanted
 
-    bring(source, raw, dataset="amos22", place=_place, get=GET, wanted=is_wanted)
+    import_files(source, raw, dataset="amos22", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
@@ -80,13 +80,13 @@ def _case(place: str) -> str:
 
 
 def modality_of(case: str) -> str:
-    """By the number: 501..600 are MRI; scans of the unlabelled archives (5000 and above) are CT."""
+    """Modality of a case from its number: 501..600 are MRI, those of the unlabelled archives (5000 and above) CT."""
     return "MRI" if LAST_CT < int(case[-4:]) <= LAST_MRI else "CT"
 
 
-def remote(ask: Ask) -> Sequence[RemoteFile]:
+def remote(fetch_json: FetchJson) -> Sequence[RemoteFile]:
     """The archive with all parts as Zenodo lists it now; further files of the record are not needed."""
-    return [zenodo_file(ask, RECORD, ARCHIVE)]
+    return [zenodo_file(fetch_json, RECORD, ARCHIVE)]
 
 
 def _parts() -> tuple[Part, ...]:
@@ -97,7 +97,7 @@ def _parts() -> tuple[Part, ...]:
     return (
         Part("training", tuple(training), labelled=True, open=True),
         Part("validation", tuple(validation), labelled=True, open=True),
-        Part("test", tuple(test), labelled=False, open=True, bulky=True),
+        Part("test", tuple(test), labelled=False, open=True, on_demand=True),
     )
 
 
@@ -139,7 +139,7 @@ DATASET = Dataset(
     notes=(
         "CT and MRI are mixed: training 200 CT and 40 MRI, validation 100 CT and 20 MRI. The DHC protocol trains and "
         "tests on both; GuidedNet takes the 300 CT alone, with a division of its own.",
-        "Modality is told by the id: 1..500 CT, 501..600 MRI. The archive's readme says below 500, which does not give "
+        "The id gives the modality: 1..500 CT, 501..600 MRI. The archive's readme says below 500, which does not give "
         "its 500 CT; among labelled cases, CT ends at 0410 and MRI begins at 0507, so the rules agree there.",
         "MRI label maps are reported to hold ids 0..13 only: no bladder, no prostate or uterus. Cases lack organs "
         "outside their field of view.",

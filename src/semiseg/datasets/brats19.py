@@ -60,8 +60,8 @@ def read_label(path: Path) -> "Volume":
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring FLAIR and label map of every case below its grade's folder; UserError when there are none."""
-    from semiseg.data.arrival.importing import bring
+    """Import FLAIR and label map of every case below its grade's folder; UserError when there are none."""
+    from semiseg.data.arrival.importing import import_files
 
     def place(path: PurePosixPath) -> str | None:
         name = NAME.fullmatch(path.name)
@@ -70,7 +70,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
         grade = next((part for part in path.parts if part in GRADES), "grade_unknown")
         return f"{grade}/{name[1]}/{path.name}"
 
-    bring(source, raw, dataset="brats19", place=place, get=GET)
+    import_files(source, raw, dataset="brats19", place=place, get=GET)
 
 
 def _all_cases() -> tuple[str, ...]:

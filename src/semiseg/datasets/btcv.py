@@ -47,18 +47,18 @@ def read(path: Path) -> "Volume":
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring ``img/img0001.nii.gz`` and ``label/label0001.nii.gz``; of the unlabelled test scans only those wanted.
+    """Import ``img/img0001.nii.gz`` and ``label/label0001.nii.gz``; of the unlabelled test scans only those wanted.
 
     Raises UserError when nothing fits, and for the slices of TransUNet or the label maps of Gibson et al.
     """
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     test = {f"img/img{number:04d}.nii.gz" for number in TEST}
 
     def is_wanted(place: str) -> bool:
         return wanted is None or place not in test or PurePosixPath(place).name.removesuffix(".nii.gz") in wanted
 
-    bring(source, raw, dataset="btcv", place=_place, get=GET, wanted=is_wanted)
+    import_files(source, raw, dataset="btcv", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
@@ -113,7 +113,7 @@ DATASET = Dataset(
     read_label=read,
     parts=(
         Part("training", tuple(f"img{number:04d}" for number in TRAINING), labelled=True),
-        Part("test", tuple(f"img{number:04d}" for number in TEST), labelled=False, bulky=True),
+        Part("test", tuple(f"img{number:04d}" for number in TEST), labelled=False, on_demand=True),
     ),
     layout="RawData.zip with RawData/Training/img/img0001.nii.gz .. 0010 and 0021 .. 0040, "
     "RawData/Training/label/label0001.nii.gz .., RawData/Testing/img/img0061.nii.gz .. 0080 without labels. NIfTI, 512 "

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
-from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
-from semiseg.datasets._zenodo import zenodo_file
+from semiseg.data.arrival.zenodo import zenodo_file
+from semiseg.data.organs import ORGANS
+from semiseg.dataset import Dataset, FetchJson, Grid, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -35,21 +36,6 @@ GET = (
     f"the 50 labelled scans are open ({ARCHIVE} at https://zenodo.org/records/{RECORD}); for the others join the "
     "challenge at https://flare22.grand-challenge.org and bring its folders Training (unlabelled Case_*_0000.nii.gz) "
     "and Tuning (FLARETs_*_0000.nii.gz with FLARETs_*.nii.gz)"
-)
-ORGANS = (
-    Organ(1, "liver", "Liv"),
-    Organ(2, "right kidney", "R.kid"),
-    Organ(3, "spleen", "Spl"),
-    Organ(4, "pancreas", "Pan"),
-    Organ(5, "aorta", "Aor"),
-    Organ(6, "inferior vena cava", "IVC"),
-    Organ(7, "right adrenal gland", "RAG"),
-    Organ(8, "left adrenal gland", "LAG"),
-    Organ(9, "gallbladder", "Gal"),
-    Organ(10, "oesophagus", "Eso"),
-    Organ(11, "stomach", "Sto"),
-    Organ(12, "duodenum", "Duo"),
-    Organ(13, "left kidney", "L.kid"),
 )
 
 
@@ -89,17 +75,17 @@ def read(path: Path) -> "Volume":
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring ``images/FLARE22_Tr_0001_0000.nii.gz`` and the like; of the unlabelled scans only those wanted.
+    """Import ``images/FLARE22_Tr_0001_0000.nii.gz`` and the like; of the unlabelled scans only those wanted.
 
     Raises UserError when nothing fits or the source holds files of another data set with similar names.
     """
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     def is_wanted(place: str) -> bool:
         case = PurePosixPath(place).name.removesuffix(IMAGE_ENDING)
         return wanted is None or not case.startswith(UNLABELLED) or case in wanted
 
-    bring(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
+    import_files(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
@@ -111,7 +97,7 @@ def _place(path: PurePosixPath) -> str | None:
 
 
 def _is_renamed(path: Path | PurePosixPath) -> bool:
-    """Whether the user says, by the folder's name, that files called as in FLARE21 are those of GuidedNet's lists."""
+    """Whether a file with a name as in FLARE21 lies in a folder ``guidednet``, which marks it as one of GuidedNet's."""
     return RENAMED_FOLDER in path.parts and RENAMED.fullmatch(path.name) is not None
 
 
@@ -123,9 +109,9 @@ def _refuse_others(name: str, path: Path | PurePosixPath) -> None:
             )
 
 
-def remote(ask: Ask) -> Sequence[RemoteFile]:
+def remote(fetch_json: FetchJson) -> Sequence[RemoteFile]:
     """The archive of the labelled scans as Zenodo lists it now."""
-    return [zenodo_file(ask, RECORD, ARCHIVE)]
+    return [zenodo_file(fetch_json, RECORD, ARCHIVE)]
 
 
 DATASET = Dataset(
@@ -145,7 +131,7 @@ DATASET = Dataset(
     read_label=read,
     parts=(
         Part("labelled", tuple(f"FLARE22_Tr_{number:04d}" for number in range(1, 51)), labelled=True, open=True),
-        Part("unlabelled", tuple(f"Case_{number:05d}" for number in range(1, 2001)), labelled=False, bulky=True),
+        Part("unlabelled", tuple(f"Case_{number:05d}" for number in range(1, 2001)), labelled=False, on_demand=True),
         Part("tuning", tuple(f"FLARETs_{number:04d}" for number in range(1, 51)), labelled=True),
     ),
     layout="FLARE22Train/images/FLARE22_Tr_0001_0000.nii.gz .. 0050 with labels/FLARE22_Tr_0001.nii.gz; "

@@ -1,12 +1,10 @@
 """2018 Left Atrium segmentation challenge: 100 labelled late gadolinium-enhanced MRI scans.
 
-Three forms of a user's copy are read: the challenge's own folders (``lgemri.nrrd``, ``laendo.nrrd``), the prepared
-``mri_norm2.h5`` that yulequan/UA-MT and others distribute, and a packed form of the latter (``cases/<case>.npz``).
+Two forms of a user's copy are read: the challenge's own folders (``lgemri.nrrd``, ``laendo.nrrd``), and the prepared
+``mri_norm2.h5`` that yulequan/UA-MT and others distribute.
 """
 
-import io
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -64,89 +62,46 @@ def applied(raw: Path) -> frozenset[str]:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring each case of a folder (searched in depth) or archive into ``raw``; cases already right are kept.
+    """Copy each case of a folder (searched in depth) or archive into ``raw``. Cases that are there already are kept.
 
-    Everything is verified beside ``raw`` first. Raises UserError for a copy without cases, a damaged file or a label
+    Every case is verified beside ``raw`` first. Raises UserError for a copy without cases, a damaged file or a label
     that is not binary. A partial copy is no error.
     """
     from semiseg.base.progress import Progress
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     raw.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".la-", dir=raw.parent) as folder:
         waiting = Path(folder)
-        bring(source, waiting, dataset="la", place=_place, get=GET)
-        found = dict(_found(waiting))
-        with Progress("import la", len(found), "case") as bar:
-            for case, (accept, path) in found.items():
+        import_files(source, waiting, dataset="la", place=_place, get=GET)
+        cases = sorted({path.parent.name for name in (PREPARED, IMAGE) for path in waiting.glob(f"*/{name}")})
+        with Progress("import la", len(cases), "case") as bar:
+            for case in cases:
                 try:
-                    accept(path, raw / case)
+                    _accept(waiting, case, raw)
                 except UserError as error:
                     raise UserError(str(error).replace(folder, str(source))) from None
                 bar.step(case=case)
 
 
 def _place(path: PurePosixPath) -> str | None:
-    wanted = path.name in {PREPARED, IMAGE, LABEL} or path.suffix == ".npz"
-    return f"{path.parent.name}/{path.name}" if wanted and path.parent.name else None
+    known = path.name in {PREPARED, IMAGE, LABEL} and path.parent.name
+    return f"{path.parent.name}/{path.name}" if known else None
 
 
-def _found(waiting: Path) -> Iterator[tuple[str, tuple[Callable[[Path, Path], None], Path]]]:
-    """Case -> how to accept it and from where; of several forms the first found counts."""
-    seen: set[str] = set()
-    for pattern, accept in ((PREPARED, _accept_prepared), (IMAGE, _accept_scan), ("*.npz", _accept_packed)):
-        for path in sorted(waiting.glob(f"*/{pattern}")):
-            case = path.stem if pattern == "*.npz" else path.parent.name
-            if case not in seen:
-                seen.add(case)
-                yield case, (accept, path)
-
-
-def _accept_prepared(path: Path, folder: Path) -> None:
-    _verify(read_image(path), read_label(path), path)
-    _move(path, folder / PREPARED)
-
-
-def _accept_scan(path: Path, folder: Path) -> None:
-    label = path.with_name(LABEL)
-    if label.exists():
-        _verify(read_image(path), read_label(label), path)
-        _move(label, folder / LABEL)
-    else:
-        read_image(path)
-    _move(path, folder / IMAGE)
-
-
-def _accept_packed(path: Path, folder: Path) -> None:
-    """Unpack into the distributed form; the packed file's hash, kept inside, tells a later call that it is done."""
-    import h5py
-
-    from semiseg.base.files import atomic, sha256
-    from semiseg.base.volume import Volume
-    from semiseg.datasets._packed import read_packed
-
-    target, digest = folder / PREPARED, sha256(path)
-    if _unpacked_from(target) == digest:
+def _accept(waiting: Path, case: str, raw: Path) -> None:
+    """Move one case into ``raw`` once it is verified; of both forms the prepared one counts."""
+    prepared, scan, label = (waiting / case / name for name in (PREPARED, IMAGE, LABEL))
+    if prepared.exists():
+        _verify(read_image(prepared), read_label(prepared), prepared)
+        _move(prepared, raw / case / PREPARED)
         return
-    image, label = read_packed(path)
-    _verify(Volume(image, _affine()), Volume(label, _affine()), path)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        file.create_dataset("image", data=image, compression="gzip", compression_opts=1, shuffle=True)
-        file.create_dataset("label", data=label, compression="gzip", compression_opts=1)
-        file.attrs["packed_sha256"] = digest
-    with atomic(target) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
-
-
-def _unpacked_from(target: Path) -> str | None:
-    import h5py
-
-    try:
-        with h5py.File(target, "r", locking=False) as file:
-            return str(file.attrs.get("packed_sha256"))
-    except OSError:  # not there, or not whole
-        return None
+    if label.exists():
+        _verify(read_image(scan), read_label(label), scan)
+        _move(label, raw / case / LABEL)
+    else:
+        read_image(scan)
+    _move(scan, raw / case / IMAGE)
 
 
 def _move(path: Path, target: Path) -> None:

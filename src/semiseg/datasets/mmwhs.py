@@ -4,6 +4,7 @@ Label values: http://www.zmic.org.cn/care_2024/track5/ (same group, same values)
 Awesome-Medical-Dataset, resources/MM-WHS.md. Values 820 and 850 are swapped in at least one public loader.
 """
 
+import logging
 import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from semiseg.datasets._labels import remapped
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 STORED = (205, 420, 500, 550, 600, 820, 850)
 STRAY = 421
@@ -46,21 +49,20 @@ def read_image(path: Path) -> "Volume":
 
 
 def read_label(path: Path) -> "Volume":
-    """Label map with ids 1..7; the stray value 421 becomes background and is told, other values are refused."""
-    from semiseg.base.progress import say
+    """Label map with ids 1..7. The stray value 421 becomes background with a message; other values are refused."""
     from semiseg.data.images import read_nifti
 
     volume = read_nifti(path)
     if count := int((volume.array == STRAY).sum()):
         case = path.name.removesuffix(LABEL)
-        say(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")
+        logger.info(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")
     organs = {stored: organ.id for stored, organ in zip(STORED, DATASET.organs, strict=True)}
     return remapped(volume, path, {0: 0, STRAY: 0, **organs})
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring ``ct_train/ct_train_1001_image.nii.gz`` and the like from a folder or archive; UserError if none is."""
-    from semiseg.data.arrival.importing import bring
+    """Import ``ct_train/ct_train_1001_image.nii.gz`` and the like from a folder or archive; UserError if none is."""
+    from semiseg.data.arrival.importing import import_files
 
     def place(path: PurePosixPath) -> str | None:
         name = NAME.fullmatch(path.name)
@@ -69,17 +71,17 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     def is_wanted(place: str) -> bool:
         return wanted is None or "_test/" not in place or place.split("/")[1].removesuffix(IMAGE) in wanted
 
-    bring(source, raw, dataset="mmwhs", place=place, get=GET, wanted=is_wanted)
+    import_files(source, raw, dataset="mmwhs", place=place, get=GET, wanted=is_wanted)
 
 
 def modality_of(case: str) -> str:
-    """By the name's first letters."""
+    """Modality of a case, from the first letters of its name."""
     return "CT" if case.startswith("ct_") else "MRI"
 
 
 def _part(name: str, first: int, count: int, labelled: bool) -> Part:
     cases = tuple(f"{name}_{number}" for number in range(first, first + count))
-    return Part(name, cases, labelled, bulky=not labelled)
+    return Part(name, cases, labelled, on_demand=not labelled)
 
 
 DATASET = Dataset(
@@ -118,8 +120,8 @@ DATASET = Dataset(
         "Stored label values 205, 420, 500, 550, 600, 820, 850 become ids 1..7 in this order. At least one public "
         "loader swaps 820 (ascending aorta) and 850 (pulmonary artery).",
         "The stray label value 421 occurs in an MRI label map, reported by several public loaders but by no official "
-        "page. It is read as background here and told with case and voxel count; some loaders count it as left atrium "
-        "(420).",
+        "page. It is read as background here, with a message that gives case and voxel count; some loaders count it "
+        "as left atrium (420).",
         "mr_train_1002 has stray label voxels near the edge of the volume. xmed-lab/GenericSSL blanks planes 0..3 of "
         "the first axis, -10..-2 of the second and 0..3 of the third after reorienting to RAI; here the labels are "
         "left as published.",

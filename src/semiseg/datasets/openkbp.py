@@ -1,14 +1,15 @@
 """OpenKBP: planning CT of 340 head-and-neck patients with seven organs; the example of docs/add-a-dataset.md.
 
-Format (ababier/open-kbp: provided_code/utils.py, data_shapes.py): a folder of CSV files a patient, flat indices into a
-128 x 128 x 128 array, in ct.csv with a value. Also read: those arrays packed as <case>.npz (image, label, spacing).
-Not stated there but measured on 40 patients: axes run towards posterior, left and inferior (mandible before cord, right
-parotid before left, brainstem first); the third spacing is the third axis's (a head is then 202 x 159 mm, a brainstem
-60 mm tall, in other orders 120 x 159, or 202 x 94 and 99 mm); HU = stored - 1000 (brain then has 36 HU, and most scans
-without metal end at 2976 or 3071 HU); 0, which is not stored, is air or outside.
+Format (ababier/open-kbp: provided_code/utils.py, data_shapes.py): a folder of CSV files per patient. They hold flat
+indices into a 128 x 128 x 128 array; ct.csv has a value beside each. Not stated there but measured on 40 patients:
+
+- The axes run towards posterior, left and inferior: mandible before cord, right parotid before left, brainstem first.
+- The third spacing belongs to the third axis: a head is then 202 x 159 mm and a brainstem 60 mm tall. In other orders
+  they would be 120 x 159 mm, or 202 x 94 mm and 99 mm.
+- HU = stored - 1000: brain then has 36 HU, and most scans without metal end at 2976 or 3071 HU. The value 0, which is
+  not stored, is air or outside.
 """
 
-import zipfile
 from functools import partial
 from pathlib import Path
 
@@ -51,35 +52,31 @@ def find(raw: Path) -> list[RawCase]:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Turn the wanted patients below ``source`` into NIfTI files; UserError where there is none, or one is damaged."""
-    found = [*(path.parent for path in source.rglob("pt_*/ct.csv")), *source.rglob("*_pt_*.npz")]
-    if not found:
-        raise UserError(f"{source} holds no patient of openkbp (pt_*/ct.csv or *_pt_*.npz): {GET}")
-    patients = {case_id(path.stem): path for path in sorted(found)}
+    """Write the wanted patients below ``source`` as NIfTI files. UserError if none is there or one is damaged."""
+    patients = {case_id(path.parent.name): path.parent for path in sorted(source.rglob("pt_*/ct.csv"))}
+    if not patients:
+        raise UserError(f"{source} holds no patient of openkbp (pt_*/ct.csv): {GET}")
     chosen = [(case, path) for case, path in patients.items() if wanted is None or case in wanted]
-    each(partial(_bring, raw), chosen, 1, "import openkbp")
+    each(partial(_convert, raw), chosen, 1, "import openkbp")
 
 
-def _bring(raw: Path, patient: tuple[str, Path]) -> None:
+def _convert(raw: Path, patient: tuple[str, Path]) -> None:
     case, path = patient
     try:
         stored, label, (down, left, low) = _read(path)
-        corners = np.argwhere((stored > 0) | (label > 0))  # outside their box is nothing: two thirds of the array
+        corners = np.argwhere((stored > 0) | (label > 0))  # their box is a third of the array; the rest is empty
         box = tuple(map(slice, corners.min(0), corners.max(0) + 1))
-    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{path} cannot be read as a patient of openkbp ({error}): fetch it again") from None
     hu = np.clip(stored.astype(np.int32) - 1000, -1000, np.iinfo(np.int16).max).astype(np.int16)
     affine = np.array([[0, -left, 0, 0], [-down, 0, 0, 0], [0, 0, -low, 0], [0, 0, 0, 1]], np.float64)
     affine[:, 3] = affine @ [*corners.min(0), 1]
-    for folder, array in (("labels", label), ("images", hu)):  # a case is there once its image is
+    for folder, array in (("labels", label), ("images", hu)):  # the image comes last, because find() looks for images
         write_nifti(raw / folder / f"{case}.nii.gz", checked(Volume(array[box], affine), path))
 
 
 def _read(path: Path) -> tuple[Array, Array, Array]:
-    """Stored values, label map and spacing (mm) of a patient; where organs overlap the later id wins."""
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return file["image"], file["label"], file["spacing"]
+    """Stored values, label map and spacing (mm) of a patient. Where organs overlap, the larger id counts."""
     image, label = np.zeros((128, 128, 128), np.int32), np.zeros((128, 128, 128), np.uint8)
     where, values = np.loadtxt(path / "ct.csv", delimiter=",", skiprows=1, unpack=True, ndmin=2)
     image.flat[where.astype(np.int64)] = values
@@ -103,9 +100,9 @@ DATASET = Dataset(
     read_image=read_nifti,
     read_label=read_nifti,
     import_from=import_from,
-    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, bulky=True) for name, numbers in PARTS.items()],
+    parts=[Part(name, [f"{name}_pt_{n}" for n in numbers], True, on_demand=True) for name, numbers in PARTS.items()],
     case_id=case_id,
-    layout="provided-data/{train,validation,test}-pats/pt_*/ with ct.csv, voxel_dimensions.csv and a mask an organ",
+    layout="provided-data/{train,validation,test}-pats/pt_*/ with ct.csv, voxel_dimensions.csv and one mask per organ",
     notes=(
         "Only 63 patients (36 train, 7 validation, 20 test) have all organs; one without a file counts as absent.",
         "Of the 40 cases of openkbp_small, 4 have metal (up to 27036 HU) and 39 overlaps of organs (1 to 19 voxels).",

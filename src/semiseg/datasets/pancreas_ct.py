@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
-from semiseg.dataset import Ask, Dataset, Grid, Organ, Part, RawCase, RemoteFile
+from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ LABELS = "https://www.cancerimagingarchive.net/wp-content/uploads/TCIA_pancreas_
 CASE = re.compile(r"PANCREAS_\d{4}")
 LABEL = re.compile(r"label\d{4}\.nii\.gz")
 WITHDRAWN = ("PANCREAS_0025", "PANCREAS_0070")
-SLICES = ".slices"  # where slices wait to be packed
+SLICES = ".slices"  # slices before they are written to a zip
 PANCREAS_HU = 90  # portal-venous phase
 FARTHEST_HU = 130  # mean distance from PANCREAS_HU; under a label map on fat, lung or air it is 190 and more
 SPACING_MM = 0.01  # image and label voxels that differ by no more are the same
@@ -55,15 +55,16 @@ def read_image(path: Path) -> "Volume":
 def read_label(path: Path) -> "Volume":
     """Label map on the grid of its image, which lies beside it: ``label0001.nii.gz`` and ``PANCREAS_0001.zip``.
 
-    Publisher's headers do not settle which way y runs, and tools disagree (mattiaspaul/deedsBCV, issue 2). Of the label
-    map as its header says and the same flipped along y, the one under which the CT is nearer to a pancreas (smaller
-    mean of |HU - 90|) is taken. Raises UserError when the grids differ or neither lies on soft tissue.
+    The publisher's headers do not settle the direction of y, and tools disagree (mattiaspaul/deedsBCV, issue 2). Two
+    candidates are compared: the label map by its header, and the same flipped along y. The one with the smaller mean of
+    |HU - 90| below it counts, because that is nearer to a pancreas. Raises UserError when the grids differ or neither
+    candidate lies on soft tissue.
     """
     from semiseg.base.volume import Volume
     from semiseg.data.images import read_nifti
 
     label, image = read_nifti(path), read_image(path.with_name(f"PANCREAS_{path.name[5:9]}.zip"))
-    label = _turned_to(label, image)
+    label = _reoriented_to(label, image)
     if label.array.shape != image.array.shape:
         raise UserError(
             f"{path} has shape {label.array.shape}, its image {image.array.shape}: bring image and label of one case"
@@ -89,7 +90,7 @@ def _mm(volume: "Volume") -> str:
     return " x ".join(f"{side:.3f}" for side in volume.spacing_mm)
 
 
-def _turned_to(label: "Volume", image: "Volume") -> "Volume":
+def _reoriented_to(label: "Volume", image: "Volume") -> "Volume":
     """The label map with axes in the order and directions of the image's, by both headers."""
     import nibabel.orientations as directions
     import numpy as np
@@ -107,17 +108,17 @@ def _distance_hu(image: "NDArray", label: "NDArray") -> float:  # type: ignore[t
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Bring one zip of slices and one label map a case, from downloaded zips or the NBIA Data Retriever's folders.
+    """Import one zip of slices and one label map a case, from downloaded zips or the NBIA Data Retriever's folders.
 
     Slices are packed, stored and with fixed dates, so that the same slices always make the same bytes. Raises UserError
     when nothing fits or a case has more than one series.
     """
-    from semiseg.data.arrival.importing import bring
+    from semiseg.data.arrival.importing import import_files
 
     waiting = raw / SLICES
     shutil.rmtree(waiting, ignore_errors=True)  # of an earlier call that was killed
     try:
-        bring(source, raw, dataset="pancreas_ct", place=_place, get=GET)
+        import_files(source, raw, dataset="pancreas_ct", place=_place, get=GET)
         for folder in sorted(waiting.glob("PANCREAS_*")):
             _pack(folder, raw / f"{folder.name}.zip")
     finally:
@@ -144,10 +145,10 @@ def _pack(folder: Path, target: Path) -> None:
     write_zip(target, {path.name: path for path in slices}, compress=False)
 
 
-def remote(ask: Ask) -> Sequence[RemoteFile]:
+def remote(fetch_json: FetchJson) -> Sequence[RemoteFile]:
     """One zip of slices per series as TCIA lists them now, and the zip of all label maps; no checksums published."""
     files = {}
-    for series in ask(LIST):
+    for series in fetch_json(LIST):
         case = str(series.get("PatientID", ""))
         if series.get("Modality") != "CT" or not CASE.fullmatch(case):
             continue

@@ -1,13 +1,13 @@
 """Synthetic abdominal CT with the thirteen organs of FLARE22: the embedded default, drawn where it is needed.
 
-Every case has its own anatomy: body size, positions, sizes and turns of organs, a smooth deformation, contrast phase,
-noise, spacing, slice thickness and orientation; some have no gallbladder. Files and label ids are FLARE22's.
+Every case has its own anatomy: body size, positions, sizes and rotations of organs, a smooth deformation, contrast
+phase, noise, spacing, slice thickness and orientation; some have no gallbladder. Files and label ids are FLARE22's.
 """
 
 from typing import TYPE_CHECKING
 
+from semiseg.data.organs import ORGANS
 from semiseg.datasets._synthetic import synthetic
-from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
@@ -22,7 +22,7 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     import numpy as np
 
     from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.data.drawing.canvas import Canvas, scan_grid, smooth_field, turned
+    from semiseg.data.drawing.canvas import Canvas, reoriented, scan_grid, smooth_field
 
     rng = np.random.default_rng([options.seed, index])
     size = rng.uniform(0.88, 1.02)
@@ -33,7 +33,7 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     paint_abdomen(canvas, Patient(rng))
     canvas.drop_islands(0.1)
     orientation = str(rng.choice(ORIENTATIONS))
-    return turned(add_scanner(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
+    return reoriented(add_scanner(canvas, rng), affine, orientation), reoriented(canvas.label, affine, orientation)
 
 
 DATASET = synthetic(

@@ -19,7 +19,7 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     """Image and label map of one case, determined by the seed and the case's index alone."""
     import numpy as np
 
-    from semiseg.data.drawing.canvas import Canvas, scan_grid, smooth_field, turned
+    from semiseg.data.drawing.canvas import Canvas, reoriented, scan_grid, smooth_field
     from semiseg.data.drawing.heart import Heart, add_coil, paint_heart
 
     rng = np.random.default_rng([options.seed, index])
@@ -28,7 +28,7 @@ def draw_case(options: "GenerateOptions", index: int) -> tuple["Volume", "Volume
     canvas = Canvas(shape, affine, smooth_field(rng, shape, 3.5))
     paint_heart(canvas, Heart(rng))
     orientation = str(rng.choice(ORIENTATIONS))
-    return turned(add_coil(canvas, rng), affine, orientation), turned(canvas.label, affine, orientation)
+    return reoriented(add_coil(canvas, rng), affine, orientation), reoriented(canvas.label, affine, orientation)
 
 
 DATASET = synthetic(

@@ -1,1 +1,1 @@
-"""Front pages for `semiseg describe`: one file per kind of thing; each page is a list of blocks for the terminal."""
+"""Questions before anything runs: front pages (a file per kind of thing), cost of a table, check of a split."""

@@ -1,4 +1,4 @@
-"""``semiseg check-split``: what is wrong with a split, seen in the scans themselves."""
+"""``semiseg check-split``: faults of a split that show in the scans themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,12 +16,13 @@ from semiseg.base.progress import some
 from semiseg.base.terminal import terminal
 from semiseg.data.split import resolved
 from semiseg.data.split_lists import PARTS, read_list
-from semiseg.data.splitcheck.facts import Facts, Job, look
+from semiseg.data.splitcheck.facts import CaseToCheck, Facts, facts_of
 from semiseg.data.splitcheck.findings import Finding, findings, organ_counts
 from semiseg.data.splitcheck.pairs import Pair, close_pairs
 from semiseg.data.splitcheck.similarity import SAME
 from semiseg.dataset import get_dataset, manifest_cases
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs
 from semiseg.paths import RAW, SPLIT
 
 STYLES = {"serious": "bold red", "warning": "yellow", "note": ""}
@@ -38,9 +39,9 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
     manifest, file = Path(RAW.format(dataset=dataset)), Path(SPLIT.format(dataset=dataset, split=name))
     if not manifest.exists():
         raise UserError(f"{manifest} is missing: {kind.how_to_get}; then run `snakemake {manifest}`")
-    parts = _parts(read_json(file) if file.exists() else resolved(plan.split(dataset, name), manifest), file)
+    parts = _parts(read_json(file) if file.exists() else resolved(Specs(plan).split(dataset, name), manifest), file)
     cache = file.parent / ".signatures"
-    facts = each(look, _jobs(dataset, parts, manifest, cache), workers, f"look at {dataset}")
+    facts = each(facts_of, _cases_to_check(dataset, parts, manifest, cache), workers, f"look at {dataset}")
     pairs = close_pairs(facts, cache, workers)
     found = findings(kind, parts, facts, pairs, _twins(plan, dataset, name))
     organs = organ_counts(kind, parts, facts)
@@ -67,7 +68,7 @@ def _parts(content: Mapping[str, Any], file: Path) -> dict[str, list[str]]:
     return {part: [str(case) for case in content[part]] for part in PARTS}
 
 
-def _jobs(dataset: str, parts: Mapping[str, Sequence[str]], manifest: Path, cache: Path) -> list[Job]:
+def _cases_to_check(dataset: str, parts: Mapping[str, Sequence[str]], manifest: Path, cache: Path) -> list[CaseToCheck]:
     listed = read_json(manifest)
     cases = {case.id: case for case in manifest_cases(listed, str(manifest))}
     hashes = {name: entry["sha256"] for name, entry in listed["files"].items()}
@@ -75,7 +76,7 @@ def _jobs(dataset: str, parts: Mapping[str, Sequence[str]], manifest: Path, cach
     if missing := [case for case in wanted if case not in cases]:
         raise UserError(f"{len(missing)} of {len(wanted)} cases are not in {manifest} ({some(missing)}): import them")
     with_label = {case for part in ("labelled", "val", "test") for case in parts[part]}
-    return [Job(dataset, cases[case], manifest.parent, hashes, case in with_label, cache) for case in wanted]
+    return [CaseToCheck(dataset, cases[case], manifest.parent, hashes, case in with_label, cache) for case in wanted]
 
 
 def _twins(plan: Plan, dataset: str, name: str) -> list[list[str]]:

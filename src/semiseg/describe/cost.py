@@ -1,4 +1,4 @@
-"""``semiseg plan``: what a table will cost before anything runs, and what of it is there already."""
+"""``semiseg plan``: the cost of a table before anything runs, and the part of it that exists already."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,14 @@ from semiseg.base.files import read_json
 from semiseg.base.progress import Progress
 from semiseg.base.terminal import Page, columns, facts, heading, items, terminal, title
 from semiseg.data.split_lists import PARTS, part_counts
-from semiseg.dataset import get_dataset
+from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import BYTES, Work, prepared_voxels, work
+from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
+from semiseg.params.config import Protocol
+from semiseg.params.preparation import Preparation
+from semiseg.params.table import Table
 from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
 
 COUNTED = Path("results/counted")  # work per step, kept between calls
@@ -24,7 +29,7 @@ COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "mem
 
 @dataclass(frozen=True)
 class Price:
-    """Of one row: seconds per iteration and bytes of memory, measured on a device or estimated from counted work."""
+    """Cost of one row: seconds per iteration and bytes of memory, measured on a device or estimated."""
 
     seconds: float
     memory: float
@@ -51,20 +56,57 @@ class Line:
 def plan_table(plan: Plan, table: str, speed: float | None) -> None:
     """Print hours, memory and disk of a table; ``speed``: operations per second, default: measured or assumed.
 
-    Runs under ``results`` and data under ``data`` of the working directory are looked at, not judged: whether one is up
-    to date, `snakemake -n` says.
+    Runs under ``results`` and data under ``data`` of the working directory count as finished where their files exist;
+    `snakemake -n` checks whether they are up to date.
     """
-    measured = Measured.read(plan, table)
+    view = TableView.of(plan, table)
+    measured = Measured.read(view)
     works = {}
-    with Progress(f"plan {table}: count operations", len(plan.served(table)), "row") as bar:
-        for method in plan.served(table):
-            works[method] = _work(plan, table, method)
+    with Progress(f"plan {table}: count operations", len(view.runs), "row") as bar:
+        for method in view.runs:
+            works[method] = view.work(method)
             bar.step()
     pace = speed or measured.pace(works) or ASSUMED_SPEED
-    lines = [_line(plan, table, method, works[method], measured, pace) for method in works]
+    lines = [_line(view, method, works[method], measured, pace) for method in works]
     origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"
-    for block in _page(plan, table, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})"):
+    for block in _page(view, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})"):
         terminal().print(block)
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table with all that the planner derives from it; runs: of the rows that are built, by method."""
+
+    plan: Plan
+    name: str
+    table: Table
+    dataset: Dataset
+    protocol: Protocol
+    preparation: Preparation
+    runs: Mapping[str, Sequence[Run]]
+
+    @classmethod
+    def of(cls, plan: Plan, name: str) -> "TableView":
+        """The view of a table. UserError for an unknown name, or where no row can be built."""
+        table = plan.table(name)
+        protocol = plan.protocol(table.protocol)
+        runs = {method: plan.runs(name, method) for method in plan.served(name)}
+        preparation = plan.preparation(protocol.preparation)
+        return cls(plan, name, table, get_dataset(table.dataset), protocol, preparation, runs)
+
+    def counts(self, split: str) -> Mapping[str, int]:
+        """Cases of each part of a split of the dataset."""
+        return part_counts(self.plan.params.splits[self.table.dataset][split])
+
+    def work(self, method: str) -> Work:
+        """Operations, memory and parameters of one step of a row."""
+        return work(Specs(self.plan).train(self.runs[method][0]), len(self.dataset.organs) + 1, COUNTED)
+
+    def iterations(self, run: Run) -> int:
+        """Steps of a run; where the protocol counts epochs, from the cases of its split."""
+        training, alone = self.protocol.training, self.plan.labelled_only(run.method)
+        steps = steps_per_epoch(training, self.counts(run.split), labelled_only=alone)
+        return TrainingSchedule(training, steps).iterations
 
 
 @dataclass(frozen=True)
@@ -74,16 +116,15 @@ class Measured:
     costs: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @classmethod
-    def read(cls, plan: Plan, table: str) -> "Measured":
-        """What lies under results/runs."""
-        protocol = plan.table(table).protocol
+    def read(cls, view: TableView) -> "Measured":
+        """Read what lies under results/runs."""
         folder = RUN.removeprefix("results/").format(
-            dataset="*", protocol=protocol, split="*", method="{method}", seed="*"
+            dataset="*", protocol=view.table.protocol, split="*", method="{method}", seed="*"
         )
         pattern = f"{folder}/cost.json"
         found = {
             method: [read_json(path) for path in sorted(Path("results").glob(pattern.format(method=method)))]
-            for method in plan.served(table)
+            for method in view.runs
         }
         return cls({name: [cost for cost in costs if cost["iterations"]] for name, costs in found.items()})
 
@@ -97,14 +138,8 @@ class Measured:
         return median(reached) if reached else None
 
 
-def _work(plan: Plan, table: str, method: str) -> Work:
-    classes = len(get_dataset(plan.table(table).dataset).organs) + 1
-    return work(plan.training(plan.runs(table, method)[0]), classes, COUNTED)
-
-
-def _line(plan: Plan, table: str, method: str, counted: Work, measured: Measured, pace: float) -> Line:
-    runs = plan.runs(table, method)
-    costs = measured.costs[method]
+def _line(view: TableView, method: str, counted: Work, measured: Measured, pace: float) -> Line:
+    runs, costs = view.runs[method], measured.costs[method]
     if costs:
         seconds = median(cost["seconds_per_iteration"] for cost in costs)
         memory = max(cost["peak_memory_bytes"] for cost in costs)
@@ -112,41 +147,29 @@ def _line(plan: Plan, table: str, method: str, counted: Work, measured: Measured
     else:
         price = Price(counted.operations / pace, counted.memory, counted.parameters, "estimated")
     done = [run for run in runs if (Path(run.folder) / "weights.safetensors").exists()]
-    left = sum(_iterations(plan, run) for run in runs if run not in done) if price.parameters else 0
-    return Line(plan.row(table, method).label or method, price, len(done), len(runs), left)
+    left = sum(view.iterations(run) for run in runs if run not in done) if price.parameters else 0
+    return Line(view.plan.row(view.name, method).label or method, price, len(done), len(runs), left)
 
 
-def _iterations(plan: Plan, run: Run) -> int:
-    """Steps of a run; where the protocol counts epochs, from the cases of its split."""
-    training = plan.protocol(run.protocol).training
-    if training.iterations is not None:
-        return training.iterations
-    assert training.epochs is not None  # the parameters allow exactly one of the two
-    counts = part_counts(plan.params.splits[run.dataset][run.split])
-    per_step: int = getattr(training.batch, training.epoch)
-    return training.epochs * max(counts[training.epoch] // per_step, 1)
-
-
-def _page(plan: Plan, table: str, lines: Sequence[Line], pace: str) -> Page:
-    definition = plan.table(table)
+def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
     hours = sum(line.hours for line in lines)
     most = max(lines, key=lambda line: line.price.memory)
     trained = [line for line in lines if line.price.parameters]
     return [
-        title("plan", table, definition.title),
+        title("plan", view.name, view.table.title),
         facts(
             {
                 "left to train": f"{sum(line.runs - line.finished for line in trained)} of "
                 f"{sum(line.runs for line in trained)} runs, about {hours:.1f} hours on one GPU",
                 "memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
-                "disk": _disk(plan, table, lines),
+                "disk": _disk(view, lines),
                 "speed": pace,
             }
         ),
         heading("rows"),
         columns(COLUMNS, map(_cells, lines)),
-        *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(table).items()]),
-        *items("already there", _present(plan, table)),
+        *items("rows left out", [f"{method}: {why}" for method, why in view.plan.skipped(view.name).items()]),
+        *items("already there", _present(view)),
     ]
 
 
@@ -158,32 +181,30 @@ def _cells(line: Line) -> tuple[str, ...]:
     return line.label, done, *numbers, price.source
 
 
-def _disk(plan: Plan, table: str, lines: Iterable[Line]) -> str:
+def _disk(view: TableView, lines: Iterable[Line]) -> str:
     """Raw and prepared scans as if uncompressed, weights; label maps are small beside them."""
-    definition = plan.table(table)
-    dataset = get_dataset(definition.dataset)
     weights = sum(BYTES * line.price.parameters * line.runs for line in lines)
     parts = [f"weights {weights / GIB:.1f} GiB"]
-    cases = sum(part_counts(plan.params.splits[dataset.name][definition.split])[part] for part in PARTS)
-    if dataset.typical is not None:
-        protocol = plan.protocol(definition.protocol)
-        steps = [step.model_dump() for step in plan.params.preparations[protocol.preparation].steps]
-        voxels = prepared_voxels(dataset.typical.shape, dataset.typical.spacing_mm, steps)
+    counts = view.counts(view.table.split)
+    cases = sum(counts[part] for part in PARTS)
+    typical = view.dataset.typical
+    if typical is not None:
+        steps = [step.model_dump() for step in view.preparation.steps]
+        voxels = prepared_voxels(typical.shape, typical.spacing_mm, steps)
         parts.insert(0, f"{cases} prepared cases at most {cases * voxels * VOXEL_BYTES / GIB:.1f} GiB")
     return ", ".join(parts)
 
 
-def _present(plan: Plan, table: str) -> list[str]:
-    definition = plan.table(table)
-    where = {"dataset": definition.dataset, "split": definition.split}
-    preparation = plan.protocol(definition.protocol).preparation
+def _present(view: TableView) -> list[str]:
+    where = {"dataset": view.table.dataset, "split": view.table.split}
+    preparation = view.protocol.preparation
     files = {
         "raw cases": RAW.format(**where),
         f"cases prepared by {preparation}": PREPARED.format(**where, preparation=preparation),
-        f"split {definition.split}": SPLIT.format(**where),
+        f"split {view.table.split}": SPLIT.format(**where),
     }
     lines = [f"{name} ({path})" for name, path in files.items() if Path(path).exists()]
-    runs = [run for method in plan.served(table) for run in plan.runs(table, method)]
+    runs = [run for runs in view.runs.values() for run in runs]
     begun = [run for run in runs if (Path(STATE.format(**vars(run))) / "state.safetensors").exists()]
     if begun:
         lines.append(f"states of {len(begun)} interrupted runs, which will continue")

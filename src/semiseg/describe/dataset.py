@@ -1,4 +1,4 @@
-"""The front page of a dataset: where from, what it holds, what is odd about it."""
+"""The front page of a dataset: where from, what it holds, caveats."""
 
 from semiseg.base.progress import some
 from semiseg.base.terminal import Page, columns, counted, facts, heading, items, title
@@ -6,7 +6,7 @@ from semiseg.dataset import Dataset, Part, get_dataset
 from semiseg.describe.preparation import steps
 from semiseg.describe.split import counts_of, origin_of
 from semiseg.params.config import Params
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.rule_texts import rule_text
 
 
 def page(params: Params, name: str) -> Page:
@@ -31,7 +31,7 @@ def page(params: Params, name: str) -> Page:
         *items("parts", (_part(part) for part in kind.parts)),
         *items("splits", (f"{split}: {counts_of(one)}; {origin_of(one)}" for split, one in splits.items())),
         *_protocols(params, name),
-        *items("what is odd", kind.notes),
+        *items("caveats", kind.notes),
     ]
 
 
@@ -42,7 +42,7 @@ def _protocols(params: Params, name: str) -> Page:
         one = params.protocols[protocol]
         head = f"preparation {one.preparation}, protocol {protocol}"
         blocks += items(head, steps(params.preparations[one.preparation]), numbered=True)
-        blocks.append(facts({"scoring rule": f"{one.scoring}: {rule_in_words(one.scoring)}"}))
+        blocks.append(facts({"scoring rule": f"{one.scoring}: {rule_text(one.scoring)}"}))
     return blocks
 
 
@@ -56,5 +56,5 @@ def _how(kind: Dataset) -> str:
 def _part(part: Part) -> str:
     labels = "with labels" if part.labelled else "without labels"
     way = "open" if part.open else "on registration"
-    bulky = "; only cases that a split names are brought" if part.bulky else ""
-    return f"{part.name}: {counted(len(part.cases), 'case')} {labels}, {way}: {some(part.cases, 2)}{bulky}"
+    on_demand = "; only cases that a split names are imported" if part.on_demand else ""
+    return f"{part.name}: {counted(len(part.cases), 'case')} {labels}, {way}: {some(part.cases, 2)}{on_demand}"

@@ -1,4 +1,4 @@
-"""The front page of a preparation: its steps in order, in words."""
+"""The front page of a preparation: its steps in order, a sentence each."""
 
 from typing import assert_never
 

@@ -1,12 +1,12 @@
-"""The front page of a protocol: preparation, network, training, inference, scoring, and what is odd."""
+"""The front page of a protocol: preparation, network, training, inference, scoring, caveats."""
 
 import ast
 
 from semiseg import catalogue
 from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
-from semiseg.params.config import Hypers, Params, Protocol, Ramp, Schedule, Training
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
+from semiseg.scoring.rule_texts import rule_text
 
 SUPERVISED = {
     "half_ce_dice_fg": "half of cross-entropy plus Dice loss of the foreground",
@@ -18,7 +18,7 @@ ABSENT = {"zero": "counts as Dice 0", "half": "counts as Dice 0.5"}
 
 
 def page(params: Params, name: str) -> Page:
-    """Everything that the papers of one family share, in words."""
+    """The page of everything that the papers of one family share."""
     protocol = params.protocols[name]
     preparation = params.preparations[protocol.preparation]
     used = [table for table, one in params.tables.items() if one.protocol == name]
@@ -33,7 +33,7 @@ def page(params: Params, name: str) -> Page:
         *items(
             "methods that differ here", (f"{method}: {_given(given)}" for method, given in protocol.methods.items())
         ),
-        *items("what is odd", protocol.notes),
+        *items("caveats", protocol.notes),
     ]
 
 
@@ -46,8 +46,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
         "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
         "supervised": SUPERVISED[one.supervised],
-        "optimiser": f"SGD, learning rate {one.optimiser.lr:g}, momentum {one.optimiser.momentum:g}"
-        f"{' (Nesterov)' if one.optimiser.nesterov else ''}, weight decay {one.optimiser.weight_decay:g}",
+        "optimiser": _optimiser(one.optimiser),
         "schedule": _schedule(one.schedule),
         "ramp": _ramp(one.ramp),
         "augmentation": _augmentation(one),
@@ -61,18 +60,24 @@ def measuring(protocol: Protocol) -> dict[str, str]:
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
     return {
         "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}",
-        "scoring rule": f"{protocol.scoring}: {rule_in_words(protocol.scoring)}",
+        "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
     }
 
 
 def _network(name: str) -> str:
     """First line of the network's file: importing it would import torch."""
-    tree = ast.parse((catalogue.PACKAGE / "networks" / f"{name}.py").read_text(encoding="utf-8"))
+    tree = catalogue.syntax_tree(catalogue.PACKAGE / "networks" / f"{name}.py")
     return (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
 
 
 def _budget(one: Training) -> str:
     return f"{one.iterations:,} iterations" if one.iterations is not None else counted(one.epochs or 0, "epoch")
+
+
+def _optimiser(one: Optimiser) -> str:
+    name, momentum = {"sgd": ("SGD", "momentum"), "adam": ("Adam", "beta 1")}[one.rule]
+    nesterov = " (Nesterov)" if one.nesterov else ""
+    return f"{name}, learning rate {one.lr:g}, {momentum} {one.momentum:g}{nesterov}, weight decay {one.weight_decay:g}"
 
 
 def _schedule(one: Schedule) -> str:

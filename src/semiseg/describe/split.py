@@ -22,10 +22,10 @@ def list_page(params: Params, name: str) -> Page:
 
 
 def page(params: Params, dataset: str, name: str) -> Page:
-    """A split as params.yaml defines it, with what its list says."""
+    """A split as params.yaml defines it, with source, counts and notes of its list."""
     split = params.splits[dataset][name]
     used = [table for table, one in params.tables.items() if one.dataset == dataset
-            and name in {one.split, one.supervised_split, *(row.split for row in one.rows)}]  # fmt: skip
+            and name in {one.split, *(row.split for row in one.rows)}]  # fmt: skip
     more = {"cases": counts_of(split), "used by": ", ".join(used)}
     blocks = [title("split", f"{dataset}/{name}")]
     if split.list is None:
@@ -33,9 +33,10 @@ def page(params: Params, dataset: str, name: str) -> Page:
     return [*blocks, *_list_blocks(split.list, {"list": split.list, **more})]
 
 
-def counts_of(split: Split) -> str:
-    """Cases of each part in words."""
-    return in_words(part_counts(split))
+def counts_of(split: Split, *, labelled_only: bool = False) -> str:
+    """Cases of each part as text. labelled_only: for a method that ignores the unlabelled ones."""
+    counts = part_counts(split)
+    return in_words({**counts, "unlabelled": 0} if labelled_only else counts)
 
 
 def in_words(counts: Mapping[str, int]) -> str:
@@ -46,14 +47,14 @@ def in_words(counts: Mapping[str, int]) -> str:
 def origin_of(split: Split) -> str:
     """List or seed that a split comes from."""
     if split.list is not None:
-        return f"list {split.list}" + (", labelled cases alone" if split.without_unlabelled else "")
+        return f"list {split.list}"
     assert split.draw is not None
     return f"drawn from the dataset's cases with seed {split.draw.seed}"
 
 
-def odd(split: Split) -> list[str]:
-    """What is odd about a split, in sentences."""
-    return [] if split.list is None else _odd(read_list(split.list))
+def caveats(split: Split) -> list[str]:
+    """Caveats of a split, in sentences."""
+    return [] if split.list is None else _caveats(read_list(split.list))
 
 
 def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
@@ -65,11 +66,11 @@ def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
         ),
         *items("source", content["source"]),
         *items("cases", (f"{WORDS[part]}: {some(content[part], 4)}" for part in PARTS if content[part])),
-        *items("what is odd", _odd(content)),
+        *items("caveats", _caveats(content)),
     ]
 
 
-def _odd(content: Mapping[str, Any]) -> list[str]:
+def _caveats(content: Mapping[str, Any]) -> list[str]:
     notes = list(content["notes"])
     notes += [f"The same scan under several names: {', '.join(group)}." for group in content["twins"]]
     notes += [

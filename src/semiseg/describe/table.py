@@ -1,10 +1,10 @@
-"""The front page of a table: all that its numbers rest on, in short."""
+"""The front page of a table: data, split, training, scoring and rows in short."""
 
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.dataset import get_dataset
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
-from semiseg.describe.split import counts_of, odd, origin_of
+from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Params
 
@@ -43,15 +43,15 @@ def page(params: Params, name: str) -> Page:
                     row.label or row.method,
                     _method(params, row.method),
                     split_of[row.method],
-                    counts_of(splits[split_of[row.method]]),
+                    counts_of(splits[split_of[row.method]], labelled_only=plan.labelled_only(row.method)),
                 )
                 for row in table.rows
             ),
         ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
-        *items("what is odd about the table", table.notes),
+        *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),
-        *items(f"about the split {table.split}", odd(splits[table.split])),
+        *items(f"about the split {table.split}", caveats(splits[table.split])),
         *items(f"about the dataset {kind.name}", kind.notes),
     ]
 

@@ -1,15 +1,17 @@
 """Verbs ``keep`` and ``keep-raw``: put results and raw data under DVC, as a few folders, so that a pull is complete."""
 
 import errno
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import is_full, sha256, write_text
-from semiseg.base.progress import say
 from semiseg.graph.plan import Plan
 from semiseg.paths import PREPARED, RAW, ROW, RUN, SPLIT
+
+logger = logging.getLogger(__name__)
 
 SHARED = tuple(template.partition("{dataset}")[0] + "{dataset}" for template in (RUN, SPLIT, PREPARED))
 OWN = (ROW.removesuffix("/{method}.csv"), "results/{table}.html")
@@ -72,7 +74,7 @@ def _add(paths: list[str]) -> None:
         raise UserError("another DVC command is at work in this project: wait until it has ended, call again") from None
     except (OSError, DvcException) as error:
         raise UserError(_reason(error)) from error
-    say(f"kept under DVC: {', '.join(paths)}")
+    logger.info(f"kept under DVC: {', '.join(paths)}")
 
 
 def _pointer(path: str) -> Path:

@@ -5,6 +5,7 @@ the number of cases (the first of each official list, drawn as stand-ins), the p
 steps and the seeds.
 """
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -16,12 +17,13 @@ import yaml
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_text
-from semiseg.base.progress import say
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
 from semiseg.paths import TABLE
+
+logger = logging.getLogger(__name__)
 
 FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
 BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
@@ -33,8 +35,7 @@ def shrunk(params: Params, table: str) -> Params:
     """Parameters of this table alone, on stand-ins and with few steps. Raises UserError for an unknown table."""
     wanted = Plan(params).table(table)
     kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
-    named = {wanted.split, wanted.supervised_split, *(row.split for row in wanted.rows)}
-    names = {name for name in named if name is not None}
+    names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
     if options.generate is None:
@@ -112,5 +113,5 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     done = subprocess.run([sys.executable, "-m", "snakemake", *command], check=False)
     if done.returncode != 0:
         raise UserError(f"the rehearsal of {table} failed: its jobs' logs are in {folder / 'results' / 'logs'}")
-    say(f"{folder / target} is built: its numbers come from stand-ins and show only that every job runs")
+    logger.info(f"{folder / target} is built: its numbers come from stand-ins and show only that every job runs")
     return folder / target

@@ -19,7 +19,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
 from semiseg.graph.graph import MAIN_OUTPUTS, Graph
-from semiseg.graph.plan import as_text
+from semiseg.graph.specs import as_text
 from semiseg.jobs.record import Record, read_record, shareable
 from semiseg.paths import RUN, STATE, record_path
 

@@ -1,6 +1,6 @@
-"""The jobs behind a target, as the parameters want them: which files, which parameters, which code.
+"""The jobs behind a target, as the parameters define them: which files, which parameters, which code.
 
-The Snakemake rules ask it for their inputs and parameters, the audit compares with it what has been recorded.
+The Snakemake rules take their inputs and parameters from it; the audit compares records with it.
 """
 
 import functools
@@ -11,6 +11,8 @@ from semiseg.base.errors import UserError
 from semiseg.graph.figures import check_figure
 from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.specs import Specs
+from semiseg.params.table_spec import as_json
 from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
 
 WORD = r"\w+"
@@ -18,10 +20,10 @@ WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # o
 
 
 class Graph:
-    """Jobs by what identifies them, and by the path of any of their outputs."""
+    """Finds a job by the names that identify it, or by the path of any of its outputs."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        self.plan, self.specs = plan, Specs(plan)
         self.job = functools.cache(self._job)
 
     def maker(self, path: str) -> Job | None:
@@ -55,38 +57,38 @@ class Graph:
 
     def standin(self, dataset: str) -> Job:
         """The synthetic twin of a dataset."""
-        return Job("standin", {}, {"out": STANDIN.format(dataset=dataset)}, self.plan.standin(dataset))
+        return Job("standin", {}, {"out": STANDIN.format(dataset=dataset)}, self.specs.standin(dataset))
 
     def download(self, dataset: str) -> Job:
         """The open archives of a dataset."""
         inputs = {name: path for name, path in self.plan.raw_inputs(dataset).items() if name == "standin"}
-        return Job("download", inputs, {"out": ARCHIVES.format(dataset=dataset)}, self.plan.download(dataset))
+        return Job("download", inputs, {"out": ARCHIVES.format(dataset=dataset)}, self.specs.download(dataset))
 
     def raw(self, dataset: str) -> Job:
         """The raw folder of a dataset."""
-        return Job("raw", self.plan.raw_inputs(dataset), {"out": RAW.format(dataset=dataset)}, self.plan.raw(dataset))
+        return Job("raw", self.plan.raw_inputs(dataset), {"out": RAW.format(dataset=dataset)}, self.specs.raw(dataset))
 
     def prepare(self, dataset: str, preparation: str) -> Job:
         """Prepared cases of a dataset."""
         out = PREPARED.format(dataset=dataset, preparation=preparation)
-        spec = self.plan.preparation(dataset, preparation)
+        spec = self.specs.prepare(dataset, preparation)
         return Job("prepare", {"raw": RAW.format(dataset=dataset)}, {"out": out}, spec)
 
     def split(self, dataset: str, split: str) -> Job:
         """A split of a dataset."""
         out = SPLIT.format(dataset=dataset, split=split)
-        return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.plan.split(dataset, split))
+        return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.specs.split(dataset, split))
 
     def train(self, run: Run) -> Job:
         """The training of a run."""
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
-        return Job("train", self._data(run), outputs, self.plan.training(run))
+        return Job("train", self._data(run), outputs, self.specs.train(run))
 
     def predict(self, run: Run) -> Job:
         """The label maps of a run's test cases."""
         inputs = {"weights": f"{run.folder}/weights.safetensors", **self._data(run)}
-        return Job("predict", inputs, {"out": f"{run.folder}/predictions.json"}, self.plan.prediction(run))
+        return Job("predict", inputs, {"out": f"{run.folder}/predictions.json"}, self.specs.predict(run))
 
     def evaluate(self, run: Run) -> Job:
         """The scores of a run's test cases."""
@@ -105,7 +107,7 @@ class Graph:
             "split": SPLIT.format(**vars(runs[0])),
         }
         out = ROW.format(table=table, method=method)
-        return Job("row", inputs, {"out": out}, self.plan.scoring(table, method))
+        return Job("row", inputs, {"out": out}, as_json(self.specs.row(table, method)))
 
     def table(self, table: str) -> Job:
         """A table in all its forms."""
@@ -114,18 +116,18 @@ class Graph:
             "page": tuple(self.plan.page_files(table)),
         }
         outputs = {"csv": TABLE.format(table=table), **{form: f"results/{table}{form}" for form in FORMS}}
-        return Job("table", inputs, outputs, self.plan.tabulation(table))
+        return Job("table", inputs, outputs, as_json(self.specs.table(table)))
 
     def figure(self, table: str, figure: str, format: str) -> Job:
         """A figure of a table. UserError for one that cannot be drawn."""
-        spec = self.plan.tabulation(table)
+        spec = self.specs.table(table)
         check_figure(spec, figure)
         inputs = {
             "rows" if figure == "bars" else "page": tuple(
                 self.plan.row_files(table) if figure == "bars" else self.plan.page_files(table)
             )
         }
-        return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, spec)
+        return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, as_json(spec))
 
     def _data(self, run: Run) -> dict[str, Paths]:
         return {

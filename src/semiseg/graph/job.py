@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from semiseg.graph.plan import Spec
+from semiseg.graph.specs import Spec
 from semiseg.jobs.code_hash import code_of, modules_of
 from semiseg.paths import record_path
 

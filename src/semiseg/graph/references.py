@@ -1,9 +1,10 @@
-"""What params.yaml says about one section in another: every name must exist, told by its key path."""
+"""Names by which one section of params.yaml refers to another: each must exist; an error gives the key path."""
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.dataset import get_dataset
-from semiseg.params.config import Params, Table
+from semiseg.params.config import Params
+from semiseg.params.table import Table
 
 
 def check_references(params: Params) -> None:
@@ -33,7 +34,7 @@ def _check_methods(params: Params) -> None:
 
 
 def _check_variants_differ(params: Params) -> None:
-    """Two variants with one meaning would be the same run, trained twice."""
+    """Raise UserError for two variants with equal hyperparameters: one run would be trained twice."""
     seen: dict[tuple[str, str], str] = {}
     for name, variant in params.variants.items():
         defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
@@ -68,14 +69,15 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         known = ", ".join(sorted(params.protocols))
         raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
     splits = params.splits.get(table.dataset, {})
-    for split in {table.split, table.supervised_split, *(row.split for row in table.rows)} - {None}:
+    for split in {table.split, *(row.split for row in table.rows)} - {None}:
         if split not in splits:
             known = ", ".join(sorted(splits)) or "none"
             raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
-            catalogue.require("methods", method, f"{where}.rows")
+            catalogue.require("methods", method, f"{where}.rows", params.variants)
+            catalogue.declared(method)
     if len(set(methods)) < len(methods):
         raise UserError(f"{where}.rows: a method occurs twice; name each row once")
     if table.reference is not None and table.reference not in methods:

@@ -1,27 +1,30 @@
-"""Which code a job runs, and a hash of it: by content, following imports, blind to comments."""
+"""Which code a job runs, and a hash of it: by content, following imports, blind to what no output can depend on."""
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import semiseg
 from semiseg.base.files import digest
+from semiseg.catalogue import source_of
+from semiseg.jobs.code_text import reduced
 
-# Datasets import it to fill the raw folder, and what came there is hashed by content: only the rule that brings files
-# depends on this code, and names it.
-BRINGING = "semiseg.data.arrival.importing"
-# No output depends on these. They speak to people, hash code, or check parameters, which a job is given resolved:
-# neither a better sentence nor a new key of params.yaml must retrain anything.
+# Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
+# `raw` depends on this code.
+FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "semiseg.data.drawing")
+# No output depends on these modules, so an edit of them must not make a result stale:
 WITHOUT_EFFECT = (
-    "semiseg.base.errors",
+    "semiseg.base.errors",  # texts for people
     "semiseg.base.progress",
     "semiseg.base.terminal",
-    "semiseg.jobs.code_hash",
-    "semiseg.params",
+    "semiseg.catalogue",  # finds plug-ins by name, reads what they declare for the planner
+    "semiseg.data.checks",  # warns
+    "semiseg.graph.requirements",  # refuses a protocol before it is used
+    "semiseg.jobs",  # what surrounds a job: locks, records, this hash
+    "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
+    "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
+    "semiseg.params",  # checks parameters, which a job is given resolved
 )
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 
 
 def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
@@ -30,9 +33,7 @@ def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
     match rule:
         case "standin":
             return stage, f"semiseg.standins.{spec['dataset']}"
-        case "raw":
-            return stage, f"semiseg.datasets.{spec['dataset']}", BRINGING
-        case "download" | "prepare" | "split" | "evaluate":
+        case "download" | "raw" | "prepare" | "split" | "evaluate":
             return stage, f"semiseg.datasets.{spec['dataset']}"
         case "train" | "predict":
             return stage, f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
@@ -51,97 +52,87 @@ def code_hash(*modules: str) -> str:
     return digest(module_hashes(*modules))
 
 
+def module_hashes(*modules: str) -> dict[str, str]:
+    """A short hash per module: of these semiseg modules, of every one they import, and of packages that run code.
+
+    Modules of ``WITHOUT_EFFECT`` are not followed. ``FILLS_RAW`` is followed from a dataset for the rule ``raw`` alone.
+    What ``code_text`` leaves out does not count. A file beside a module with the same stem (its template) is part of
+    it. Modules that are loaded by name (methods, networks, datasets) are not found by following imports: name them.
+    """
+    return dict(_closure(tuple(modules)))
+
+
 @functools.cache
 def _closure(modules: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     pending = list(modules)
     while pending:
         module = pending.pop()
-        if module not in found:
-            found[module], imported = _read(module)
-            pending.extend(_packages(module))
-            pending.extend(name for name in imported if name != BRINGING and not _without_effect(name))
+        if module in found:
+            continue
+        found[module], imported = _read(module)
+        elsewhere = module.startswith("semiseg.datasets.") and "semiseg.stages.raw" not in modules
+        skipped = WITHOUT_EFFECT + (FILLS_RAW if elsewhere else ())
+        pending.extend(package for package in _packages(module) if _runs_code(package))
+        pending.extend(name for name in imported if not _is_within(name, skipped))
     return found
 
 
-def _without_effect(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in WITHOUT_EFFECT)
-
-
-def module_hashes(*modules: str) -> dict[str, str]:
-    """A short hash per module: of these semiseg modules, of every one they import, and of packages that run code.
-
-    ``BRINGING`` and ``WITHOUT_EFFECT`` are not followed. Comments, blank lines and docstrings do not count. A file
-    beside a module with the same stem (its template) is part of it. Modules loaded by name (methods, networks,
-    datasets) are not seen by following imports: name them.
-    """
-    return dict(_closure(tuple(modules)))
+def _is_within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 @functools.cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    """Short hash of a module's normalised source, and the semiseg modules it imports."""
-    source = _source(module)
+    """Short hash of what counts of a module, and the semiseg modules it imports."""
+    source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    tree, imported = ast.parse(source.read_text(encoding="utf-8")), []
-    for node in _statements(tree):
-        imported += [name for name in _imports(node) if name.startswith("semiseg.")]
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
+    try:
+        code, imported = _reduced(source.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        error.filename = str(source)
+        raise
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
-    text = "\n".join([ast.unparse(tree), *(path.read_text(encoding="utf-8") for path in beside)])
-    return digest(text)[:16], tuple(imported)
+    text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))
 
 
 @functools.cache
-def _packages(module: str) -> tuple[str, ...]:
-    """The packages around a module that run code when it is imported; most hold a docstring alone, and no bits."""
+def _reduced(text: str) -> tuple[str, tuple[str, ...]]:
+    """What counts of a source text, as text again, and the names it imports from semiseg."""
+    tree = reduced(text)
+    return ast.unparse(tree), tuple(name for node in ast.walk(tree) for name in _imports(node))
+
+
+def _imports(node: ast.AST) -> list[str]:
+    """Names that an import may bring in; ``from semiseg.graph import plan`` names a module, not something in it."""
+    match node:
+        case ast.Import():
+            names = [alias.name for alias in node.names]
+        case ast.ImportFrom(module=str(module)):
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        case _:
+            names = []
+    return [name for name in names if name.startswith("semiseg.")]
+
+
+def _is_module_with_code(name: str) -> bool:
+    source = source_of(name)
+    return source is not None and (source.name != "__init__.py" or _runs_code(name))
+
+
+def _packages(module: str) -> list[str]:
+    """The packages around a module; those that run code do so when the module is imported."""
     parts = module.split(".")
-    around = [".".join(parts[:count]) for count in range(1, len(parts))]
-    return tuple(package for package in around if _runs_code(package))
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 @functools.cache
 def _runs_code(package: str) -> bool:
-    source = _source(package)
+    """Whether a package holds more than a docstring and its version."""
+    source = source_of(package)
     if source is None:
         return False
-    body = ast.parse(source.read_text(encoding="utf-8")).body
-    return any(
-        ast.unparse(statement).partition(" = ")[0] != "__version__" for statement in body if not _is_text(statement)
-    )
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """The module and its statements at any depth, a statement before those inside it; expressions are not entered."""
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(inner for block in BLOCKS for inner in getattr(node, block, ()))
-
-
-def _imports(node: ast.AST) -> list[str]:
-    """What an import statement may bring in; ``from semiseg import plan`` names a module, not something inside one."""
-    if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg":
-        inside = (f"{node.module}.{alias.name}" for alias in node.names)
-        return [node.module, *(name for name in inside if _source(name) is not None)]
-    return []
-
-
-@functools.cache
-def _source(module: str) -> Path | None:
-    """The file of a semiseg module, found without importing anything: packages may be slow to load."""
-    inner = module.split(".")[1:]
-    for folder in map(Path, semiseg.__path__):
-        for file in (folder.joinpath(*inner, "__init__.py"), folder.joinpath(*inner).with_suffix(".py")):
-            if file.is_file():
-                return file
-    return None
+    body = reduced(source.read_text(encoding="utf-8")).body
+    return any(not ast.unparse(statement).startswith("__version__ = ") for statement in body)

@@ -1,4 +1,4 @@
-"""Where and when a job ran: commit, package source, installed software, device. No host, user or path is told."""
+"""Where and when a job ran: commit, package source, installed software, device; never a host, user or path."""
 
 import functools
 import hashlib
@@ -17,7 +17,7 @@ from semiseg.base.files import digest, sha256
 from semiseg.jobs.scrub import shareable_yaml
 
 PACKAGE = Path(semiseg.__file__).parent
-TOLD = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
+RECORDED = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
 
 
 def now() -> str:
@@ -26,39 +26,45 @@ def now() -> str:
 
 
 def source() -> dict[str, Any]:
-    """Code and parameters as a whole: git commit, whether the checkout differs from it (None outside git), hashes.
+    """The state of code and parameters as a whole.
 
-    package: of the package's files. params: of params.yaml, where the job ran beside one.
+    commit: of git. dirty: whether the checkout differs from the commit. Both are None outside git. package: hash of the
+    package's files. params: hash of params.yaml, None where there is none in the current folder.
     """
     return {**_checkout(), "params": params_hash()}
 
 
 def params_hash(path: Path = Path("params.yaml")) -> str | None:
-    """sha256 of params.yaml in the form in which it is shared, so that a shared copy has the same; None without one."""
+    """sha256 of params.yaml without paths and passwords, or None without such a file.
+
+    Paths and passwords are left out when the file is shared, so the shared copy has the same hash.
+    """
     try:
         return hashlib.sha256(shareable_yaml(path.read_text(encoding="utf-8")).encode()).hexdigest()
     except FileNotFoundError:
         return None
-    except (yaml.YAMLError, UnicodeDecodeError):  # whoever needs it will tell what is wrong with it
+    except (yaml.YAMLError, UnicodeDecodeError):  # reading the parameters reports what is wrong
         return sha256(path)
 
 
 def package_hash() -> str:
-    """sha256 over names and bytes of every file of the package."""
+    """sha256 over the names and bytes of all files of the package."""
     files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     listed = {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files}
     return digest(listed)
 
 
 def environment() -> dict[str, Any]:
-    """Python, platform, versions of what computes, a hash of all installed packages, and of the constraints file."""
+    """Software of this machine: Python, platform, processor, versions of ``RECORDED``, hashes of all installed packages
+    and of the constraints file (None where there is none).
+    """
     constraints = Path("constraints.txt")
     return {**_software(), "constraints": sha256(constraints) if constraints.exists() else None}
 
 
 @functools.cache
 def _checkout() -> dict[str, Any]:
-    """What a process runs from: it does not change under it, and git and the hashes take their time."""
+    """Commit and hash of the package; cached, because a process runs what it has loaded, and git is slow."""
     commit = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", str(PACKAGE)) if commit else None
     dirty = None if changed is None else bool(changed)
@@ -72,13 +78,16 @@ def _software() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "packages": {name: _version(name) for name in TOLD},
+        "packages": {name: _version(name) for name in RECORDED},
         "installed": hashlib.sha256("\n".join(installed).encode()).hexdigest(),
     }
 
 
 def device_facts(name: str) -> dict[str, Any]:
-    """The device that computed: the GPU with its driver, or the CPU with its threads; and whether bits may differ."""
+    """Facts of a device: the GPU with its driver, or the CPU with its threads.
+
+    name: as torch names it. deterministic: whether the same job gives the same bits again.
+    """
     import torch
 
     if not name.startswith("cuda"):

@@ -1,15 +1,17 @@
-"""Which GPU a job takes on a machine with several: a free one, under a lock that dies with the process.
+"""Which GPU a job uses on a machine with several: a free one, under a lock that ends with the process.
 
 Snakemake limits how many GPU jobs run at once, but gives none of them a device. So each job takes a slot of a GPU: a
-file in the machine's temporary folder, locked by the kernel (flock) until the process ends, however it ends. Slots per
-GPU are one unless the profile says more (``gpu_slots`` in ``profiles/workstation``). Only the GPUs in
-CUDA_VISIBLE_DEVICES are taken, all where it is not set. A SLURM job that was given one GPU uses it: SLURM has counted.
+file in the machine's temporary folder, which the kernel keeps locked (flock) until the process ends, however it ends.
+A GPU has one slot unless the profile sets more (``gpu_slots`` in ``profiles/workstation``). Only the GPUs in
+CUDA_VISIBLE_DEVICES are used, or all where it is not set. A SLURM job that was given one GPU uses it without a slot,
+because SLURM has already counted the jobs on it.
 
-Nothing here starts CUDA, whose first look at the environment is its last one.
+Nothing here starts CUDA, because CUDA reads the environment only once, when it starts.
 """
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import subprocess
@@ -19,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -27,10 +30,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @contextlib.contextmanager
 def claimed(device: str, slots: int = 1) -> Iterator[str]:
-    """The device to use while the block runs: ``cpu``, a name of torch's, or ``auto``: the one GPU that torch will see.
+    """Yield the device to use while the block runs: ``cpu``, a name of torch's, or ``auto`` for the only visible GPU.
 
-    device: ``auto`` waits for a free slot of a GPU and hides the others from this process; anything else is the user's
-    choice and taken as it is. slots: jobs per GPU. Raises UserError for fewer than one.
+    device: ``auto`` waits for a free slot of a GPU and hides the other GPUs from this process. Any other value is the
+    user's choice and yielded unchanged. slots: jobs per GPU. Raises UserError for fewer than one slot.
     """
     if slots < 1:
         raise UserError(f"gpu_slots is {slots}, expected 1 or more jobs per GPU")
@@ -46,18 +49,18 @@ def claimed(device: str, slots: int = 1) -> Iterator[str]:
 
 
 def visible_gpus() -> list[str] | None:
-    """GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; None without NVIDIA's tool: ask torch."""
+    """GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES; None without nvidia-smi, when torch decides."""
     installed = _installed()
     if VISIBLE not in os.environ:
         return installed
     named = [name.strip() for name in os.environ[VISIBLE].split(",")]
     wrong = next((place for place, name in enumerate(named) if not re.fullmatch(r"\d+|(GPU|MIG)-.+", name)), len(named))
-    return named[:wrong]  # CUDA, too, ignores what follows a name that it does not know
+    return named[:wrong]  # CUDA, too, ignores all names after an unknown one
 
 
 @contextlib.contextmanager
 def _slot(gpus: list[str], slots: int) -> Iterator[str]:
-    """Wait for a slot; every GPU gets a first job before one gets a second."""
+    """Wait for a slot and yield its GPU. Every GPU gets a first job before any gets a second."""
     places = [(gpu, slot) for slot in range(slots) for gpu in gpus]
     waiting = False
     while True:
@@ -65,23 +68,23 @@ def _slot(gpus: list[str], slots: int) -> Iterator[str]:
             handle = _locked(f"{_key(gpu)}.slot{slot}")
             if handle is not None:
                 try:
-                    say(f"GPU {gpu}, job {slot + 1} of at most {slots} on it")
+                    logger.info(f"GPU {gpu}, job {slot + 1} of at most {slots} on it")
                     yield gpu
                 finally:
                     os.close(handle)
                 return
         if not waiting:
-            say(f"all GPUs are taken ({len(gpus)}, at most {slots} jobs on each): waiting for a free one")
+            logger.info(f"all GPUs are taken ({len(gpus)}, at most {slots} jobs on each): waiting for a free one")
         waiting = True
         time.sleep(POLL_SECONDS)
 
 
 def _locked(name: str) -> int | None:
-    """An open file with its lock, None when another process has it."""
+    """Handle of an open and locked file, or None when another process has locked it."""
     folder = Path(tempfile.gettempdir()) / "semiseg-gpus"
     try:
         folder.mkdir(exist_ok=True)
-        with contextlib.suppress(PermissionError):  # another user's folder: opened to all when it was made
+        with contextlib.suppress(PermissionError):  # another user made it, and opened it to all
             folder.chmod(0o1777)
         path = folder / name
         with contextlib.suppress(FileExistsError):
@@ -98,13 +101,13 @@ def _locked(name: str) -> int | None:
 
 
 def _key(gpu: str) -> str:
-    """One name for a GPU, whether it is called by number or by UUID."""
+    """One name for a GPU, whether it is named by number or by UUID."""
     installed = _installed() or []
     return installed[int(gpu)] if gpu.isdigit() and int(gpu) < len(installed) else re.sub(r"[^\w-]", "_", gpu)
 
 
 def _installed() -> list[str] | None:
-    """UUIDs of the machine's GPUs in its own order; None without NVIDIA's tool."""
+    """UUIDs of the machine's GPUs in the machine's order; None without nvidia-smi."""
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
         answer = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=True)

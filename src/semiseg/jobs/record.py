@@ -1,12 +1,12 @@
-"""Lineage records: what a job read, wrote and ran, beside its main output, by content and never by time.
+"""Lineage records: a file beside a job's main output that names, by content, all that the job read, wrote and ran.
 
-A record's ``id`` is made from what decides the result: rule, parameters, code, and the bits of inputs and outputs with
-the ids of the records they came from. Two machines that build the same thing get the same id. Circumstances (commit,
-environment, times) stand beside it; ``seal`` covers the whole file.
+A record's ``id`` is a digest of what decides the result: rule, parameters, code, and the bits of inputs and outputs
+with the ids of the inputs' records. Two machines that build the same thing get the same id. Commit, environment and
+times are recorded too, but the id does not depend on them. ``seal`` is a digest of the whole record.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -18,7 +18,7 @@ from semiseg.paths import LINEAGE, record_path
 ENTRY = ("path", "sha256", "bytes", "record")
 OUTSIDE = "(outside the project)"
 DECIDING = ("rule", "params", "code", "inputs", "outputs")
-# Files that tell seconds and memory, or show them: they differ where nothing else does, so no id depends on them.
+# Files with seconds and memory in them. They differ from run to run, so no id depends on them.
 MEASURED = re.compile(r"cost\.json|.*\.cost\.csv|.*\.html")
 Record = dict[str, Any]
 
@@ -29,11 +29,12 @@ def write_record(
     code: Mapping[str, str],
     inputs: Sequence[Path],
     outputs: Sequence[Path],
-    circumstances: Mapping[str, Any],
+    context: Mapping[str, Any],
 ) -> Record:
     """Write and return the record of a job that has just ended. Its first output is the main one.
 
-    code: hash per module. inputs, outputs: files relative to the project's folder, where the job ran.
+    code: hash per module. inputs, outputs: files relative to the project's folder, where the job ran. context: seed,
+    source, environment and time of the job; the id does not depend on them.
     """
     content: Record = {
         "rule": rule,
@@ -41,7 +42,7 @@ def write_record(
         "code": {"hash": digest(dict(code)), "modules": dict(code)},
         "inputs": [{**_entry(path), "record": made_by(path)} for path in inputs],
         "outputs": [_entry(path) for path in outputs],
-        **circumstances,
+        **context,
     }
     content["id"] = identity(content)
     content["seal"] = seal(content)
@@ -50,7 +51,7 @@ def write_record(
 
 
 def read_record(path: Path | str) -> Record:
-    """A record as it was written. UserError when it is missing, damaged, or not the bytes that were written."""
+    """Read a record. Raises UserError when it is missing or damaged, or is not the bytes that were written."""
     path = Path(path)
     made, content = str(path).removesuffix(LINEAGE), read_plain(path)
     if not isinstance(content, dict) or path.read_bytes() != canonical(content).encode("utf-8", "surrogatepass"):
@@ -66,17 +67,17 @@ def read_record(path: Path | str) -> Record:
 
 
 def read_plain(path: Path) -> Any:
-    """JSON of a file that anyone may have put there. UserError for what is no file or no JSON, however odd it is."""
+    """Content of a JSON file from an unknown hand. Raises UserError for anything that is no file or no JSON."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is {kind_of(path)}: delete it, and build it again")
     try:
         return read_json(path)
-    except (OSError, ValueError, RecursionError) as error:  # a loop of links, a number or nesting without end
+    except (OSError, ValueError, RecursionError) as error:  # as for a loop of links, or nesting without end
         raise UserError(f"{path} cannot be read ({_reason(error)}): delete it, and build it again") from None
 
 
 def kind_of(path: Path) -> str:
-    """What lies at a path where a file should be."""
+    """What lies at a path where a file is expected, in words."""
     return "a folder, not a file" if path.is_dir() else "a pipe or device, not a file"
 
 
@@ -85,7 +86,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is_whole(content: Mapping[str, Any]) -> bool:
-    """Whether a record has the parts that are read of it, and names no file outside the project."""
+    """Whether a record has all parts that this package reads, and names no file outside the project."""
     sides, code = [content.get("inputs"), content.get("outputs")], content.get("code")
     if not all(isinstance(content.get(name), kind) for name, kind in (("rule", str), ("params", dict), ("id", str))):
         return False
@@ -98,7 +99,7 @@ def _is_whole(content: Mapping[str, Any]) -> bool:
 
 
 def _is_side(side: Any) -> bool:
-    """Whether these are the inputs or outputs of a record, each named once."""
+    """Whether this is the list of inputs or of outputs of a record, each file named once."""
     if not isinstance(side, list) or not all(map(_is_entry, side)):
         return False
     paths = [entry["path"] for entry in side if entry["path"] != OUTSIDE]
@@ -117,7 +118,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def identity(record: Mapping[str, Any]) -> str:
-    """Id of a record: digest of what decides the result, measured files left out."""
+    """Id of a record: digest of what decides the result, without measured files."""
     deciding = {name: record.get(name) for name in DECIDING}
     deciding["code"] = (record.get("code") or {}).get("hash")
     for side in ("inputs", "outputs"):
@@ -127,17 +128,17 @@ def identity(record: Mapping[str, Any]) -> str:
 
 
 def seal(record: Mapping[str, Any]) -> str:
-    """Digest of everything in a record but the seal itself."""
+    """Digest of everything in a record except the seal itself."""
     return digest({name: value for name, value in record.items() if name != "seal"})
 
 
 def is_measured(path: str) -> bool:
-    """Whether a file tells seconds or memory, which no id depends on."""
+    """Whether a file holds measured seconds or memory, on which no id depends."""
     return MEASURED.fullmatch(Path(path).name) is not None
 
 
 def made_by(path: Path) -> str | None:
-    """Id of the record that names this file among its outputs, or None: looked for beside the file."""
+    """Id of the record beside this file that names it among its outputs, or None."""
     own = Path(record_path(path))
     for candidate in [own] if own.exists() else sorted(path.parent.glob(f"*{LINEAGE}")):
         record = read_record(candidate)
@@ -147,7 +148,7 @@ def made_by(path: Path) -> str | None:
 
 
 def shareable(value: Any) -> Any:
-    """Parameters without what must not leave this machine: paths outside the project, passwords in addresses."""
+    """Parameters without paths outside the project and without passwords in addresses, which must not be shared."""
     if isinstance(value, Mapping):
         return {key: shareable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -168,9 +169,3 @@ def _entry(path: Path) -> dict[str, Any]:
 
 def _relative(path: Path) -> str:
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.as_posix()
-
-
-def named(paths: Iterable[Any]) -> list[Path]:
-    """Paths of a call flattened, each once, in order; None is left out."""
-    flat = (inner for path in paths for inner in (path if isinstance(path, list | tuple) else [path]))
-    return list(dict.fromkeys(Path(path) for path in flat if path is not None))

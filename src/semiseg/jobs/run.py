@@ -1,6 +1,7 @@
-"""One job of a rule: alone on its outputs, and with a lineage record when it has ended."""
+"""One job of a rule: no other process makes its outputs meanwhile, and it leaves a lineage record when it has ended."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, sha256
-from semiseg.base.progress import say
 from semiseg.jobs.code_hash import module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import made_by, read_record, shareable, write_record
 from semiseg.paths import LINEAGE, record_path
+
+logger = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
 RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
@@ -22,7 +24,7 @@ RUNS = ("results", "runs")  # where every file was made by a job; raw data may h
 
 @dataclass(frozen=True)
 class Call:
-    """What the command line asked for. inputs: files read; outputs: files written, the main one first."""
+    """A job as the command line gives it. inputs: files it reads. outputs: files it writes, the main one first."""
 
     rule: str
     spec: Mapping[str, Any]
@@ -31,19 +33,19 @@ class Call:
 
     @property
     def lock(self) -> Path:
-        """Hidden beside the main output."""
+        """The lock file, hidden beside the main output."""
         return self.outputs[0].with_name(f".{self.outputs[0].name}.lock")
 
 
 def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """Do the work of a job while no other process makes the same outputs, then write its lineage record.
 
-    A job that waited for another one, and finds that it has made exactly what was asked for, has nothing left to do.
-    work: may return facts for the record (device, ...).
+    A job that waited for another one, which made exactly the same outputs, has nothing left to do. work: does the job;
+    it may return facts for the record (device, ...).
     """
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
         if waited and _is_made(call):
-            say(f"{call.outputs[0]} was made meanwhile")
+            logger.info(f"{call.outputs[0]} was made meanwhile")
         else:
             _make(call, work)
         _let_inputs_look_older(call)
@@ -56,9 +58,9 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
                 f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
                 f"*{LINEAGE}, or delete it and build it again"
             )
-    # A record never speaks of files that are being made anew. Snakemake does not know of it and cannot delete it.
+    # No record may stand beside files that are being made anew. Snakemake does not know it and cannot delete it.
     Path(record_path(call.outputs[0])).unlink(missing_ok=True)
-    # Before the work: source and parameters may be edited while it runs, and it runs what stood here when it began.
+    # Hash code and parameters before the work, because both may be edited while it runs what was there at its start.
     code = module_hashes(*modules_of(call.rule, call.spec))
     began = {"seed": call.spec.get("seed"), "source": source()}
     software, start = environment(), now()
@@ -68,7 +70,10 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
 
 
 def _let_inputs_look_older(call: Call) -> None:
-    """Snakemake deletes outputs that look older than inputs, as they do when the clock was set back in between."""
+    """Set the dates of inputs that are newer than the outputs, as after the clock was set back, to now.
+
+    Snakemake deletes outputs that are older than their inputs.
+    """
     made = call.outputs[0].stat().st_mtime
     for path in call.inputs:
         if path.stat().st_mtime > made:
@@ -77,7 +82,7 @@ def _let_inputs_look_older(call: Call) -> None:
 
 
 def _is_made(call: Call) -> bool:
-    """Whether the record is of exactly this job: rule, parameters, code, and all files with the content they have."""
+    """Whether the record is that of exactly this job: same rule, parameters and code, and all files as they are now."""
     try:
         record = read_record(record_path(call.outputs[0]))
         same = [

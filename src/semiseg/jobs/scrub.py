@@ -1,4 +1,4 @@
-"""params.yaml as it may leave this machine: without paths outside the project and without passwords."""
+"""params.yaml in the form in which it is shared: without paths outside the project and without passwords."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import yaml
 
 from semiseg.jobs.record import OUTSIDE, shareable
 
-# In comments anything that looks like a path from the root, a home folder or a drive, and a password in an address.
+# Replaced in comments: anything like a path from the root, a home folder or a drive, and passwords in addresses.
 PATH = re.compile(r"(?<![\w./)>-])(?:~\w*/|[A-Za-z]:\\|/)[\w.-]+[\w./\\-]*")
 PASSWORD = re.compile(r"(?<=://)[^\s/@]+@")
 COMMENT = re.compile(r"(?:(?<=\s)|^)#.*", re.MULTILINE)
@@ -19,10 +19,10 @@ Span = tuple[int, int]
 
 
 def shareable_yaml(text: str) -> str:
-    """YAML with every value as ``records.shareable`` gives it, and comments without paths and passwords.
+    """YAML text in which ``record.shareable`` has replaced every value, with comments without paths and passwords.
 
-    The rest of the text stays as it is. Parameters in records are made shareable in the same way, so an audit takes
-    either file.
+    The rest of the text is unchanged. Parameters in records are made shareable in the same way, so an audit accepts
+    the shared file as well as the original.
     """
     scalars = list(_scalars(yaml.compose(text, Loader=yaml.SafeLoader)))
     changes = [
@@ -41,7 +41,7 @@ def shareable_yaml(text: str) -> str:
 
 
 def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
-    """Place and text of every scalar, each once: an alias leads to the same node again. No text for other values."""
+    """Place and text of every scalar, each once, although several aliases may lead to it. Non-strings have no text."""
     seen: set[int] = set()
     waiting = [root] if root is not None else []
     while waiting:
@@ -50,7 +50,7 @@ def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.ScalarNode):
-            text = node.value if node.tag == TEXT else ""  # ~ is no path but nothing
+            text = node.value if node.tag == TEXT else ""  # ~ means null, not a home folder
             yield (node.start_mark.index, node.end_mark.index), text
         elif isinstance(node, yaml.MappingNode):
             waiting += [part for pair in node.value for part in pair]
@@ -59,13 +59,13 @@ def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
 
 
 def _anchor(text: str, span: Span) -> str:
-    """The anchor of a scalar, which YAML counts as a part of it: other places refer to it."""
+    """The anchor that YAML counts as part of a scalar. It must stay, because aliases refer to it."""
     found = re.match(r"&\S+\s+", text[slice(*span)])
     return found[0] if found else ""
 
 
 def _comments(text: str, scalars: list[Span]) -> Iterator[Span]:
-    """Where comments stand: from a ``#`` that begins a word outside of every scalar, to the end of its line."""
+    """Places of comments: each from a ``#`` that begins a word outside all scalars to the end of its line."""
     scalars = sorted(scalars)
     starts = [start for start, _ in scalars]
     found = COMMENT.search(text)

@@ -1,7 +1,8 @@
-"""Batches as a pure function of (seed, step): a resumed run draws the same crops, whatever the number of workers.
+"""Batches as a pure function of (seed, step), so that a resumed run has the same crops with any number of workers.
 
-Crops are read from the store, never whole volumes. Rotation and flips act on the volume before the crop is taken, as in
-the official code; here the crop's box is carried back to the stored frame, read there, and turned.
+Only crops are read from the store, never whole volumes. In the official code rotation and flips act on the volume
+before the crop is taken. Here the box of the crop is mapped back to the stored volume, read there, and then rotated and
+flipped.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from semiseg.data.store import read_image_crop, read_label_crop
 from semiseg.method import Batch
 from semiseg.params.config import Augmentation, BatchSize
 
-LABELLED, UNLABELLED = 0, 1  # stream numbers, part of the seeds
+LABELLED, UNLABELLED = 0, 1  # numbers of the two streams of crops, part of their seeds
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ class StoredCase:
 
 @dataclass(frozen=True)
 class Crop:
-    """k: quarter turns in the plane of axes 0 and 1; flips: axes flipped after that; start: in the turned frame."""
+    """Position and orientation of a crop.
+
+    rotations: quarter turns of the volume in the plane of axes 0 and 1; flips: axes that are flipped after that; start:
+    first voxel of the crop in the rotated and flipped volume, negative in its padding.
+    """
 
     rotations: int
     flips: tuple[int, ...]
@@ -40,10 +45,10 @@ class Crop:
 def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[int], augmentation: Augmentation) -> Crop:
     """Draw rotation, flips and position.
 
-    As the official loaders: where any side is not longer than the patch, every axis is padded with
-    max((patch - side) // 2 + 3, 0) zeros on both ends; the start is uniform in [0, side - patch), end excluded.
-    With ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror image: a quarter turn and one flip never give the
-    volume as it is, and the official loaders never show it either.
+    As in the official loaders: if any side is not longer than the patch, every axis is padded with
+    max((patch - side) // 2 + 3, 0) zeros on both ends. The start is uniform in [0, side - patch), end excluded. With
+    ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror image, because quarter turns and one flip never give
+    the original volume; the official loaders never show it either.
     """
     rotations = int(rng.integers(4)) if augmentation.rot90 else 0
     flips = tuple(axis for axis in augmentation.flip_each if rng.random() < 0.5)
@@ -59,7 +64,7 @@ def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[in
 
 
 def stored_box(crop: Crop, shape: Sequence[int], patch: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Start and size of the crop in the stored frame: flips are undone first, then the quarter turns."""
+    """Start and size of the crop in the stored volume: flips are reversed first, then the quarter turns."""
     start, size = list(crop.start), list(patch)
     sides = [shape[1], shape[0], *shape[2:]] if crop.rotations % 2 else list(shape)
     for axis in crop.flips:
@@ -72,13 +77,16 @@ def stored_box(crop: Crop, shape: Sequence[int], patch: Sequence[int]) -> tuple[
 
 
 def rotate(array: NDArray[np.generic], crop: Crop) -> NDArray[np.generic]:
-    """Rotate and flip what was read from the stored frame."""
+    """Rotate and flip an array that was read at ``stored_box``."""
     return np.flip(np.rot90(array, crop.rotations, (0, 1)), crop.flips)
 
 
 @dataclass(frozen=True)
 class Sampler(Dataset[Batch]):
-    """Two streams of crops; item ``step`` is the batch of that step. A stream is an endless row of permutations."""
+    """Data set whose item number ``step`` is the batch of that step, from a labelled and an unlabelled stream of crops.
+
+    A stream takes the cases in a random order, then in another random order, and so on without end.
+    """
 
     labelled: Sequence[StoredCase]
     unlabelled: Sequence[StoredCase]
@@ -89,13 +97,13 @@ class Sampler(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         pairs = [self._crop(LABELLED, step, slot) for slot in range(self.size.labelled)]
-        images, labels = ([pair[part] for pair in pairs] for part in (0, 1))
-        alone = [self._crop(UNLABELLED, step, slot)[0] for slot in range(self._unlabelled_slots)]
+        images, labels = [image for image, _ in pairs], [label for _, label in pairs]
+        unlabelled = [self._crop(UNLABELLED, step, slot)[0] for slot in range(self._unlabelled_slots)]
         empty = torch.empty(0, 1, *self.patch)
         return Batch(
             images=torch.from_numpy(np.stack(images))[:, None],
             labels=torch.from_numpy(np.stack(labels)).long(),
-            unlabelled=torch.from_numpy(np.stack(alone))[:, None] if alone else empty,
+            unlabelled=torch.from_numpy(np.stack(unlabelled))[:, None] if unlabelled else empty,
         )
 
     @property
@@ -103,7 +111,7 @@ class Sampler(Dataset[Batch]):
         return self.size.unlabelled if self.unlabelled else 0
 
     def _crop(self, stream: int, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image and label of one crop; the label array is empty for the unlabelled stream: nothing is read for it."""
+        """Image and label of one crop; the label of an unlabelled crop is not read, and its array is empty."""
         cases = self.unlabelled if stream == UNLABELLED else self.labelled
         per_step = self.size.unlabelled if stream == UNLABELLED else self.size.labelled
         case = cases[self._case_number(stream, len(cases), step * per_step + slot)]
@@ -116,12 +124,12 @@ class Sampler(Dataset[Batch]):
         return np.ascontiguousarray(image), np.ascontiguousarray(label)
 
     def _case_number(self, stream: int, cases: int, position: int) -> int:
-        lap, place = divmod(position, cases)
-        return int(np.random.default_rng([self.seed, stream, 0, lap]).permutation(cases)[place])
+        round_number, place = divmod(position, cases)
+        return int(np.random.default_rng([self.seed, stream, 0, round_number]).permutation(cases)[place])
 
 
 def batches(sampler: Sampler, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches of the steps first..last-1, prepared ahead by ``workers`` processes (0: in this one)."""
+    """Batches of the steps first..last-1, prepared ahead by ``workers`` processes; 0 prepares them in this process."""
     return iter(
         DataLoader(
             sampler,
@@ -129,6 +137,6 @@ def batches(sampler: Sampler, first: int, last: int, workers: int, pin: bool) ->
             sampler=range(first, last),
             num_workers=workers,
             pin_memory=pin,
-            generator=torch.Generator(),  # else the loader would draw from the generator that dropout uses
+            generator=torch.Generator(),  # otherwise the loader draws from the generator of dropout
         )
     )

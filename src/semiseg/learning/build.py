@@ -1,4 +1,4 @@
-"""A method with fresh networks, and the machine it runs on."""
+"""Building a method with new networks, and choosing the device that it runs on."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from semiseg.params.config import Network, Training
 
 @dataclass(frozen=True)
 class Runtime:
-    """What may differ between machines without changing the numbers (but for the GPU's own rounding)."""
+    """Settings that may differ between machines without changing the numbers, apart from a GPU's rounding."""
 
     device: torch.device
     workers: int
@@ -28,9 +28,9 @@ def build_method(
     training: Training | None,
     voxels: list[float],
 ) -> Method:
-    """The method with fresh networks.
+    """The method with new networks.
 
-    voxels: per class, of the labelled training volumes; training: None when the method will only predict.
+    voxels: number of voxels per class in the labelled training volumes; training: None if the method only predicts.
     """
 
     def backbone(initialisation: str, channels: int) -> nn.Module:
@@ -42,7 +42,10 @@ def build_method(
 
 
 def choose_runtime(device: str, threads: int, checkpoint_seconds: float) -> Runtime:
-    """Device (``auto``: a GPU if there is one), CPU threads, loader processes; the same threads give the same bits."""
+    """Set the number of CPU threads, which is part of the bits, and choose the device and the loader processes.
+
+    device: ``auto`` takes a GPU if there is one.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)

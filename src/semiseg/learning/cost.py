@@ -1,4 +1,4 @@
-"""What a training costs: time, memory, parameters; measured as it runs, over all its sessions."""
+"""The cost of a training (time, memory, parameters), measured while it runs, over all its sessions."""
 
 import resource
 import sys
@@ -13,9 +13,10 @@ from semiseg.method import Method
 
 @dataclass
 class Cost:
-    """Seconds spent in steps and in all (validation and checkpoints included), and the peak of memory in bytes.
+    """Cost so far.
 
-    Memory is that of torch on the GPU, or of the whole process where there is none.
+    stepping: seconds in training steps; whole: seconds in all, with validation and checkpoints; peak: largest memory in
+    bytes, allocated by torch on a GPU, or held by the process if there is none; mark: clock at the last measurement.
     """
 
     stepping: float = 0.0
@@ -24,11 +25,11 @@ class Cost:
     mark: float = 0.0
 
     def begin(self) -> None:
-        """Start the watch of this session."""
+        """Start the clock of this session."""
         self.mark = time.monotonic()
 
     def lap(self, device: torch.device, *, stepping: bool) -> None:
-        """Add the time since the last lap; a GPU, which works ahead of the program's clock, is waited for."""
+        """Add the time since the last measurement, after waiting for the work that a GPU has not finished yet."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         now = time.monotonic()
@@ -37,12 +38,12 @@ class Cost:
         self.mark, self.peak = now, max(self.peak, peak_bytes(device))
 
     def as_note(self) -> dict[str, Any]:
-        """What a later session needs to go on counting."""
+        """The numbers from which a later session continues."""
         return {"stepping": self.stepping, "whole": self.whole, "peak": self.peak}
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held at once since this process began."""
+    """Largest memory in bytes since the start of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -50,7 +51,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def record(cost: Cost, method: Method, iterations: int, device: torch.device) -> dict[str, Any]:
-    """The content of cost.json; a control, which is not trained, has no times and no memory."""
+    """The content of cost.json. A control is not trained, so its times and memory are None."""
     trained = iterations > 0
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",

@@ -1,4 +1,4 @@
-"""What a training step will cost, counted on real steps with two small crops; and what a prepared case will weigh."""
+"""Estimated cost of a training step, counted on real steps with small crops, and estimated size of a prepared case."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ COPIES = 3  # of a trained parameter on the GPU: itself, its gradient, its momen
 
 @dataclass(frozen=True)
 class Work:
-    """Of one training step: floating-point operations, forward and backward; bytes on the GPU; trained parameters."""
+    """Work of one training step: floating-point operations (forward and backward), bytes on the GPU, parameters."""
 
     operations: float
     memory: float
@@ -31,11 +31,11 @@ class Work:
 
 
 def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
-    """The work of one step of a run (``Plan.training``'s specification) with this many classes.
+    """The work of one step of a run (``Specs.train``'s specification) with this many classes.
 
-    Counted with one labelled and one unlabelled crop of two sizes on the CPU: what grows between them is scaled to the
-    protocol's batch and crop, the rest (weights, terms on a fixed number of voxels) is not. Counts are kept in the
-    folder ``kept``, by method, parameters and code.
+    One step with one labelled and one unlabelled crop is counted on the CPU, for two sizes of crops. The part that
+    grows with the size is scaled to the protocol's batch and crop; the rest (weights, terms on a fixed number of
+    voxels) is not. Counts are stored in the folder ``kept``, by method, parameters and code.
     """
     modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
     key = digest(
@@ -59,7 +59,7 @@ def _count(spec: Mapping[str, Any], classes: int, crop: tuple[int, int, int]) ->
     training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
     torch.manual_seed(0)
     method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
-    if not method.networks:  # a control
+    if not method.trained:
         return Work(0.0, 0.0, 0)
     labels = torch.randint(classes, (1, *crop))
     images = torch.randn(2, 1, *crop)
@@ -84,7 +84,7 @@ def _step(method: Method, batch: Batch, time: TrainingTime) -> None:
 
 
 class _Kept:
-    """Sizes in bytes of the storages that a backward pass keeps, each once."""
+    """Sizes in bytes of the storages that a backward pass keeps, each counted once."""
 
     def __init__(self) -> None:
         self.sizes: dict[int, int] = {}
@@ -96,7 +96,7 @@ class _Kept:
 
 
 def prepared_voxels(shape: Sequence[float], spacing: Sequence[float], steps: Sequence[Mapping[str, Any]]) -> float:
-    """Voxels of a case after a preparation, at most: crops, whose size depends on the case, are not counted.
+    """Largest number of voxels of a case after a preparation; crops are ignored, because they depend on the case.
 
     shape (voxels) and spacing (mm) along x, y, z; steps as in params.yaml.
     """

@@ -1,4 +1,4 @@
-"""What happened at each step, kept on the device and fetched in blocks, so that the GPU is not waited for."""
+"""The loss terms of every step, kept on the device and fetched in blocks, so that no step waits for the GPU."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ class History:
         self._pending: list[tuple[int, float, Tensor]] = []
 
     def add(self, iteration: int, rate: float, loss: Tensor, terms: dict[str, Tensor]) -> None:
-        """Note a finished step."""
+        """Add a finished step."""
         if not self.columns:
             self.columns = ["iteration", "lr", "total", *(f"loss_{name}" for name in terms), "val_dice"]
         values = torch.stack([loss.detach(), *(term.detach() for term in terms.values())]).float()
@@ -33,12 +33,12 @@ class History:
             self.fetch()
 
     def fetch(self) -> None:
-        """Bring pending rows to the host. Raises UserError when a loss is no longer a number."""
+        """Copy pending rows to the host. Raises UserError when a loss is no longer a number."""
         if not self._pending:
             return
         values = torch.stack([values for _, _, values in self._pending]).cpu().tolist()
         for (iteration, rate, _), row in zip(self._pending, values, strict=True):
-            if not all(map(math.isfinite, row)):  # an opponent's loss is not in the total
+            if not all(map(math.isfinite, row)):  # all terms: an adversary's loss is not in the total
                 names = [
                     name for name, value in zip(self.columns[3:], row[1:], strict=False) if not math.isfinite(value)
                 ]
@@ -49,8 +49,8 @@ class History:
             self._rows.append([float(iteration), rate, *row, math.nan])
         self._pending.clear()
 
-    def validated(self, dice: float) -> None:
-        """Write a validation result beside the newest step."""
+    def add_validation(self, dice: float) -> None:
+        """Add a validation result to the newest step."""
         self.fetch()
         self._rows[-1][-1] = dice
 
@@ -72,7 +72,7 @@ class History:
         return history
 
     def write(self, path: Path) -> None:
-        """Write history.csv; a run without steps has the header of its first columns alone."""
+        """Write history.csv; for a run without steps, only the header of the columns that all methods have."""
         self.fetch()
         frame = pd.DataFrame(self._array(), columns=self.columns or ["iteration", "lr", "total", "val_dice"])
         with atomic(path) as temporary:

@@ -1,15 +1,14 @@
-"""Sliding-window inference as the papers do it, on MONAI's stitching.
+"""Sliding-window inference at the papers' window positions, stitched by MONAI.
 
 Windows start at min(stride x i, size - window), i = 0..ceil((size - window) / stride), on each axis. An axis shorter
-than the window is padded with zeros, half on each side and the odd voxel at the end, and cropped back afterwards.
-Softmax scores are summed and divided by the number of windows that saw the voxel.
+than the window is padded with zeros, half on each side with the odd voxel at the end, and cropped back afterwards. The
+score of a voxel is the mean over the windows that contain it.
 """
 
 import math
 from collections.abc import Callable, Sequence
 
 import torch
-from monai.inferers.utils import sliding_window_inference
 from torch import Tensor
 
 WINDOWS_PER_BATCH = 4
@@ -20,9 +19,11 @@ def slide(
 ) -> Tensor:
     """Mean class scores ``[k z y x]`` of a volume ``[c z y x]``; ``predict`` maps ``[b c z y x]`` to ``[b k z y x]``.
 
-    Memory beyond the network's own is one score volume; it stays on the GPU only where it fits there.
+    Besides the network's memory this needs one score volume, which stays on the GPU only if it fits there.
     """
-    # MONAI takes an overlap fraction and truncates window x (1 - overlap): aim half a voxel above the stride
+    from monai.inferers.utils import sliding_window_inference  # here: it takes seconds, and controls train without
+
+    # MONAI truncates window x (1 - overlap) to get its stride, so the overlap aims half a voxel above the wanted stride
     overlap = [max(1 - (step + 0.5) / size, 0.0) for step, size in zip(stride, window, strict=True)]
     voxels = math.prod(max(side, size) for side, size in zip(image.shape[1:], window, strict=True))
     scores = sliding_window_inference(
@@ -40,7 +41,7 @@ def slide(
 
 
 def _stitching_device(device: torch.device, score_bytes: int) -> torch.device:
-    """The GPU if the score volume takes at most half of its free memory, else the host."""
+    """The GPU if the score volume takes at most half of its free memory, else the CPU."""
     if device.type == "cuda" and 2 * score_bytes > torch.cuda.mem_get_info(device)[0]:
         return torch.device("cpu")
     return device

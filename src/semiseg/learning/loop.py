@@ -1,4 +1,4 @@
-"""The one training loop. A method gives loss terms; everything else happens here, once."""
+"""The one training loop. A method computes loss terms; everything else happens here, once for all methods."""
 
 import time
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from semiseg.base.progress import Progress
-from semiseg.learning import signals as stopping
-from semiseg.learning import weights
+from semiseg.learning import signals, weights
 from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
 from semiseg.learning.history import History
@@ -23,23 +22,23 @@ ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, w
 
 
 def candidates(method: Method, inference: Inference) -> list[Candidate]:
-    """The sets of networks that may speak at inference: each predictor alone, or all together."""
+    """The sets of networks that may predict: each of the method's inference networks alone, or all together."""
     if inference.networks == "one" and len(method.inference_networks) > 1:
         return [(name,) for name in method.inference_networks]
     return [tuple(method.inference_networks)]
 
 
 def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
-    """A fresh state at step 0 on the device."""
+    """A new state at step 0, on the device. ``rule`` is the protocol's optimiser for the networks."""
     method.to(device)
     adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
-    apart = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
-    learnt = [each for each in method.parameters() if each.requires_grad and id(each) not in apart]
+    of_adversaries = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
+    trained = [each for each in method.parameters() if each.requires_grad and id(each) not in of_adversaries]
     optimiser: torch.optim.Optimizer
     if rule.rule == "adam":
-        optimiser = torch.optim.Adam(learnt, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
+        optimiser = torch.optim.Adam(trained, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
     else:
-        optimiser = torch.optim.SGD(learnt, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
+        optimiser = torch.optim.SGD(trained, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
     rules = method.adversaries()
     groups = [{"params": adversaries[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in adversaries]
     scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
@@ -50,7 +49,7 @@ def start(method: Method, inference: Inference, rule: Optimiser, device: torch.d
 
 @dataclass
 class Trainer:
-    """One run: ``path`` receives the state every so often, marked with the run's fingerprint."""
+    """One run. Its state is saved to ``path`` from time to time, marked with the run's fingerprint."""
 
     title: str
     state: State
@@ -62,17 +61,17 @@ class Trainer:
     fingerprint: str
 
     def run(self) -> None:
-        """Do the remaining steps. Raises UserError when the loss is no longer a number.
+        """Run the remaining steps. Raises UserError when the loss is no longer a number.
 
-        Warned that the process must end (time limit, Ctrl-C) it saves the state after the step at hand; where it has to
-        end by itself it raises KeyboardInterrupt.
+        After a signal to end (time limit, Ctrl-C) the state is saved at the end of the current step. Then
+        KeyboardInterrupt is raised, unless the scheduler itself ends the process.
         """
         state, total_steps = self.state, self.schedule.iterations
         state.resume(self.path, self.fingerprint)
         state.cost.begin()
         saved, device = state.cost.mark, self.runtime.device
         state.method.train()
-        with Progress(self.title, total_steps, "step", state.iteration) as bar, stopping.warnings() as warned:
+        with Progress(self.title, total_steps, "step", state.iteration) as bar, signals.watch() as request:
             for batch in batches(
                 self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda"
             ):
@@ -83,13 +82,13 @@ class Trainer:
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
                     state.cost.lap(device, stepping=False)
-                if warned.save or time.monotonic() - saved > self.runtime.checkpoint_seconds:
+                if request.save or time.monotonic() - saved > self.runtime.checkpoint_seconds:
                     state.cost.lap(device, stepping=True)
                     state.save(self.path, self.fingerprint)
                     state.cost.lap(device, stepping=False)
-                    saved, warned.save = state.cost.mark, False
+                    saved, request.save = state.cost.mark, False
                 bar.step(1, **state.history.latest())
-                if warned.end:
+                if request.end:
                     raise KeyboardInterrupt
             state.cost.lap(device, stepping=True)
 
@@ -98,25 +97,25 @@ class Trainer:
         return newest >= 0 and self.schedule.out_of_patience(self.state.iteration, newest)
 
     def _step(self, batch: Batch) -> None:
-        """One step of the networks, one of their adversaries if there are any, then the method's own updates."""
-        state, clock = self.state, self.schedule.time(self.state.iteration)
-        rate = self.schedule.learning_rate(clock.iteration)
+        """A step of the networks, then one of the adversaries if there are any, then the method's own updates."""
+        state, now = self.state, self.schedule.time(self.state.iteration)
+        rate = self.schedule.learning_rate(now.iteration)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
-        self._require_adversary_gradients(False)  # their gradients of this loss would be thrown away
+        self._require_adversary_gradients(False)  # gradients of this loss by the adversaries are not needed
         with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-            terms = state.method.losses(batch, clock)
-            loss = total(terms, state.method.weights(clock))
+            terms = state.method.losses(batch, now)
+            loss = total(terms, state.method.weights(now))
         self._descend(state.optimiser, loss)
         if state.adversary_optimiser is not None:
             self._require_adversary_gradients(True)
             with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
-                theirs = state.method.adversary_losses(batch, clock)
-            self._descend(state.adversary_optimiser, total(theirs, {}))
-            terms = {**terms, **theirs}
+                adversary_terms = state.method.adversary_losses(batch, now)
+            self._descend(state.adversary_optimiser, total(adversary_terms, {}))
+            terms = {**terms, **adversary_terms}
         state.scaler.update()
-        state.method.after_step(clock)
-        state.history.add(clock.iteration, rate, loss, terms)
+        state.method.after_step(now)
+        state.history.add(now.iteration, rate, loss, terms)
         state.iteration += 1
 
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -124,12 +123,12 @@ class Trainer:
         self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.state.scaler.step(optimiser)
 
-    def _require_adversary_gradients(self, learn: bool) -> None:
+    def _require_adversary_gradients(self, required: bool) -> None:
         for name in self.state.method.adversaries():
-            self.state.method.get_submodule(name).requires_grad_(learn)
+            self.state.method.get_submodule(name).requires_grad_(required)
 
     def _validate(self, validator: Validator) -> None:
-        """Validator every candidate and keep the weights of a new best."""
+        """Score every candidate and keep the weights of a new best one."""
         state, scores = self.state, []
         for candidate, best in state.best.items():
             score = validator.score(state.method, candidate)
@@ -137,11 +136,11 @@ class Trainer:
             if score > best.score:
                 kept = {name: tensor.clone() for name, tensor in network_weights(state.method, candidate).items()}
                 state.best[candidate] = Best(score, state.iteration, kept)
-        state.history.validated(max(scores))
+        state.history.add_validation(max(scores))
 
 
 def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
-    """Weights of some networks, named ``<network>.<parameter>``."""
+    """Weights and buffers of some networks, named ``<network>.<parameter>``."""
     return {
         name: tensor
         for network in networks
@@ -150,7 +149,7 @@ def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
 
 
 def chosen(state: State) -> tuple[Candidate, Best]:
-    """The candidate with the best validation, or, where nothing was validated, the first one as it is now."""
+    """The candidate with the best validation; the first candidate with its current weights if none was validated."""
     candidate, best = max(state.best.items(), key=lambda item: item[1].score)
     if best.weights:
         return candidate, best

@@ -1,5 +1,6 @@
-"""When things happen: the budget, the clock a method sees, and the learning rate of a step."""
+"""The schedule of a training: its length, the training time of a step, its learning rate, and when to validate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
@@ -7,9 +8,21 @@ from semiseg.method import TrainingTime
 from semiseg.params.config import Training
 
 
+def steps_per_epoch(training: Training, cases: Mapping[str, int], *, labelled_only: bool) -> int:
+    """Steps of one epoch: one pass over the protocol's stream of crops, one crop per case.
+
+    cases: number of labelled and of unlabelled cases. labelled_only: the method fills the whole batch with labelled
+        crops, so that its epoch is one pass over the labelled cases.
+    """
+    batch, stream = training.batch, training.epoch
+    if labelled_only:
+        return max(cases["labelled"] // (batch.labelled + batch.unlabelled), 1)
+    return max(cases[stream] // (batch.labelled if stream == "labelled" else batch.unlabelled), 1)
+
+
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """Everything that depends on the iteration number alone; an epoch is one pass over the protocol's stream."""
+    """All that depends on the iteration number alone; an epoch is one pass over the stream that the protocol names."""
 
     training: Training
     steps_per_epoch: int
@@ -24,11 +37,11 @@ class TrainingSchedule:
 
     @property
     def epochs(self) -> int:
-        """Length of the whole training in (begun) epochs."""
+        """Length of the whole training in epochs; the last one may be incomplete."""
         return -(-self.iterations // self.steps_per_epoch)
 
     def time(self, iteration: int) -> TrainingTime:
-        """The clock as a method sees it before step ``iteration``."""
+        """The training time that a method receives in step ``iteration``."""
         ramp = self.training.ramp
         counter = max(self._count(iteration, ramp.per) - ramp.lag, 0) // ramp.every
         whole = self._count(self.iterations, ramp.per) // ramp.every
@@ -51,7 +64,7 @@ class TrainingSchedule:
         return base
 
     def validates_after(self, iteration: int) -> bool:
-        """Whether the checkpoint is judged after step ``iteration``; the last step always is, if any is."""
+        """Whether to validate after step ``iteration``; always after the last one, if the protocol validates at all."""
         rule = self.training.validation
         if rule is None:
             return False
@@ -60,7 +73,7 @@ class TrainingSchedule:
         return done == self.iterations or (done % every == 0 and done >= rule.start * self.iterations)
 
     def out_of_patience(self, iteration: int, best_iteration: int) -> bool:
-        """Whether training stops early: no gain for ``patience`` iterations or epochs."""
+        """Whether training stops early, because there was no new best for ``patience`` iterations or epochs."""
         rule = self.training.validation
         if rule is None or rule.patience is None:
             return False

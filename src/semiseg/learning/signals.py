@@ -1,4 +1,4 @@
-"""A warning from outside that the process must end: the work so far is saved first."""
+"""Signals that request the end of the process: the work so far is saved first."""
 
 import contextlib
 import os
@@ -10,17 +10,20 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Warned:
-    """What a signal asked for. save: save the work after the step at hand; end: and then end the process."""
+class StopRequest:
+    """The request of the signals received so far, and the handler of these signals.
+
+    save: True if the state must be saved after the current step; end: True if the process must end after that.
+    """
 
     save = False
     end = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; another one after the one that ends does not wait for the work to be saved.
+        """Note a signal. A second one, after a signal that ends the process, ends it at once without saving.
 
-        In a SLURM job SIGTERM only warns: SLURM kills some seconds later. A job that ended by itself in between would
-        count as failed, and after a pre-emption not be begun again.
+        In a SLURM job SIGTERM only requests a save, because SLURM itself kills the job some seconds later. A job that
+        ended by itself in between would count as failed, and SLURM would not start it again after a pre-emption.
         """
         if self.end:
             raise KeyboardInterrupt
@@ -29,18 +32,18 @@ class Warned:
 
 
 @contextlib.contextmanager
-def warnings() -> Iterator[Warned]:
-    """Watch for SIGTERM and SIGINT while the block runs, which asks the yielded object after each of its steps.
+def watch() -> Iterator[StopRequest]:
+    """Handle SIGTERM and SIGINT inside the block, which reads the yielded object after each of its steps.
 
-    Outside the main thread, which alone may handle signals, nothing is watched.
+    Only the main thread may handle signals, so nothing is handled in another thread.
     """
-    warned = Warned()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield warned
+        yield request
         return
-    before = {number: signal.signal(number, warned) for number in SIGNALS}
+    before = {number: signal.signal(number, request) for number in SIGNALS}
     try:
-        yield warned
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

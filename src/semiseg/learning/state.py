@@ -1,5 +1,6 @@
-"""Training state in one file: a killed run continues from it bit for bit, another run's state is never used."""
+"""Training state in one file, from which a killed run continues bit for bit; a state of another run is never used."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sweep
-from semiseg.base.progress import say
 from semiseg.learning import weights
 from semiseg.learning.cost import Cost
 from semiseg.learning.history import History
 from semiseg.method import Method
+
+logger = logging.getLogger(__name__)
 
 STATE = "state.safetensors"
 Candidate = tuple[str, ...]  # networks that predict together
 
 
 def drop(folder: Path) -> None:
-    """Remove the state of a run that has served its time."""
+    """Remove the state of a run that is finished."""
     (folder / STATE).unlink(missing_ok=True)
     sweep(folder)
 
@@ -66,19 +68,19 @@ class State:
         weights.save(path, tensors, note)
 
     def resume(self, path: Path, fingerprint: str) -> None:
-        """Continue from a state file if there is one of this very run; a stale or damaged one is said and ignored."""
+        """Continue from this run's state file, if there is one; a stale or damaged file is ignored with a message."""
         if not path.exists():
             return
         try:
             tensors, note = weights.load(path)
         except UserError as error:
-            say(f"starting from step 0: {error}")
+            logger.info(f"starting from step 0: {error}")
             return
         if note.get("fingerprint") != fingerprint:
-            say(f"starting from step 0: {path} was made with other parameters, data or code")
+            logger.info(f"starting from step 0: {path} was made with other parameters, data or code")
             return
         self._restore(tensors, note)
-        say(f"continuing from step {self.iteration} of {path}")
+        logger.info(f"continuing from step {self.iteration} of {path}")
 
     def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
         self.iteration, self.cost = note["iteration"], Cost(**note["cost"])

@@ -1,4 +1,4 @@
-"""Judging a checkpoint on the validation cases, by the protocol's rule."""
+"""Scoring a checkpoint on the validation cases, by the protocol's rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TINY = 1e-8  # smoothing of the DHC code: a class absent from truth and predicti
 
 @dataclass(frozen=True)
 class Validator:
-    """Mean Dice over organs and validation cases, the way the protocol's authors select."""
+    """Mean Dice over organs and validation cases, computed as the protocol's authors do to select a checkpoint."""
 
     cases: Sequence[StoredCase]
     classes: int
@@ -30,7 +30,7 @@ class Validator:
 
     @torch.no_grad()
     def score(self, method: Method, networks: tuple[str, ...]) -> float:
-        """Score of these networks, in [0, 1]; dropout is off while they are judged."""
+        """Score of these networks in [0, 1], in evaluation mode; the method is in training mode afterwards."""
         method.eval()
         scores = [self._case(method, networks, case) for case in self.cases]
         method.train()

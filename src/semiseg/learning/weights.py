@@ -1,4 +1,4 @@
-"""Tensors on disk as safetensors, with one JSON note, in bytes that depend on the content alone."""
+"""Tensors in a safetensors file with one JSON note; the bytes depend on the content alone."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from semiseg.base.files import atomic
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-    """Write tensors and a note atomically. The note is one string: the order of several would not be fixed."""
+    """Write tensors and a note atomically. The note is one string, because the order of several is not fixed."""
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     with atomic(path) as temporary:
         save_file(content, temporary, metadata={"semiseg": json.dumps(note, sort_keys=True)})

@@ -1,1 +1,1 @@
-"""One file per method: the paper's algorithm and nothing else (see ``semiseg.method`` for the contract)."""
+"""One file per method, with the paper's algorithm and nothing else; ``semiseg.method`` is the contract."""

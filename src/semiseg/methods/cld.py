@@ -1,15 +1,16 @@
 """Calibrating Label Distribution (Lin et al., MICCAI 2022): classes weighted by rarity, voxels sampled by confidence.
 
-Cross Pseudo Supervision with class weights (max N / N_k)^(1/3) from the labelled volumes, in supervised and cross
-terms. The cross terms see a random part of the voxels: each network's confidence bank notes which classes it is sure of
-on labelled voxels, and voxels that it takes for other classes are kept more often.
-Follows xmed-lab/DHC: code/train_cld.py: the mask of A's term comes from A's OWN prediction and bank although the target
-is B's; the term divides by all voxels, kept or not; a class that a bank has not seen since its last update counts as
-confidence 0; until the first update, after ``update_iter`` steps, both banks hold the same random numbers.
-Departures from the code: one map of random numbers for all classes (equal in distribution); a class without labelled
-voxels weighs 0, not infinity (ours); the crops with a bias along z of the authors' own code (xmed-lab/CLD-Semi:
-RandomCrop_cz) are left to the protocol's sampling: not built, as in xmed-lab/DHC. The supervised loss is the method's
-own, not the protocol's; with the 3D U-Net as well: ours (unverified), as the code of those rows is not published.
+Cross Pseudo Supervision with class weights (max N / N_k)^(1/3), from the labelled volumes, in supervised and cross
+terms. The cross terms use a random part of the voxels. Each network has a confidence bank: the mean probability of the
+true class on labelled voxels. Voxels that the network predicts as a class of low confidence are sampled more often.
+Follows xmed-lab/DHC: code/train_cld.py. The mask of A's cross term comes from A's OWN prediction and bank, although the
+target is B's. The term divides by all voxels, sampled or not. A class that has not occurred since a bank's last update
+counts as confidence 0. Until the first update, after ``update_iter`` steps, both banks hold the same random numbers.
+Departures from the code: one map of random numbers serves all classes (equal in distribution). Ours: a class without
+labelled voxels has weight 0, not infinity. The crops of the authors' own code that prefer organs along z
+(xmed-lab/CLD-Semi: RandomCrop_cz) are a matter of the protocol's sampling and are not built, as in xmed-lab/DHC. The
+supervised loss is the method's own, not the protocol's. With the 3D U-Net this is ours (unverified) as well, because
+the code of those rows is not published.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ CODE = "xmed-lab/DHC: code/train_cld.py"
 
 
 class ConfidenceBank(nn.Module):
-    """Moving average of the probability of the true class, ``confidence`` ``[k]``, starting from the given numbers."""
+    """Moving average of the probability of the true class: the buffer ``confidence`` ``[k]``, at first ``start``."""
 
     confidence: Tensor
     pooled: Tensor
@@ -42,7 +43,7 @@ class ConfidenceBank(nn.Module):
 
     @torch.no_grad()
     def record(self, logits: Tensor, labels: Tensor, iteration: int) -> None:
-        """Pool labelled logits ``[b k z y x]`` and labels ``[b z y x]``; average every ``update_iter`` steps."""
+        """Pool labelled logits ``[b k z y x]`` and labels ``[b z y x]``; average them every ``update_iter`` steps."""
         truth = one_hot(labels, logits.shape[1])
         self.pooled = self.pooled + (logits.float().softmax(1) * truth).sum(SUMMED)
         self.voxels = self.voxels + truth.sum(SUMMED)
@@ -67,8 +68,10 @@ class CLD(Method):
         "weight w of the cross terms, times the protocol's ramp",
         "xmed-lab/CLD-Semi: code/train_cld.py; that of the xmed-lab/DHC rows is not recorded (argparse: 1)",
     )
-    update_iter = Hyper(8, "steps that a confidence bank pools", f"{CODE} --confs_iter; xmed-lab/CLD-Semi: 2")
-    momentum = Hyper(0.999, "share of the confidence that an update keeps", f"{CODE} ConfidenceBank")
+    update_iter = Hyper(
+        8, "steps between two updates of a confidence bank", f"{CODE} --confs_iter; xmed-lab/CLD-Semi: 2"
+    )
+    momentum = Hyper(0.999, "fraction of the confidence that an update keeps", f"{CODE} ConfidenceBank")
     gamma = Hyper(0.5, "exponent of the sampling rates", f"{CODE} cal_sampling_rate")
     min_sr = Hyper(0.0, "least sampling rate of an organ", f"{CODE} cal_sampling_mask")
 
@@ -101,10 +104,10 @@ class CLD(Method):
         return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
 
     def kept(self, predicted: Tensor, bank: ConfidenceBank) -> Tensor:
-        """Voxels that a network's cross term sees, from its own predictions ``[b z y x]``."""
+        """Voxels that a network's cross term uses, bool ``[b z y x]``, sampled by its own predictions ``[b z y x]``."""
         rate = sampling_rate(bank.confidence, self.gamma, self.min_sr)
-        return sampling_mask(predicted, rate, self.draw(predicted))
+        return sampling_mask(predicted, rate, self.uniform(predicted))
 
-    def draw(self, predicted: Tensor) -> Tensor:
-        """A uniform number in [0, 1) for each voxel, ``[1 b z y x]``."""
+    def uniform(self, predicted: Tensor) -> Tensor:
+        """A random number in [0, 1) for each voxel, ``[1 b z y x]``."""
         return torch.rand(1, *predicted.shape, device=predicted.device)

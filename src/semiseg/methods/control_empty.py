@@ -1,4 +1,4 @@
-"""Negative control: predicts background everywhere, so it must rank last in every table. Not a method."""
+"""Negative control: predicts background everywhere, so it must rank last in every table. It is not a method."""
 
 from torch import Tensor
 

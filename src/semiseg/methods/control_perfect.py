@@ -1,4 +1,4 @@
-"""Positive control: predicts the truth, so it must rank first in every table. A check of scoring, not a method."""
+"""Positive control: predicts the truth, so it must rank first in every table. It checks the scoring; not a method."""
 
 from torch import Tensor
 
@@ -7,11 +7,11 @@ from semiseg.method import Method
 
 
 class ControlPerfect(Method):
-    """Shown the truth at inference; has no networks and is never trained."""
+    """Receives the truth at inference; has no networks and is never trained."""
 
     oracle = True
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
         """One-hot truth ``[b k z y x]`` of class ids ``[b z y x]``."""
-        assert truth is not None  # the engine shows it to every method with ``oracle``
+        assert truth is not None  # ``oracle`` is set
         return one_hot(truth, self.context.classes).to(image.dtype)

@@ -1,8 +1,9 @@
 """Cross Pseudo Supervision (Chen et al., CVPR 2021, arXiv 2106.01226) for 3D segmentation.
 
-Two networks that differ in their initialisation see the same crops; each learns the other's hard labels. Departures
-from the paper, as in xmed-lab/DHC: code/train_cps.py, HiLab-git/SSL4MIS: code/train_cross_pseudo_supervision_3D.py and
-kimjisoo12/GuidedNet (extras off): the supervised loss is the protocol's (CE and Dice), the weight is 0.1 with a ramp.
+Two networks that differ in their initialisation receive the same crops; each is trained with the other's hard labels.
+Departures from the paper, as in xmed-lab/DHC: code/train_cps.py, HiLab-git/SSL4MIS:
+code/train_cross_pseudo_supervision_3D.py and kimjisoo12/GuidedNet (extras off): the supervised loss is the protocol's
+(CE and Dice), and the weight is 0.1 with a ramp.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ class CPS(Method):
     weight = Hyper(0.1, "weight w of the cross term, times the protocol's ramp", "xmed-lab/DHC: README, -w")
     cross_rows = Hyper(
         "all",
-        "rows of the batch that the cross term sees",
+        "rows of the batch that the cross term uses",
         "xmed-lab/DHC, kimjisoo12/GuidedNet: all; HiLab-git/SSL4MIS: unlabelled",
         ("all", "unlabelled"),
     )

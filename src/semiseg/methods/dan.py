@@ -1,10 +1,11 @@
 """Deep adversarial network (Zhang et al., MICCAI 2017) for 3D segmentation.
 
-A discriminator sees image and probabilities and tells labelled crops from unlabelled ones; the network learns to make
-its predictions on unlabelled crops pass as labelled. Follows HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py,
-since the authors' code was not found: a ramped weight, where the paper switches the term on late (unverified).
+A discriminator receives image and probabilities and separates labelled crops from unlabelled ones; the network is
+trained so that its predictions on unlabelled crops are classified as labelled.
+Follows HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py, because the authors' code was not found: the weight has
+a ramp, where the paper switches the term on late (unverified).
 Departures from that code: the discriminator averages over the whole crop, where a window of 6x6x6 voxels fits crops of
-96x96x96 alone; the targets follow the make-up of the batch, where the code writes out 1, 1, 0, 0.
+96x96x96 alone. The targets follow the numbers of labelled and unlabelled rows, where the code writes 1, 1, 0, 0.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,9 @@ class DAN(Method):
         labelled, unlabelled = self.network(batch.everything).tensor_split([len(batch.images)])
         return {
             "supervised": self.context.supervised(labelled, batch.labels),
-            "adversarial": adversary.deceive(self.discriminator, unlabelled.float().softmax(1), batch.unlabelled),
+            "adversarial": adversary.adversarial_loss(
+                self.discriminator, unlabelled.float().softmax(1), batch.unlabelled
+            ),
         }
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
@@ -53,9 +56,9 @@ class DAN(Method):
         return {"discriminator": adversary.optimiser(self.discriminator_lr)}
 
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """L_D on what the updated network predicts without dropout."""
+        """L_D on the predictions of the updated network without dropout."""
         images = batch.everything
-        with adversary.resting(self.network), torch.no_grad():
+        with adversary.evaluation_mode(self.network), torch.no_grad():
             probabilities = self.network(images).float().softmax(1)
         count = len(batch.images)
-        return {"discriminator": adversary.tell_apart(self.discriminator, probabilities, images, count)}
+        return {"discriminator": adversary.discriminator_loss(self.discriminator, probabilities, images, count)}

@@ -1,13 +1,14 @@
 """Dual-debiased Heterogeneous Co-training (Wang and Li, MICCAI 2023, arXiv 2307.11960).
 
-Cross Pseudo Supervision by two networks that weight the classes differently: A by how hard a class is to learn, told
-from its Dice on labelled crops (DiffDW), B by how seldom it says the class itself on unlabelled crops (DistDW). Each
-weights its own supervised and cross term; both weights are brought up to date before the losses of a step.
-Follows xmed-lab/DHC: code/train_dhc.py: both networks start from kaiming, since their weights make them differ; the
-Dice term is not divided by the sum of weights, which reach K; B all but ignores background, whose weight tends to 0.
-Departures from the code: terms are 0, not 0/0, where the weights of all their voxels are 0, and weights are 1, not 0/0,
-where all counts are equal. The supervised loss is the method's own, not the protocol's; with the 3D U-Net as well: ours
-(unverified), as the code of those rows is not published.
+Cross Pseudo Supervision by two networks that weight the classes differently. A weights them by difficulty, measured by
+its Dice on labelled crops (DiffDW). B weights them by how rarely it predicts them on unlabelled crops (DistDW). Each
+network uses its own weights in its supervised and cross term; both are updated before the losses of a step.
+Follows xmed-lab/DHC: code/train_dhc.py: both networks start from kaiming, because their weights make them differ. The
+Dice term is not divided by the sum of weights, which are as large as K. B hardly uses the background, whose weight
+tends to 0.
+Departures from the code: a term is 0, not 0/0, where the weights of all its voxels are 0. Weights are 1, not 0/0, where
+all counts are equal. The supervised loss is the method's own, not the protocol's. With the 3D U-Net this is ours
+(unverified) as well, because the code of those rows is not published.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.class_counts import class_counts
-from semiseg.blocks.class_weights import Difficulty, followed, hard_dice, knowledge_weights
+from semiseg.blocks.class_weights import Difficulty, hard_dice, knowledge_weights, update_knowledge_weights
 from semiseg.blocks.losses import ce_dice_organs, cross_entropy
 from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 
@@ -34,8 +35,10 @@ class DHC(Method):
     distribution_weights: Tensor
 
     weight = Hyper(0.1, "weight w of the cross terms, times the protocol's ramp", "xmed-lab/DHC: README, -w")
-    momentum = Hyper(0.99, "share of the weights of B that a step keeps", f"{CODE} DistDW")
-    accumulate = Hyper(50, "steps T over which the Dice of A is followed", f"{CODE} DiffDW accumulate_iters")
+    momentum = Hyper(0.99, "fraction of the weights of B that a step keeps", f"{CODE} DistDW")
+    accumulate = Hyper(
+        50, "steps T over which changes of the Dice of A are averaged", f"{CODE} DiffDW accumulate_iters"
+    )
     exponent = Hyper(0.2, "power of unlearning over learning in the weights of A", f"{CODE} DiffDW: 1/5")
 
     def __init__(self, context: Context, **hyper: Any) -> None:
@@ -66,17 +69,17 @@ class DHC(Method):
         return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
 
     def update_difficulty(self, predicted: Tensor, labels: Tensor) -> Tensor:
-        """DiffDW ``[k]``, the largest K, after one more step of labelled predictions of A, ``[b z y x]``."""
+        """DiffDW ``[k]`` after one more step of labelled predictions of A, ``[b z y x]``; the largest weight is K."""
         self.difficulty.observe(hard_dice(predicted, labels, self.context.classes))
         return self.difficulty_weights()
 
     def difficulty_weights(self) -> Tensor:
-        """DiffDW ``[k]`` as it stands: K times the difficulties over the largest; all K before the first step."""
+        """Current DiffDW ``[k]``: K times the difficulties over the largest one; all are K before the first step."""
         difficulty = self.difficulty.weights()
         return self.context.classes * difficulty / difficulty.max()
 
     def update_distribution(self, predicted: Tensor) -> Tensor:
         """DistDW ``[k]`` after one more step of unlabelled predictions of B, ``[u z y x]``."""
         counts = class_counts(predicted, self.context.classes).sum(0)
-        self.distribution_weights = followed(self.distribution_weights, counts, self.momentum)
+        self.distribution_weights = update_knowledge_weights(self.distribution_weights, counts, self.momentum)
         return self.distribution_weights

@@ -1,10 +1,10 @@
 """Dual-task consistency (Luo et al., AAAI 2021).
 
 A second head regresses the signed distance to the organ's surface. A steep sigmoid turns distances into a mask, which
-must agree with the segmentation on every voxel, labelled or not. Follows HiLab-git/DTC: code/train_la_dtc.py: no
-gradient is stopped; the cross-entropy is computed there but not used. The form for many classes is ours
-(``semiseg.methods.parts.two_heads``): the consistency is the mean over organs as well. Keeping the largest component,
-as the official test script does, is a matter of the protocol.
+must agree with the segmentation on every voxel, labelled or not.
+Follows HiLab-git/DTC: code/train_la_dtc.py: no gradient is stopped; the cross-entropy is computed there but not used.
+Ours: the form for many classes (``semiseg.methods.parts.two_heads``); the consistency is the mean over organs as well.
+The official test script keeps the largest component; this is a matter of the protocol.
 """
 
 from collections.abc import Mapping
@@ -27,11 +27,11 @@ class DTC(TwoHeads):
 
     weight = Hyper(1.0, "weight w of the consistency, times the protocol's ramp", f"{CODE} --consistency")
     beta = Hyper(0.3, "weight of the distance regression", f"{CODE} --beta")
-    steepness = Hyper(1500.0, "k of the sigmoid: its gradient lives where |T| is below about 0.005", CODE)
+    steepness = Hyper(1500.0, "k of the sigmoid: its gradient is above 0 only where |T| is below about 0.005", CODE)
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss and distance error on the labelled rows, consistency of the two heads on all rows."""
-        terms, logits, distances = self.learn(batch)
+        terms, logits, distances = self.supervised_terms(batch)
         organs = logits.softmax(1)[:, 1:]
         return {**terms, "consistency": (mask_of(distances, self.steepness) - organs).square().mean()}
 

@@ -1,19 +1,24 @@
 """DVCL: distance-aware voxel-wise contrastive learning (Zhao et al., "Keep Your Friends Close, and Your Enemies
 Farther", ICCV 2025).
 
-Two networks supervise each other (CPS). Voxels are split by the entropy of their prediction: labelled and reliable ones
-are contrasted class by class (HqCL), unreliable ones are pulled to their nearest neighbours and pushed from distant
-voxels, whatever their pseudo labels (DVCL). No official code could be found: this is built from the supplement.
-The supplement gives: two 3D U-Nets with feature heads of V channels, no averaged network; the order of the steps; an
-entropy split with alpha; the sets of HqCL and its M, N and temperature; the loss of DVCL (appendix G), K and K';
-L_contra = HqCL + beta DVCL; beta and lambda_c.
-Ours (unverified): kaiming and xavier weights, L_sup, lambda_u and its ramp as in guidednet; plain CE in the cross term,
-on unlabelled rows; the head, pointwise on the last decoder map after dropout; tau = mean + alpha SD of each item's
-entropy; the formulas of HqCL (after U2PL: class mean as positive, labelled voxels of other classes as negatives); no
-gradient into positives, negatives, neighbours and outsiders; the constant of the bound left out, its sums over K;
-the pool of both networks' unreliable voxels drawn down to ``pool`` each; ``queries`` per network; ranking by the cosine
-of feature vectors; outlying queries left out (QDS) and neighbours weighted (NPS) by the rules in ``neighbours.py``; one
-network predicts, the better one on validation.
+Two networks supervise each other (CPS). Voxels are split by the entropy of their prediction. Labelled and reliable
+voxels are contrasted class by class (HqCL). Unreliable voxels are pulled to their nearest neighbours and pushed from
+the most distant voxels, whatever their pseudo labels (DVCL). No official code could be found, so this is built from the
+supplement.
+The supplement gives: two 3D U-Nets with feature heads of V channels and without an averaged network; the order of the
+steps; an entropy split with alpha; the sets of HqCL with M, N and the temperature; the loss of DVCL (appendix G) with K
+and K'; L_contra = HqCL + beta DVCL; beta and lambda_c.
+Ours (unverified):
+- L_sup, lambda_u with its ramp, and the kaiming and xavier weights are those of guidednet. The cross term is a plain CE
+  on unlabelled rows. One network predicts: the better one on validation.
+- The feature head is pointwise, on the last decoder map after dropout. A voxel is unreliable if its entropy exceeds the
+  mean of its item by more than alpha SD.
+- The formulas of HqCL follow U2PL: the class mean is the positive, labelled voxels of other classes are negatives.
+- No gradient flows into positives, negatives, neighbours and distant voxels.
+- The bound is used without its constant, and its sums are divided by K.
+- At most ``pool`` unreliable voxels of each network are compared, and ``queries`` of them per network are queries.
+- Neighbours are ranked by the cosine of feature vectors. The rules that leave out outlying queries (QDS) and weight
+  neighbours (NPS) are those of ``dvcl_neighbours.py``.
 """
 
 from collections.abc import Mapping
@@ -30,7 +35,7 @@ from semiseg.blocks.losses import masked_cross_entropy
 from semiseg.blocks.reliability import above_mean, entropy
 from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 from semiseg.methods.parts.dvcl_contrast import Sizes, View, class_contrast
-from semiseg.methods.parts.dvcl_neighbours import Pool, neighbour_loss
+from semiseg.methods.parts.dvcl_neighbours import Pool, join, neighbour_loss
 from semiseg.network import Backbone
 from semiseg.networks.heads.pointwise import PointwiseHead
 
@@ -49,7 +54,7 @@ class DVCL(Method):
     weight = Hyper(0.1, "weight lambda_u of the cross term, times the protocol's ramp", "ours: that of guidednet")
     lambda_c = Hyper(0.1, "weight of the contrast", PAPER)
     beta = Hyper(0.3, "weight of DVCL within the contrast", PAPER)
-    alpha = Hyper(0.5, "SDs above the mean entropy at which voxels become unreliable", PAPER)
+    alpha = Hyper(0.5, "SDs above the mean entropy from which voxels are unreliable", PAPER)
     neighbours = Hyper(10, "nearest neighbours K of a query", "DVCL, supplement, Table 5")
     outsiders = Hyper(15, "most distant voxels K' of a query", "DVCL, supplement, Table 5")
     temperature = Hyper(1.0, "temperature of HqCL", PAPER)
@@ -59,7 +64,9 @@ class DVCL(Method):
     prototype_voxels = Hyper(2048, "most voxels of a class that make its prototype", OURS)
     pool = Hyper(4096, "most unreliable voxels per network and step", OURS)
     queries = Hyper(256, "queries M' per network", OURS)
-    doubt = Hyper(0.1, "affinity of a neighbour that is not mutual", "ours: after Yang et al., NeurIPS 2021")
+    one_sided_affinity = Hyper(
+        0.1, "affinity of a neighbour that is not mutual", "ours: after Yang et al., NeurIPS 2021"
+    )
     rank_space = Hyper(
         "features", "vectors that rank neighbours: features or probabilities", OURS, ("features", "prob")
     )
@@ -74,21 +81,17 @@ class DVCL(Method):
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses, cross term, HqCL over reliable and DVCL over unreliable voxels."""
         labels, count, images = batch.labels, len(batch.labels), batch.everything
-        maps = [network.features(images)[-1] for network in (self.a, self.b)]
-        a, b = self.a.head(maps[0]), self.b.head(maps[1])
-        views, pools = [], []
-        for feature, logits, head in zip(maps, (a[count:], b[count:]), (self.head_a, self.head_b), strict=True):
-            uncertain = above_mean(entropy(logits.detach().float().softmax(1)), self.alpha)
-            guess = torch.where(uncertain, self.context.classes, logits.argmax(1))
-            views.append(View(feature, head, torch.cat([labels, guess])))
-            pools.append(self._pool(View(feature[count:], head, guess), logits, uncertain))
+        feature_a, feature_b = self.a.features(images)[-1], self.b.features(images)[-1]
+        a, b = self.a.head(feature_a), self.b.head(feature_b)
+        view_a, pool_a = self._view_and_pool(feature_a, a[count:], self.head_a, labels)
+        view_b, pool_b = self._view_and_pool(feature_b, b[count:], self.head_b, labels)
         sizes = Sizes(self.anchors, self.negatives, self.prototype_voxels, self.temperature)
         return {
             "supervised_a": self.context.supervised(a[:count], labels),
             "supervised_b": self.context.supervised(b[:count], labels),
             "cross": self._cross(a[count:], b[count:]),
-            "hqcl": class_contrast(views, labels, self.context.classes, sizes),
-            "dvcl": self._neighbours(pools),
+            "hqcl": class_contrast([view_a, view_b], labels, self.context.classes, sizes),
+            "dvcl": self._neighbours([pool_a, pool_b]),
         }
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
@@ -97,23 +100,36 @@ class DVCL(Method):
         return {"cross": self.weight * time.ramp, "hqcl": contrast, "dvcl": contrast * self.beta}
 
     def _cross(self, a: Tensor, b: Tensor) -> Tensor:
+        """Cross term of unlabelled logits ``[u k z y x]``; each target's voxels are weighted by certainty if wanted."""
         if not self.cps_entropy_weight:
             return cross_supervision(a, b)
-        sure = [1 - entropy(each.detach().float().softmax(1)) / log(self.context.classes) for each in (a, b)]
-        return masked_cross_entropy(a, b.argmax(1), sure[1]) + masked_cross_entropy(b, a.argmax(1), sure[0])
+        certainty_a, certainty_b = (
+            1 - entropy(logits.detach().float().softmax(1)) / log(self.context.classes) for logits in (a, b)
+        )
+        return masked_cross_entropy(a, b.argmax(1), certainty_b) + masked_cross_entropy(b, a.argmax(1), certainty_a)
 
-    def _pool(self, view: View, logits: Tensor, uncertain: Tensor) -> Pool:
-        """Unreliable voxels of one network in random order, with gradients in their probabilities."""
-        places, exists = (drawn[1] for drawn in voxels.draw(uncertain.long(), 2, self.pool))
+    def _view_and_pool(self, feature: Tensor, logits: Tensor, head: PointwiseHead, labels: Tensor) -> tuple[View, Pool]:
+        """One network's voxels with known classes, and its unreliable voxels, with gradients in their probabilities.
+
+        feature: decoder maps of all rows; logits: of the unlabelled rows.
+        """
+        unreliable = above_mean(entropy(logits.detach().float().softmax(1)), self.alpha)
+        pseudo = torch.where(unreliable, self.context.classes, logits.argmax(1))
+        places_by_class, exists_by_class = voxels.draw(unreliable.long(), 2, self.pool)
+        places, exists = places_by_class[1], exists_by_class[1]
         probabilities = voxels.gather(logits, places).float().softmax(1)
         with torch.no_grad():
-            vectors = F.normalize(view.vectors(places), dim=1)
-        return Pool(probabilities, vectors if self.rank_space == "features" else probabilities.detach(), exists)
+            vectors = F.normalize(voxels.vectors(head, feature[len(labels) :], places), dim=1)
+        ranked_by = vectors if self.rank_space == "features" else probabilities.detach()
+        return View(feature, head, torch.cat([labels, pseudo])), Pool(probabilities, ranked_by, exists)
 
     def _neighbours(self, pools: list[Pool]) -> Tensor:
-        """Mean over the networks: queries are the first voxels of each one's pool, compared with those of both."""
-        joined = Pool(*(torch.cat(parts) for parts in zip(*pools, strict=True)))
-        own = torch.arange(min(self.queries, self.pool), device=joined.exists.device)
-        numbers = (self.neighbours, self.outsiders, self.doubt)
-        mean = torch.stack([neighbour_loss(joined, own + first, *numbers) for first in (0, self.pool)]).mean()
+        """Mean over the networks; the queries are the first voxels of each pool and are compared with both pools."""
+        joined = join(pools)
+        first = torch.arange(min(self.queries, self.pool), device=joined.exists.device)
+        losses = [
+            neighbour_loss(joined, queries, self.neighbours, self.outsiders, self.one_sided_affinity)
+            for queries in (first, first + self.pool)
+        ]
+        mean = torch.stack(losses).mean()
         return mean / self.neighbours if self.dvcl_norm == "neighbours" else mean

@@ -1,7 +1,8 @@
 """Mean Teacher (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780) for 3D segmentation.
 
-Follows HiLab-git/SSL4MIS: code/train_mean_teacher_3D.py. Departure from the paper: the STUDENT predicts, as there; the
-paper's teacher is ``predict_with: teacher``. The teacher starts from its own random weights and stays in training mode.
+Follows HiLab-git/SSL4MIS: code/train_mean_teacher_3D.py. The teacher starts from its own random weights and stays in
+training mode.
+Departure from the paper, as in that code: the STUDENT predicts. ``predict_with: teacher`` is the paper's choice.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class MeanTeacher(Method):
     teacher: nn.Module
 
     weight = Hyper(0.1, "weight w of the consistency, times the protocol's ramp", "HiLab-git/SSL4MIS: --consistency")
-    ema_decay = Hyper(0.99, "largest share that the teacher keeps", "HiLab-git/SSL4MIS: --ema_decay")
+    ema_decay = Hyper(0.99, "largest weight of the teacher's own past", "HiLab-git/SSL4MIS: --ema_decay")
     ema_clock = Hyper(
         "iteration",
         "what t counts in min(1 - 1/(t+1), ema_decay)",
@@ -59,6 +60,6 @@ class MeanTeacher(Method):
         return {"consistency": self.weight * time.ramp}
 
     def after_step(self, time: TrainingTime) -> None:
-        """Teacher follows student; t is read before its increment."""
+        """Average the student into the teacher; t is read before its increment."""
         alpha = ema.warm_alpha(getattr(time, self.ema_clock), self.ema_decay)
         ema.update(self.teacher, self.student, alpha)

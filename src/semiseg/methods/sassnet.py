@@ -1,10 +1,12 @@
 """Shape-aware semi-supervised segmentation (Li, Zhang, He, MICCAI 2020, arXiv 2007.10732).
 
-A second head regresses the signed distance to the organ's surface; a discriminator sees image and distances and tells
-labelled crops from unlabelled ones, so that unlabelled predictions take on labelled shapes. Follows kleinzcy/SASSnet:
-code/train_gan_sdfloss.py: distances are positive OUTSIDE; the cross-entropy is logged there but not used. Departures:
-the discriminator averages over the whole crop, as the official windows do on theirs; targets follow the make-up of the
-batch. The form for many classes is ours (``semiseg.methods.parts.two_heads``): the discriminator sees one distance per
+A second head regresses the signed distance to the organ's surface. A discriminator receives image and distances and
+separates labelled crops from unlabelled ones, so that unlabelled predictions take on labelled shapes.
+Follows kleinzcy/SASSnet: code/train_gan_sdfloss.py: distances are positive OUTSIDE; the cross-entropy is logged there
+but not used.
+Departures from the code: the discriminator averages over the whole crop, as the official windows do on theirs. Targets
+follow the numbers of labelled and unlabelled rows.
+Ours: the form for many classes (``semiseg.methods.parts.two_heads``); the discriminator receives one distance per
 organ.
 """
 
@@ -38,9 +40,9 @@ class SASSNet(TwoHeads):
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss and distance error on the labelled rows, adversarial loss on the unlabelled ones."""
-        terms, _, distances = self.learn(batch)
-        deceived = adversary.deceive(self.discriminator, distances[len(batch.images) :], batch.unlabelled)
-        return {**terms, "adversarial": deceived}
+        terms, _, distances = self.supervised_terms(batch)
+        adversarial = adversary.adversarial_loss(self.discriminator, distances[len(batch.images) :], batch.unlabelled)
+        return {**terms, "adversarial": adversarial}
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """beta, and the ramped weight w r(t)."""
@@ -51,8 +53,8 @@ class SASSNet(TwoHeads):
         return {"discriminator": adversary.optimiser(self.discriminator_lr)}
 
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """L_D on the distances that the updated network gives without dropout."""
+        """L_D on the distances of the updated network without dropout."""
         images = batch.everything
-        with adversary.resting(self.network), torch.no_grad():
-            _, distances = self.speak(images)
-        return {"discriminator": adversary.tell_apart(self.discriminator, distances, images, len(batch.images))}
+        with adversary.evaluation_mode(self.network), torch.no_grad():
+            _, distances = self.forward(images)
+        return {"discriminator": adversary.discriminator_loss(self.discriminator, distances, images, len(batch.images))}

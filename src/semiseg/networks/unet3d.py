@@ -74,7 +74,7 @@ def double_unit(before: int, width: int) -> nn.Sequential:
 
 
 def join(block: nn.Module, skip: Tensor, deeper: Tensor) -> Tensor:
-    """Upsample the deeper map twofold (trilinear, align_corners false), put it behind the skip, apply the block."""
+    """Upsample the deeper map twofold (trilinear, align_corners false), append it to the skip, apply the block."""
     upsampled = F.interpolate(deeper, scale_factor=2, mode="trilinear", align_corners=False)
     joined: Tensor = block(torch.cat([skip, upsampled], 1))
     return joined

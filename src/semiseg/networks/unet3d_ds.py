@@ -1,6 +1,7 @@
-"""3D U-Net with four deep-supervision heads (HiLab-git/SSL4MIS: code/networks/unet_3D_dv_semi.py).
+"""3D U-Net with deep supervision: four heads (HiLab-git/SSL4MIS: code/networks/unet_3D_dv_semi.py).
 
-xmed-lab/DHC: code/models/unet_ds.py is the same network, but gives the finest head alone in evaluation mode; so do we.
+xmed-lab/DHC: code/models/unet_ds.py is the same network. Deep supervision is the method's affair: ``outputs`` gives the
+logits of all scales, and ``forward`` always those of the finest one, as every backbone does.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from semiseg.network import Backbone, initialise
 from semiseg.networks import unet3d
 
-DROPOUT = (0.5, 0.3, 0.2, 0.1)  # deeper maps are noisier
+DROPOUT = (0.5, 0.3, 0.2, 0.1)  # after the decoder maps, deepest first: deeper maps are noisier
 
 
 class UNet3DDeep(Backbone):
@@ -28,7 +29,7 @@ class UNet3DDeep(Backbone):
         initialise(self, "kaiming")
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Maps from full size to 1/16; this network has no dropout here."""
+        """Maps from full size to 1/16; this network has no dropout in its encoder."""
         self.check_sides(image)
         maps: list[Tensor] = self.encoder(image)
         return maps
@@ -41,11 +42,9 @@ class UNet3DDeep(Backbone):
             maps.append(dropout(unet3d.join(block, skip, maps[-1])))
         return tuple(maps[1:])
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...] | Tensor:
-        """Training: four full-size logit maps ``[b k z y x]``, finest first. Evaluation: the finest alone."""
+    def outputs(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Four full-size logit maps ``[b k z y x]``, finest first: the heads of full size, 1/2, 1/4 and 1/8."""
         *deeper, finest = self.features(image)
-        if not self.training:
-            return self.head(finest)  # type: ignore[no-any-return]
         sides = [
             F.interpolate(head(feature), scale_factor=2**level, mode="trilinear", align_corners=False)
             for head, feature, level in zip(self.side_heads, deeper, (3, 2, 1), strict=True)

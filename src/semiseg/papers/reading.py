@@ -1,8 +1,8 @@
 """The papers' numbers as data: one CSV per paper, one line per number, read and checked here (no torch).
 
 A line: table, row, labelled, unlabelled, dataset, column, value, spread, spread_over, flag, note. Columns are the
-dataset's organ abbreviations (mean Dice of an organ), the means of ``MEANS``, or plain lower-case names such as ``dice
-gain``. Numbers keep the text that the paper prints. Table ``text`` holds numbers of the running text.
+dataset's organ abbreviations (mean Dice of an organ), means by the names of ``METRICS``, or plain lower-case names such
+as ``dice gain``. Numbers keep the text that the paper prints. Table ``text`` holds numbers of the running text.
 """
 
 import csv
@@ -15,11 +15,11 @@ import pandas as pd
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
 from semiseg.dataset import get_dataset
 
 KEY = ("table", "row", "labelled", "unlabelled", "dataset", "column")
 HEADER = (*KEY, "value", "spread", "spread_over", "flag", "note")
-MEANS = ("Dice", "Jaccard", "ASD", "95HD")
 SPREAD_OVER = ("runs", "bootstrap", "cases", "unstated")
 EMPTY_FLAGS = ("lost", "blank")
 FLAGS = ("reconstructed", "doubtful", "cited", *EMPTY_FLAGS)
@@ -83,7 +83,7 @@ def find(
 def printed(paper: str, table: str, labelled: int | None, unlabelled: int | None) -> pd.DataFrame:
     """What a block of a table prints: row, column, value, spread, spread_over, flag, note, value_text, spread_text.
 
-    Supervised rows belong to every block whose labelled cases, or whose cases altogether, they learn from: GuidedNet
+    A supervised row belongs to every block whose labelled cases, or whose cases altogether, it is trained on: GuidedNet
     prints one 42/0 for two blocks, DHC and its followers one 20/0 above 4/16. Counts may be None where the table has
     one block. Raises UserError when there is no such block, or several where counts are left out.
     """
@@ -144,7 +144,7 @@ def _fault(record: dict[str, str]) -> str | None:
 
 def _column_fault(record: dict[str, str]) -> str | None:
     column = record["column"]
-    known = [*(organ.abbreviation for organ in get_dataset(record["dataset"]).organs), *MEANS]
+    known = [*(organ.abbreviation for organ in get_dataset(record["dataset"]).organs), *METRICS.values()]
     if column in known:
         return None
     if meant := [name for name in known if name.lower() == column.lower()]:

@@ -1,40 +1,52 @@
 """params.yaml as typed objects: every knob of every experiment, checked before any job starts.
 
-This file says what may be written, ``reading.py`` beside it reads it, ``semiseg.graph`` says what follows from it.
+This file says what may be written, ``reading.py`` beside it reads it, ``semiseg.graph`` says what follows from it. The
+descriptions go into the JSON schema and the documentation: one sentence each, units and the default's meaning included.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from semiseg.params.kinds import CaseId, Fraction, Name, Strict, Three, Value
 from semiseg.params.preparation import Preparation
+from semiseg.params.table import Table
+
+Clock = Literal["iteration", "epoch"]
 
 
 class GenerateOptions(Strict):
     """How a synthetic dataset is drawn."""
 
-    seed: int = Field(description="seed of anatomy, deformation and noise")
-    labelled: PositiveInt = Field(description="cases with a label map")
-    unlabelled: Annotated[int, Field(ge=0)] = Field(description="cases without one")
-    size: PositiveInt = Field(description="in-plane voxels of the raw images")
+    seed: int = Field(description="seed of the anatomy, the deformation and the noise")
+    labelled: PositiveInt = Field(description="number of cases with a label map")
+    unlabelled: Annotated[int, Field(ge=0)] = Field(description="number of cases without a label map")
+    size: PositiveInt = Field(description="voxels of the raw images along x and y")
 
 
 class StandinOptions(Strict):
-    """A synthetic twin in place of the real collection: `semiseg rehearse` writes this."""
+    """A synthetic twin in place of the real collection; `semiseg rehearse` writes this section."""
 
-    seed: int
-    cases: tuple[CaseId, ...] = Field(description="official case ids to draw")
+    seed: int = Field(description="seed of the drawing")
+    cases: tuple[CaseId, ...] = Field(description="official ids of the cases that are drawn")
 
 
 class DatasetOptions(Strict):
-    """Where a dataset comes from on this machine, or how it is drawn."""
+    """Where a dataset comes from on this machine, or how it is drawn: at most one of source, generate, standin."""
 
-    source: str | None = Field(None, description="folder or archive with the user's own copy, imported by rule raw")
-    mirror: str | None = Field(None, description="base address that serves <host>/<path> of the open files instead")
-    generate: GenerateOptions | None = Field(None, description="for synthetic datasets")
-    standin: StandinOptions | None = None
+    source: str | None = Field(
+        None,
+        description="folder or archive with your copy of the collection, which the rule raw imports; default: the"
+        " collection is downloaded where it is open, or was imported by `semiseg import`",
+    )
+    mirror: str | None = Field(
+        None, description="base address of a server that has the open files at <host>/<path>; default: the publisher's"
+    )
+    generate: GenerateOptions | None = Field(None, description="how a synthetic dataset is drawn; default: it is not")
+    standin: StandinOptions | None = Field(
+        None, description="a synthetic twin that stands for the collection in a rehearsal; default: the real one"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DatasetOptions":
@@ -44,27 +56,28 @@ class DatasetOptions(Strict):
 
 
 class Counts(Strict):
-    """Cases of each part of a split."""
+    """Number of cases in each part of a split."""
 
-    labelled: PositiveInt
-    unlabelled: Annotated[int, Field(ge=0)]
-    val: Annotated[int, Field(ge=0)]
-    test: PositiveInt
+    labelled: PositiveInt = Field(description="training cases whose labels are used")
+    unlabelled: Annotated[int, Field(ge=0)] = Field(description="training cases whose labels are not used")
+    val: Annotated[int, Field(ge=0)] = Field(description="validation cases, on which the checkpoint is chosen")
+    test: PositiveInt = Field(description="test cases, on which the table's numbers are measured")
 
 
 class Drawn(Counts):
-    """A split drawn once from the dataset's cases."""
+    """A split that is drawn once from the dataset's cases."""
 
-    seed: int
+    seed: int = Field(description="seed of the draw")
 
 
 class Split(Strict):
-    """Which cases train, validate and test: an official list by name, or drawn."""
+    """Which cases train, validate and test: an official list by name, or drawn; exactly one of list, draw."""
 
-    list: Name | None = Field(None, description="a file of semiseg/splits")
-    draw: Drawn | None = None
-    first: Counts | None = Field(None, description="only the first cases of each part, for rehearsals")
-    without_unlabelled: bool = Field(False, description="labelled cases alone, for supervised rows")
+    list: Name | None = Field(None, description="name of a file of semiseg/splits, without .yaml")
+    draw: Drawn | None = Field(None, description="number of cases of each part, and the seed that draws them")
+    first: Counts | None = Field(
+        None, description="keep only the first cases of each part (rehearsals); default: all cases"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "Split":
@@ -76,25 +89,27 @@ class Split(Strict):
 class Network(Strict):
     """The backbone that all methods of the protocol share."""
 
-    name: Name = Field(description="a file of semiseg/networks")
-    filters: PositiveInt = Field(description="channels of the first level")
+    name: Name = Field(description="name of a file of semiseg/networks, without .py")
+    filters: PositiveInt = Field(description="channels of the first level; each deeper level has twice as many")
 
 
 class BatchSize(Strict):
-    """Crops per step."""
+    """Crops per training step. A method that ignores unlabelled cases fills the whole batch with labelled crops."""
 
-    labelled: PositiveInt
-    unlabelled: PositiveInt
+    labelled: PositiveInt = Field(description="labelled crops per step")
+    unlabelled: PositiveInt = Field(description="unlabelled crops per step")
 
 
 class Optimiser(Strict):
     """Stochastic gradient descent or Adam, one set of numbers for all networks."""
 
-    rule: Literal["sgd", "adam"] = "sgd"
-    lr: PositiveFloat
-    momentum: Fraction = Field(description="of Adam: decay of the mean gradient; its square's decay is 0.999")
-    weight_decay: Annotated[float, Field(ge=0)]
-    nesterov: bool = False
+    rule: Literal["sgd", "adam"] = Field("sgd", description="stochastic gradient descent with momentum, or Adam")
+    lr: PositiveFloat = Field(description="learning rate of the first step")
+    momentum: Fraction = Field(
+        description="momentum of sgd; of adam the decay of the mean gradient (beta 1), whose beta 2 is 0.999"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="L2 penalty, added to the gradient")
+    nesterov: bool = Field(False, description="Nesterov's momentum; sgd only")
 
     @model_validator(mode="after")
     def _nesterov_is_sgd(self) -> "Optimiser":
@@ -104,62 +119,83 @@ class Optimiser(Strict):
 
 
 class Schedule(Strict):
-    """Learning rate over time. ``lag``: the rate of step (or epoch) t is computed from t - lag."""
+    """Learning rate over time. t: iterations (or epochs) that are over; T: those of the whole training."""
 
-    rule: Literal["poly", "step", "constant"]
-    per: Literal["iteration", "epoch"] = "iteration"
-    lag: Literal[0, 1] = 0
-    power: PositiveFloat = 0.9
+    rule: Literal["poly", "step", "constant"] = Field(
+        description="poly: lr (1 - t / T)^power; step: lr factor^(t // every); constant: lr"
+    )
+    per: Clock = Field("iteration", description="what t counts")
+    lag: Literal[0, 1] = Field(0, description="t is reduced by this number, but never below 0 (as in official code)")
+    power: PositiveFloat = Field(0.9, description="for rule poly: the exponent")
     every: PositiveInt = Field(2500, description="for rule step: iterations or epochs between two cuts")
-    factor: PositiveFloat = Field(0.1, description="for rule step: what a cut multiplies with")
+    factor: PositiveFloat = Field(0.1, description="for rule step: the learning rate is multiplied by it at each cut")
 
 
 class Ramp(Strict):
-    """exp(-5 (1 - min(t, length)/length)^2), t = (counter - lag) // every; no length: the whole training."""
+    """Weight of the unsupervised terms over time, from exp(-5) to 1.
 
-    per: Literal["iteration", "epoch"] = "iteration"
-    every: PositiveInt = 1
-    length: PositiveInt | None = None
-    lag: Literal[0, 1] = 0
+    The ramp counts steps of its own, t = max(n - lag, 0) // every, where n is the number of iterations (or epochs) that
+    are over. Its value is exp(-5 (1 - min(t / length, 1))^2) (Laine and Aila 2017).
+    """
+
+    per: Clock = Field("iteration", description="what n counts")
+    every: PositiveInt = Field(1, description="iterations or epochs in which the ramp rises by one step")
+    length: PositiveInt | None = Field(None, description="steps until it reaches 1; default: the whole training")
+    lag: Literal[0, 1] = Field(0, description="n is reduced by this number, but never below 0 (as in official code)")
 
 
 class Augmentation(Strict):
-    """Random changes of the volume before the crop, in this order. Axes count the stored array's axes from 0."""
+    """Random changes of the volume before the crop is taken, in this order. Axes are the stored array's, from 0."""
 
     rot90: bool = Field(False, description="rotation by k x 90 degrees, k in 0..3, in the plane of axes 0 and 1")
-    flip_one_of: tuple[int, ...] = Field((), description="always one flip, along one of these axes")
-    flip_each: tuple[int, ...] = Field((), description="each of these axes flipped with probability 0.5")
+    flip_one_of: tuple[int, ...] = Field((), description="always one flip, along one of these axes; default: none")
+    flip_each: tuple[int, ...] = Field(
+        (), description="a flip along each of these axes with probability 0.5; default: none"
+    )
 
 
 class Validation(Strict):
-    """When and on what the checkpoint is chosen. A protocol without this section keeps the last one."""
+    """When and on what the checkpoint is chosen: the best mean Dice over organs and validation cases is kept."""
 
-    every: PositiveInt
-    per: Literal["iteration", "epoch"]
-    start: Fraction = Field(0.0, description="share of the training before the first validation")
-    region: Literal["volume", "centre_crop"]
-    absent: Literal["zero", "half"] = Field(description="Dice of an organ that is neither present nor predicted")
-    patience: PositiveInt | None = Field(None, description="stop after this many iterations or epochs without gain")
+    every: PositiveInt = Field(description="iterations or epochs between two validations; the last step validates too")
+    per: Clock = Field(description="what every and patience count")
+    start: Fraction = Field(0.0, description="fraction of the training before the first validation")
+    region: Literal["volume", "centre_crop"] = Field(
+        description="volume: whole volumes by sliding window; centre_crop: one crop of the patch's size in the middle"
+    )
+    absent: Literal["zero", "half"] = Field(
+        description="Dice of an organ that is neither present nor predicted: 0 or 0.5"
+    )
+    patience: PositiveInt | None = Field(
+        None, description="stop after this many iterations or epochs without gain; default: never"
+    )
 
 
 Supervised = Literal["half_ce_dice_fg", "half_ce_dice_all", "ce_dice_organs", "half_ce_dice_organs"]
 
 
 class Training(Strict):
-    """One training run, whatever the method."""
+    """One training run, whatever the method; exactly one of iterations, epochs."""
 
-    patch: Three = Field(description="voxels, in the order of the stored axes")
-    batch: BatchSize
-    iterations: PositiveInt | None = None
-    epochs: PositiveInt | None = None
-    epoch: Literal["labelled", "unlabelled"] = Field(description="the stream whose one pass is an epoch")
-    supervised: Supervised
-    optimiser: Optimiser
-    schedule: Schedule
-    ramp: Ramp
-    augmentation: Augmentation
-    amp: bool = Field(False, description="half precision on a GPU, as the official code")
-    validation: Validation | None = None
+    patch: Three = Field(description="sides of a crop in voxels, in the order of the stored axes")
+    batch: BatchSize = Field(description="crops per step")
+    iterations: PositiveInt | None = Field(None, description="length of the training in steps")
+    epochs: PositiveInt | None = Field(None, description="length of the training in epochs")
+    epoch: Literal["labelled", "unlabelled"] = Field(
+        description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
+    )
+    supervised: Supervised = Field(
+        description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
+        " foreground as one class (fg), of all classes (all) or of the organs"
+    )
+    optimiser: Optimiser = Field(description="optimiser of the networks")
+    schedule: Schedule = Field(description="learning rate over time")
+    ramp: Ramp = Field(description="weight of the unsupervised terms over time")
+    augmentation: Augmentation = Field(description="random changes before the crop is taken; {} for none")
+    amp: bool = Field(False, description="half precision on a GPU, as the official code; a CPU always has full")
+    validation: Validation | None = Field(
+        None, description="when and on what the checkpoint is chosen; default: the last one is kept"
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Training":
@@ -169,11 +205,15 @@ class Training(Strict):
 
 
 class Inference(Strict):
-    """Sliding window: softmax of each window, averaged; ``networks``: each alone (the best is kept) or their mean."""
+    """Sliding window over a whole volume: the softmax scores of windows that overlap are averaged."""
 
-    window: Three
-    stride: Three
-    networks: Literal["one", "mean_logits"] = "one"
+    window: Three = Field(description="sides of the window in voxels, in the order of the stored axes")
+    stride: Three = Field(description="voxels between two windows along each axis; at most the window's side")
+    networks: Literal["one", "mean_logits"] = Field(
+        "one",
+        description="where a method trains several networks: the one that is best on validation (the first without"
+        " validation) predicts, or the mean of their logits",
+    )
 
     @model_validator(mode="after")
     def _no_gaps(self) -> "Inference":
@@ -182,81 +222,41 @@ class Inference(Strict):
         return self
 
 
-Metric = Literal["dice", "jaccard", "asd", "hd95"]
 Hypers = Mapping[Name, Value]
 
 
 class Protocol(Strict):
     """Everything that the papers of one family share."""
 
-    preparation: Name
-    network: Network
-    training: Training
-    inference: Inference
-    scoring: Literal["la", "guidednet", "dhc"] = Field(description="the published scoring rule")
-    methods: Mapping[Name, Hypers] = Field({}, description="parameters of methods that differ in this family")
-    notes: tuple[str, ...] = Field((), description="what is odd about the published version; told by `describe`")
+    preparation: Name = Field(description="name of an entry of preparations")
+    network: Network = Field(description="the backbone of all methods")
+    training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
+    inference: Inference = Field(description="sliding window of validation and prediction")
+    scoring: Literal["la", "guidednet", "dhc"] = Field(
+        description="the scoring rule that made the published numbers; `semiseg describe PROTOCOL` explains it"
+    )
+    methods: Mapping[Name, Hypers] = Field(
+        {}, description="method -> hyperparameters that differ from its defaults in this family"
+    )
+    notes: tuple[str, ...] = Field((), description="caveats of the published version; `semiseg describe` prints them")
 
 
 class Variant(Strict):
-    """A method with some parameters changed (ablation rows)."""
+    """A method with some hyperparameters changed (ablation rows)."""
 
-    method: Name
-    parameters: Hypers
-
-
-class Printed(Strict):
-    """Where a table's printed numbers stand: a block of a file of semiseg/published."""
-
-    paper: Name = Field(description="a file of semiseg/published")
-    table: str = Field(description="the table's number in that paper")
-    labelled: int | None = Field(None, description="cases as that table prints them")
-    unlabelled: int | None = None
-
-
-class Row(Strict):
-    """One row of a table."""
-
-    method: Name = Field(description="a method or a variant")
-    label: str | None = Field(None, description="the row's name; default: the method's")
-    printed: tuple[str, ...] = Field((), description="names of the row in print where they are not the label")
-    split: Name | None = Field(None, description="default: the table's, or `supervised_split`")
-
-
-class Table(Strict):
-    """One published (or our own) table: rows are methods, columns are organs and means."""
-
-    title: str
-    paper: str | None = None
-    dataset: Name
-    protocol: Name
-    split: Name
-    supervised_split: Name | None = Field(None, description="split of rows that learn from labelled cases alone")
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
-    reference: Name | None = Field(None, description="the row that others are tested against; default: the first")
-    printed: tuple[Printed, ...] = Field((), description="blocks in print; the first that has a row counts")
-    organs: tuple[str, ...] = Field((), description="abbreviations in the paper's order; default: the dataset's")
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = ("dice", "jaccard")
-    notes: tuple[str, ...] = Field((), description="what is odd about the published version; told by `describe`")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_rows(cls, data: Any) -> Any:
-        """A row may be just a method's name."""
-        if isinstance(data, Mapping) and isinstance(data.get("rows"), list | tuple):
-            rows = [{"method": row} if isinstance(row, str) else row for row in data["rows"]]
-            return {**data, "rows": rows}
-        return data
+    method: Name = Field(description="name of a file of semiseg/methods, without .py")
+    parameters: Hypers = Field(description="hyperparameters that are changed, and their values")
 
 
 class Params(Strict):
     """The whole of params.yaml."""
 
-    datasets: Mapping[Name, DatasetOptions]
-    preparations: Mapping[Name, Preparation]
-    splits: Mapping[Name, Mapping[Name, Split]] = Field(description="dataset -> split -> definition")
-    protocols: Mapping[Name, Protocol]
-    methods: Mapping[Name, Hypers] = Field({}, description="deviations from a method's defaults, everywhere")
-    variants: Mapping[Name, Variant] = {}
-    tables: Mapping[Name, Table]
+    datasets: Mapping[Name, DatasetOptions] = Field(description="dataset -> where it comes from on this machine")
+    preparations: Mapping[Name, Preparation] = Field(description="name -> steps from the raw scan to the stored case")
+    splits: Mapping[Name, Mapping[Name, Split]] = Field(description="dataset -> name -> which cases train and test")
+    protocols: Mapping[Name, Protocol] = Field(description="name -> what the papers of one family share")
+    methods: Mapping[Name, Hypers] = Field(
+        {}, description="method -> hyperparameters that differ from its defaults in every protocol"
+    )
+    variants: Mapping[Name, Variant] = Field({}, description="name -> a method with some hyperparameters changed")
+    tables: Mapping[Name, Table] = Field(description="name -> a table; its target is results/NAME.csv")

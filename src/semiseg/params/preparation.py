@@ -1,4 +1,4 @@
-"""Preparation steps as typed objects: what may be written under ``preparations``; ``data/preparation.py`` does them."""
+"""Preparation steps as typed objects: what may be written under ``preparations``; ``data/preparation.py`` runs them."""
 
 from typing import Annotated, Literal
 
@@ -7,31 +7,34 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from semiseg.params.kinds import Fraction, Spacing, Strict, Three
 
 Directions = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
-ONLY = Field(None, description="the step is done to scans whose axes run exactly so, and left out for all others")
+STEP = Field(description="name of the step")
+ONLY = Field(None, description="do the step to scans whose axes run exactly so, and to no others; default: to all")
 
 
 class Orient(Strict):
     """Flip and permute axes to an anatomical orientation; letters name the direction each axis runs TO, as in LPI."""
 
-    step: Literal["orient"]
-    to: Directions
+    step: Literal["orient"] = STEP
+    to: Directions = Field(description="direction that axes x, y, z run to, such as LPI: left, posterior, inferior")
     only: Directions | None = ONLY
 
 
 class Clip(Strict):
     """Clip intensities (HU for CT)."""
 
-    step: Literal["clip"]
-    low: float
-    high: float
+    step: Literal["clip"] = STEP
+    low: float = Field(description="lower values become this one")
+    high: float = Field(description="higher values become this one")
     only: Directions | None = ONLY
 
 
 class ClipCumulative(Strict):
-    """Clip intensities at the point that this share of all voxels does not exceed (BraTS)."""
+    """Clip intensities from above at a quantile of all voxels (BraTS)."""
 
-    step: Literal["clip_cumulative"]
-    share: Fraction
+    step: Literal["clip_cumulative"] = STEP
+    share: Fraction = Field(
+        description="the limit is the lowest grey level that at least this fraction of all voxels does not exceed"
+    )
 
 
 class Resample(Strict):
@@ -40,12 +43,18 @@ class Resample(Strict):
     library: whose rules place the new voxels, count them and treat the border (``semiseg.data.resampling``).
     """
 
-    step: Literal["resample"]
-    spacing: Spacing | None = None
-    factor: PositiveFloat | Spacing | None = Field(None, description="new size / old size; one number for all axes")
-    shape: Three | None = None
-    library: Literal["scipy", "skimage", "simpleitk", "torch"]
-    order: Literal[0, 1, 3] = Field(description="spline order of the image interpolation")
+    step: Literal["resample"] = STEP
+    spacing: Spacing | None = Field(None, description="new distance between voxels in mm along x, y, z")
+    factor: PositiveFloat | Spacing | None = Field(
+        None, description="new number of voxels / old number, for all axes or along x, y, z"
+    )
+    shape: Three | None = Field(None, description="new number of voxels along x, y, z")
+    library: Literal["scipy", "skimage", "simpleitk", "torch"] = Field(
+        description="whose rules place the new voxels, count them and treat the border"
+    )
+    order: Literal[0, 1, 3] = Field(
+        description="spline order of the image's interpolation: 0 nearest, 1 linear, 3 cubic"
+    )
 
     @model_validator(mode="after")
     def _one_target(self) -> "Resample":
@@ -59,47 +68,49 @@ class Resample(Strict):
 class Rescale(Strict):
     """(x - low) / (high - low) with percentiles of the whole volume; 0 and 100 are minimum and maximum."""
 
-    step: Literal["rescale"]
-    low: Annotated[float, Field(ge=0, le=100)]
-    high: Annotated[float, Field(ge=0, le=100)]
+    step: Literal["rescale"] = STEP
+    low: Annotated[float, Field(ge=0, le=100)] = Field(description="percentile that becomes 0")
+    high: Annotated[float, Field(ge=0, le=100)] = Field(description="percentile that becomes 1")
 
 
 class Scale(Strict):
     """(x - subtract) / divide, with the same two numbers for every case."""
 
-    step: Literal["scale"]
-    subtract: float
-    divide: PositiveFloat
+    step: Literal["scale"] = STEP
+    subtract: float = Field(description="number that is subtracted first")
+    divide: PositiveFloat = Field(description="number that the difference is divided by")
 
 
 class ZScore(Strict):
     """(x - mean) / std, applied to all voxels; both numbers are those of the whole volume, or of its voxels above 0."""
 
-    step: Literal["zscore"]
-    of: Literal["all", "positive"] = "all"
+    step: Literal["zscore"] = STEP
+    of: Literal["all", "positive"] = Field(
+        "all", description="voxels that mean and deviation are taken over: all, or those above 0"
+    )
 
 
 class CropLabel(Strict):
     """Box of the label in x and y, at least ``at_least`` wide, plus a random margin per side; z is kept (LA)."""
 
-    step: Literal["crop_label"]
-    at_least: tuple[PositiveInt, PositiveInt] = Field(description="voxels in x and y")
-    margin: tuple[int, int] = Field(description="margin per side, voxels: from (inclusive) to (exclusive)")
-    seed: int = Field(description="the official margins were unseeded; ours are drawn per case from this seed")
+    step: Literal["crop_label"] = STEP
+    at_least: tuple[PositiveInt, PositiveInt] = Field(description="smallest width of the box along x and y, voxels")
+    margin: tuple[int, int] = Field(description="random margin per side, voxels: smallest, and largest plus 1")
+    seed: int = Field(description="seed of the margins, which are drawn per case; the official ones had none")
 
 
 class CropNonzero(Strict):
     """Box of the voxels that are not 0, without its last plane in each axis (BraTS)."""
 
-    step: Literal["crop_nonzero"]
+    step: Literal["crop_nonzero"] = STEP
 
 
 class CropMiddle(Strict):
     """The middle of the image along the scan's own axes x, y, z; no label is looked at."""
 
-    step: Literal["crop_middle"]
+    step: Literal["crop_middle"] = STEP
     size: tuple[PositiveFloat | None, PositiveFloat | None, PositiveFloat | None] = Field(
-        description="mm along x, y and z; null keeps the whole axis"
+        description="width of the middle in mm along x, y and z; null keeps the whole axis"
     )
 
 
@@ -110,7 +121,7 @@ Step = Annotated[
 
 
 class Preparation(Strict):
-    """Steps from raw case to stored case, in this order; ``axes`` is the order in which the array is stored."""
+    """The way from a raw scan to a stored case."""
 
-    axes: Literal["zyx", "xyz"]
-    steps: tuple[Step, ...]
+    axes: Literal["zyx", "xyz"] = Field(description="order in which the array is stored; patches count in it")
+    steps: tuple[Step, ...] = Field(description="steps from the raw scan to the stored case, in this order")

@@ -43,7 +43,7 @@ def schema_text() -> str:
 
 
 def _sentence(problem: Any) -> str:
-    """One of pydantic's errors in words: key path, what is allowed, what was found."""
+    """One of pydantic's errors as a sentence: key path, what is allowed, what was found."""
     path = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":
         return f"{path} is not a known key (allowed there: {', '.join(_allowed(problem['loc'])) or 'nothing'})"

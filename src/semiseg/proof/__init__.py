@@ -1,1 +1,1 @@
-"""What stands behind a number: chain of records."""
+"""Proof of results: chains of lineage records, audits of them, trees and research objects."""

@@ -1,25 +1,21 @@
-"""What stands behind a file, as the lineage records tell it: which jobs, from which files, down to the raw scans."""
+"""The chain of jobs behind a file, read from lineage records: from the file down to the raw scans."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.jobs.record import OUTSIDE, Record, read_plain, read_record
+from semiseg.graph.job import Job
+from semiseg.jobs.record import OUTSIDE, Record, read_record
 from semiseg.paths import LINEAGE, record_path
 
-if TYPE_CHECKING:
-    from semiseg.graph.job import Job
-
-Maker = Callable[[str], "Job | None"]
+Maker = Callable[[str], Job | None]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file as a record names it: path in the project, content, and the id of the record that it came from."""
+    """A file in a record. path: in the project. record: id of the record of the job that made it, if it has one."""
 
     path: str
     sha256: str
@@ -31,8 +27,8 @@ class Entry:
 class Link:
     """One job of a chain.
 
-    main: its main output. path: where its record lies. record: what the record says, None where it is missing or
-    damaged; ``fault`` then tells why in a sentence, and ``needed`` what the parameters want the job to read.
+    main: its main output. path: where its record lies. record: the content of the record, None where it is missing or
+    damaged; then ``fault`` is the reason as a sentence, and ``needed`` are the inputs of the job by the parameters.
     """
 
     main: str
@@ -43,30 +39,30 @@ class Link:
 
     @functools.cached_property
     def inputs(self) -> list[Entry]:
-        """The files that the job read; none where there is no record."""
+        """The files that the job read; empty where there is no record."""
         return _entries(self.record, "inputs")
 
     @functools.cached_property
     def outputs(self) -> list[Entry]:
-        """The files that the job wrote; none where there is no record."""
+        """The files that the job wrote; empty where there is no record."""
         return _entries(self.record, "outputs")
 
     @property
     def sources(self) -> list[str]:
-        """Paths of the files that the job was made from, as far as they are known."""
+        """Paths of the files that the job was made from: by its record, or else by the parameters."""
         known = [entry.path for entry in self.inputs] if self.record else self.needed
         return [path for path in known if path != OUTSIDE]
 
 
 class Records:
-    """The records of the project in the working folder, each read once."""
+    """The records of the project in the working folder. Each is read once."""
 
     def __init__(self) -> None:
         self._read: dict[str, Record | str] = {}
         self._makers: dict[Path, dict[str, str]] = {}
 
     def read(self, path: str) -> Record | str:
-        """A record, or the sentence that says why it cannot be used."""
+        """A record, or a sentence with the reason why it cannot be used."""
         if path not in self._read:
             try:
                 self._read[path] = read_record(path)
@@ -75,7 +71,7 @@ class Records:
         return self._read[path]
 
     def of(self, path: str) -> str | None:
-        """Where the record lies that names this file among its outputs, or None."""
+        """The path of the record that names this file among its outputs, or None."""
         own = record_path(path)
         return own if Path(own).exists() else self._beside(Path(path).parent).get(path)
 
@@ -92,21 +88,22 @@ class Records:
 
 
 def recorded_chain(target: Path | str, records: Records | None = None, maker: Maker | None = None) -> list[Link]:
-    """The jobs behind a file of the working folder, each after those it was made from; the last one made the file.
+    """The jobs behind a file of the working folder. Each stands after those it was made from; the last made the file.
 
-    A missing or damaged record is a link without a record; only a chain without an end is a UserError. maker: path ->
-    the job that the parameters want to make it (``Graph.maker``): it tells where the chain goes on behind such a link.
+    A missing or damaged record gives a link without a record. maker: path -> the job that makes it by the parameters
+    (``Graph.maker``); the chain continues behind such a link with the inputs of this job. Raises UserError for records
+    that lead through too many jobs.
     """
     records = records or Records()
     links: dict[str, Link] = {}
-    on_the_way: set[str] = set()
+    visited: set[str] = set()
 
     def visit(path: str) -> None:
-        job = _asked(maker, path)
+        job = _job_by_parameters(maker, path)
         place = records.of(path) or (job.record if job else record_path(path))
-        if place in on_the_way:  # done, or a record that names its own output among its inputs
+        if place in visited:  # also where a record names its own output among its inputs
             return
-        on_the_way.add(place)
+        visited.add(place)
         link = _link(path, place, records, job)
         for source in link.sources:
             visit(source)
@@ -114,47 +111,21 @@ def recorded_chain(target: Path | str, records: Records | None = None, maker: Ma
 
     try:
         visit(Path(target).as_posix())
-    except RecursionError:  # no rules of ours lead so deep, but records can be written by anyone
+    except RecursionError:  # the rules of this workflow never lead so deep, but anyone can write records
         raise UserError(f"the records behind {target} lead through too many jobs to be believed") from None
     return list(links.values())
 
 
-def _asked(maker: Maker | None, path: str) -> "Job | None":
-    """Who should make a file, as far as the parameters know it."""
+def _job_by_parameters(maker: Maker | None, path: str) -> Job | None:
+    """The job that should make a file, or None where the parameters do not know it."""
     try:
         return maker(path) if maker else None
     except UserError:
         return None
 
 
-def members(manifest: Path) -> dict[Path, str]:
-    """Files that a manifest lists, beside it -> sha256; none for a file that is no manifest.
-
-    Knows the lists of the rules standin, download, raw, prepare and predict by their file names. Raises UserError for
-    one that is missing, damaged, or names a file outside its folder.
-    """
-    read = _LISTED.get(manifest.name)
-    if read is None:
-        return {}
-    content = read_plain(manifest)
-    try:
-        return {_inside(manifest, name): str(sha256) for name, sha256 in read(content)}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UserError(f"{manifest} is not a list of files ({error!r}): restore it, or build it again") from None
-
-
-def listed_by(path: Path) -> Path | None:
-    """The manifest that lists this file, looked for in the folders above it, or None."""
-    for folder in path.parents:
-        for name in _LISTED:
-            with contextlib.suppress(UserError):
-                if (folder / name).exists() and path in members(folder / name):
-                    return folder / name
-    return None
-
-
-def _link(path: str, place: str, records: Records, job: "Job | None") -> Link:
-    """The link at a record, or one that tells why there is none."""
+def _link(path: str, place: str, records: Records, job: Job | None) -> Link:
+    """The link of the record at ``place``, or a link with the reason why that record cannot be used."""
     record = records.read(place) if Path(place).exists() else f"{path} has no lineage record"
     if isinstance(record, str):
         return Link(job.main if job else path, Path(place), None, record, tuple(job.read) if job else ())
@@ -167,39 +138,3 @@ def _link(path: str, place: str, records: Records, job: "Job | None") -> Link:
 
 def _entries(record: Record | None, side: str) -> list[Entry]:
     return [Entry(**{"record": None, **entry}) for entry in record[side]] if record else []
-
-
-def _inside(manifest: Path, name: str) -> Path:
-    """Path of a member; a name that leads out of the manifest's folder is refused."""
-    plain = PurePosixPath(name)
-    if plain.is_absolute() or ".." in plain.parts or "\\" in name:
-        raise UserError(f"{manifest} names a file outside its folder ({name!r}): restore it, or build it again")
-    return manifest.parent / plain
-
-
-Listed = Iterator[tuple[str, str]]
-
-
-def _plain(content: Mapping[str, Any]) -> Listed:
-    yield from content["files"].items()
-
-
-def _sized(content: Mapping[str, Any]) -> Listed:
-    yield from ((name, facts["sha256"]) for name, facts in content["files"].items())
-
-
-def _cases(content: Mapping[str, Any]) -> Listed:
-    yield from ((facts["file"], facts["sha256"]) for facts in content["cases"].values())
-
-
-def _predictions(content: Mapping[str, Any]) -> Listed:
-    yield from ((f"predictions/{name}", sha256) for name, sha256 in content["files"].items())
-
-
-_LISTED: Mapping[str, Callable[[Mapping[str, Any]], Listed]] = {
-    "standin.json": _plain,
-    "archives.json": _sized,
-    "manifest.json": _sized,
-    "index.json": _cases,
-    "predictions.json": _predictions,
-}

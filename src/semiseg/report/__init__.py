@@ -1,1 +1,1 @@
-"""The finished table as text and as a page: words, colours, charts, pictures. No torch here."""
+"""The finished table as text and as a page: texts, colours, charts, pictures. It imports no torch."""

@@ -1,13 +1,15 @@
-"""What every form of a table shares: its columns, the order of its rows, which number is best and which second."""
+"""Shared by all forms of a table: its columns, the order of its rows, ranks, formats of numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from semiseg.base.errors import UserError
-from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, METRICS, is_control
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
+from semiseg.params.table_spec import TableSpec
+from semiseg.scoring.conventions import CONVENTIONS, is_control
 
 UNDEFINED = "–"
 MINUS = "−"
@@ -15,25 +17,24 @@ DATA = {"labelled": "Labelled", "unlabelled": "Unlabelled"}
 COUNTS = {"n": "n", "absent": "Absent", "missed": "Missed", "false_positive": "False pos."}
 
 
-def printed_columns(spec: Mapping[str, Any]) -> list[str]:
-    """Columns with scores: the organs (a single organ is the mean itself), then the means that the table asks for."""
-    organs = [organ["abbreviation"] for organ in spec["organs"]]
-    return (organs if len(organs) > 1 else []) + mean_columns(spec)
+def printed_columns(spec: TableSpec) -> list[str]:
+    """Columns with scores: the organs (a single organ is the mean itself), then the means of the table."""
+    return (spec.abbreviations if len(spec.organs) > 1 else []) + mean_columns(spec)
 
 
-def mean_columns(spec: Mapping[str, Any]) -> list[str]:
-    """The means that the table asks for, by their names in print."""
-    return [METRICS[metric] for metric in spec["metrics"]]
+def mean_columns(spec: TableSpec) -> list[str]:
+    """The means of the table, by their names in print."""
+    return [METRICS[metric] for metric in spec.metrics]
 
 
-def methods_in_order(spec: Mapping[str, Any]) -> list[str]:
+def methods_in_order(spec: TableSpec) -> list[str]:
     """Every row that the table should have, controls last."""
-    return sorted(spec["rows"], key=is_control)
+    return sorted(spec.rows, key=is_control)
 
 
-def unbuilt(spec: Mapping[str, Any]) -> dict[str, str]:
+def unbuilt(spec: TableSpec) -> dict[str, str]:
     """Rows that the table should have and has not, and why: the protocol cannot serve them, or their jobs failed."""
-    reasons = {**spec["skipped"], **spec["failed"]}
+    reasons = {**spec.skipped, **spec.failed}
     return {method: reasons[method] for method in methods_in_order(spec) if method in reasons}
 
 
@@ -71,10 +72,10 @@ def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
     return table[table["convention"] == convention].reset_index(drop=True)
 
 
-def with_unbuilt(spec: Mapping[str, Any], frame: pd.DataFrame) -> pd.DataFrame:
+def with_unbuilt(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One convention's rows in the table's order, and among them, without numbers, those that were not built."""
     missing = list(unbuilt(spec))
-    head = {"method": missing, "label": [spec["names"][method][0] for method in missing]}
+    head = {"method": missing, "label": [spec.label(method) for method in missing]}
     same = {name: frame[name].iloc[0] for name in ("convention", "rule", "unit")}
     every = pd.concat([frame, pd.DataFrame(head).assign(**same)]) if missing else frame
     order = {method: place for place, method in enumerate(methods_in_order(spec))}
@@ -95,7 +96,7 @@ def unit_of(column: str, unit: str) -> str:
 def ranks(frame: pd.DataFrame, column: str) -> list[str]:
     """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none.
 
-    Rows that share the worst number have no rank either: three zeros are neither second places nor, alone, first ones.
+    Several rows with the worst number have no rank either, so that three zeros do not share the second place.
     """
     values = competing(frame, column)
     distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)

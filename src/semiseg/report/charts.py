@@ -58,7 +58,7 @@ class Look:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Style of a line in matplotlib's words."""
+        """Style of a line, as keyword arguments of matplotlib."""
         return {"color": self.colour, "linestyle": self.dash, "linewidth": 1.3}
 
 
@@ -80,7 +80,7 @@ def draw_totals(histories: Histories, look: Mapping[str, Look]) -> str:
 
 
 def draw_validations(histories: Histories, look: Mapping[str, Look]) -> str | None:
-    """Validation Dice (percent) of every run as judged, unsmoothed; None when no run was validated."""
+    """Validation Dice (percent) of every run, unsmoothed; None when no run was validated."""
     if not was_validated(histories):
         return None
     with matplotlib.rc_context(STYLE):

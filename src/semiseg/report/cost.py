@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 
 from semiseg.base.files import read_json
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import methods_in_order
 
 COST = ("method", "label", "parameters", "seconds_per_iteration", "peak_memory_gib", "hours", "device")
 
 
-def read_cost(spec: Mapping[str, Any]) -> pd.DataFrame:
+def read_cost(spec: TableSpec) -> pd.DataFrame:
     """A line per row of the table, with the columns ``COST``; what a run did not measure leaves its row undefined.
 
     seconds_per_iteration: mean over iterations of all runs, s; peak_memory_gib: largest of the runs (of the GPU, or of
@@ -20,10 +21,10 @@ def read_cost(spec: Mapping[str, Any]) -> pd.DataFrame:
     """
     lines = []
     for method in methods_in_order(spec):
-        paths = [Path(folder) / "cost.json" for folder in spec["runs"].get(method, [])]
+        paths = [Path(folder) / "cost.json" for folder in spec.runs.get(method, [])]
         runs = [read_json(path) for path in paths if path.exists()]
         measured = runs if len(runs) == len(paths) else []
-        lines.append({"method": method, "label": spec["names"][method][0], **_over_runs(measured)})
+        lines.append({"method": method, "label": spec.label(method), **_over_runs(measured)})
     return pd.DataFrame(lines, columns=list(COST)).astype({"parameters": "Int64"})
 
 

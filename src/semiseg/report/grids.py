@@ -1,11 +1,10 @@
-"""The cells of a table as texts with marks, which Markdown and LaTeX dress each in their way."""
+"""The cells of a table as texts with marks (best, second, control); Markdown and LaTeX format the marks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
     DATA,
@@ -40,7 +39,7 @@ class Grid:
     controls: int
 
 
-def scores_grid(spec: Mapping[str, Any], frame: pd.DataFrame) -> Grid:
+def scores_grid(spec: TableSpec, frame: pd.DataFrame) -> Grid:
     """All scores of one convention with what they rest on; frame: `cells.with_unbuilt`'s."""
     columns = printed_columns(spec)
     head = ["Method", *DATA.values(), *(heading(column, frame["unit"][0]) for column in columns), *COUNTS.values()]
@@ -55,8 +54,8 @@ def scores_grid(spec: Mapping[str, Any], frame: pd.DataFrame) -> Grid:
     return Grid(head, rows, sum(map(is_control, frame["method"])))
 
 
-def views_grid(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, column: str) -> Grid:
-    """One mean in three views with its interval, its difference to print and its test; no print, no such columns."""
+def views_grid(spec: TableSpec, table: pd.DataFrame, views: Views, column: str) -> Grid:
+    """One mean in all views, with intervals and test; without printed numbers the columns of print are left out."""
     lines = of_column(views, column)
     units = {name: unit_of(column, unit) for name, unit in zip(table["convention"], table["unit"], strict=True)}
     known = is_printed(views)
@@ -76,7 +75,7 @@ def views_grid(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, colum
         cells += [(published, marks["published"])]
         cells += [(signed(line.difference), control)] if known else []
         cells += [(" ".join([sound, *filter(None, [MARKS[verdict(line)]])]), marks["sound"])]
-        p = "reference" if line.method == spec["reference"] else probability(line.p_holm)
+        p = "reference" if line.method == spec.reference else probability(line.p_holm)
         rows.append([*cells, (p, control), (signed(line.effect), control)])
     return Grid(head, rows, sum(map(is_control, lines["method"])))
 

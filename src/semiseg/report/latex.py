@@ -1,16 +1,16 @@
 """The table as LaTeX, for booktabs."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import MINUS, UNDEFINED, mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
-from semiseg.report.notes import BETTER, WORSE, about_views, rule_change, why_unbuilt
+from semiseg.report.notes import BETTER, WORSE, about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.views import Views
 from semiseg.scoring.conventions import CONVENTIONS
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.rule_texts import rule_text
 
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
@@ -20,16 +20,16 @@ SPECIAL = str.maketrans(
 MARKUP = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
 
 
-def latex(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> str:
-    """A floating table per convention, and one of the means in three views; controls grey at the end."""
+def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
+    """A floating table per convention, and one of the means in all views; controls grey at the end."""
     parts = [r"% needs \usepackage{amssymb,booktabs,graphicx,xcolor}"]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        caption = [f"{spec['title']}, {convention} convention.", rule_in_words(frame["rule"][0]), NOTE]
-        parts += _float(f"{spec['table']}:{convention}", [*caption, *why_unbuilt(spec)], [scores_grid(spec, frame)])
-    caption = [f"{spec['title']}, three views.", rule_change(views), *about_views(spec, views)]
+        caption = [f"{spec.title}, {convention} convention.", rule_text(frame["rule"][0]), NOTE]
+        parts += _float(f"{spec.table}:{convention}", [*caption, *why_unbuilt(spec)], [scores_grid(spec, frame)])
+    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_views(spec, views)]
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
-    return "\n".join([*parts, *_float(f"{spec['table']}:views", caption, grids), ""])
+    return "\n".join([*parts, *_float(f"{spec.table}:views", caption, grids), ""])
 
 
 def _float(name: str, caption: Sequence[str], grids: Sequence[Grid]) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.paths import RAW, ROW, record_path
 from semiseg.report.cells import printed_columns
 
@@ -15,31 +16,35 @@ OF_RUN = {"Scores per case": "cases.csv", "Predictions": "predictions.json", "We
 Files = list[dict[str, str | None]]
 
 
-def lineage_of_rows(spec: Mapping[str, Any], page: Path) -> dict[str, dict[str, Any]]:
+def lineage_of_rows(spec: TableSpec, page: Path) -> dict[str, dict[str, Any]]:
     """Per row that was built, by its method: its files from the number down to the raw scans, and the commands.
 
     Links lead from the page's folder, so they hold wherever the project is moved.
     """
-    return {method: _of_row(spec, method, folders, page) for method, folders in spec["runs"].items()}
+    return {method: _of_row(spec, method, folders, page) for method, folders in spec.runs.items()}
 
 
-def _of_row(spec: Mapping[str, Any], method: str, folders: Sequence[str], page: Path) -> dict[str, Any]:
+def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) -> dict[str, Any]:
     table = page.with_suffix(".csv").as_posix()
-    row = ROW.format(table=spec["table"], method=method)
-    # a row may be trained on another split than the table's: the folder of its runs tells which
-    split = Path(spec["split"]).with_name(f"{Path(folders[0]).parents[1].name}.json")
-    data = {"Split": split, "Prepared cases": spec["prepared"], "Raw data": RAW.format(dataset=spec["dataset"])}
+    row = ROW.format(table=spec.table, method=method)
+    # a row may be trained on another split than the table's: the folder of its runs names it
+    split = Path(spec.split).with_name(f"{Path(folders[0]).parents[1].name}.json")
+    data: dict[str, Path | str] = {
+        "Split": split,
+        "Prepared cases": spec.prepared,
+        "Raw data": RAW.format(dataset=spec.dataset),
+    }
     runs = [
         {
             "seed": seed,
             "folder": folder,
             "files": _files({what: f"{folder}/{name}" for what, name in OF_RUN.items()}, page),
         }
-        for seed, folder in zip(spec["seeds"], folders, strict=True)
+        for seed, folder in zip(spec.seeds, folders, strict=True)
     ]
     column = shlex.quote(printed_columns(spec)[0])
     return {
-        "label": spec["names"][method][0],
+        "label": spec.label(method),
         "numbers": _files({"Table": table, "Row": row}, page),
         "runs": runs,
         "data": _files(data, page),

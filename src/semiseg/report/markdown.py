@@ -1,31 +1,29 @@
 """The table as Markdown."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
-from semiseg.report.notes import about_views, rule_change, why_unbuilt
+from semiseg.report.notes import about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.views import Views
 from semiseg.scoring.conventions import CONVENTIONS
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.rule_texts import rule_text
 
 MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
 
 
-def markdown(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> str:
-    """The table under both conventions and its means in three views; controls in italics at the end."""
-    lines = [f"# {spec['title']}", ""]
-    if spec["paper"]:
-        lines += [f"After {spec['paper']}.", ""]
+def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
+    """The table under both conventions and its means in all views; controls in italics at the end."""
+    lines = [f"# {spec.title}", ""]
+    if spec.paper:
+        lines += [f"After {spec.paper}.", ""]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        lines += [f"## {convention.capitalize()} convention", "", rule_in_words(frame["rule"][0]), ""]
+        lines += [f"## {convention.capitalize()} convention", "", rule_text(frame["rule"][0]), ""]
         lines += _table(scores_grid(spec, frame))
     lines += _notes([NOTE, *why_unbuilt(spec)])
-    lines += ["## Three views", "", _escape(rule_change(views)), ""]
+    lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
     for column in mean_columns(spec):
         lines += _table(views_grid(spec, table, views, column))
     return "\n".join(lines + _notes(about_views(spec, views)))

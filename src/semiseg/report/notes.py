@@ -1,10 +1,8 @@
-"""What must be said beside the three views of a table: sources in print, tests, intervals, rows that are missing."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Notes below the views of a table: sources in print, tests, intervals, rows that are missing."""
 
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
@@ -19,9 +17,14 @@ FLAG_WORDS = {
 }
 
 
-def why_unbuilt(spec: Mapping[str, Any]) -> list[str]:
+def why_unbuilt(spec: TableSpec) -> list[str]:
     """A sentence per row that the table should have and has not."""
-    return [f"{spec['names'][method][0]} was not rebuilt: {reason}." for method, reason in unbuilt(spec).items()]
+    return [f"{spec.label(method)} was not rebuilt: {reason}." for method, reason in unbuilt(spec).items()]
+
+
+def views_title(views: Views) -> str:
+    """Heading of the means side by side: in print, published and sound; without print two views."""
+    return "Three views" if is_printed(views) else "Two views"
 
 
 def rule_change(views: Views) -> str:
@@ -35,21 +38,21 @@ def rule_change(views: Views) -> str:
     )
 
 
-def about_views(spec: Mapping[str, Any], views: Views) -> list[str]:
+def about_views(spec: TableSpec, views: Views) -> list[str]:
     """How to read the views: where the printed numbers stand, what intervals and tests are."""
     return [*about_print(spec, views), _intervals(views), _tests(spec, views)]
 
 
-def about_print(spec: Mapping[str, Any], views: Views) -> list[str]:
+def about_print(spec: TableSpec, views: Views) -> list[str]:
     """Where the printed numbers stand, and which of them are not plainly readable there."""
     if not is_printed(views):
         return ["No number of this table is known in print."]
     blocks = "; ".join(
-        f"{block['paper']}, table {block['table']}"
-        + (f" ({block['labelled']} labelled, {block['unlabelled']} unlabelled)" if block["labelled"] else "")
-        for block in spec["printed"]
+        f"{block.paper}, table {block.table}"
+        + (f" ({block.labelled} labelled, {block.unlabelled} unlabelled)" if block.labelled else "")
+        for block in spec.printed
     )
-    first = " (the first that has the row)" if len(spec["printed"]) > 1 else ""
+    first = " (the first that has the row)" if len(spec.printed) > 1 else ""
     sentences = [f"Printed: {blocks}{first}. Difference: published minus printed."]
     for flag, words in FLAG_WORDS.items():
         rows = views[(views["printed_flag"] == flag) & views["printed"].notna()]
@@ -76,9 +79,9 @@ def _intervals(views: Views) -> str:
     )
 
 
-def _tests(spec: Mapping[str, Any], views: Views) -> str:
-    reference = spec["names"][spec["reference"]][0]
-    if spec["reference"] not in spec["runs"]:
+def _tests(spec: TableSpec, views: Views) -> str:
+    reference = spec.label(spec.reference)
+    if spec.reference not in spec.runs:
         return f"No tests: the reference {reference} was not rebuilt."
     return (
         f"Tests: Wilcoxon's signed-rank test against {reference} over test cases (mean over runs, sound rule, pairs"

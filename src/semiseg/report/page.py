@@ -11,6 +11,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from semiseg.base.files import read_json, write_text
+from semiseg.base.metric_names import METRICS
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import heading, lines_of, methods_in_order, ranks, shown, under, with_spread
 from semiseg.report.charts import (
     Look,
@@ -22,32 +24,33 @@ from semiseg.report.charts import (
     smoothing_window,
 )
 from semiseg.report.lineage import lineage_of_rows
-from semiseg.report.notes import about_views, rule_change, why_unbuilt
+from semiseg.report.notes import about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
 from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
+from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables
 from semiseg.report.views import Views
-from semiseg.report.words import making
-from semiseg.scoring.conventions import CONVENTIONS, METRICS, is_control
+from semiseg.scoring.conventions import CONVENTIONS, is_control
 
 
-def write_page(spec: Mapping[str, Any], table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
-    """Write the page of a table (``Plan.tabulation``'s specification, rows of both conventions, their views and cost).
+def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
+    """Write the page of a table. table: rows of both conventions; views: `build_views`'s; cost: `read_cost`'s.
 
-    Run folders, split and prepared cases are read at the paths that the specification names. What is missing there is
-    said on the page in words. Raises UserError when the split is missing.
+    Run folders, split and prepared cases are read at the paths that the specification names; the page names what is
+    missing there. Raises UserError when the split is missing.
     """
-    every = choose_looks({method: spec["names"][method][0] for method in methods_in_order(spec)})
+    every = choose_looks({method: spec.label(method) for method in methods_in_order(spec)})
     look = {method: style for method, style in every.items() if method in set(table["method"])}
     dice = read_dice(spec)
     content = {
         "spec": spec,
         "name": out.stem,
-        "making": making(spec, read_json(spec["split"])),
+        "making": describe_making(spec, read_json(spec.split)),
         "headline": _headline(table),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),
+        "views_title": views_title(views),
         "unbuilt": why_unbuilt(spec),
         "views": view_tables(spec, table, views),
         "scores": score_tables(spec, table, views),
@@ -96,7 +99,7 @@ def _cost(cost: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _curves(spec: Mapping[str, Any], look: Mapping[str, Look]) -> dict[str, Any]:
+def _curves(spec: TableSpec, look: Mapping[str, Look]) -> dict[str, Any]:
     histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
     notes = _without_curve([name for name in look if name not in histories], look)
     if not histories:
@@ -122,8 +125,8 @@ def _without_curve(methods: list[str], look: Mapping[str, Look]) -> list[str]:
     return [f"No learning curve for {', '.join(labels)}: {reason}." for reason, labels in reasons if labels]
 
 
-def _boxes(spec: Mapping[str, Any], dice: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:
-    organs = [organ["abbreviation"] for organ in spec["organs"]]
+def _boxes(spec: TableSpec, dice: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:
+    organs = spec.abbreviations
     trained = {name: style for name, style in look.items() if not is_control(name)}
     without = [style.label for name, style in trained.items() if name not in set(dice["method"])]
     notes = [f"{label} has no box: its runs have no score table." for label in without]
@@ -131,11 +134,11 @@ def _boxes(spec: Mapping[str, Any], dice: pd.DataFrame, look: Mapping[str, Look]
     return {"drawings": [Markup(drawing) for drawing in drawn], "cases": dice["case"].nunique(), "notes": notes}
 
 
-def _pictures(spec: Mapping[str, Any], dice: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:
+def _pictures(spec: TableSpec, dice: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:
     shown = read_shown_case(spec, dice)
     if shown is None:
         return {"panels": [], "notes": ["No picture: the scores or the prepared cases are not on this machine."]}
-    organs = {organ["id"]: organ["abbreviation"] for organ in spec["organs"]}
+    organs = {organ.id: organ.abbreviation for organ in spec.organs}
     box = surroundings([shown.truth, *shown.predictions.values()])
     image, truth = shown.image.inside(box), shown.truth.inside(box)
     places = best_slices(truth, list(organs))
@@ -149,7 +152,7 @@ def _pictures(spec: Mapping[str, Any], dice: pd.DataFrame, look: Mapping[str, Lo
             panels.append({**panel, "png": _data_uri(picture)})
         elif not is_control(method):
             notes.append(f"{style.label} is not drawn: its prediction of this case is not on this machine.")
-    legend = zip(spec["organs"], organ_colours(len(organs)), strict=True)
+    legend = zip(spec.organs, organ_colours(len(organs)), strict=True)
     return {"case": shown.case, "panels": panels, "legend": list(legend), "notes": notes}
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from semiseg.base.metric_names import LOWER_IS_BETTER
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
     DATA,
@@ -24,8 +26,8 @@ from semiseg.report.cells import (
 )
 from semiseg.report.notes import FLAGS, MARKS, about_print
 from semiseg.report.views import Views, is_printed, of_column, verdict
-from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, is_control
-from semiseg.scoring.rule_texts import rule_in_words
+from semiseg.scoring.conventions import CONVENTIONS, is_control
+from semiseg.scoring.rule_texts import rule_text
 
 Colour = tuple[int, int, int]
 Cells = list[dict[str, str]]
@@ -36,7 +38,7 @@ BELOW, ABOVE = (246, 181, 112), (188, 178, 226)  # worse and better than printed
 LIMITS = ("percent", *sorted(LOWER_IS_BETTER))
 
 
-def score_tables(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> list[dict[str, Any]]:
+def score_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dict[str, Any]]:
     """What the template lays out, table by table; without numbers in print only the two conventions."""
     published, sound = (with_unbuilt(spec, under(table, convention)) for convention in CONVENTIONS)
     made = [_convention(spec, published, views), _convention(spec, sound, views)]
@@ -91,7 +93,7 @@ def score_cells(frame: pd.DataFrame, column: str, marks: Sequence[str]) -> Cells
     ]
 
 
-def _convention(spec: Mapping[str, Any], frame: pd.DataFrame, views: Views) -> dict[str, Any]:
+def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str, Any]:
     name, rule = str(frame["convention"][0]), str(frame["rule"][0])
 
     def cells(column: str) -> Cells:
@@ -100,14 +102,14 @@ def _convention(spec: Mapping[str, Any], frame: pd.DataFrame, views: Views) -> d
         return score_cells(frame, column, marks)
 
     title = f"{name.capitalize()} convention (rule {rule})"
-    laid_out = _lay_out(spec, frame, title, rule_in_words(rule), str(frame["unit"][0]), lambda _, column: cells(column))
+    laid_out = _lay_out(spec, frame, title, rule_text(rule), str(frame["unit"][0]), lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
         row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
     return {**laid_out, "counted": True}
 
 
 def _lay_out(
-    spec: Mapping[str, Any],
+    spec: TableSpec,
     frame: pd.DataFrame,
     title: str,
     words: str,
@@ -131,13 +133,13 @@ def _lay_out(
         "title": title,
         "words": words,
         "means": [heading(column, unit) for column in means],
-        "organs": [organ for organ in spec["organs"] if organ["abbreviation"] in organs],
+        "organs": [organ for organ in spec.organs if organ.abbreviation in organs],
         "rows": rows,
         "counted": False,
     }
 
 
-def _view(spec: Mapping[str, Any], views: Views, view: str, deviation: str | None = None) -> pd.DataFrame:
+def _view(spec: TableSpec, views: Views, view: str, deviation: str | None = None) -> pd.DataFrame:
     """A frame of one view: a row per method, without controls, which nobody prints."""
     columns = printed_columns(spec)
     frame = of_column(views, columns[0])[["method", "label"]]
@@ -167,7 +169,7 @@ def _difference_cells(limits: Mapping[str, float]) -> Callable[[pd.DataFrame, st
     return cells
 
 
-def _about_colours(spec: Mapping[str, Any], limits: Mapping[str, float]) -> str:
+def _about_colours(spec: TableSpec, limits: Mapping[str, float]) -> str:
     named = {"percent": "percentages", **{column: column for column in mean_columns(spec) if column in LOWER_IS_BETTER}}
     ends = ", ".join(f"{limits[kind]:.2f} ({name})" for kind, name in named.items() if limits[kind])
     return f"Orange: worse than printed; purple: better; deepest at a difference of {ends}."

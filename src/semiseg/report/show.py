@@ -1,5 +1,9 @@
 """``semiseg show``: a finished table on the terminal."""
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
-from semiseg.scoring.conventions import METRICS, is_control
+from semiseg.scoring.conventions import is_control
 
 STYLES = {"best": "bold", "second": "underline", "": ""}
 GAP = 2  # blanks between two columns
@@ -18,7 +23,7 @@ WHOLE = {**DATA, **COUNTS}
 
 
 def show(path: Path, console: Console | None = None) -> None:
-    """Print a table in as many blocks as the terminal's width asks for, and where its other forms lie.
+    """Print a table in as many blocks as the terminal's width needs, where its other forms lie, and what to try next.
 
     Raises UserError, with the command that builds it, when the table is missing, or when the file is not a table.
     """
@@ -39,6 +44,32 @@ def show(path: Path, console: Console | None = None) -> None:
         other = path.with_name(name + suffix)
         if other != path and other.exists():
             console.print(f"{what}: {other}", soft_wrap=True, highlight=False, markup=False)
+    console.print("try next:", highlight=False)
+    for command in _next_commands(path, frame, organs):
+        console.print(f"  {command}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _next_commands(path: Path, frame: pd.DataFrame, organs: Sequence[str]) -> list[str]:
+    """Three commands that ask more about this table; the cell is the first organ of the best row that competes."""
+    competing = frame[~frame["method"].map(is_control)]
+    rows = competing if len(competing) else frame
+    means = [name for name in METRICS.values() if name in frame.columns]
+    best = rows.sort_values(means[0], ascending=means[0] in LOWER_IS_BETTER, kind="stable")["method"].iloc[0]
+    column = organs[0] if organs else means[0]
+    name = path.name.removesuffix(".csv").removesuffix(".sound")
+    semiseg = _executable()
+    return [
+        f"{semiseg} lineage {path} --row {best} --column {shlex.quote(column)}",
+        f"{semiseg} audit {path}",
+        f"{semiseg} describe {name}",
+    ]
+
+
+def _executable() -> str:
+    """How this terminal can call semiseg: by its name where it is on the PATH, else by the path of the program."""
+    if shutil.which("semiseg"):
+        return "semiseg"
+    return os.path.relpath(Path(sys.executable).with_name("semiseg"))
 
 
 def _unbuilt(path: Path) -> list[str]:

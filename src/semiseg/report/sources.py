@@ -1,9 +1,8 @@
-"""What a page reads from finished runs: histories, Dice per case, and one case to look at."""
+"""Data that a page reads from finished runs: histories, Dice per case, and the case of its pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.images import read_nifti
 from semiseg.data.store import read_geometry, read_image, read_label
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.pictures import Scan, radiological
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import is_control
@@ -29,10 +29,10 @@ class Shown:
     predictions: Mapping[str, Scan]
 
 
-def read_histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
+def read_histories(spec: TableSpec) -> dict[str, list[pd.DataFrame]]:
     """Per method the history of each run that has steps; methods without any (controls) are left out."""
     found: dict[str, list[pd.DataFrame]] = {}
-    for method, folders in spec["runs"].items():
+    for method, folders in spec.runs.items():
         paths = [Path(folder) / "history.csv" for folder in folders]
         frames = [pd.read_csv(path) for path in paths if path.exists()]
         frames = [frame for frame in frames if len(frame)]
@@ -41,13 +41,13 @@ def read_histories(spec: Mapping[str, Any]) -> dict[str, list[pd.DataFrame]]:
     return found
 
 
-def read_dice(spec: Mapping[str, Any]) -> pd.DataFrame:
+def read_dice(spec: TableSpec) -> pd.DataFrame:
     """Columns method, case, organ, dice (percent, raw grid, mean over runs).
 
     The table's organs alone. Organs that a case does not contain have no row; a missed organ has a Dice of 0.
     """
     frames = []
-    for method, folders in spec["runs"].items():
+    for method, folders in spec.runs.items():
         for path in (Path(folder) / "cases.csv" for folder in folders):
             if path.exists():
                 frames.append(read_cases(path).assign(method=method))
@@ -55,17 +55,16 @@ def read_dice(spec: Mapping[str, Any]) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame(columns=columns)
     scores = pd.concat(frames, ignore_index=True)
-    organs = [organ["abbreviation"] for organ in spec["organs"]]
-    scores = scores[(scores["grid"] == GRID) & (scores["truth_voxels"] > 0) & scores["organ"].isin(organs)]
+    scores = scores[(scores["grid"] == GRID) & (scores["truth_voxels"] > 0) & scores["organ"].isin(spec.abbreviations)]
     both = scores["truth_voxels"] + scores["predicted_voxels"]
     scores = scores.assign(dice=200 * scores["overlap_voxels"] / both)
     return scores.groupby(["method", "case", "organ"], sort=True)["dice"].mean().reset_index()[columns]
 
 
 def find_median_case(dice: pd.DataFrame) -> str | None:
-    """The case whose Dice, meant over its organs and then over methods, is the median (the lower of two).
+    """The case whose Dice, averaged over its organs and then over methods, is the median (the lower of two).
 
-    Controls have no say; None without scores.
+    Controls do not count; None without scores.
     """
     trained = dice[~dice["method"].map(is_control)]
     if trained.empty:
@@ -75,12 +74,12 @@ def find_median_case(dice: pd.DataFrame) -> str | None:
     return str(per_case["case"].iloc[(len(per_case) - 1) // 2])
 
 
-def read_shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None:
+def read_shown_case(spec: TableSpec, dice: pd.DataFrame) -> Shown | None:
     """Read the median case and what the first run of each method predicted for it; None where nothing can be shown.
 
     Raises UserError for a damaged prediction, or one on another grid than the prepared case.
     """
-    case, index_path = find_median_case(dice), Path(spec["prepared"])
+    case, index_path = find_median_case(dice), Path(spec.prepared)
     if case is None or not index_path.exists():
         return None
     entry = read_json(index_path)["cases"].get(case)
@@ -90,7 +89,7 @@ def read_shown_case(spec: Mapping[str, Any], dice: pd.DataFrame) -> Shown | None
     affine = read_geometry(stored).affine
     per_method = dice[dice["case"] == case].groupby("method")["dice"].mean()
     image, truth = radiological(read_image(stored), affine), radiological(read_label(stored), affine)
-    predictions = _predictions(spec["runs"], case, truth)
+    predictions = _predictions(spec.runs, case, truth)
     return Shown(case, {str(method): float(mean) for method, mean in per_method.items()}, image, truth, predictions)
 
 

@@ -1,11 +1,11 @@
 """The page's three views of each mean, side by side, with intervals drawn on one axis."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import interval, lines_of, mean_columns, number, probability, signed, unit_of
 from semiseg.report.notes import MARKS
 from semiseg.report.score_tables import difference_limits, shade_difference
@@ -19,7 +19,7 @@ MOST_TICKS = 6
 POINTS = ("printed", "published", "published_low", "published_high", "sound", "sound_low", "sound_high")
 
 
-def view_tables(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> list[dict[str, Any]]:
+def view_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dict[str, Any]]:
     """What the template lays out, a table per mean; an axis only where both conventions have one unit."""
     units = dict(zip(table["convention"], table["unit"], strict=True))
     limits = difference_limits(views[views["column"].isin(mean_columns(spec))])
@@ -34,7 +34,7 @@ def view_tables(spec: Mapping[str, Any], table: pd.DataFrame, views: Views) -> l
                 "method": line.method,
                 "label": line.label,
                 "control": is_control(line.method),
-                "reference": line.method == spec["reference"],
+                "reference": line.method == spec.reference,
                 **{view: {"mean": number(getattr(line, view)), "rank": places[view][row]} for view in VIEWS},
                 "printed_spread": "" if pd.isna(line.printed_spread) else f" ± {line.printed_spread:.2f}",
                 "published_interval": interval(line.published_low, line.published_high),

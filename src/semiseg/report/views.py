@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.papers.reading import printed
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import methods_in_order, printed_columns, ranks, unbuilt, under
 from semiseg.scoring.averages import EMPTY_ORGANS, Scores, gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.comparison import LEVEL, compare, holm
-from semiseg.scoring.conventions import CONVENTIONS, LOWER_IS_BETTER, METRICS, is_control
+from semiseg.scoring.conventions import CONVENTIONS, is_control, scoring_rules
 from semiseg.scoring.intervals import bootstrap
 
 PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")
@@ -31,15 +33,15 @@ Views = pd.DataFrame
 Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known of the cell
 
 
-def build_views(spec: Mapping[str, Any], table: pd.DataFrame) -> Views:
-    """A line per row and printed column, with the columns ``VIEWS`` (told in docs/read-a-table.md).
+def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
+    """A line per row and printed column, with the columns ``VIEWS`` (described in docs/read-a-table.md).
 
-    spec: ``Plan.tabulation``'s; table: rows of both conventions. Intervals and tests are NaN for a row whose score
+    table: rows of both conventions. Intervals and tests are NaN for a row whose score
     tables are not on this machine, and for rows that were not built; these have their reason in ``reason``.
     """
     columns, reasons = printed_columns(spec), unbuilt(spec)
     lines: Lines = {
-        (method, column): {"label": spec["names"][method][0], "reason": reasons.get(method, "")}
+        (method, column): {"label": spec.label(method), "reason": reasons.get(method, "")}
         for method in methods_in_order(spec)
         for column in columns
     }
@@ -101,10 +103,10 @@ def _text(value: float, form: str) -> str:
     return "" if pd.isna(value) else format(value, form)
 
 
-def _add_print(lines: Lines, spec: Mapping[str, Any]) -> None:
+def _add_print(lines: Lines, spec: TableSpec) -> None:
     """Numbers of the first block in print that has the row, under any of its names."""
-    blocks = [printed(at["paper"], at["table"], at["labelled"], at["unlabelled"]) for at in spec["printed"]]
-    for method, names in spec["names"].items():
+    blocks = [printed(one.paper, one.table, one.labelled, one.unlabelled) for one in spec.printed]
+    for method, names in spec.names.items():
         having = (block[block["row"] == name] for block in blocks for name in names)
         block = next((rows for rows in having if len(rows)), pd.DataFrame(columns=["column"]))
         for cell in block.to_dict("records"):
@@ -126,16 +128,17 @@ def _add_row_numbers(lines: Lines, frame: pd.DataFrame, convention: str) -> None
             line |= {name: row[name] for name in COUNTS}
 
 
-def _gather(spec: Mapping[str, Any]) -> dict[str, dict[str, Scores]]:
+def _gather(spec: TableSpec) -> dict[str, dict[str, Scores]]:
     """Per method the values of its runs under both conventions; a method that lacks a run here is left out."""
-    organs = [organ["abbreviation"] for organ in spec["organs"]]
-    rules = dict(zip(CONVENTIONS, (spec["published"], "sound"), strict=True))
     found = {}
-    for method, folders in spec["runs"].items():
+    for method, folders in spec.runs.items():
         paths = [Path(folder) / "cases.csv" for folder in folders]
         if all(path.exists() for path in paths):
             runs = [read_cases(path) for path in paths]
-            found[method] = {convention: gather(rule, runs, organs) for convention, rule in rules.items()}
+            found[method] = {
+                convention: gather(rule, runs, spec.abbreviations)
+                for convention, rule in scoring_rules(spec.published).items()
+            }
     return found
 
 
@@ -151,12 +154,12 @@ def _add_intervals(lines: Lines, method: str, scores: Mapping[str, Scores], colu
         lines[method, organ] |= zip(EMPTY_ORGANS, empty.loc[organ, list(EMPTY_ORGANS)], strict=True)
 
 
-def _add_tests(lines: Lines, spec: Mapping[str, Any], cases: Mapping[str, pd.DataFrame]) -> None:
+def _add_tests(lines: Lines, spec: TableSpec, cases: Mapping[str, pd.DataFrame]) -> None:
     """Tests of every method against the reference under the sound rule, corrected within a column."""
-    reference = cases.get(spec["reference"])
+    reference = cases.get(spec.reference)
     if reference is None:
         return
-    rivals = [method for method in cases if not is_control(method) and method != spec["reference"]]
+    rivals = [method for method in cases if not is_control(method) and method != spec.reference]
     for column in printed_columns(spec):
         key, lower = KEYS.get(column, column), column in LOWER_IS_BETTER
         found = {name: compare(cases[name][key], reference[key], lower_is_better=lower) for name in rivals}

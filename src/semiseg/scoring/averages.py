@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from semiseg.scoring.rules import METRICS, Rule, get_rule
+from semiseg.base.metric_names import METRICS
+from semiseg.scoring.rules import Rule, get_rule
 
 Array = NDArray[Any]
 EMPTY_ORGANS = ("absent", "missed", "false_positive")
@@ -65,28 +66,28 @@ def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
 
     cases, runs: how often each counts, ``[draw case]`` and ``[draw run]``; ones give the numbers of
         `semiseg.scoring.score.score`.
-    A run is averaged as the rule says (over cases, then organs; Jaccard perhaps the other way), then runs are.
+    A run is averaged by the rule (over cases, then organs; Jaccard perhaps the other way), then runs are averaged.
     """
     defined = ~np.isnan(scores.values)
     filled = np.where(defined, scores.values, 0.0)
     per_organ = _divide(*(np.tensordot(cases, part, axes=(1, 1)) for part in (filled, defined.astype(float))))
     means = mean(per_organ, axis=2)
     if scores.rule.jaccard_over == "cases":
-        place = METRICS.index("jaccard")
+        place = list(METRICS).index("jaccard")
         per_case = mean(scores.values[..., place], axis=2)  # [run case]
         known = ~np.isnan(per_case)
         means[:, :, place] = _divide(cases @ np.where(known, per_case, 0.0).T, cases @ known.T.astype(float))
-    per_run = np.concatenate([per_organ[..., METRICS.index("dice")], means], axis=-1)
+    per_run = np.concatenate([per_organ[..., list(METRICS).index("dice")], means], axis=-1)
     weights = runs[:, :, None] * ~np.isnan(per_run)
     return _divide((weights * np.nan_to_num(per_run)).sum(1), weights.sum(1))
 
 
 def per_case(scores: Scores) -> pd.DataFrame:
-    """One number per case and column, meant over runs: an organ's Dice, or a metric meant over the case's organs.
+    """One number per case and column, averaged over runs: an organ's Dice, or a metric averaged over the case's organs.
 
     Index case, columns as ``columns``; NaN where nothing of the case counts.
     """
-    organs = scores.values[..., METRICS.index("dice")]
+    organs = scores.values[..., list(METRICS).index("dice")]
     both = np.concatenate([organs, mean(scores.values, axis=2)], axis=-1)
     return pd.DataFrame(mean(both, axis=0), index=list(scores.cases), columns=scores.columns)
 

@@ -1,8 +1,12 @@
-"""Names of metrics and conventions, and which rows are controls."""
+"""The two conventions under which every table is scored, and which rows are controls."""
 
-METRICS = {"dice": "Dice", "jaccard": "Jaccard", "asd": "ASD", "hd95": "95HD"}
-LOWER_IS_BETTER = {"ASD", "95HD"}
 CONVENTIONS = ("published", "sound")
+SUFFIXES = {"published": ".csv", "sound": ".sound.csv"}  # how the name of a table ends under each convention
+
+
+def scoring_rules(published: str) -> dict[str, str]:
+    """The scoring rule of each convention. published: the rule of the table's protocol."""
+    return dict(zip(CONVENTIONS, (published, "sound"), strict=True))
 
 
 def is_control(method: str) -> bool:

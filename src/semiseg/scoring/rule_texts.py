@@ -1,6 +1,6 @@
-"""What each scoring rule does, in sentences."""
+"""What each scoring rule does, in sentences, beside the rules themselves (``rules.py``)."""
 
-RULES = {
+RULE_TEXTS = {
     "la": (
         "Measured on the prepared grid, distances in voxels; ASD is directed, from the prediction's surface to the"
         " truth's, and 95HD pools both directions. An empty prediction or an empty truth counts as 0 in every metric, a"
@@ -26,6 +26,6 @@ RULES = {
 }
 
 
-def rule_in_words(rule: str) -> str:
-    """What a scoring rule does with empty organs, which unit distances have, and what the spread is over."""
-    return RULES[rule]
+def rule_text(rule: str) -> str:
+    """Grid, empty organs, unit of distances, order of averaging and meaning of the spread of a scoring rule."""
+    return RULE_TEXTS[rule]

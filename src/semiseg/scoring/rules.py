@@ -1,4 +1,4 @@
-"""Named scoring rules: the same measurements, read as each group of papers reads them.
+"""Named scoring rules: how each group of papers turns the same measurements into numbers.
 
 A rule gives the four metrics of each row of a score table (columns: see `semiseg.scoring.cases`), NaN where the row
 does not count, and says how they are averaged. Dice and Jaccard are percentages.
@@ -11,8 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from semiseg.base.errors import UserError
-
-METRICS = ("dice", "jaccard", "asd", "hd95")
+from semiseg.base.metric_names import METRICS
 
 Unit = Literal["voxel", "mm"]
 Spread = Literal["cases", "runs"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
 from semiseg.scoring.cases import LENGTHS, _require_columns
-from semiseg.scoring.rules import METRICS, Rule, Spread, Unit, Values, get_rule
+from semiseg.scoring.rules import Rule, Spread, Unit, Values, get_rule
 
 
 @dataclass(frozen=True)

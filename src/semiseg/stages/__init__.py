@@ -1,1 +1,1 @@
-"""One file per workflow rule: the command line calls these, and they call everything below them."""
+"""The work of the workflow's rules: a file per rule, the table of rules, and running jobs by it."""

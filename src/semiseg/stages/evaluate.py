@@ -1,4 +1,4 @@
-"""Rule ``evaluate``: measure predictions against the truth, case by case and organ by organ."""
+"""Rule ``evaluate``: compares predictions with the truth, for each case and organ."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,8 @@ SPACING_TOLERANCE = 1e-3  # relative: NIfTI keeps spacing in single precision
 class Pair:
     """Truth and prediction of one case on one grid (``prepared`` or ``native``).
 
-    truth, prediction: give a label map and its spacing in mm per array axis; called in a worker process, so picklable.
+    truth, prediction: functions that return a label map and its spacing in mm per array axis. They must be picklable,
+    because they are called in a worker process.
     """
 
     case: str
@@ -37,10 +38,10 @@ class Pair:
 
 
 def evaluate_run(predictions: Path, prepared: Path, raw: Path, out: Path, workers: int) -> None:
-    """Measure a run's test cases on both grids and write its score table.
+    """Measure the test cases of a run on both grids and write its score table.
 
-    predictions, prepared, raw: manifests of the rules ``predict``, ``prepare`` and ``raw``; files lie beside them.
-    Raises UserError for a case without truth, or a prediction that is not the one in the manifest.
+    predictions, prepared, raw: manifests of the rules ``predict``, ``prepare`` and ``raw``, beside the files.
+    Raises UserError for a case without truth, and for a prediction with another hash than in the manifest.
     """
     manifest, index, collection = read_json(predictions), read_json(prepared), read_json(raw)
     dataset = get_dataset(collection["dataset"])
@@ -64,9 +65,10 @@ def evaluate_run(predictions: Path, prepared: Path, raw: Path, out: Path, worker
 
 
 def evaluate(pairs: Iterable[Pair], organs: Sequence[Organ], out: Path, workers: int) -> None:
-    """Write the score table of these pairs (columns: `semiseg.scoring.score`), in their order, using so many processes.
+    """Write the score table of these pairs, in their order (columns: ``semiseg.scoring.cases``).
 
-    Raises UserError naming the case for unequal grids, ids that are no organ's, or a truth without any organ.
+    workers: number of processes. Raises UserError naming the case for unequal grids, for ids that no organ has, and for
+    a truth without any organ.
     """
     jobs = list(pairs)
     if not jobs:
@@ -78,7 +80,7 @@ def evaluate(pairs: Iterable[Pair], organs: Sequence[Organ], out: Path, workers:
 
 
 def _measure(pair: Pair, organs: Sequence[Organ]) -> list[dict[str, Any]]:
-    """Rows of one pair; errors name the case and the grid."""
+    """The rows of one pair. Errors name the case and the grid."""
     truth, spacing_mm = pair.truth()
     prediction, predicted_spacing = pair.prediction()
     where = f"case {pair.case} ({pair.grid} grid)"

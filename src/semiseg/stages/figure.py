@@ -1,22 +1,26 @@
-"""Rule ``figure``: one figure of a table as PNG, SVG or PDF."""
+"""Rule ``figure``: draws one figure of a table as PNG, SVG or PDF."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
 from semiseg.graph.figures import CASE, FORMATS, check_figure
+from semiseg.params.table_spec import TableSpec, read_spec
+
+logger = logging.getLogger(__name__)
 
 
-def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw ``boxes``, ``curves``, ``bars`` or ``case_<case>``, as the name of ``out`` says, into ``out``.
+def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
+    """Draw the figure that the name of ``out`` stands for: ``boxes``, ``curves``, ``bars`` or ``case_<case>``.
 
-    spec: ``Plan.tabulation``'s; rows: the table's rows, needed for bars. Raises UserError for an unknown figure, case
-    or format, a table without variants asked for bars, and where nothing to draw is on this machine.
+    content: a ``TableSpec`` as JSON. rows: files of the table's rows, which bars need. Raises UserError for an unknown
+    figure, case or format, for bars of a table without variants, and where the files to draw from are missing.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out} has no known format: end its name in {', '.join(FORMATS)}")
+    spec = read_spec(TableSpec, content, "the table's specification")
     check_figure(spec, out.stem)
     from semiseg.report.cells import read_rows
     from semiseg.report.figures.bars import draw_bars
@@ -33,4 +37,4 @@ def figure(spec: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     else:
         drawn = draw_case(spec, out.stem.removeprefix(CASE))
     save(drawn, out)
-    say(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")
+    logger.info(f"{out}: {drawn.get_figwidth():.1f} x {drawn.get_figheight():.1f} inches")

@@ -1,4 +1,4 @@
-"""Rule ``predict``: label maps of the test cases, on the prepared grid and in the raw image's geometry."""
+"""Rule ``predict``: predicts label maps of the test cases, on the prepared grid and in the raw image's geometry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from semiseg.base.volume import Volume
 from semiseg.data.geometry import to_native
 from semiseg.data.images import write_nifti
 from semiseg.data.store import read_geometry, read_image, read_label
-from semiseg.dataset import check_case
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.inference import slide
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
+from semiseg.params.kinds import check_case
 
 
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
-    Cases that an interrupted call has finished with the same weights, data and code are kept. The manifest, with a hash
-    per file, comes last. Raises UserError when a test case was not prepared.
+    Cases that an interrupted call has finished with the same weights, data and code are kept. The manifest holds the
+    hash of each file and is written last. Raises UserError for a test case that was not prepared.
     """
     index, cases = read_json(prepared), read_json(split)["test"]
     predictor = _predictor(spec, trained, index["classes"], runtime.device)
@@ -53,7 +53,7 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained method and how its windows slide."""
+    """A trained method and its sliding window."""
 
     method: Method
     networks: tuple[str, ...]
@@ -71,9 +71,9 @@ class Predictor:
 
     @torch.no_grad()
     def _scores(self, prepared: Path) -> Tensor:
-        """Mean class scores ``[k z y x]`` on the host."""
+        """Mean class scores ``[k z y x]`` in host memory."""
         image = torch.from_numpy(read_image(prepared))[None]
-        if self.method.oracle:  # a control is shown the truth as a second channel, window by window
+        if self.method.oracle:  # a control gets the truth as a second channel, so that it is cut into windows, too
             image = torch.cat([image, torch.from_numpy(read_label(prepared))[None].float()])
         window, stride = self.inference.window, self.inference.stride
         return slide(self._window, image.to(self.device), self.classes, window, stride).cpu()
@@ -84,7 +84,7 @@ class Predictor:
 
 
 def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: torch.device) -> Predictor:
-    """The method with its trained weights, dropout off."""
+    """The method with its trained weights, in evaluation mode (no dropout)."""
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, None, [1.0] * classes)
     tensors, note = weights.load(trained)
@@ -103,7 +103,7 @@ def _hashes(folder: Path, case: str) -> dict[str, str]:
 
 
 def _finished(folder: Path, case: str, mark: str) -> bool:
-    """Whether an earlier call left this case whole and from the same inputs."""
+    """Whether an earlier call has finished this case from the same inputs."""
     note = folder / f".{case}.json"
     if not note.exists() or not all((folder / name).exists() for name in _names(case)):
         return False

@@ -1,4 +1,4 @@
-"""Rule ``prepare``: raw cases onto the protocol's grid, one file per case, listed in an index."""
+"""Rule ``prepare``: brings raw cases onto the protocol's grid. One file per case, and an index of all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ from semiseg.params.preparation import Preparation
 
 
 @dataclass(frozen=True)
-class Job:
-    """One case to prepare: all that a worker process needs."""
+class CaseToPrepare:
+    """Everything that a worker process needs to prepare one case."""
 
     dataset: str
     case: RawCase
@@ -41,10 +41,10 @@ class Job:
 
 
 def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1) -> None:
-    """Prepare every case of the raw ``manifest`` beside the index ``out``, which is written last.
+    """Prepare every case of the raw ``manifest`` into the folder of the index ``out``, which is written last.
 
-    spec: dataset, name and steps of the preparation (``Plan.preparation``). Finished cases with the same raw files,
-    steps and code are kept. Raises UserError naming the first case that cannot be used; the others stay.
+    spec: dataset, name and steps of the preparation (``Specs.prepare``). Finished cases with the same raw files,
+    steps and code are kept. Raises UserError naming the first case that cannot be used; finished cases stay.
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
@@ -64,12 +64,12 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
         "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
         "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
     }
-    _drop_strangers(out.parent, jobs)
+    _remove_stale_files(out.parent, jobs)
     write_json(out, index)
 
 
-def prepare_one(job: Job) -> dict[str, Any]:
-    """Prepare one case unless it is there already; returns its entry in the index."""
+def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
+    """Prepare one case, unless it is finished already. Returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
         case = run_steps(_read(dataset, job), job.preparation, job.applied)
@@ -79,21 +79,25 @@ def prepare_one(job: Job) -> dict[str, Any]:
     return _entry(job, len(dataset.organs) + 1)
 
 
-def _job(case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path) -> Job:
+def _job(
+    case: RawCase, listed: Mapping[str, Any], preparation: Preparation, code: str, raw: Path, folder: Path
+) -> CaseToPrepare:
     hashes = {name: listed["files"][name]["sha256"] for name in (case.image, case.label) if name is not None}
     applied = frozenset(listed["applied"])
     made_from = digest([hashes, sorted(applied), preparation.model_dump(mode="json"), code])
-    return Job(listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from)
+    return CaseToPrepare(
+        listed["dataset"], case, raw, hashes, applied, preparation, folder / f"{case.id}.h5", made_from
+    )
 
 
-def _read(dataset: Dataset, job: Job) -> Scan:
-    """The raw case; nothing else keeps hold of it, so that its memory is free after the first step."""
+def _read(dataset: Dataset, job: CaseToPrepare) -> Scan:
+    """Read the raw case. The caller must not keep a reference, so that its memory is freed after the first step."""
     scan = read_case(dataset, job.case, job.raw)
     _check_unchanged(job)
     return scan
 
 
-def _check_unchanged(job: Job) -> None:
+def _check_unchanged(job: CaseToPrepare) -> None:
     for name, expected in job.hashes.items():
         if sha256(job.raw / name) != expected:
             raise UserError(
@@ -102,8 +106,8 @@ def _check_unchanged(job: Job) -> None:
             )
 
 
-def _finished(job: Job) -> bool:
-    """Whether an earlier call left this case whole and made from the same things."""
+def _finished(job: CaseToPrepare) -> bool:
+    """Whether an earlier call has finished this case from the same raw files, steps and code."""
     if not job.file.exists():
         return False
     try:
@@ -112,12 +116,12 @@ def _finished(job: Job) -> bool:
         return False
 
 
-def _entry(job: Job, classes: int) -> dict[str, Any]:
-    """What the index tells about a stored case.
+def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
+    """The entry of a stored case in the index.
 
-    affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine leads from a raw voxel to the stored one.
-    crop: first voxel and size on the grid of that step, where one crops. statistics: axes and intensities before (raw)
-    and after (prepared), and what single steps noted.
+    affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine maps a raw voxel to the stored one.
+    crop: first voxel and size of the crop on the grid of its step, None without a cropping step. statistics: axes and
+    intensities before (raw) and after preparation (prepared), and notes of single steps.
     """
     geometry, labelled = read_geometry(job.file), has_label(job.file)
     counts = _voxels(read_label(job.file), classes) if labelled else None
@@ -138,14 +142,14 @@ def _entry(job: Job, classes: int) -> dict[str, Any]:
 
 
 def _voxels(label: Label, classes: int) -> list[int]:
-    """Voxels of every class; plane by plane, since bincount makes eight bytes of each voxel."""
+    """Voxels of every class. Counted plane by plane, because bincount needs eight bytes per voxel."""
     counts = np.zeros(classes, np.int64)
     for plane in label:
         counts += np.bincount(plane.ravel(), minlength=classes)
     return [int(count) for count in counts]
 
 
-def _drop_strangers(folder: Path, jobs: list[Job]) -> None:
+def _remove_stale_files(folder: Path, jobs: list[CaseToPrepare]) -> None:
     """Remove stored cases that the raw data no longer hold."""
     wanted = {job.file for job in jobs}
     for file in set(folder.glob("*.h5")) - wanted:

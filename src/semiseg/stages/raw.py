@@ -1,5 +1,6 @@
-"""Rule ``raw``: draw a phantom, or bring archives and folders into the raw folder, and list what there is."""
+"""Rule ``raw``: fills the raw folder with a drawn phantom or from archives and folders, and lists its files."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,10 +9,13 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
-from semiseg.base.progress import say, some
+from semiseg.base.progress import some
 from semiseg.data.standin import BROUGHT
-from semiseg.dataset import Dataset, check_case, get_dataset
+from semiseg.dataset import Dataset, get_dataset
 from semiseg.params.config import DatasetOptions
+from semiseg.params.kinds import check_case
+
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 
@@ -21,9 +25,9 @@ def build_raw(
 ) -> None:
     """Fill ``folder`` and write its manifest last.
 
-    spec: ``Plan.raw``. standin, archives: the lists that those rules wrote, in the folders that hold the files. Without
-    all of these, what an earlier `semiseg import` has put into ``folder`` is used. Raises UserError saying how to get
-    the data when there is none.
+    spec: ``Specs.raw``. standin, archives: the manifests of those two rules, beside the files themselves. Without any
+    source, ``folder`` must hold the files of an earlier `semiseg import`. Raises UserError when there is no data; the
+    message explains how to get it.
     """
     kind, options = get_dataset(spec["dataset"]), DatasetOptions.model_validate(spec["options"])
     wanted = None if spec["wanted"] is None else frozenset(spec["wanted"])
@@ -45,14 +49,17 @@ def build_raw(
 def import_raw(
     dataset: str, source: Path, folder: Path, wanted: frozenset[str] | None = None, workers: int = 1
 ) -> None:
-    """Verify the user's copy in ``source`` (folder or archive), bring it into ``folder`` and write the manifest."""
+    """Check the user's copy in ``source`` (folder or archive), import it into ``folder`` and write the manifest.
+
+    wanted: the cases to import of ``on_demand`` parts, None for all. Cases that are missing or unknown are reported.
+    """
     kind = get_dataset(dataset)
     if not source.exists():
         raise UserError(f"{source} does not exist: give the folder or archive that holds your copy of {dataset}")
     _import(kind, source, folder, wanted)
     _write_manifest(kind, folder, workers)
     for line in _differences(kind, folder, wanted):
-        say(f"import {dataset}: {line}")
+        logger.info(f"import {dataset}: {line}")
 
 
 def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:
@@ -72,21 +79,21 @@ def _next_step(kind: Dataset) -> str:
 
 
 def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> Iterator[str]:
-    """What a copy lacks, or has beyond, what the publisher offers."""
+    """Sentences about cases that the copy lacks, and about cases that the publisher does not have."""
     found = {case.id: case.label is not None for case in kind.find(folder)}
     for part in kind.parts:
-        asked = [case for case in part.cases if not part.bulky or wanted is None or case in wanted]
-        if missing := [case for case in asked if case not in found]:
-            yield f"{part.name}: {len(missing)} of {len(asked)} cases are missing: {some(missing)}"
-        if blind := [case for case in asked if part.labelled and found.get(case) is False]:
-            yield f"{part.name}: {len(blind)} of {len(asked)} cases have no label file: {some(blind)}"
+        expected = [case for case in part.cases if not part.on_demand or wanted is None or case in wanted]
+        if missing := [case for case in expected if case not in found]:
+            yield f"{part.name}: {len(missing)} of {len(expected)} cases are missing: {some(missing)}"
+        if unlabelled := [case for case in expected if part.labelled and found.get(case) is False]:
+            yield f"{part.name}: {len(unlabelled)} of {len(expected)} cases have no label file: {some(unlabelled)}"
     official = {case for part in kind.parts for case in part.cases}
     if kind.parts and (others := sorted(set(found) - official)):
         yield f"{len(others)} cases are not among the publisher's: {some(others)}"
 
 
 def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
-    """List cases and hash every file of theirs: content only, so that equal data give equal bytes."""
+    """List all cases with the hashes of their files. Equal data give an equal manifest, byte for byte."""
     cases = sorted(kind.find(folder), key=lambda case: case.id)
     for case in cases:
         check_case(case.id, str(folder))

@@ -8,38 +8,41 @@ import pandas as pd
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_text
+from semiseg.base.metric_names import METRICS
+from semiseg.params.table_spec import RowSpec, read_spec
 from semiseg.scoring.cases import read_cases
-from semiseg.scoring.conventions import METRICS
+from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.score import score
 
 
-def row(spec: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
-    """Write a row's two lines (``as_csv``)."""
-    write_text(out, as_csv(spec, cases, split))
+def row(content: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
+    """Write the two lines of a row (``as_csv``)."""
+    write_text(out, as_csv(content, cases, split))
 
 
-def as_csv(spec: Mapping[str, Any], cases: Sequence[Path], split: Path) -> str:
-    """A row's two lines: scored by the published rule of its protocol, and by the sound rule.
+def as_csv(content: Mapping[str, Any], cases: Sequence[Path], split: Path) -> str:
+    """The two lines of a row: one scored by the published rule of its protocol, one by the sound rule.
 
-    cases: one cases.csv per seed; split: counts of labelled and unlabelled training cases are printed beside the row.
-    Organ columns hold the mean Dice in percent; numbers have two decimals, an undefined one is an empty field.
+    content: a ``RowSpec`` as JSON. cases: one cases.csv per seed. split: the row also gives the numbers of labelled and
+    unlabelled training cases, and no unlabelled ones where the method ignores them.
+    Organ columns hold the mean Dice in percent. Numbers have two decimals; an undefined number is an empty field.
     Raises UserError when a score table is missing, damaged, or lacks an organ of the table.
     """
-    parts = read_json(split)
-    runs = [_read(path, spec["organs"]) for path in cases]
-    head = {"method": spec["method"], "label": spec["label"]}
-    data = {part: len(parts[part]) for part in ("labelled", "unlabelled")}
+    spec, parts = read_spec(RowSpec, content, "the row's specification"), read_json(split)
+    runs = [_read(path, spec.organs) for path in cases]
+    head = {"method": spec.method, "label": spec.label}
+    data = {"labelled": len(parts["labelled"]), "unlabelled": 0 if spec.labelled_only else len(parts["unlabelled"])}
     lines = [
         {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec)}
-        for convention, rule in (("published", spec["published"]), ("sound", "sound"))
+        for convention, rule in scoring_rules(spec.published).items()
     ]
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.2f")
 
 
-def _scored(rule: str, runs: list[pd.DataFrame], spec: Mapping[str, Any]) -> dict[str, Any]:
+def _scored(rule: str, runs: list[pd.DataFrame], spec: RowSpec) -> dict[str, Any]:
     summary = score(rule, runs)
-    line: dict[str, Any] = {organ: summary.organs.loc[organ, "dice"] for organ in spec["organs"]}
-    for metric in spec["metrics"]:
+    line: dict[str, Any] = {organ: summary.organs.loc[organ, "dice"] for organ in spec.organs}
+    for metric in spec.metrics:
         line[METRICS[metric]] = summary.means[metric]
         line[f"{METRICS[metric]} SD"] = summary.spreads[metric]
     counts = {"seeds": len(runs), "n": summary.cases, "absent": summary.absent, "missed": summary.missed}
@@ -48,7 +51,7 @@ def _scored(rule: str, runs: list[pd.DataFrame], spec: Mapping[str, Any]) -> dic
 
 
 def _read(path: Path, organs: Sequence[str]) -> pd.DataFrame:
-    """A run's score table, the table's organs alone and in its order: means are taken over these."""
+    """The score table of a run, with the organs of the result table alone and in its order. Means are over these."""
     frame = read_cases(path)
     lacking = [organ for organ in organs if organ not in set(frame["organ"])]
     if lacking:

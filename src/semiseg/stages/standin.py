@@ -1,4 +1,4 @@
-"""Rule ``standin``: the synthetic twin of a dataset, laid out as its publisher offers the original."""
+"""Rule ``standin``: draws the synthetic twin of a dataset, in the layout in which its publisher offers the original."""
 
 import shutil
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from semiseg.data.standin import BROUGHT, SERVED, get_standin
 
 
 def standin(spec: Mapping[str, Any], out: Path, workers: int = 1) -> None:
-    """Draw the files beside ``out``, which lists them and is written last. spec: ``Plan.standin``."""
+    """Draw the files into the folder of ``out``, which lists them and is written last. spec: ``Specs.standin``."""
     draw = get_standin(spec["dataset"])
     for part in (SERVED, BROUGHT):
         shutil.rmtree(out.parent / part, ignore_errors=True)

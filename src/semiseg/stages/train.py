@@ -1,5 +1,6 @@
-"""Rule ``train``: one run, from split and prepared cases to weights and history."""
+"""Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ import torch
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sweep, write_json
-from semiseg.base.progress import say
 from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -18,16 +18,18 @@ from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.cost import Cost, record
 from semiseg.learning.history import History
 from semiseg.learning.loop import Trainer, chosen, start
-from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
 from semiseg.learning.state import STATE
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import BatchSize, Inference, Network, Training
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a run's results go: weights.safetensors, history.csv, cost.json."""
+    """Paths of the results of a run: weights.safetensors, history.csv, cost.json."""
 
     weights: Path
     history: Path
@@ -35,13 +37,13 @@ class Outputs:
 
 
 def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, runtime: Runtime) -> None:
-    """Train a run, or continue it from ``state``; writes weights, history and cost last.
+    """Train a run, or continue it from the folder ``state``. Weights, history and cost are written at the end.
 
-    The state stays until the rule ``predict`` drops it: a call that is killed before the workflow has noted its outputs
-    is repeated, and must not begin anew.
+    The state stays until the rule ``predict`` deletes it. A call that is killed after training, but before the workflow
+    has noted its outputs, is repeated; it then continues from the last step.
 
-    A method without networks (a control) is written as it is. Raises UserError when the split names a case that was
-    not prepared, or a case without a label is to be learnt from.
+    A method without trainable parameters (a control) is written as it is. Raises UserError when the split names a case
+    that was not prepared, or a labelled or validation case without a label.
     """
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
@@ -51,7 +53,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
-    if not method.networks:
+    if not method.trained:
         History().write(out.history)
         write_json(out.cost, record(Cost(), method, 0, runtime.device))
         weights.save(out.weights, {}, {"networks": [], "iteration": 0})
@@ -60,12 +62,12 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
     inference = Inference.model_validate(spec["inference"])
-    sampler, steps_per_epoch = _sampler(method, training, cases, spec["seed"])
+    sampler, steps = _sampler(method, training, cases, spec["seed"])
     trainer = Trainer(
         title=f"train {spec['method']}",
         state=start(method, inference, training.optimiser, runtime.device, training.amp),
         sampler=sampler,
-        schedule=TrainingSchedule(training, steps_per_epoch),
+        schedule=TrainingSchedule(training, steps),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
         runtime=runtime,
         path=state / STATE,
@@ -85,28 +87,29 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     weights.save(
         out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     )
-    say(f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}")
+    logger.info(
+        f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}"
+    )
 
 
 def _sampler(
     method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int
 ) -> tuple[Sampler, int]:
-    """The two streams, and the steps of one epoch; a supervised row fills the whole batch with labelled crops."""
-    size, unlabelled, stream = training.batch, cases["unlabelled"], training.epoch
+    """The sampler, and the steps of one epoch. A supervised row fills the whole batch with labelled crops."""
+    size, unlabelled = training.batch, cases["unlabelled"]
     if method.labelled_only:
-        size = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled)
-        unlabelled, stream = [], "labelled"
+        size, unlabelled = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled), []
     elif not unlabelled:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    per_step = size.labelled if stream == "labelled" else size.unlabelled
+    counts = {part: len(stored) for part, stored in cases.items()}
     sampler = Sampler(cases["labelled"], unlabelled, size, training.patch, training.augmentation, seed)
-    return sampler, max(len(cases[stream]) // per_step, 1)
+    return sampler, steps_per_epoch(training, counts, labelled_only=method.labelled_only)
 
 
 def _validator(
     cases: list[StoredCase], training: Training, inference: Inference, classes: int, device: torch.device
 ) -> Validator | None:
-    """Who chooses the checkpoint; nobody where the protocol keeps the last one."""
+    """The validator that chooses the checkpoint, or None where the protocol keeps the last one."""
     if training.validation is None:
         return None
     if not cases:
@@ -125,6 +128,6 @@ def _stored(index: Mapping[str, Any], prepared: Path, names: list[str], part: st
 
 
 def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
-    """Voxels per class in the labelled training volumes."""
+    """Voxels per class, over all labelled training volumes."""
     counts = [index["cases"][name]["voxels"] for name in labelled]
     return [float(sum(column)) for column in zip(*counts, strict=True)]

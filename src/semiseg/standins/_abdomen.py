@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import some
+from semiseg.data.organs import ORGANS
 from semiseg.dataset import Dataset, Organ
-from semiseg.datasets.flare22 import ORGANS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,10 @@ HU_TO_MRI = {
 
 @dataclass(frozen=True)
 class Field:
-    """voxels: columns (and rows) and slices. plane_mm: range of their size; slice_mm: choices. top, bottom: of the
-    field of view, in life-size mm above the first lumbar vertebra.
+    """Field of view of a stand-in.
+
+    voxels: columns (as many as rows) and slices. plane_mm: range of the voxel size in plane. slice_mm: choices of the
+    slice distance. top, bottom: ends of the field of view, in life-size mm above the first lumbar vertebra.
     """
 
     voxels: tuple[int, int]
@@ -44,7 +46,7 @@ class Field:
 
 
 def require_official(dataset: Dataset, cases: Sequence[str]) -> None:
-    """Raise UserError for names that are not the publisher's: nobody knows to which folder they would belong."""
+    """Raise UserError for names that are not the publisher's, because the folder depends on the name."""
     if unknown := sorted(set(cases) - {case for part in dataset.parts for case in part.cases}):
         known = ", ".join(part.cases[0] for part in dataset.parts)
         raise UserError(f"{dataset.name} has no case {some(unknown)}: a stand-in takes official ids, such as {known}")
@@ -57,7 +59,7 @@ def draw_abdomen(
     import numpy as np
 
     from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import reoriented
     from semiseg.data.drawing.heart import add_coil
 
     canvas, affine = _grid(field, rng)
@@ -71,7 +73,7 @@ def draw_abdomen(
     image = add_coil(canvas, rng) if mri else add_scanner(canvas, rng)
     ids = {organ.abbreviation: organ.id for organ in organs}
     label = np.array([0, *(ids.get(name, 0) for name in DRAWN)], np.uint8)[canvas.label]
-    return turned(image, affine, orientation), turned(label, affine, orientation)
+    return reoriented(image, affine, orientation), reoriented(label, affine, orientation)
 
 
 def _grid(field: Field, rng: "np.random.Generator") -> tuple["Canvas", "NDArray[np.float64]"]:

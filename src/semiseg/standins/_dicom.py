@@ -14,7 +14,7 @@ CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 
 
 def uid_of(*names: str) -> str:
-    """A UID that no publisher owns: a number below 2.25, made of the names."""
+    """A UID below 2.25, which no publisher owns, made from the names."""
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join(names)).int}"
 
 
@@ -34,7 +34,7 @@ def write_slices(
         "0008|0008": "ORIGINAL\\PRIMARY\\AXIAL", "0008|0012": "20150101", "0008|0013": "120000",
         "0008|0016": CT_IMAGE, "0008|0020": "20150101", "0008|0021": "20150101", "0008|0030": "120000",
         "0008|0060": "CT", "0008|103e": "Pancreas", "0010|0010": patient, "0010|0020": patient,
-        # GDCM writes 0018|0088 or not by what it has read before, unless it is given
+        # unless 0018|0088 is given, GDCM writes it or not depending on what it has read before
         "0018|0050": f"{spacing_mm[2]:g}", "0018|0088": f"{spacing_mm[2]:g}",
         "0020|000d": uid_of("stand-in", patient, "study"),
         "0020|000e": series_uid(patient), "0020|0037": "1\\0\\0\\0\\-1\\0",

@@ -11,7 +11,7 @@ WARP_MM = 3.0  # of life-size anatomy
 
 
 def rng_of(seed: int, case: str) -> np.random.Generator:
-    """Depends on the case alone, so that a case looks the same whichever others are drawn."""
+    """Random generator of a case, the same whichever other cases are drawn."""
     return np.random.default_rng([seed, int(hashlib.sha256(case.encode()).hexdigest()[:8], 16)])
 
 

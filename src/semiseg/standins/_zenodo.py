@@ -5,8 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from semiseg.data.arrival.zenodo import API
 from semiseg.data.standin import SERVED
-from semiseg.datasets._zenodo import API
 
 
 def serve_record(folder: Path, record: int, archive: str, members: Mapping[str, bytes | Path]) -> None:

@@ -1,7 +1,7 @@
 """Stand-in of BraTS 2019: miniature skull-stripped brains with a glioma, as a registered user would bring them.
 
-Some cases are stored as .nii, the others as .nii.gz: copies of both kinds are about. T1, T1ce and T2, which nothing
-reads, have no noise and pack well. A name does not tell the grade, so it is drawn.
+Some cases are stored as .nii, the others as .nii.gz, because copies of both kinds exist. T1, T1ce and T2, which nothing
+reads, have no noise, so that they compress well. The grade is drawn, because a name does not contain it.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
 
     from semiseg.data.drawing.brain import FLAIR, T1, T1CE, T2, add_coil, contrast, draw_tissues
-    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import reoriented
     from semiseg.data.images import write_nifti
     from semiseg.standins._scan import miniature, rng_of
 
@@ -46,4 +46,4 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
     for name, look in (("t1", T1), ("t1ce", T1CE), ("t2", T2)):
         arrays[name] = contrast(tissues, look).astype(np.int16)
     for name, array in arrays.items():
-        write_nifti(folder / grade / case / f"{case}_{name}{ending}", turned(array, affine, "LPS"))
+        write_nifti(folder / grade / case / f"{case}_{name}{ending}", reoriented(array, affine, "LPS"))

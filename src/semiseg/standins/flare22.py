@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from semiseg.data.organs import ORGANS
 from semiseg.data.standin import BROUGHT
-from semiseg.datasets.flare22 import ARCHIVE, DATASET, ORGANS, RECORD, UNLABELLED
+from semiseg.datasets.flare22 import ARCHIVE, DATASET, RECORD, UNLABELLED
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
 FIELD = Field((96, 30), (0.64, 0.77), (2.5,))

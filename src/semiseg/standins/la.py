@@ -26,7 +26,7 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
     import SimpleITK as sitk
 
-    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import reoriented
     from semiseg.data.drawing.heart import Heart, add_coil, paint_heart
     from semiseg.datasets.la import IMAGE, INSIDE, LABEL
     from semiseg.standins._scan import miniature, rng_of
@@ -37,7 +37,7 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
     grey = np.clip(add_coil(canvas, rng) / 3, 0, 255)
     (folder / case).mkdir(parents=True)
     for name, array in ((IMAGE, grey.astype(np.uint8)), (LABEL, canvas.label * np.uint8(INSIDE))):
-        volume = turned(array, affine, "LPS")
+        volume = reoriented(array, affine, "LPS")
         image = sitk.GetImageFromArray(np.ascontiguousarray(volume.array.transpose(2, 1, 0)))
         image.SetSpacing(SPACING_MM)
         image.SetOrigin((np.diag([-1.0, -1.0, 1.0]) @ volume.affine[:3, 3]).tolist())

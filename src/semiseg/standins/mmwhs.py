@@ -51,7 +51,7 @@ def draw(folder: Path, cases: Sequence[str], seed: int, workers: int) -> None:
 def _draw_case(folder: Path, seed: int, case: str) -> None:
     import numpy as np
 
-    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import reoriented
     from semiseg.data.images import write_nifti
     from semiseg.standins._scan import rng_of
 
@@ -64,9 +64,9 @@ def _draw_case(folder: Path, seed: int, case: str) -> None:
         stored[tuple(np.argwhere(stored == STORED[1])[:5].T)] = STRAY
     orientation = str(rng.choice(ORIENTATIONS[modality]))
     part, _, _ = case.rpartition("_")
-    write_nifti(folder / part / f"{case}_image.nii.gz", turned(image, affine, orientation))
+    write_nifti(folder / part / f"{case}_image.nii.gz", reoriented(image, affine, orientation))
     if part.endswith("train"):
-        write_nifti(folder / part / f"{case}_label.nii.gz", turned(stored, affine, orientation))
+        write_nifti(folder / part / f"{case}_label.nii.gz", reoriented(stored, affine, orientation))
 
 
 def _draw_heart(

@@ -1,9 +1,9 @@
 """Stand-in of Pancreas-CT: miniature abdomens, served as TCIA serves the original.
 
-As in the original: a JSON list of series, one zip of slices and a licence a series, one zip of all label maps; slices
+As in the original: a JSON list of series, one zip of slices and a licence per series, one zip of all label maps; slices
 whose rows follow each other to the front of the patient, label maps that run to the left, front and feet by their
-header (constantinpape/torch-em) with an origin of their own. Label maps of even cases are flipped along y, since public
-tools disagree about the original.
+header (constantinpape/torch-em) with an origin of their own. Label maps of even cases are flipped along y, because
+public tools disagree about the original.
 """
 
 import json
@@ -45,7 +45,7 @@ def _draw_case(served: Path, labels: Path, seed: int, case: str) -> Mapping[str,
     from semiseg.base.volume import Volume
     from semiseg.data.arrival.zipped import write_zip
     from semiseg.data.drawing.abdomen import Patient, add_scanner, paint_abdomen
-    from semiseg.data.drawing.canvas import turned
+    from semiseg.data.drawing.canvas import reoriented
     from semiseg.data.images import write_nifti
     from semiseg.standins._dicom import series_uid, write_slices
     from semiseg.standins._scan import miniature, rng_of
@@ -53,8 +53,8 @@ def _draw_case(served: Path, labels: Path, seed: int, case: str) -> Mapping[str,
     rng = rng_of(seed, case)
     canvas, affine = miniature(SHAPE, SPACING_MM, SCALE, (0, 0, 5), rng)
     paint_abdomen(canvas, Patient(rng))
-    image = turned(add_scanner(canvas, rng), affine, "LAI")
-    mask = turned((canvas.label == PANCREAS).astype(np.uint8), affine, "LAI").array
+    image = reoriented(add_scanner(canvas, rng), affine, "LAI")
+    mask = reoriented((canvas.label == PANCREAS).astype(np.uint8), affine, "LAI").array
     if int(case[-4:]) % 2 == 0:
         mask = mask[:, ::-1]
     write_nifti(labels / f"label{case[-4:]}.nii.gz", Volume(mask, np.diag([*(-1, 1, -1) * np.array(SPACING_MM), 1.0])))

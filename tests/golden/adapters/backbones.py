@@ -10,6 +10,7 @@ from semiseg.blocks import losses
 from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.network import Backbone, build
 from semiseg.networks.heads.distance import DistanceHead
+from semiseg.networks.unet3d_ds import UNet3DDeep
 
 Inputs = dict[str, Any]
 
@@ -30,8 +31,15 @@ def unet3d(params: Inputs, name: str = "unet3d") -> Backbone:
     return build(name, params.get("in_channels", 1), params["n_classes"], "default", filters=filters)
 
 
-def unet3d_ds(params: Inputs) -> Backbone:
-    return unet3d(params, "unet3d_ds")
+def unet3d_ds(params: Inputs) -> UNet3DDeep:
+    network = unet3d(params, "unet3d_ds")
+    assert isinstance(network, UNet3DDeep)
+    return network
+
+
+def outputs(network: UNet3DDeep, mode: str, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+    """The official network returns all heads in training mode and the finest one otherwise; ours has two functions."""
+    return network.outputs(image) if mode == "train" else network.eval()(image)
 
 
 def count(network: nn.Module) -> int:
@@ -52,10 +60,8 @@ def constant_fill(network: Backbone) -> Backbone:
     return network.eval()
 
 
-def deepest_head(network: Backbone, image: Tensor) -> Tensor:
-    constant_fill(network).train()
-    network.get_submodule("dropouts").eval()
-    return network(image)[-1]
+def deepest_head(network: UNet3DDeep, image: Tensor) -> Tensor:
+    return constant_fill(network).outputs(image)[-1]
 
 
 @torch.no_grad()
@@ -78,7 +84,7 @@ ADAPTERS = {
         unet3d(p)(torch.zeros(p["input_shape"]))
     ),
     "xmed-lab/DHC:code/models/unet_ds.py:unet_3D_ds#train_shapes": lambda i, p: shape(
-        unet3d_ds(p).train(p["mode"] == "train")(torch.zeros(p["input_shape"]))
+        outputs(unet3d_ds(p), p["mode"], torch.zeros(p["input_shape"]))
     ),
     "kimjisoo12/GuidedNet:networks/unet_3D_gmm.py:unet_gmm": lambda i, p: features_and_head(p),
     "code/networks/vnet.py:VNet#constant_fill": lambda i, p: constant_fill(vnet(p))(i["x"]),
@@ -86,17 +92,19 @@ ADAPTERS = {
     "xmed-lab/DHC:code/models/unet_ds.py:unet_3D_ds#constant_fill_dsv4": lambda i, p: deepest_head(
         unet3d_ds(p), i["x"]
     ),
-    "code/utils/losses.py:dice_loss": lambda i, p: losses.sq_fg(i["logits"].softmax(1), i["labels"]),
+    "code/utils/losses.py:dice_loss": lambda i, p: losses.dice_squared_fg(i["logits"].softmax(1), i["labels"]),
     "code/train_LA.py:training loop": lambda i, p: losses.half_ce_dice_fg(i["logits"], i["labels"]),
-    "HiLab-git/SSL4MIS:code/utils/losses.py:DiceLoss": lambda i, p: losses.sq_all(i["logits"].softmax(1), i["labels"]),
+    "HiLab-git/SSL4MIS:code/utils/losses.py:DiceLoss": lambda i, p: losses.dice_squared_all(
+        i["logits"].softmax(1), i["labels"]
+    ),
     "HiLab-git/SSL4MIS:code/train_mean_teacher_3D.py:training loop": lambda i, p: losses.half_ce_dice_all(
         i["logits"], i["labels"]
     ),
-    "xmed-lab/DHC:code/utils/loss.py:SoftDiceLoss#unweighted": lambda i, p: losses.lin_organs(
+    "xmed-lab/DHC:code/utils/loss.py:SoftDiceLoss#unweighted": lambda i, p: losses.dice_linear_organs(
         i["prob"], i["labels"], p["smooth"]
     ),
     "xmed-lab/DHC:code/utils/loss.py:DC_and_CE_loss": lambda i, p: losses.ce_dice_organs(i["logits"], i["labels"]),
-    "xmed-lab/DHC:code/utils/loss.py:SoftDiceLoss#weighted": lambda i, p: losses.lin_organs(
+    "xmed-lab/DHC:code/utils/loss.py:SoftDiceLoss#weighted": lambda i, p: losses.dice_linear_organs(
         i["prob"], i["labels"], p["smooth"], torch.tensor(p["weight"])
     ),
     "xmed-lab/DHC:code/utils/loss.py:RobustCrossEntropyLoss": lambda i, p: losses.cross_entropy(

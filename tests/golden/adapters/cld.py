@@ -8,7 +8,7 @@ from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.class_weights import rarity_weights, sampling_rate
-from semiseg.blocks.losses import ce_dice_organs, cross_entropy, lin_organs, masked_cross_entropy
+from semiseg.blocks.losses import ce_dice_organs, cross_entropy, dice_linear_organs, masked_cross_entropy
 from semiseg.method import total
 from semiseg.methods.cld import ConfidenceBank
 
@@ -28,7 +28,7 @@ def supervised(i: Inputs, p: Inputs) -> dict[str, Tensor]:
     return {
         "loss": ce_dice_organs(logits, label, weight),
         "ce_only": cross_entropy(logits, label, weight),
-        "dice_only": lin_organs(logits.softmax(1), label, 1.0, weight),
+        "dice_only": dice_linear_organs(logits.softmax(1), label, 1.0, weight),
     }
 
 
@@ -46,7 +46,7 @@ def method(i: Inputs, p: Inputs) -> Any:
     ours: Any = cast("cld", "ce_dice_organs", i["logits_A"].shape[1], {}, **given)
     ours.bank_a.confidence = ours.bank_b.confidence = i["confidence"]
     maps = iter([torch.stack(i[name]) for name in ("rand_A", "rand_B") if name in i])
-    ours.draw = lambda predicted: next(maps)
+    ours.uniform = lambda predicted: next(maps)
     return ours
 
 

@@ -7,7 +7,7 @@ from stage import Speaker, at, batch, cast, clock
 from torch import Tensor
 
 from semiseg.blocks.consistency import cross_supervision
-from semiseg.blocks.losses import ce_dice_organs, lin_dice, one_hot
+from semiseg.blocks.losses import ce_dice_organs, dice_linear_per_organ, one_hot
 from semiseg.blocks.ramps import poly
 from semiseg.method import total
 from semiseg.network import build
@@ -38,7 +38,7 @@ def weights(times: Tensor, weight: float, ramp: Ramp, by: str) -> list[float]:
 
 def dice_per_class(i: Inputs, p: Inputs) -> Tensor:
     rows = p["labelled_rows"]
-    return lin_dice(i["logits"][:rows].softmax(1), i["label"].squeeze(1), p["smooth"])
+    return dice_linear_per_organ(i["logits"][:rows].softmax(1), i["label"].squeeze(1), p["smooth"])
 
 
 def vnet_shapes(i: Inputs, p: Inputs) -> dict[str, Any]:
@@ -53,7 +53,7 @@ ADAPTERS = {
     "code/utils/loss.py:SoftDiceLoss.forward": dice_per_class,
     "code/train_cps.py:training loop#cps_term": lambda i, p: cross_supervision(i["logits_A"], i["logits_B"]),
     "code/train_cps.py:training loop#total_step_loss": lambda i, p: step(i, "ce_dice_organs", p["cps_w"]),
-    "code/utils/loss.py:SoftDiceLoss.forward (as used for validation)": lambda i, p: lin_dice(
+    "code/utils/loss.py:SoftDiceLoss.forward (as used for validation)": lambda i, p: dice_linear_per_organ(
         one_hot(i["pred"], p["classes"]), i["gt"], p["smooth"]
     ),
     "code/train_cps.py:sigmoid_rampup": lambda i, p: weights(

@@ -40,7 +40,7 @@ def gradient(i: Inputs, name: str) -> Tensor:
 
 def supervised(i: Inputs, p: Inputs) -> Tensor:
     found = method(i, beta=p["beta"])
-    terms, _, _ = found.learn(batch(i["labels"][: p["labeled_bs"]], len(i["logits"])))
+    terms, _, _ = found.supervised_terms(batch(i["labels"][: p["labeled_bs"]], len(i["logits"])))
     return total(terms, found.weights(at(0)))
 
 

@@ -12,7 +12,7 @@ from semiseg.blocks.class_counts import class_counts, prototypes
 from semiseg.blocks.class_weights import knowledge_weights
 from semiseg.method import Method, total
 from semiseg.methods.guidednet import correct_counts
-from semiseg.methods.parts import guidednet_similarity as pt
+from semiseg.methods.parts import guidednet_similarity
 from semiseg.params.config import Ramp
 
 Inputs = dict[str, Any]
@@ -34,26 +34,26 @@ def centres(i: Inputs, p: Inputs, feature: str = "feat") -> Tensor:
 
 def maps(i: Inputs, p: Inputs, rows: slice) -> Tensor:
     features = i["feat"][rows]
-    gaps = pt.gaps(features.flatten(2).transpose(1, 2), centres(i, p))
-    return pt.similarity(gaps, features.shape[1]).unflatten(2, features.shape[2:])
+    distances = guidednet_similarity.l1_distances(features.flatten(2).transpose(1, 2), centres(i, p))
+    return guidednet_similarity.similarity(distances, features.shape[1]).unflatten(2, features.shape[2:])
 
 
 def labelled_maps(i: Inputs, p: Inputs) -> Tensor:
     found = maps(i, p, slice(p["labeled_bs"]))
-    return pt.mask_absent(found.flatten(2), present(i, p)).view_as(found)
+    return guidednet_similarity.mask_absent(found.flatten(2), present(i, p)).view_as(found)
 
 
 def of_one(i: Inputs, p: Inputs) -> tuple[Tensor, ...]:
     """self, gt, rectify of one network."""
     networks, centre = [(i["feat"], i["logits"])], [centres(i, p)]
-    return pt.similarity_losses(i["label"], present(i, p), networks, centre)
+    return guidednet_similarity.similarity_losses(i["label"], present(i, p), networks, centre)
 
 
 def consistency(i: Inputs, p: Inputs) -> Tensor:
     any_logits = torch.zeros(len(i["feat_a"]), p["num_classes"], *i["label"].shape[1:])
     networks = [(i["feat_a"], any_logits), (i["feat_b"], any_logits)]
     both = [centres(i, p, "feat_a"), centres(i, p, "feat_b")]
-    return pt.similarity_losses(i["label"], present(i, p), networks, both)[3]
+    return guidednet_similarity.similarity_losses(i["label"], present(i, p), networks, both)[3]
 
 
 def method(i: Inputs, p: Inputs, **hyper: Any) -> Method:
@@ -63,7 +63,7 @@ def method(i: Inputs, p: Inputs, **hyper: Any) -> Method:
 def class_weights(i: Inputs, p: Inputs) -> list[Tensor]:
     guided = method(i, p, momentum=p["momentum"])
     rows = p["labeled_bs"]
-    return [guided._learn(i[f"logits_{name}"][:rows].argmax(1), i["label"]) for name in "ab"]  # type: ignore[operator]
+    return [guided._update_class_weights(i[f"logits_{name}"][:rows].argmax(1), i["label"]) for name in "ab"]  # type: ignore[operator]
 
 
 def objective(i: Inputs, p: Inputs) -> Tensor:
@@ -105,11 +105,11 @@ def weighted_cross(i: Inputs, p: Inputs) -> Tensor:
 
 
 ADAPTERS = {
-    "utils/losses.py:DiceLoss.forward": lambda i, p: losses.sq_all(i["prob"], i["label"]),
+    "utils/losses.py:DiceLoss.forward": lambda i, p: losses.dice_squared_all(i["prob"], i["label"]),
     f"{TRAIN}#sup_loss": supervised,
     f"{TOOLS}:build_cur_cls_label": present,
     f"{TOOLS}:cal_protypes": centres,
-    f"{TOOLS}:cal_protypes/proto_loss": lambda i, p: pt.separation(centres(i, p), present(i, p)),
+    f"{TOOLS}:cal_protypes/proto_loss": lambda i, p: guidednet_similarity.separation(centres(i, p), present(i, p)),
     f"{TOOLS}:GMM": labelled_maps,
     f"{TOOLS}:GMM_predict": lambda i, p: maps(i, p, slice(p["labeled_bs"], None)),
     f"{TOOLS}:cal_gmm_loss (loss1)": lambda i, p: of_one(i, p)[0][0],

@@ -8,7 +8,7 @@ from stage import clock
 from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
-from semiseg.blocks.losses import sq_all
+from semiseg.blocks.losses import dice_squared_all
 from semiseg.learning.build import build_method
 from semiseg.methods.magicnet import dice_loss, location_loss, supervised_loss
 from semiseg.methods.parts import magicnet_cubes as cb
@@ -80,7 +80,7 @@ def sizes(i: Inputs, p: Inputs) -> dict[str, Any]:
 
 
 ADAPTERS = {
-    "code/utils/losses.py:DiceLoss.forward": lambda i, p: sq_all(i["prob"], i["label"], smooth=1e-10),
+    "code/utils/losses.py:DiceLoss.forward": lambda i, p: dice_squared_all(i["prob"], i["label"], smooth=1e-10),
     f"{UTILS}:get_loc_mask": lambda i, p: cb.positions(grid(i["volume"], p)),
     f"{LOSSES}:get_patch_list": lambda i, p: cb.split(i["volume"], p["cube_size"]),
     f"{LOSSES}:unmix_tensor": unmixed,

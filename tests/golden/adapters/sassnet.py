@@ -31,7 +31,7 @@ def terms(i: Inputs, p: Inputs, **hyper: Any) -> tuple[Method, Terms]:
     """The supervised terms, unweighted, and their method."""
     distances = i["tanh"]
     method = two_heads("sassnet", i.get("logits", torch.zeros_like(distances)), Speaker(distances), **hyper)
-    return method, method.learn(batch(i["labels"][: p["labeled_bs"]], len(distances)))[0]
+    return method, method.supervised_terms(batch(i["labels"][: p["labeled_bs"]], len(distances)))[0]
 
 
 def supervised(i: Inputs, p: Inputs) -> Tensor:

@@ -1,8 +1,8 @@
-"""Reading zip, tar and tar.gz that come from elsewhere: member by member, in bounded memory, nothing written.
+"""Zip, tar and tar.gz from untrusted sources, read member by member in bounded memory; nothing is written.
 
-Refused by the member's name: absolute paths and drive letters, ``..``, links, devices and pipes, names that occur twice
-or differ only in case, encryption, damage, and bombs. A member is never unpacked under a name of its own: who reads it
-decides where its bytes go.
+A UserError names the first member that has an absolute path, a drive letter or ``..``, is a link, device or pipe, has
+the name of another member or differs from it only in case, is encrypted or damaged, or belongs to a bomb. A member is
+never unpacked under its own name: the caller decides where its bytes go.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, 
 
 @dataclass(frozen=True)
 class Limits:
-    """What passes for an archive of volumes and not for a bomb.
+    """Sizes and ratios of an archive of volumes; an archive beyond them is refused as a bomb.
 
-    Deflate packs nothing tighter than 1032:1, and honest label maps come near: 943:1 was measured on a tumour mask of
-    240 x 240 x 155 float64 voxels. So the ratio says nothing about small members, and for large ones only the rest of
-    the range does. The largest collection here holds 250 GB, its largest volume well below 2 GB.
+    Deflate compresses nothing better than 1032:1, and real label maps come near: 943:1 was measured on a tumour mask of
+    240 x 240 x 155 float64 voxels. The ratio of a member is therefore checked only from ``ratio_from_bytes`` on. The
+    largest collection here holds 250 GB, its largest volume well below 2 GB.
     """
 
     member_bytes: int = 64 << 30
@@ -47,7 +47,7 @@ LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Member:
-    """A file in an archive. chunks: its content of ``size`` bytes, readable until the next member is asked for."""
+    """A file in an archive. chunks: gives its content of ``size`` bytes, until the next member is taken."""
 
     name: PurePosixPath
     size: int
@@ -60,9 +60,9 @@ def is_archive(name: str) -> bool:
 
 
 def members(file: BinaryIO, label: str, limits: Limits = LIMITS) -> Iterator[Member]:
-    """The files in an open archive, in the order in which they lie there; ``label`` names it in messages.
+    """The files in an open archive, in the order in which they are stored; ``label`` names it in messages.
 
-    Of a zip and of a plain tar nothing is given before every name is known to be good. Raises UserError.
+    All names of a zip or a plain tar are checked before the first member is given. Raises UserError.
     """
     size = file.seek(0, 2)
     file.seek(0)
@@ -73,7 +73,7 @@ def members(file: BinaryIO, label: str, limits: Limits = LIMITS) -> Iterator[Mem
 
 
 def safe_name(name: str, label: str) -> PurePosixPath:
-    """A member's name as a path below its archive; UserError when it points elsewhere."""
+    """A member's name as a path below its archive. Raises UserError when it leads elsewhere."""
     path = PurePosixPath(name.replace("\\", "/"))  # some Windows tools write backslashes
     if path.is_absolute() or re.match(r"[A-Za-z]:", name):
         raise UserError(f"{label}: member {name!r} has an absolute path: {_REFUSED}")
@@ -86,7 +86,7 @@ _REFUSED = "it is not unpacked; fetch the archive again from its publisher, or u
 
 
 class _Register:
-    """What an archive has declared so far."""
+    """Names and sizes that an archive has declared so far."""
 
     def __init__(self, label: str, packed: int, limits: Limits) -> None:
         self.label, self.packed, self.limits = label, packed, limits
@@ -94,7 +94,7 @@ class _Register:
         self.total = 0
 
     def admit(self, name: str, declared: int, packed: int | None) -> PurePosixPath:
-        """The safe name of one more member; packed: its compressed bytes, where known."""
+        """The safe name of one more member. declared, packed: its bytes, and its compressed bytes where known."""
         path = safe_name(name, self.label)
         key = unicodedata.normalize("NFC", str(path)).casefold()
         if key in self.names:
@@ -122,8 +122,8 @@ class _Register:
 
 
 @contextlib.contextmanager
-def _told(where: str) -> Iterator[None]:
-    """Turn what the libraries raise over a damaged archive into one sentence."""
+def _damage_named(where: str) -> Iterator[None]:
+    """Turn the errors that the libraries raise for a damaged archive into one sentence."""
     try:
         yield
     except UserError:
@@ -136,15 +136,15 @@ def _told(where: str) -> Iterator[None]:
 
 
 def _chunks(opened: Callable[[], IO[bytes] | None], label: str, name: str, declared: int) -> Iterator[bytes]:
-    """Content of a member, counted against what the archive declared; the libraries give no byte beyond that."""
+    """Content of a member. Raises UserError when it is shorter than declared; the libraries give no more than that."""
     where = f"{label}: member {name!r}"
-    with _told(where):
+    with _damage_named(where):
         stream = opened()
     assert stream is not None  # only regular files are opened
     done = 0
     with stream:
         while True:
-            with _told(where):
+            with _damage_named(where):
                 chunk = stream.read(CHUNK)
             if not chunk:
                 break
@@ -158,7 +158,7 @@ def _chunks(opened: Callable[[], IO[bytes] | None], label: str, name: str, decla
 
 
 def _zip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
-    with _told(label):
+    with _damage_named(label):
         archive = zipfile.ZipFile(file)
     register, admitted = _Register(label, size, limits), []
     with archive:
@@ -188,7 +188,7 @@ def _check_zip_kind(info: zipfile.ZipInfo, label: str) -> None:
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Headers that are cut or damaged end the reading with an error; tarfile alone takes them for the end."""
+    """Raises an error for a header that is cut or damaged; tarfile alone takes it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> "_StrictTarInfo":
@@ -201,7 +201,7 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 
 def _tar_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
-    """Members of a plain tar, checked before; of a tar.gz, checked as they come: it is read through only once."""
+    """Members of a plain tar, all checked before the first is given, or of a tar.gz, which is read once only."""
     if label.lower().endswith(".tar"):
         for _ in _admitted(file, label, size, limits):
             pass
@@ -211,7 +211,7 @@ def _tar_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
     with gzip.GzipFile(fileobj=file) as unpacked:
         yield from _admitted(cast("BinaryIO", unpacked), label, size, limits)
         trailing = 0
-        with _told(label):
+        with _damage_named(label):
             while chunk := unpacked.read(CHUNK):  # to the end, where gzip keeps its checksum
                 trailing += len(chunk)
             if trailing > PADDING:
@@ -220,11 +220,11 @@ def _tar_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
 
 def _admitted(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
     register = _Register(label, size, limits)
-    with _told(label):
+    with _damage_named(label):
         archive = tarfile.TarFile.open(fileobj=file, mode="r:", tarinfo=_StrictTarInfo)
     with archive:
         while True:
-            with _told(label):
+            with _damage_named(label):
                 info = archive.next()
             if info is None:
                 return

@@ -1,7 +1,7 @@
 """Open archives over HTTP: a cut transfer continues, and only a file that was verified gets its name.
 
-What has arrived of ``name`` lies in ``name.part``, and what the server said about it in ``name.part.json``; without
-that record, or where the server's version is another, a transfer starts anew.
+What has arrived of ``name`` lies in ``name.part``. The address, size and validator (ETag or date) that the server gave
+for it lie in ``name.part.json``. Without that record, or when the server's version is another, a transfer starts anew.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import is_full, read_json, write_json
 from semiseg.base.progress import ByteProgress, Progress
 from semiseg.data.arrival.archives import safe_name
-from semiseg.data.arrival.http import PassingError, Patience, asked, patiently
+from semiseg.data.arrival.http import BodyError, OpenSession, Patience, open_session, repeat, request
 from semiseg.dataset import RemoteFile
 
 CHUNK = 1 << 18
 GB = 1e9
-Arrived = Callable[[int], None]  # told how many bytes have come; negative where some were dropped
+Arrived = Callable[[int], None]  # gets the bytes that have come; a negative number where some were dropped
 
 
 def fetch_all(
@@ -37,12 +37,12 @@ def fetch_all(
     *,
     workers: int = 2,
     patience: Patience | None = None,
-    session: Callable[[], requests.Session] = requests.Session,
+    connect: OpenSession = open_session,
 ) -> None:
-    """Fetch files into ``folder``, several at a time; what is there and whole is kept.
+    """Fetch files into ``folder``, ``workers`` at a time. A file that is there and whole is kept.
 
-    Raises UserError for the first file that cannot be had (what has arrived of the others is kept), and before anything
-    is fetched where the disk has no room for all of them.
+    Raises UserError for the first file that cannot be had; what has arrived of the others is kept. Raises UserError
+    before anything is fetched when the disk has no room for all files.
     """
     _check_names(files)
     missing = [file for file in files if not is_whole(file, folder / file.name)]
@@ -53,8 +53,8 @@ def fetch_all(
         stoppable = replace(patience, sleep=partial(bar.sleep, patience.sleep))
 
         def one(file: RemoteFile) -> None:
-            with session() as own:
-                fetch(file, folder, own, stoppable, bar.arrived)
+            with connect(stoppable) as session:
+                fetch(file, folder, session, stoppable, bar.arrived)
             bar.finished(file)
 
         futures = [pool.submit(one, file) for file in missing]
@@ -69,18 +69,25 @@ def fetch_all(
 def fetch(
     file: RemoteFile, folder: Path, session: requests.Session, patience: Patience, arrived: Arrived = lambda count: None
 ) -> None:
-    """Fetch one file to ``folder/name``. Raises UserError naming file, address and what to do."""
+    """Fetch one file to ``folder/name``; ``arrived`` gets the number of new bytes, for progress.
+
+    Raises UserError with the file, its address and what to do.
+    """
     path = folder / file.name
     transfer = _Transfer(file, path, session, patience, arrived)
     with _disk_faults(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        patiently(transfer.attempt, file.name, patience, lambda: transfer.length)
+        try:
+            repeat(transfer.attempt, patience, lambda: transfer.length)
+        except UserError as error:
+            kept = "; what has arrived is kept" if transfer.length else ""
+            raise UserError(f"{file.name}: {error}{kept}") from None
         transfer.part.replace(path)
         transfer.record.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:
-    """Where a file lies while it arrives."""
+    """The file's path until it is whole."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -104,7 +111,7 @@ class _Transfer:
         return _length(self.part)
 
     def attempt(self) -> None:
-        """Fetch what is missing and verify the whole. Raises PassingError where another attempt may help."""
+        """Fetch what is missing and verify the whole. Raises BodyError when another attempt may help."""
         known = self._known()
         total = known.get("bytes")
         if known and self.length == total:
@@ -116,22 +123,22 @@ class _Transfer:
         headers = {"Range": f"bytes={start}-"} if start else {}
         if start and known["validator"]:
             headers["If-Range"] = known["validator"]
-        with asked(self.session, self.file.url, self.patience, headers) as answer:
+        with request(self.session, self.file.url, self.patience, headers) as answer:
             self._check_kind(answer)
             if not self._continues(answer, start, total):
                 self._drop()
                 if answer.status_code != 200:
-                    raise PassingError(f"{self.file.url} does not continue where the transfer was cut")
+                    raise BodyError(f"{self.file.url} does not continue where the transfer was cut")
                 start = 0
             total = self._total(answer, start)
             write_json(self.record, {"url": self.file.url, "bytes": total, "validator": _validator(answer)})
             self._receive(answer, total)
         if total is not None and self.length < total:
-            raise PassingError(f"{self.file.url} was cut after {self.length} of {total} bytes")
+            raise BodyError(f"{self.file.url} was cut after {self.length} of {total} bytes")
         self._verify()
 
     def _known(self) -> Mapping[str, Any]:
-        """What the server said about the part that is here; nothing where it cannot be continued safely."""
+        """The record of the part that is here; empty when that part cannot be continued safely."""
         if not self.part.exists() or not self.record.exists():
             return {}
         try:
@@ -150,12 +157,12 @@ class _Transfer:
         kind = answer.headers.get("Content-Type", "")
         if answer.status_code in (200, 206) and kind.lower().startswith("text/html"):
             raise UserError(
-                f"{self.file.name}: {self.file.url} answers with a web page, not with the file: open it in a browser, "
-                "log in or agree to the terms if it asks, and bring the file by `semiseg import`"
+                f"{self.file.url} answers with a web page, not with the file: open it in a browser, log in or agree to "
+                "the terms if it asks, and import the file by `semiseg import`"
             )
 
     def _continues(self, answer: requests.Response, start: int, total: int | None) -> bool:
-        """Whether an answer goes on at ``start`` with the same file of ``total`` bytes; 200 is the whole."""
+        """Whether an answer continues the same file of ``total`` bytes at ``start``; status 200 is the whole file."""
         if answer.status_code == 200:
             return start == 0
         match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", ""))
@@ -164,7 +171,7 @@ class _Transfer:
         return total is None or match[3] in ("*", str(total))
 
     def _total(self, answer: requests.Response, start: int) -> int | None:
-        """Size of the whole file: as published, else as announced."""
+        """Bytes of the whole file: as published, else as the server announces; None when neither is known."""
         if self.file.bytes is not None:
             return self.file.bytes
         length = answer.headers.get("Content-Length", "")
@@ -172,30 +179,30 @@ class _Transfer:
 
     def _receive(self, answer: requests.Response, total: int | None) -> None:
         with self.part.open("ab") as file:
-            while chunk := answer.raw.read1(CHUNK, decode_content=False):  # what is there: a cut loses nothing
+            while chunk := answer.raw.read1(CHUNK, decode_content=False):  # read1: a cut loses no byte
                 file.write(chunk)
                 self.arrived(len(chunk))
                 if total is not None and file.tell() > total:
                     break
         if total is not None and self.length > total:
             self._drop()
-            raise PassingError(f"{self.file.url} sends more than the {total} bytes that were expected")
+            raise BodyError(f"{self.file.url} sends more than the {total} bytes that were expected")
 
     def _verify(self) -> None:
         fault = _fault(self.file, self.part)
         if fault is not None:
             self._drop()
-            raise PassingError(f"{self.file.url} {fault}")
+            raise BodyError(f"{self.file.url} {fault}")
 
 
 def _validator(answer: requests.Response) -> str | None:
-    """By what the server can tell whether its file is still the same: only strong tags may be sent back."""
+    """What If-Range takes to check that the server's file is still the same: a strong ETag, else the date."""
     tag = answer.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
 
 
 def _fault(file: RemoteFile, path: Path) -> str | None:
-    """What is wrong with a file that has arrived, in words."""
+    """What is wrong with a file that has arrived, in words; None when nothing is."""
     if file.bytes is not None and _length(path) != file.bytes:
         return f"gave {_length(path)} bytes, expected {file.bytes}"
     if file.checksum is not None:
@@ -244,7 +251,7 @@ def _disk_faults(path: Path) -> Any:
 
 
 class _Bar:
-    """Progress of all files, in MB where all sizes are known, else in files; and the end of all threads."""
+    """Progress of all files, in MB when all sizes are known, else in files. It also stops all threads."""
 
     def __init__(self, files: Sequence[RemoteFile], arrived: int) -> None:
         self.stopped = threading.Event()
@@ -266,7 +273,7 @@ class _Bar:
 
     def arrived(self, count: int) -> None:
         if self.stopped.is_set():
-            raise UserError("stopped, since another file cannot be had")
+            raise UserError("stopped, because another file cannot be had")
         with self._lock:
             if isinstance(self._bar, ByteProgress):
                 self._bar.advance(count)

@@ -1,10 +1,11 @@
-"""Bring files of a user's copy (folder, or zip, tar, tar.gz) to where they belong below a raw folder.
+"""Import of a user's copy (folder, or zip, tar, tar.gz) into a raw folder.
 
-Archives in a folder are opened, and archives in an archive, one level deep. All files are first kept aside, so that a
-source which is refused, cut short or too large for the disk leaves the raw folder as it was.
+Archives in a folder are opened, and archives in an archive, one level deep. All files are first copied into a staging
+folder, so that a source which is refused, cut short or too large for the disk leaves the raw folder as it was.
 """
 
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -15,14 +16,16 @@ from typing import BinaryIO
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, is_full
-from semiseg.base.progress import ByteProgress, say
+from semiseg.base.progress import ByteProgress
 from semiseg.data.arrival.archives import CHUNK, Member, is_archive, members
 
-ASIDE = ".incoming"
+logger = logging.getLogger(__name__)
+
+STAGING = ".incoming"  # below the raw folder, so that a file gets its final name without a second copy
 Place = Callable[[PurePosixPath], str | None]
 
 
-def bring(
+def import_files(
     source: Path,
     raw: Path,
     *,
@@ -31,25 +34,25 @@ def bring(
     get: str,
     wanted: Callable[[str], bool] | None = None,
 ) -> None:
-    """Bring every file of ``source`` that ``place`` knows below ``raw``; a file that is there already is kept.
+    """Copy every file of ``source`` for which ``place`` gives a path below ``raw``. A file that is there is kept.
 
-    place: path inside the source -> path below ``raw``, or None for what is not the dataset's. The members of an
-    archive lie below its name (``images.zip/a.nii.gz``); those of ``source`` itself do not. An archive that has a place
-    of its own is brought as a file, unopened. Hidden files and ``__MACOSX`` are passed over. wanted: place -> False
-    for files that are not needed. get: which files the dataset consists of, for the message.
+    place: path inside the source -> path below ``raw``, or None for files that are not the dataset's. Members of an
+    archive have its name before their own (``images.zip/a.nii.gz``), but for members of ``source`` itself. An archive
+    with a place of its own is copied as a file. Hidden files and ``__MACOSX`` are ignored. wanted: place -> False for
+    files that are not needed. get: which files the dataset consists of, for the message.
 
-    Raises UserError when no file has a place, when two that differ claim the same, or when an archive is unsafe or
-    damaged.
+    Raises UserError when no file has a place, when two different files have the same place, or when an archive is
+    unsafe or damaged.
     """
-    aside = _Aside(source, raw, dataset, place, wanted)
+    staging = _Staging(source, raw, dataset, place, wanted)
     try:
-        aside.prepare()
-        aside.take()
-        if not aside.known:
+        staging.prepare()
+        staging.fill()
+        if not staging.known:
             raise UserError(f"{source} holds no file of {dataset}: {get}")
-        aside.deliver()
+        staging.move_into_place()
     finally:
-        shutil.rmtree(aside.folder, ignore_errors=True)
+        shutil.rmtree(staging.folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # only an empty folder can be removed
             raw.rmdir()
 
@@ -60,19 +63,19 @@ class _Claim:
     content: Path
 
 
-class _Aside:
-    """One call: the files taken so far, each under a number until all are there."""
+class _Staging:
+    """The staging folder of one call: the files copied so far, each under a number until all are there."""
 
     def __init__(
         self, source: Path, raw: Path, dataset: str, place: Place, wanted: Callable[[str], bool] | None
     ) -> None:
         self.source, self.raw, self.dataset, self.place, self.wanted = source, raw, dataset, place, wanted
-        self.folder = raw / ASIDE
+        self.folder = raw / STAGING
         self.claims: dict[str, _Claim] = {}
         self.known = self.unwanted = 0
 
     def prepare(self) -> None:
-        """An empty folder for what comes; an earlier call that was killed may have left one."""
+        """Make the folder empty, because an earlier call that was killed may have left files in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
             self.folder.mkdir(parents=True)
@@ -81,21 +84,21 @@ class _Aside:
                 f"cannot write to {self.raw} ({error.strerror}): check the folder's permissions and the disk"
             ) from None
 
-    def take(self) -> None:
-        """Walk the source and keep aside what has a place."""
-        files = [(path, inside) for path, inside in _walk(self.source) if self._of_use(inside)]
+    def fill(self) -> None:
+        """Walk the source and copy the files that have a place."""
+        files = [(path, inside) for path, inside in _walk(self.source) if self._is_relevant(inside)]
         sizes = [_size(path) for path, _ in files]
         with ByteProgress(f"import {self.dataset}", sum(sizes)) as bar:
             for (path, inside), size in zip(files, sizes, strict=True):
                 with _opened(path) as file:
                     before = bar.bytes
                     for member in self._members(path, inside, size, file):
-                        self._take_member(member, str(path) if member.name == inside else f"{path}: {member.name}")
+                        self._copy_member(member, str(path) if member.name == inside else f"{path}: {member.name}")
                         bar.advance(max(0, min(before + file.tell(), before + size) - bar.bytes))
                     bar.advance(before + size - bar.bytes)
 
-    def deliver(self) -> None:
-        """Give every file its name in the raw folder."""
+    def move_into_place(self) -> None:
+        """Move every new file to its place in the raw folder."""
         new = [(name, claim.content) for name, claim in self.claims.items() if claim.content.parent == self.folder]
         for name, content in new:
             target = self.raw / name
@@ -105,31 +108,31 @@ class _Aside:
             except OSError as error:
                 raise UserError(f"cannot write {target} ({error.strerror}): check the folder's permissions") from None
         kept, left = len(self.claims) - len(new), f", {self.unwanted} not needed by any split" if self.unwanted else ""
-        say(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
+        logger.info(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
 
     def _members(self, path: Path, inside: PurePosixPath, size: int, file: BinaryIO) -> Iterator[Member]:
-        """A plain file as the one member it is, or the members of an archive and of the archives in it."""
-        if not self._to_open(inside):
+        """A plain file as one member, or the members of an archive and of the archives in it."""
+        if not self._must_open(inside):
             yield Member(inside, size, lambda: _chunks(file, path))
             return
         prefix = PurePosixPath() if path == self.source else inside
         for member in members(file, str(path)):
             name = prefix / member.name
-            if self._to_open(name):
+            if self._must_open(name):
                 with self._spooled(member, f"{path}: {member.name}") as copy:
                     for inner in members(copy, f"{path}: {member.name}"):
                         yield Member(name / inner.name, inner.size, inner.chunks)
             else:
                 yield Member(name, member.size, member.chunks)
 
-    def _of_use(self, inside: PurePosixPath) -> bool:
+    def _is_relevant(self, inside: PurePosixPath) -> bool:
         return not _hidden(inside) and (is_archive(inside.name) or self.place(inside) is not None)
 
-    def _to_open(self, inside: PurePosixPath) -> bool:
-        return self._of_use(inside) and self.place(inside) is None
+    def _must_open(self, inside: PurePosixPath) -> bool:
+        return self._is_relevant(inside) and self.place(inside) is None
 
     def _spooled(self, member: Member, origin: str) -> BinaryIO:
-        """An archive in an archive, copied to a nameless file: a zip is read from its end."""
+        """A copy of an archive in an archive, because a zip is read from its end; the file has no name."""
         copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed by the caller
         try:
             for chunk in member.chunks():
@@ -144,7 +147,7 @@ class _Aside:
             raise
         return copy
 
-    def _take_member(self, member: Member, origin: str) -> None:
+    def _copy_member(self, member: Member, origin: str) -> None:
         name = None if _hidden(member.name) else self.place(member.name)
         if name is None:
             return

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from semiseg.base.files import atomic
 
-DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can tell
+DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can hold
 
 
 def write_zip(path: Path, members: Mapping[str, bytes | Path], compress: bool = True) -> None:
-    """Write the members atomically, in order of their names and with one date; values: content, or a file with it."""
+    """Write the members atomically, sorted by name and with one date. members: name -> content, or a file with it."""
     with (
         atomic(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive,

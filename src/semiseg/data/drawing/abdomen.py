@@ -22,11 +22,11 @@ ORGAN_HU: Mapping[str, float] = {
 }  # fmt: skip
 LIVER, R_KIDNEY, SPLEEN, PANCREAS, AORTA, CAVA, R_ADRENAL, L_ADRENAL = range(1, 9)
 GALLBLADDER, OESOPHAGUS, STOMACH, DUODENUM, L_KIDNEY = range(9, 14)
-WITHOUT_GALLBLADDER = 0.2  # share of cases, as after surgery
+WITHOUT_GALLBLADDER = 0.2  # fraction of cases, as after surgery
 
 
 class Patient:
-    """Random anatomy of one case: shifts, sizes, turns and contrast around the textbook."""
+    """Random anatomy of one case: shifts, sizes, rotations and contrast around textbook values."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -36,7 +36,7 @@ class Patient:
         self.gallbladder = rng.random() >= WITHOUT_GALLBLADDER
 
     def oval(self, centre: Triple, radii: Triple, angles: Triple = (0, 0, 0), power: float = 2.0) -> Ellipsoid:
-        """An ellipsoid with this case's own position, size and turn."""
+        """An ellipsoid with this case's own position, size and rotation."""
         shift, growth = self.rng.normal(0, 3.0, 3), np.exp(self.rng.normal(0, 0.06, 3))
         turn = self.rng.normal(0, 5.0, 3)
         return Ellipsoid(triple(centre + shift), triple(radii * growth), triple(angles + turn), power)
@@ -61,12 +61,12 @@ def paint_abdomen(canvas: Canvas, patient: Patient, veins: int = 0) -> None:
 
 
 def add_scanner(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
-    """What the scanner makes of it, HU: partial volume, tissue texture, noise."""
+    """The image as a scanner would give it, HU: with partial volume, tissue texture and noise."""
     image = ndimage.gaussian_filter(canvas.image, (0.6, 0.6, 0.4))
     texture = ndimage.gaussian_filter(rng.normal(size=image.shape).astype(np.float32), (1.2, 1.2, 0.6))
     noise = ndimage.gaussian_filter(rng.normal(size=image.shape).astype(np.float32), (0.5, 0.5, 0.0))
     sigma = rng.uniform(7, 12)
-    tissue = np.clip((image + 900) / 400, 0.15, 1)  # air and lung show less
+    tissue = np.clip((image + 900) / 400, 0.15, 1)  # air and lung have less noise
     image += tissue * (6 / texture.std() * texture + sigma / noise.std() * noise)
     return np.asarray(np.clip(np.rint(image), -1024, 2000), np.int16)
 

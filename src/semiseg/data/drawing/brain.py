@@ -54,7 +54,7 @@ def contrast(tissues: list[tuple[str, NDArray[np.bool_]]], look: Look) -> NDArra
 
 
 def add_coil(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int16]:
-    """What the scanner makes of it: blur, uneven receiver coils and noise in the brain, grey values from 1."""
+    """The image as a scanner would give it: with blur, uneven coils and noise in the brain, grey values from 1."""
     brain = image > 0
     bias = np.exp(smooth_field(rng, image.shape, 0.12, 4, 1)[0])
     measured = ndimage.gaussian_filter(image, 0.5) * bias + rng.normal(0, 12, image.shape)

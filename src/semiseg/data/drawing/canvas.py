@@ -93,7 +93,7 @@ class Tube:
 
 @dataclass(frozen=True)
 class Union:
-    """Several shapes melted together over ``soft`` mm, without those in ``less``."""
+    """Smooth union of several shapes over ``soft`` mm, without the shapes in ``less``."""
 
     parts: Sequence["Shape"]
     less: Sequence["Shape"] = field(default=())
@@ -120,10 +120,10 @@ Shape = Ellipsoid | Tube | Union
 
 
 class Canvas:
-    """A voxel grid whose points are seen through a smooth deformation.
+    """A voxel grid with a smooth deformation of its points.
 
     affine: voxel indices -> RAS mm. warp: displacement field ``[3 x y z]`` in mm, added to each voxel's position before
-    shapes are asked.
+    the shapes are evaluated.
     """
 
     def __init__(self, shape: tuple[int, int, int], affine: Affine, warp: Points) -> None:
@@ -134,7 +134,7 @@ class Canvas:
         self.label: NDArray[np.uint8] = np.zeros(shape, np.uint8)
 
     def region(self, shape: Shape) -> tuple[slice, slice, slice]:
-        """Smallest box of voxels that holds the shape: shapes are only asked there."""
+        """Smallest box of voxels that holds the shape; shapes are evaluated only there."""
         low, high = shape.box()
         near = np.ones(self.image.shape, bool)
         for axis in range(3):
@@ -158,7 +158,7 @@ class Canvas:
         self.label[box][mask] = label
 
     def drop_islands(self, share: float) -> None:
-        """Unlabel scraps of an organ smaller than this share of it, left where later tissues cut it."""
+        """Unlabel pieces smaller than this fraction of their organ, which remain where later tissues cut it."""
         for organ in np.unique(self.label[self.label > 0]):
             pieces, count = ndimage.label(self.label == organ)
             sizes = np.bincount(pieces.ravel())[1:]
@@ -191,8 +191,8 @@ def scan_grid(
     return shape, affine
 
 
-def turned(array: NDArray[Any], affine: Affine, orientation: str) -> Volume:
-    """The same scan stored in another orientation; letters name the direction each axis runs to."""
+def reoriented(array: NDArray[Any], affine: Affine, orientation: str) -> Volume:
+    """The same scan with axes in another orientation; its letters are the directions that the axes run to."""
     have = nibabel.orientations.io_orientation(affine)
     change = nibabel.orientations.ornt_transform(have, nibabel.orientations.axcodes2ornt(orientation))
     flipped = nibabel.orientations.apply_orientation(array, change)

@@ -14,14 +14,14 @@ AIR, LUNG, FAT, MUSCLE, BONE, BLOOD, SCAR = 4.0, 35.0, 190.0, 120.0, 150.0, 300.
 
 
 class Heart:
-    """Random anatomy of one case around the textbook."""
+    """Random anatomy of one case around textbook values."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.growth = float(0.9 * np.exp(rng.normal(0, 0.09)))
 
     def oval(self, centre: Triple, radii: Triple, angles: Triple = (0, 0, 0)) -> Ellipsoid:
-        """An ellipsoid with this case's own position, size and turn."""
+        """An ellipsoid with this case's own position, size and rotation."""
         size = np.array(radii) * self.growth * np.exp(self.rng.normal(0, 0.07, 3))
         turn = np.array(angles) + self.rng.normal(0, 8, 3)
         return Ellipsoid(triple(np.array(centre) + self.rng.normal(0, 2, 3)), triple(size), triple(turn))
@@ -64,7 +64,7 @@ def paint_heart(canvas: Canvas, heart: Heart) -> None:
 
 
 def _paint_chambers(canvas: Canvas, heart: Heart) -> None:
-    """Neighbours that look alike: they make the atrium's border a matter of shape as well."""
+    """Neighbours of the same brightness, so that intensity alone does not give the atrium's border."""
     blood = BLOOD * heart.rng.uniform(0.85, 1.1, 5)
     left = heart.oval((-36, 44, -34), (30, 38, 34), (0, 0, 30))
     canvas.paint(left, MUSCLE, grow=9)
@@ -86,7 +86,7 @@ def _paint_chambers(canvas: Canvas, heart: Heart) -> None:
 
 
 def add_coil(canvas: Canvas, rng: np.random.Generator) -> NDArray[np.int16]:
-    """What the scanner makes of it: uneven receiver coils and Rician noise, grey values from 0."""
+    """The image as a scanner would give it: with uneven receiver coils and Rician noise, grey values from 0."""
     bias = np.exp(smooth_field(rng, canvas.image.shape, 0.22, 4, 1)[0])
     signal = canvas.image * bias + 10 * rng.normal(size=canvas.image.shape).astype(np.float32)
     real, imaginary = rng.normal(0, rng.uniform(18, 28), (2, *canvas.image.shape)).astype(np.float32)

@@ -1,6 +1,7 @@
-"""What a check needs to know of a case: a small picture, a hash of its voxels, its intensities, its organs.
+"""Facts of a case for the check of a split: a small volume, a hash of its voxels, its darkest intensity, its organs.
 
-Kept beside the splits under a name made from the raw file's hash and the code, so that a second check reads no scan.
+They are stored beside the splits, under a name made from the hashes of raw file and code. A second check therefore
+reads no scan.
 """
 
 import hashlib
@@ -23,9 +24,10 @@ DARKEST = 0.1  # percentile: a few stray voxels do not count
 
 @dataclass(frozen=True)
 class Facts:
-    """content: sha256 of the voxels in RAS order as float32. darkest: near the lowest intensity, as stored (HU for CT).
+    """Facts of one case.
 
-    organs: voxels per label id, None where the label was not read: it never is for unlabelled cases.
+    content: sha256 of the voxels in RAS order as float32. darkest: 0.1st percentile of the intensities as stored (HU
+    for CT). organs: voxels per label id, None where the label was not read; labels of unlabelled cases never are.
     """
 
     case: str
@@ -37,8 +39,8 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One case to look at; ``cache``: folder of what earlier calls found."""
+class CaseToCheck:
+    """A case and what a worker process needs for its facts; ``cache``: folder of the facts of earlier calls."""
 
     dataset: str
     case: RawCase
@@ -48,22 +50,22 @@ class Job:
     cache: Path
 
 
-def look(job: Job) -> Facts:
-    """Facts of a case, from the cache where they are there. Raises UserError naming the case for a damaged file."""
-    code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{job.dataset}")
-    key = digest([job.hashes[job.case.image], code])[:32]
-    content, darkest, small = _image(job, job.cache / f"{key}.npz")
+def facts_of(todo: CaseToCheck) -> Facts:
+    """Facts of a case, from the cache if they are there. Raises UserError with the case for a damaged file."""
+    code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{todo.dataset}")
+    key = digest([todo.hashes[todo.case.image], code])[:32]
+    content, darkest, small = _image(todo, todo.cache / f"{key}.npz")
     organs = None
-    if job.with_label and job.case.label is not None:
-        organs = _organs(job, job.cache / f"{digest([job.hashes[job.case.label], code])[:32]}.json")
-    return Facts(job.case.id, key, content, darkest, small, organs)
+    if todo.with_label and todo.case.label is not None:
+        organs = _organs(todo, todo.cache / f"{digest([todo.hashes[todo.case.label], code])[:32]}.json")
+    return Facts(todo.case.id, key, content, darkest, small, organs)
 
 
-def _image(job: Job, file: Path) -> tuple[str, float, Signature]:
+def _image(todo: CaseToCheck, file: Path) -> tuple[str, float, Signature]:
     if not file.exists():
-        volume = _named(job, job.case.image, get_dataset(job.dataset).read_image)
+        volume = _named(todo, todo.case.image, get_dataset(todo.dataset).read_image)
         if not np.isfinite(volume.array).all():
-            raise UserError(f"case {job.case.id}: {job.case.image} has values that are not finite: repair the file")
+            raise UserError(f"case {todo.case.id}: {todo.case.image} has values that are not finite: repair the file")
         small = signature(volume)
         facts = {"content": _content(volume), "darkest": np.percentile(volume.array, DARKEST)}
         with atomic(file) as temporary:
@@ -73,20 +75,20 @@ def _image(job: Job, file: Path) -> tuple[str, float, Signature]:
         return str(stored["content"]), float(stored["darkest"]), small
 
 
-def _organs(job: Job, file: Path) -> dict[int, int]:
+def _organs(todo: CaseToCheck, file: Path) -> dict[int, int]:
     if not file.exists():
-        assert job.case.label is not None  # asked for labelled cases alone
-        volume = _named(job, job.case.label, get_dataset(job.dataset).read_label)
+        assert todo.case.label is not None  # called for labelled cases only
+        volume = _named(todo, todo.case.label, get_dataset(todo.dataset).read_label)
         values, counts = np.unique(volume.array, return_counts=True)
         write_json(file, {str(int(value)): int(count) for value, count in zip(values, counts, strict=True) if value})
     return {int(value): count for value, count in read_json(file).items()}
 
 
-def _named(job: Job, name: str, reader: Callable[[Path], Volume]) -> Volume:
+def _named(todo: CaseToCheck, name: str, reader: Callable[[Path], Volume]) -> Volume:
     try:
-        return reader(job.raw / name)
+        return reader(todo.raw / name)
     except UserError as error:
-        raise UserError(f"case {job.case.id}: {error}") from None
+        raise UserError(f"case {todo.case.id}: {error}") from None
 
 
 def _content(volume: Volume) -> str:

@@ -1,4 +1,4 @@
-"""What facts and pairs mean for a split: leaks, patients on both sides, mixed modalities, missing organs."""
+"""Findings on a split: leaks, patients on both sides, mixed modalities, suspicious intensities, missing organs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import Literal
 
 from semiseg.base.progress import some
+from semiseg.data.checks import AIR_HU, DARKEST_MR, suspicious_darkest
 from semiseg.data.split_lists import PARTS
 from semiseg.data.splitcheck.facts import Facts
 from semiseg.data.splitcheck.pairs import Pair
@@ -15,12 +16,11 @@ from semiseg.dataset import Dataset
 Parts = Mapping[str, Sequence[str]]
 Severity = Literal["serious", "warning", "note"]
 SIDES = {"labelled": "train", "unlabelled": "train", "val": "val", "test": "test"}
-AIR_HU, NO_CT_HU = -200.0, -500.0  # CT shows air near -1000 HU; MRI has no values far below zero
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, or worth knowing. serious: results on this split do not mean what they seem to."""
+    """A fault of a split, or a fact worth knowing. serious: results on this split are misleading."""
 
     severity: Severity
     kind: str
@@ -31,7 +31,7 @@ class Finding:
 def findings(
     kind: Dataset, parts: Parts, facts: Sequence[Facts], pairs: Sequence[Pair], twins: Sequence[Sequence[str]]
 ) -> list[Finding]:
-    """All findings, serious ones first. twins: groups of case ids that the list itself tells to show one scan."""
+    """All findings, serious ones first. twins: groups of case ids of one scan, by the list's own notes."""
     seen = {one.case: one for one in facts}
     found = [
         *_twice(parts),
@@ -46,7 +46,7 @@ def findings(
 
 
 def organ_counts(kind: Dataset, parts: Parts, facts: Sequence[Facts]) -> dict[str, dict[str, int]]:
-    """Part -> organ -> cases that have it, where labels were read."""
+    """Part -> organ -> number of cases that have it, of the cases whose labels were read."""
     labels = {one.case: one.organs for one in facts if one.organs is not None}
     return {
         part: {organ.abbreviation: sum(organ.id in labels[case] for case in read) for organ in kind.organs}
@@ -95,7 +95,7 @@ def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: S
 
 
 def _known_twins(parts: Parts, twins: Sequence[Sequence[str]], seen: Sequence[Finding]) -> Iterator[Finding]:
-    """What the list tells, unless the scans have shown it."""
+    """Twins in the list's notes, but for those that the scans have shown."""
     pairs = {frozenset(one.cases) for one in seen}
     for group in twins:
         if all(frozenset(pair) in pairs for pair in combinations(group, 2)):
@@ -135,13 +135,12 @@ def _modalities(kind: Dataset, parts: Parts) -> Iterator[Finding]:
 
 def _intensities(kind: Dataset, facts: Sequence[Facts]) -> Iterator[Finding]:
     modality = kind.modality_of or (lambda case: kind.modality)
-    bright = tuple(one.case for one in facts if modality(one.case) == "CT" and one.darkest > AIR_HU)
-    if bright:
-        text = f"scans called CT without air, nothing below {AIR_HU:.0f} HU ({len(bright)}): {some(bright)}"
+    suspicious = [one.case for one in facts if suspicious_darkest(modality(one.case), one.darkest)]
+    if bright := tuple(case for case in suspicious if modality(case) == "CT"):
+        text = f"scans called CT without air, nothing below {AIR_HU} HU ({len(bright)}): {some(bright)}"
         yield Finding("warning", "odd intensities", bright, text)
-    dark = tuple(one.case for one in facts if modality(one.case).startswith("MR") and one.darkest < NO_CT_HU)
-    if dark:
-        text = f"scans called MRI with values below {NO_CT_HU:.0f}, as CT has ({len(dark)}): {some(dark)}"
+    if dark := tuple(case for case in suspicious if modality(case) != "CT"):
+        text = f"scans called MRI with values below {DARKEST_MR}, as CT has ({len(dark)}): {some(dark)}"
         yield Finding("warning", "odd intensities", dark, text)
 
 

@@ -1,4 +1,4 @@
-"""Every pair of scans compared, in blocks that fit a worker's memory; finished blocks are kept."""
+"""Similarity of every pair of scans, in blocks that fit a worker's memory. Finished blocks are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CLOSEST = 0.6  # pairs below this score are of no interest
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cases and how well they match (at most 1)."""
+    """Two cases and their similarity, at most 1."""
 
     one: str
     other: str
@@ -35,7 +35,7 @@ class _Block:
 
 
 def close_pairs(facts: Sequence[Facts], cache: Path, workers: int) -> list[Pair]:
-    """Pairs of different cases that match at least a little, best first."""
+    """Pairs of cases with a similarity of at least 0.6, the most similar first."""
     if len(facts) < 2:
         return []
     facts = sorted(facts, key=lambda one: one.case)  # splits of the same cases share their blocks

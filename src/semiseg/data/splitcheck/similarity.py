@@ -1,11 +1,18 @@
-"""Is it the same scan? Small volumes that survive re-saving, and how well two of them match.
+"""Whether two scans are the same: small volumes that survive re-saving, and a score of how well two of them match.
 
-A signature is the scan in RAS order, averaged onto an isotropic grid of about 64 voxels a side. To compare, signatures
-come onto one still coarser grid, are clipped to their own 1st and 99th percentile, and keep only what differs from the
-surroundings, divided by the local contrast: neither window, offset nor slow shading counts. The score is the largest
-normalised cross-correlation over all shifts that keep 60 % of the shorter side of each axis. A promising pair is
-compared once more at its shift to a fraction of a voxel, and inside the bodies alone: bodies of one outline are not
-one scan. Nothing is turned or scaled: two visits of a patient are not one scan either.
+A signature is the scan in RAS order, averaged onto an isotropic grid of about 64 voxels a side. For a comparison two
+signatures are averaged onto one coarser grid and clipped to their own 1st and 99th percentile. The difference to the
+surroundings is divided by the local contrast, so that window, offset and slow shading do not count.
+
+The score is the largest normalised cross-correlation over all shifts at which both share at least 60 % of the shorter
+side of each axis. It is computed over the overlap alone, as in Padfield, Masked object registration in the Fourier
+domain, IEEE Trans. Image Process. 21 (2012), with boxes as masks: products by one Fourier transform per pair, energies
+by sums over boxes. skimage.registration.phase_cross_correlation implements the same for one pair; here a scan's
+spectrum is kept for all its pairs.
+
+A pair with a high score is compared once more, at its shift to a fraction of a voxel, and also inside the bodies alone,
+because two scans with one outline need not be the same scan. No rotation or scale is tried, because two visits of a
+patient are not the same scan either.
 """
 
 from collections.abc import Sequence
@@ -27,7 +34,7 @@ STORED, COMPARED = 64, 40  # voxels along the side of a cube of the scan's volum
 OVERLAP = 0.6
 SURROUNDINGS = 2.0  # voxels, standard deviation
 RELATED = 0.4  # inside alone: narrowly windowed and noisy copies reached 0.51 and more, other scans of one outline 0.1
-ENOUGH = 0.05  # share of the common voxels that must lie inside to be compared without outlines
+ENOUGH = 0.05  # fraction of the common voxels that must lie inside for a comparison without outlines
 FLAT = 1e-6  # of the largest intensity: rounding, not a picture
 PROMISING = 0.7  # on whole voxels a copy cropped by 15 % per side reached 0.75 and more
 SAME = 0.93  # scans of different patients reached 0.89 at most, copies 0.95 and more
@@ -42,7 +49,7 @@ class Signature:
 
 
 def signature(volume: Volume) -> Signature:
-    """The scan as a small volume; where voxels are larger than the grid, values lie on straight lines between them."""
+    """The scan as a small volume; an axis whose voxels are larger than the grid is interpolated linearly."""
     directions = io_orientation(volume.affine)
     array = np.asarray(apply_orientation(volume.array, directions), np.float32)
     spacing = np.empty(3)
@@ -52,7 +59,7 @@ def signature(volume: Volume) -> Signature:
 
 
 def averaged(array: Field, steps: Sequence[float] | NDArray[np.float64]) -> Field:
-    """Every ``steps`` voxels a mean with triangular weights; old and new grid share their centre."""
+    """One triangular weighted mean per ``steps`` voxels; the old and the new grid share their centre."""
     for axis, step in enumerate(steps):
         old, new = array.shape[axis], _steps(array.shape[axis], step)
         centres = (np.arange(new) - (new - 1) / 2) * step + (old - 1) / 2
@@ -63,12 +70,12 @@ def averaged(array: Field, steps: Sequence[float] | NDArray[np.float64]) -> Fiel
 
 
 def common_grid_mm(signatures: Sequence[Signature]) -> float:
-    """Grid on which a collection is compared: that of its middle scan."""
+    """Grid on which a collection is compared, in mm: from the median of its scans' grids."""
     return float(np.median([one.grid_mm for one in signatures])) * STORED / COMPARED
 
 
 def contrast(array: Field, of: NDArray[np.bool_] | None = None) -> Field:
-    """Difference to the surroundings over its local size; flat regions stay near zero. of: voxels that count."""
+    """Difference to the surroundings, divided by its local size. of: voxels that count. Flat regions stay near 0."""
     low, high = np.percentile(array, (1, 99))
     array = np.clip(array, low, high)
     weights = np.ones_like(array) if of is None else of.astype(np.float32)
@@ -81,7 +88,7 @@ def contrast(array: Field, of: NDArray[np.bool_] | None = None) -> Field:
 
 
 class Comparable:
-    """A signature on the common grid, with what does not depend on the other one of a pair."""
+    """A signature on the common grid, with all that depends on this scan alone."""
 
     def __init__(self, one: Signature, grid_mm: float) -> None:
         self.array = averaged(one.array, [grid_mm / one.grid_mm] * 3)
@@ -89,21 +96,21 @@ class Comparable:
         self._spectra: dict[tuple[int, ...], Any] = {}
 
     def spectrum(self, size: tuple[int, ...]) -> Any:
-        """Fourier transform of the padded field, kept."""
+        """Fourier transform of the padded field, computed once per size."""
         if size not in self._spectra:
             self._spectra[size] = scipy.fft.rfftn(self.field, size)
         return self._spectra[size]
 
     @cached_property
     def energy(self) -> NDArray[np.float64]:
-        """Sums of squares of all boxes at the origin."""
+        """Sum of squares over every box that starts at the origin (an integral image)."""
         sums = np.zeros([side + 1 for side in self.field.shape])
         sums[1:, 1:, 1:] = (self.field.astype(np.float64) ** 2).cumsum(0).cumsum(1).cumsum(2)
         return sums
 
 
 def padded_size(signatures: Sequence[Signature], grid_mm: float) -> tuple[int, ...]:
-    """Sides on which no pair of these wraps around, once they are on the common grid."""
+    """Sides of the Fourier transforms, large enough that no pair wraps around on the common grid."""
     shapes = [[_steps(side, grid_mm / one.grid_mm) for side in one.array.shape] for one in signatures]
     longest = np.max(shapes, axis=0)
     return tuple(scipy.fft.next_fast_len(int((2 - OVERLAP) * side) + 1, real=True) for side in longest)
@@ -141,7 +148,7 @@ def _blurred(array: NDArray[np.floating[Any]]) -> Field:
 
 
 def _shifts(one: int, other: int) -> NDArray[np.intp]:
-    """Starts of ``other`` within ``one`` along an axis."""
+    """Starts of ``other`` relative to ``one`` along an axis, all that overlap enough."""
     need = int(np.ceil(OVERLAP * min(one, other)))
     return np.arange(need - other, one - need + 1)
 
@@ -149,14 +156,14 @@ def _shifts(one: int, other: int) -> NDArray[np.intp]:
 def _box_sums(
     sums: NDArray[np.float64], begins: Sequence[NDArray[np.intp]], ends: Sequence[NDArray[np.intp]]
 ) -> NDArray[np.float64]:
-    """Sum within the box begins..ends of every combination of shifts: differences of sums at the origin."""
+    """Sum over the box begins..ends for every combination of shifts, by differences of the integral image."""
     for axis, (begin, end) in enumerate(zip(begins, ends, strict=True)):
         sums = sums.take(end, axis) - sums.take(begin, axis)
     return sums
 
 
 def _fractions(scores: Field, peak: tuple[int, ...]) -> NDArray[np.float64]:
-    """Where a parabola through the peak and its neighbours has its top, per axis, in voxels."""
+    """Offset of the maximum from the peak, per axis, in voxels, by a parabola through the peak and its neighbours."""
     tops = np.zeros(3)
     for axis, index in enumerate(peak):
         if 0 < index < scores.shape[axis] - 1:
@@ -167,7 +174,7 @@ def _fractions(scores: Field, peak: tuple[int, ...]) -> NDArray[np.float64]:
 
 
 def _aligned(a: Comparable, b: Comparable, shift: NDArray[np.float64]) -> float:
-    """Correlation of what both show, once ``b`` is there by ``shift`` voxels."""
+    """Correlation over the overlap after ``b`` is moved by ``shift`` voxels."""
     first = np.maximum(0, np.ceil(shift)).astype(int)
     last = np.minimum(a.array.shape, np.floor(shift + b.array.shape - 1).astype(int) + 1)
     if (last - first < 3).any():
@@ -190,7 +197,7 @@ def _correlation(one: Field, other: Field) -> float:
 
 
 def _middle(array: Field) -> float:
-    """Threshold between dark (air) and bright: the two groups' means are equally far from it (iterated to rest)."""
+    """Threshold between dark (air) and bright by isodata: halfway between the means of both groups, 20 iterations."""
     low, high = (float(value) for value in np.percentile(array, (1, 99)))
     array, middle = np.clip(array, low, high), (low + high) / 2
     for _ in range(20):

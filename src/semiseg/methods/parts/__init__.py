@@ -1,4 +1,4 @@
-"""Base classes of methods, and halves of one method that do not fit its file (named METHOD_what.py).
+"""Base classes of methods, and parts of one method that do not fit into its file (named METHOD_what.py).
 
-What several methods use stands in ``semiseg.blocks``.
+Code that several methods use is in ``semiseg.blocks``.
 """

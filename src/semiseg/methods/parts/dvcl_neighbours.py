@@ -1,9 +1,11 @@
-"""Voxels attracted by their nearest neighbours and repelled by distant voxels, without pseudo labels (DVCL).
+"""Unreliable voxels attracted by their nearest neighbours and repelled by distant voxels, without pseudo labels (DVCL).
 
-Source: Zhao et al., ICCV 2025, supplement, appendix G: the loss is its bound without the constant. How neighbours are
-ranked, outlying queries left out and neighbours weighted is ours: the supplement names these steps without formulas.
+Source: Zhao et al., ICCV 2025, supplement, appendix G: the loss is its bound without the constant. The supplement names
+three further steps without formulas, so their rules are ours: ranking neighbours, leaving out outlying queries, and
+weighting neighbours.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,9 +13,10 @@ from torch import Tensor
 
 
 class Pool(NamedTuple):
-    """Unreliable voxels: probabilities ``[p k]``, vectors that rank them ``[p d]``, and which exist, bool ``[p]``.
+    """Unreliable voxels: probabilities ``[p k]``, vectors that rank them ``[p d]``, and whether they exist, bool
+    ``[p]``.
 
-    The similarity of two voxels is the product of their vectors: a cosine if these are of length 1.
+    The similarity of two voxels is the dot product of their vectors: a cosine if these have length 1.
     """
 
     probabilities: Tensor
@@ -21,67 +24,83 @@ class Pool(NamedTuple):
     exists: Tensor
 
 
-class Links(NamedTuple):
-    """Of each query: neighbours ``[q K]`` with similarity and affinity, outsiders ``[q K']``; numbers in the pool.
+def join(pools: Sequence[Pool]) -> Pool:
+    """The voxels of several pools, one pool after the other."""
+    return Pool(
+        torch.cat([pool.probabilities for pool in pools]),
+        torch.cat([pool.vectors for pool in pools]),
+        torch.cat([pool.exists for pool in pools]),
+    )
 
-    ``near`` is -inf and ``apart`` false where the pool is too small to have that many others.
+
+class Links(NamedTuple):
+    """Voxels of the pool that each query is compared with, as positions in the pool.
+
+    neighbours: ``[q K]``; similarity: ``[q K]``, -inf where the pool is too small to have K others; affinity: ``[q
+    K]``.
+    distant: ``[q K']``; distant_exists: bool ``[q K']``, False where the pool is too small to have K' others.
     """
 
     neighbours: Tensor
-    near: Tensor
+    similarity: Tensor
     affinity: Tensor
-    outsiders: Tensor
-    apart: Tensor
+    distant: Tensor
+    distant_exists: Tensor
 
 
 @torch.no_grad()
-def links(pool: Pool, queries: Tensor, neighbours: int, outsiders: int, doubt: float) -> Links:
-    """The K most and the K' least similar others of queries ``[q]``.
+def links(pool: Pool, queries: Tensor, neighbours: int, distant: int, one_sided_affinity: float) -> Links:
+    """The K = ``neighbours`` most similar and the K' = ``distant`` least similar others of queries ``[q]``.
 
-    Affinity (reciprocal neighbours, as in Yang et al., NeurIPS 2021): 1 if the query is among the K most similar others
-    of its neighbour as well, ``doubt`` if not.
+    The affinity of a neighbour is 1 if the query is also among the K most similar others of the neighbour, and
+    ``one_sided_affinity`` if not (reciprocal neighbours, as in Yang et al., NeurIPS 2021).
     """
-    scores = _scores(pool, queries)
+    scores = _similarities(pool, queries)
     neighbours = min(neighbours, len(pool.exists))
-    near, found = scores.topk(neighbours)
-    theirs = _scores(pool, found.flatten()).topk(neighbours).indices.view(*found.shape, neighbours)
-    mutual = (theirs == queries.view(-1, 1, 1)).any(2)
-    remote, strangers = torch.where(scores == -torch.inf, torch.inf, scores).topk(
-        min(outsiders, scores.shape[1]), largest=False
-    )
-    return Links(found, near, torch.where(mutual, 1.0, doubt), strangers, remote < torch.inf)
+    similarity, found = scores.topk(neighbours)
+    of_neighbours = _similarities(pool, found.flatten()).topk(neighbours).indices.view(*found.shape, neighbours)
+    mutual = (of_neighbours == queries.view(-1, 1, 1)).any(2)
+    affinity = torch.where(mutual, 1.0, one_sided_affinity)
+    reversed_scores = torch.where(scores == -torch.inf, torch.inf, scores)
+    lowest, far = reversed_scores.topk(min(distant, scores.shape[1]), largest=False)
+    return Links(found, similarity, affinity, far, lowest < torch.inf)
 
 
-def dense(near: Tensor, wanted: Tensor) -> Tensor:
-    """Queries that are no outliers: mean similarity to their neighbours >= mean - SD of that over the wanted queries.
+def dense(similarity: Tensor, exists: Tensor) -> Tensor:
+    """Existing queries that are not outliers, bool ``[q]``.
 
-    near: ``[q K]``, -inf for a neighbour that does not exist; wanted, result: bool ``[q]``; population SD.
+    A query is no outlier if its mean similarity to its neighbours is at least the mean over the existing queries minus
+    their population SD. similarity: ``[q K]``, -inf for a missing neighbour; exists: bool ``[q]``.
     """
-    there = near > -torch.inf
-    density = torch.where(there, near, 0).sum(1) / there.sum(1).clamp(min=1)
-    number = wanted.sum().clamp(min=1)
-    mean = (density * wanted).sum() / number
-    spread = ((density - mean).square() * wanted).sum().div(number).sqrt()
-    return wanted & (density >= mean - spread)
+    found = similarity > -torch.inf
+    density = torch.where(found, similarity, 0).sum(1) / found.sum(1).clamp(min=1)
+    number = exists.sum().clamp(min=1)
+    mean = (density * exists).sum() / number
+    deviation = ((density - mean).square() * exists).sum().div(number).sqrt()
+    return exists & (density >= mean - deviation)
 
 
-def bound(probabilities: Tensor, queries: Tensor, of: Links) -> Tensor:
-    """- sum over neighbours of A p_m p_n + sum over outsiders of p_m p_k, ``[q]``; gradients reach p_m alone."""
-    own, others = probabilities[queries], probabilities.detach()
-    alike, unlike = ((own.unsqueeze(1) * others[group]).sum(2) for group in (of.neighbours, of.outsiders))
-    pull = alike * of.affinity * (of.near > -torch.inf)
-    return (unlike * of.apart).sum(1) - pull.sum(1)
+def bound(probabilities: Tensor, queries: Tensor, linked: Links) -> Tensor:
+    """Sum over distant voxels of p_m p_k minus sum over neighbours of A p_m p_n, ``[q]``.
+
+    p_m are the probabilities of the query, which alone receive gradients; A is the affinity.
+    """
+    own, others = probabilities[queries].unsqueeze(1), probabilities.detach()
+    to_neighbours = (own * others[linked.neighbours]).sum(2)
+    to_distant = (own * others[linked.distant]).sum(2)
+    pull = to_neighbours * linked.affinity * (linked.similarity > -torch.inf)
+    return (to_distant * linked.distant_exists).sum(1) - pull.sum(1)
 
 
-def neighbour_loss(pool: Pool, queries: Tensor, neighbours: int, outsiders: int, doubt: float) -> Tensor:
+def neighbour_loss(pool: Pool, queries: Tensor, neighbours: int, distant: int, one_sided_affinity: float) -> Tensor:
     """Mean of ``bound`` over the queries ``[q]`` that exist and are dense; 0 without any."""
-    of = links(pool, queries, neighbours, outsiders, doubt)
-    kept = dense(of.near, pool.exists[queries])
-    return (bound(pool.probabilities, queries, of) * kept).sum() / kept.sum().clamp(min=1)
+    linked = links(pool, queries, neighbours, distant, one_sided_affinity)
+    kept = dense(linked.similarity, pool.exists[queries])
+    return (bound(pool.probabilities, queries, linked) * kept).sum() / kept.sum().clamp(min=1)
 
 
-def _scores(pool: Pool, rows: Tensor) -> Tensor:
-    """Similarity ``[r p]`` of voxels of the pool to all of it; -inf to themselves and to what does not exist."""
+def _similarities(pool: Pool, rows: Tensor) -> Tensor:
+    """Similarity ``[r p]`` of some voxels of the pool to all of it; -inf to themselves and to missing voxels."""
     with torch.autocast(rows.device.type, enabled=False):
         scores = pool.vectors[rows] @ pool.vectors.T
     own = rows.unsqueeze(1) == torch.arange(len(pool.exists), device=rows.device)

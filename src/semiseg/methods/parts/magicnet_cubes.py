@@ -1,8 +1,9 @@
 """Crops cut into boxes, exchanged and put back (DeepMed-Lab-ECNU/MagicNet: code/utils/cube_utils.py, cube_losses.py).
 
-Two divisions of the same crop. A *list* holds the cubes of one side length in raster order (z outermost, x innermost).
-*Cells* are as many on every axis as there are cubes on the SECOND axis, as in the official code, so they are cubes only
-where the crop is one: a crop of 64 x 128 x 128 has 2 x 4 x 4 listed cubes of 32, and 4 x 4 x 4 cells of 16 x 32 x 32.
+The same crop is divided in two ways. *Listed cubes* have a given side and stand in raster order (z outermost, x
+innermost). *Cells* are boxes, as many on EVERY axis as there are cubes on the SECOND axis, as in the official code;
+they are cubes only if the crop is one. Example: a crop of 64 x 128 x 128 has 2 x 4 x 4 listed cubes of side 32, and 4 x
+4 x 4 cells of 16 x 32 x 32.
 """
 
 import math
@@ -18,16 +19,16 @@ Grid = tuple[int, int, int]
 
 
 def grid(sides: Sequence[int], side: int) -> Grid:
-    """Whole cubes of ``side`` voxels on each axis of a crop with these ``sides``."""
+    """Number of whole cubes of ``side`` voxels on each axis of a crop with these ``sides``."""
     z, y, x = (length // side for length in sides)
     return z, y, x
 
 
 def check(sides: Sequence[int], side: int) -> None:
-    """Raise UserError unless a crop with these ``sides`` can be divided both ways.
+    """Raise UserError unless a crop with these ``sides`` can be divided in both ways.
 
-    That is: every side a multiple of ``side``, at least two cubes on the second axis (or an exchange would move whole
-    crops), and every side a multiple of the number of cubes on the second axis.
+    Every side must be a multiple of ``side`` and of the number of cubes on the second axis. That number must be 2 or
+    more, because an exchange of single cells would move whole crops.
     """
     number = sides[1] // side
     if any(length % side for length in sides) or number < 2 or any(length % number for length in sides):
@@ -52,8 +53,8 @@ def split(volume: Tensor, side: int) -> Tensor:
 def merge(cubes: Tensor, counts: Grid, order: str) -> Tensor:
     """Volume ``[b c z y x]`` of listed cubes ``[b n c s s s]``.
 
-    ``aligned`` undoes ``split``. ``official`` reads the list with the FIRST axis innermost, so cubes of the first and
-    third axis change places (code/utils/cube_losses.py unmix_tensor).
+    ``aligned`` is the inverse of ``split``. ``official`` reads the list with the FIRST axis innermost, so that cubes of
+    the first and third axis change places (code/utils/cube_losses.py unmix_tensor).
     """
     axes = counts[::-1] if order == "official" else counts
     cells = cubes.reshape(len(cubes), *axes, *cubes.shape[2:])
@@ -63,14 +64,14 @@ def merge(cubes: Tensor, counts: Grid, order: str) -> Tensor:
 
 
 def partition(noise: Tensor) -> Tensor:
-    """Source item of each cell, int64 ``[b n n n]``: a permutation of the batch per cell, from uniform noise."""
+    """Source item of each cell, int64 ``[b n n n]``: a permutation of the batch for each cell, from random numbers."""
     return noise.argsort(0)
 
 
 def exchange(volume: Tensor, sources: Tensor) -> Tensor:
     """The volume ``[b c z y x]`` with each cell taken from its source item ``[b n n n]``, at the same place.
 
-    ``exchange(mixed, sources.argsort(0))`` brings the cells back.
+    ``exchange(mixed, sources.argsort(0))`` moves the cells back.
     """
     boxes = _boxes(volume, sources.shape[1:])
     index = sources[:, None, :, None, :, None, :, None].expand_as(boxes)
@@ -78,7 +79,7 @@ def exchange(volume: Tensor, sources: Tensor) -> Tensor:
 
 
 def _boxes(volume: Tensor, counts: Sequence[int]) -> Tensor:
-    """The volume ``[b c z y x]`` with every spatial axis as two: the box, and the voxel in it."""
+    """View of ``[b c z y x]`` with every spatial axis split in two: number of the box, and voxel in the box."""
     shape = list(volume.shape[:2])
     for count, length in zip(counts, volume.shape[2:], strict=True):
         shape += [count, length // count]
@@ -86,11 +87,11 @@ def _boxes(volume: Tensor, counts: Sequence[int]) -> Tensor:
 
 
 def frequencies(counts: Tensor, temperature: float) -> Tensor:
-    """R = counts^(1/T) over its maximum, float ``[k]`` in [0, 1]; all 0 where nothing was counted."""
+    """Class frequencies R = counts^(1/T) over their maximum, float ``[k]`` in [0, 1]; all 0 if nothing was counted."""
     scaled = counts.pow(1 / temperature)
     return scaled / scaled.max().clamp(min=torch.finfo(scaled.dtype).tiny)
 
 
-def blend(teacher: Tensor, cube: Tensor, share: Tensor) -> Tensor:
-    """(1 - w) teacher + w cube, of logits ``[u k z y x]``, float32; w is the share ``[k]`` of the teacher's class."""
-    return torch.lerp(teacher.float(), cube.float(), share[teacher.argmax(1)].unsqueeze(1))
+def blend(teacher: Tensor, cube: Tensor, weight: Tensor) -> Tensor:
+    """(1 - w) teacher + w cube, of logits ``[u k z y x]``, float32; w is the weight ``[k]`` of the teacher's class."""
+    return torch.lerp(teacher.float(), cube.float(), weight[teacher.argmax(1)].unsqueeze(1))

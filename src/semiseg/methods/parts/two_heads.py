@@ -1,9 +1,9 @@
-"""What sassnet and dtc share: a backbone whose decoder ends in two heads, segmentation and signed distance.
+"""Base of sassnet and dtc: a backbone whose decoder ends in two heads, segmentation and signed distance.
 
-Two classes (LA): one channel per head as in the official code, whose sigmoid is the softmax of the pair (0, z), and
-L_sup is the Dice loss alone. More classes (ours, unverified: no code was released): one logit per class, one distance
-per organ, each against the organ's own mask, and the protocol's L_sup. The background has no distance map: as a head's
-channel it would have no target, and the discriminator would judge noise.
+Two classes (LA), as in the official code: each head has one channel, the sigmoid of a logit z is the softmax of the
+pair (0, z), and L_sup is the Dice loss alone. More classes (ours, unverified, because no code was released): one logit
+per class; one distance per organ, with the organ's own mask as its target; and the protocol's L_sup. The background has
+no distance map, because such a channel would have no target, and the discriminator would receive noise.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from semiseg.blocks.distance import signed_distance
-from semiseg.blocks.losses import sq_fg
+from semiseg.blocks.losses import dice_squared_fg
 from semiseg.method import Batch, Context, Method, Terms
 from semiseg.network import Backbone
 from semiseg.networks.heads.distance import DistanceHead
@@ -34,18 +34,22 @@ class TwoHeads(Method):
 
     @property
     def output_channels(self) -> int:
-        """One per class, but a single one where there is a single organ."""
+        """One per class, but a single one if there is a single organ."""
         return 1 if self.context.classes == BINARY else self.context.classes
 
-    def speak(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``[b k z y x]`` and signed distances ``[b k-1 z y x]``, both float32, of images ``[b c z y x]``."""
         feature = self.network.features(images)[-1]
         return self.class_logits(self.network.head(feature)), self.distance_head(feature)
 
-    def learn(self, batch: Batch) -> tuple[Terms, Tensor, Tensor]:
-        """L_sup and L_sdf (mean squared error of the distances) of the labelled rows; then ``speak`` of all rows."""
-        truth = signed_distance(batch.labels, self.context.classes)  # first: it waits for all that was launched before
-        logits, distances = self.speak(batch.everything)
+    def supervised_terms(self, batch: Batch) -> tuple[Terms, Tensor, Tensor]:
+        """L_sup and L_sdf of the labelled rows, then the logits and distances of all rows.
+
+        L_sdf is the mean squared error of the distances.
+        """
+        # the true distances come first, because they wait for all work that the GPU has been given before
+        truth = signed_distance(batch.labels, self.context.classes)
+        logits, distances = self.forward(batch.everything)
         count = len(batch.labels)
         terms = {
             "supervised": self.supervised(logits[:count], batch.labels),
@@ -54,14 +58,14 @@ class TwoHeads(Method):
         return terms, logits, distances
 
     def class_logits(self, logits: Tensor) -> Tensor:
-        """Logits of every class, float32 ``[b k z y x]``, of what the segmentation head says."""
+        """Logits of every class, float32 ``[b k z y x]``, from the output of the segmentation head."""
         logits = logits.float()
         return torch.cat([torch.zeros_like(logits), logits], 1) if self.context.classes == BINARY else logits
 
     def supervised(self, logits: Tensor, labels: Tensor) -> Tensor:
         """L_sup without its distance part, of logits ``[b k z y x]`` and labels ``[b z y x]``."""
         if self.context.classes == BINARY:
-            return sq_fg(logits.softmax(1), labels)
+            return dice_squared_fg(logits.softmax(1), labels)
         return self.context.supervised(logits, labels)
 
     def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:

@@ -1,1 +1,1 @@
-"""Heads and second decoders."""
+"""Heads and second decoders that methods add to a backbone."""

@@ -8,12 +8,12 @@ WIDTHS = (1, 2, 4, 8)  # of the four maps, in units of ``filters``
 
 
 class Discriminator(nn.Module):
-    """Looks at a map and its image: four convolutions 4x4x4 of stride 2, mean over all voxels, two logits.
+    """Four convolutions 4x4x4 of stride 2 on a map and its image, mean over all voxels, two logits.
 
-    The means are global for any crop; the official fixed windows are global as well for the crops they were made for
-    (6x6x6 for 96x96x96, 7x7x5 for 112x112x80) and fail on a crop of 64x128x128. Sides of at least 16 voxels.
+    The mean is global for any crop of 16 or more voxels per side. The official fixed windows are global as well for the
+    crops that they were made for (6x6x6 for 96x96x96, 7x7x5 for 112x112x80), but fail on a crop of 64x128x128.
 
-    maps: channels of the map; channels: of the image.
+    maps: channels of the map; channels: channels of the image.
     """
 
     def __init__(self, maps: int, channels: int = 1, filters: int = 64) -> None:

@@ -1,4 +1,4 @@
-"""A second head that speaks signed distances (kleinzcy/SASSnet, HiLab-git/DTC: code/networks/vnet_sdf.py)."""
+"""Head for signed distances (kleinzcy/SASSnet, HiLab-git/DTC: code/networks/vnet_sdf.py)."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from semiseg.network import Backbone
 
 
 class DistanceHead(nn.Module):
-    """Convolution 1x1x1 and tanh on the map that a backbone's own head takes; one signed distance per organ."""
+    """Convolution 1x1x1 and tanh on the input of a backbone's own head; one signed distance per organ."""
 
     def __init__(self, backbone: Backbone, organs: int) -> None:
         super().__init__()

@@ -1,4 +1,7 @@
-"""Head that says where in a crop a cube was cut out (DeepMed-Lab-ECNU/MagicNet: code/networks/magicnet.py FcLayer)."""
+"""Head that predicts from which place of a crop a cube was cut.
+
+Source: DeepMed-Lab-ECNU/MagicNet: code/networks/magicnet.py FcLayer.
+"""
 
 from torch import Tensor, nn
 
@@ -10,9 +13,10 @@ HIDDEN = 4096
 class LocationHead(nn.Module):
     """Two linear layers with batch norm and leaky ReLU (0.2) between them.
 
-    width: channels of the deepest encoder map; cube: side of a cube in voxels; divisor: how many of its voxels make one
-    of that map; positions: the most cubes that a crop may have. A crop of fewer cubes trains the first outputs only, so
-    that it meets a head of its size. Raises UserError for a cube whose deepest map would be a single voxel or none.
+    width: channels of the deepest encoder map; cube: side of a cube in voxels; divisor: voxels of the cube per voxel of
+    that map, along an axis; positions: largest number of cubes of a crop. A crop with fewer cubes uses the first
+    outputs only, as if the head had that size. Raises UserError for a cube whose deepest map is not at least 2 voxels
+    wide.
     """
 
     def __init__(self, width: int, cube: int, divisor: int, positions: int) -> None:
@@ -31,13 +35,13 @@ class LocationHead(nn.Module):
     def forward(self, deepest: Tensor) -> Tensor:
         """Scores ``[n n]`` of the n places for ALL n cubes of one crop, from their deepest maps ``[n c s s s]``.
 
-        Raises UserError where the crop has more cubes than the head has outputs.
+        Raises UserError if the crop has more cubes than the head has outputs.
         """
         cubes = len(deepest)
         if cubes > self.positions:
             raise UserError(
-                f"a crop of training.patch has {cubes} cubes, but the location head tells {self.positions} apart: set "
-                f"the method's parameter positions to {cubes}"
+                f"a crop of training.patch has {cubes} cubes, but the location head distinguishes {self.positions}: "
+                f"set the method's parameter positions to {cubes}"
             )
         scores: Tensor = self.layers(deepest)
         return scores[:, :cubes]

@@ -1,4 +1,4 @@
-"""A second decoder for any backbone, unlike its own: learnt upsampling in place of interpolation."""
+"""A second decoder for any backbone that upsamples by transposed convolutions."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from semiseg.networks.unet3d import double_unit
 
 
 class TransposedDecoder(nn.Module):
-    """Per level a transposed conv 2x2x2, the skip put before it, twice conv, instance norm, ReLU; a 1x1x1 head.
+    """Per level: transposed conv 2x2x2, concatenation with the skip (first), two units of unet3d; then a 1x1x1 head.
 
     widths: channels of the encoder's five maps, from full size to 1/16, as ``Backbone.widths``.
     """

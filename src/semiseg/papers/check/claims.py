@@ -1,4 +1,4 @@
-"""What the running text says about the tables: its numbers, its differences, and who is said to be better than whom.
+"""Claims of the running text about the tables: its numbers, its differences, and which row is better than which.
 
 ``claims.csv`` holds one claim per line: ``row`` of ``table`` (in the block of labelled, unlabelled and dataset) in
 ``column`` is ``better``, ``not better`` or better ``by`` the text's number than ``against``. Several columns or rows
@@ -28,14 +28,14 @@ ORDER_RULE = (
 )
 ORDER_HEADS = ("paper", "claim", "where", "column", "row", "against", "")
 Claim = dict[str, str]
-Comparison = tuple[Print, Decimal, Line]  # the text's number, by how much it is off beyond rounding, how it is told
+Comparison = tuple[Print, Decimal, Line]  # the text's number, its error beyond rounding, its line in the section
 
 
 def values(numbers: Sequence[Print]) -> Section:
-    """Numbers of the text that the tables do not bear out, the farthest first."""
+    """Numbers of the text that differ from those of the tables, the farthest first."""
     compared = [*_repeated(numbers), *_differences(numbers)]
     found = [(size, line) for _, size, line in compared if size > 0]
-    alone = set(of_text(numbers)) - {told for told, _, _ in compared}
+    alone = set(of_text(numbers)) - {stated for stated, _, _ in compared}
     summary = f"{len(compared)} comparisons: {len(compared) - len(found)} agree, {len(found)} do not."
     if alone:
         summary += f" Numbers of the text that no table has: {len(alone)}."
@@ -43,7 +43,7 @@ def values(numbers: Sequence[Print]) -> Section:
 
 
 def orders(numbers: Sequence[Print]) -> Section:
-    """Claims in words that a printed number does not bear out."""
+    """Claims in words that the printed numbers contradict."""
     found, compared = [], 0
     for claim in _claims(numbers, "better", "not better"):
         block = _Block(numbers, claim)
@@ -100,7 +100,7 @@ class _Block:
         if text := self.texts.get((row, column)):
             return text
         raise UserError(
-            f"publishedcheck/claims.csv names {column} of {row!r} in {self.claim['paper']}, {self.where}, which "
+            f"papers/check/claims.csv names {column} of {row!r} in {self.claim['paper']}, {self.where}, which "
             f"semiseg/published/{self.claim['paper']}.csv lacks: correct the claim or the file"
         )
 
@@ -132,23 +132,23 @@ def _differences(numbers: Sequence[Print]) -> Iterator[Comparison]:
     """Differences that the text names, against those of the printed numbers."""
     texts = of_text(numbers)
     for claim in _claims(numbers, "by"):
-        block, row, column, told = _Block(numbers, claim), claim["row"], claim["column"], _told(texts, claim)
+        block, row, column, stated = _Block(numbers, claim), claim["row"], claim["column"], _stated(texts, claim)
         other = block.opponent(row, column)
         one, two = block.text(row, column), block.text(other, column)
         difference = gain(column, one, two)
-        beyond = abs(Decimal(told.value) - difference)
-        size = beyond if beyond > (step(told.value) + step(one) + step(two)) / 2 else Decimal(0)
+        beyond = abs(Decimal(stated.value) - difference)
+        size = beyond if beyond > (step(stated.value) + step(one) + step(two)) / 2 else Decimal(0)
         source = f"{block.where}: {one} against {two} ({other})"
-        yield told, size, (told.paper, claim["where"], row, told.column, told.value, signed(difference), source)
+        yield stated, size, (stated.paper, claim["where"], row, stated.column, stated.value, signed(difference), source)
 
 
-def _told(texts: Sequence[Print], claim: Claim) -> Print:
+def _stated(texts: Sequence[Print], claim: Claim) -> Print:
     """The text's number that a claim is about; UserError when there is none."""
     row = claim["text_row"] or claim["row"]
     for one in texts:
         if (one.row, one.column) == (row, claim["text_column"]) and _is_in(one, claim):
             return one
     raise UserError(
-        f"publishedcheck/claims.csv names {claim['text_column']!r} of {row!r}, which table text of "
+        f"papers/check/claims.csv names {claim['text_column']!r} of {row!r}, which table text of "
         f"semiseg/published/{claim['paper']}.csv lacks: correct the claim or the file"
     )

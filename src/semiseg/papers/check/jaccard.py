@@ -1,4 +1,4 @@
-"""Mean Jaccard against mean Dice: what no set of cases can give."""
+"""Pairs of mean Dice and mean Jaccard that no set of cases can give."""
 
 from collections.abc import Sequence
 from decimal import Decimal

@@ -25,11 +25,11 @@ def check(numbers: Sequence[Print]) -> Section:
         if "Dice" not in texts or not all(organs):
             continue
         compared += 1
-        mean, told = sum(map(Decimal, organs), Decimal(0)) / len(organs), Decimal(texts["Dice"])
-        if abs(mean - told) <= (step(texts["Dice"]) + max(map(step, organs))) / 2:
+        mean, stated = sum(map(Decimal, organs), Decimal(0)) / len(organs), Decimal(texts["Dice"])
+        if abs(mean - stated) <= (step(texts["Dice"]) + max(map(step, organs))) / 2:
             continue
         shown = mean.quantize(DIGITS, ROUND_HALF_EVEN)
-        line = (first.paper, first.where, first.row, texts["Dice"], str(shown), signed(shown - told))
-        found.append((abs(mean - told), line))
+        line = (first.paper, first.where, first.row, texts["Dice"], str(shown), signed(shown - stated))
+        found.append((abs(mean - stated), line))
     summary = f"{compared} rows: {compared - len(found)} agree, {len(found)} differ."
     return Section("Printed means and means of the printed organs", RULE, summary, HEADS, largest_first(found))

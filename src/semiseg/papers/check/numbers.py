@@ -6,7 +6,8 @@ Everything is compared in decimal arithmetic, as printed: 20.26 cut off to one d
 from decimal import Decimal
 from typing import Literal
 
-LOWER_IS_BETTER = ("ASD", "95HD")
+from semiseg.base.metric_names import LOWER_IS_BETTER
+
 Likeness = Literal["equal", "rounded", "cut off", "different"]
 
 

@@ -1,4 +1,4 @@
-"""All findings, and the two forms in which they are told: a terminal and docs/published-numbers.md."""
+"""All findings, and their two forms: a page on the terminal and docs/published-numbers.md."""
 
 from collections.abc import Iterator, Sequence
 

@@ -54,7 +54,7 @@ class Print:
 
     @property
     def supervised(self) -> bool:
-        """Whether the row learns from labelled cases alone, whatever counts stand above it."""
+        """Whether the row is trained on labelled cases alone, whatever counts stand above it."""
         return self.method == "supervised"
 
     @property
@@ -117,7 +117,7 @@ def rows(numbers: Iterable[Print]) -> list[tuple[Print, dict[str, str]]]:
 
 
 def data(name: str) -> list[dict[str, str]]:
-    """Lines of ``publishedcheck/<name>.csv``."""
+    """Lines of ``papers/check/<name>.csv``."""
     with (HERE / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -1,13 +1,13 @@
-"""What a single line, or a single row, tells: ranges, distances in the wrong order, counts, flags."""
+"""Checks of a single line or row: ranges, distances in the wrong order, counts, flags."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
+from semiseg.base.metric_names import LOWER_IS_BETTER
 from semiseg.papers.check.prints import Print, data, grouped, of_tables, rows
 from semiseg.papers.check.section import Section, largest_first
 
 LISTED_FLAGS = ("reconstructed", "lost", "doubtful", "blank")
-DISTANCES = ("ASD", "95HD")
 
 
 def distances(numbers: Sequence[Print]) -> Section:
@@ -15,14 +15,14 @@ def distances(numbers: Sequence[Print]) -> Section:
     found, both = [], 0
     for first, texts in rows(numbers):
         names = (first.paper, first.where, first.row)
-        if texts.keys() >= set(DISTANCES):
+        if texts.keys() >= LOWER_IS_BETTER:
             both += 1
             beyond = Decimal(texts["ASD"]) - Decimal(texts["95HD"])
             if beyond > 0:
                 shown = f"ASD {texts['ASD']}, 95HD {texts['95HD']}"
                 found.append((beyond, (*names, shown, "ASD is above 95HD")))
         for column, text in texts.items():
-            share = column[0].isupper() and column not in DISTANCES
+            share = column[0].isupper() and column not in LOWER_IS_BETTER
             if Decimal(text) < 0 or (share and Decimal(text) > 100):
                 found.append((abs(Decimal(text)), (*names, f"{column} {text}", "outside its range")))
     return Section(

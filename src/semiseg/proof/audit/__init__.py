@@ -1,1 +1,1 @@
-"""Whether it still holds."""
+"""Audits: whether recorded results still hold."""

@@ -1,4 +1,4 @@
-"""What an audit remembers for a quick one: hashes of files, and rows scored anew. It proves nothing by itself."""
+"""Cache of audits, read by ``--quick``: hashes of files, and rows scored again. It proves nothing by itself."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,7 @@ FOLDER = Path("results/.audit")
 
 
 def recall(name: str) -> dict[str, Any]:
-    """What was remembered under a name; nothing where that is absent or damaged."""
+    """The cached content of a name; empty where its file is absent or damaged."""
     with contextlib.suppress(UserError, OSError):
         content = read_plain(FOLDER / f"{name}.json")
         if isinstance(content, dict):
@@ -21,6 +21,6 @@ def recall(name: str) -> dict[str, Any]:
 
 
 def remember(name: str, content: dict[str, Any]) -> None:
-    """Keep this for a later audit; a project that cannot be written to is audited all the same."""
+    """Save content for a later audit. Nothing is saved, and no error raised, where the project cannot be written to."""
     with contextlib.suppress(UserError, OSError):
         write_json(FOLDER / f"{name}.json", content)

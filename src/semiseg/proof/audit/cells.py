@@ -1,4 +1,4 @@
-"""Whether a table holds what the per-case scores give: every field, by the code of the rule ``row``, in memory."""
+"""Checks every number of a table: it is computed again from the per-case scores by the code of the rule ``row``."""
 
 import csv
 import io
@@ -13,17 +13,20 @@ from semiseg.base.progress import some
 from semiseg.proof.audit.cache import recall, remember
 from semiseg.proof.audit.findings import Finding, Verdict
 from semiseg.proof.provenance import Link
+from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
+from semiseg.stages.execution import recorded_task
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options
 
 KEYS = ("method", "convention")
-FORMS = {"published": ".csv", "sound": ".sound.csv"}
-MEMORY = "rows"
-MANY = 64  # rows from which on several processes are worth their start
-Lines = dict[str, dict[str, str]]  # convention -> column -> field as printed
+CACHE = "rows"
+MANY = 64  # from this number of rows on, several processes save more time than their start takes
+Lines = dict[str, dict[str, str]]  # convention -> column -> printed field
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A field of a table, as its CSV prints it."""
+    """A field of a table. value: as printed in the CSV."""
 
     table: str
     row: str
@@ -35,32 +38,33 @@ class Cell:
 def rescore(
     links: Sequence[Link], other_code: Collection[str], hashes: Mapping[str, str | None], workers: int, quick: bool
 ) -> dict[str, Lines]:
-    """Rows scored anew, by main output; nothing for one whose scores cannot be read, which is told elsewhere.
+    """Score the rows of a chain again; main output of a row -> its lines. Rows without readable scores are left out.
 
-    other_code: mains of links whose code is not here any more, so that scoring them anew would show nothing. hashes:
-    sha256 of the files. quick: what was scored before from the same files, parameters and code is not scored again.
+    other_code: main outputs of jobs that ran other code than the code that is here, so they are not scored again.
+    hashes: sha256 of the files. quick: use the cached result of an earlier audit where files, parameters and code of a
+    row are the same.
     """
     rows = [link for link in links if link.record and link.record["rule"] == "row" and link.main not in other_code]
     keys = {link.main: _key(link, hashes) for link in rows}
-    known = recall(MEMORY)
+    known = recall(CACHE)
     texts = {main: known[key] for main, key in keys.items() if quick and isinstance(known.get(key), str)}
     left = [link for link in rows if link.main not in texts]
     if left:
         scored = each(_scored, left, workers if len(left) >= MANY else 1, "audit: score rows anew", "row")
         texts |= {link.main: text for link, text in zip(left, scored, strict=True)}
-        remember(MEMORY, {**known, **{keys[link.main]: texts[link.main] for link in left if texts[link.main]}})
+        remember(CACHE, {**known, **{keys[link.main]: texts[link.main] for link in left if texts[link.main]}})
     return {main: _by_convention(_parsed(text)) for main, text in texts.items() if text}
 
 
 def _key(link: Link, hashes: Mapping[str, str | None]) -> str:
-    """Digest of all that the text of a row depends on."""
+    """Digest of everything that the text of a row depends on."""
     assert link.record is not None  # chosen by rescore
     read = {entry.path: hashes.get(entry.path) for entry in link.inputs}
     return digest([link.record["params"], link.record["code"]["hash"], read])
 
 
 def check_rows(scored: Mapping[str, Lines]) -> Iterator[Finding]:
-    """Row files that are not what their scores give."""
+    """Findings about row files whose fields differ from what their scores give."""
     for main, expected in scored.items():
         lines = _lines(main)
         differing = [
@@ -74,29 +78,29 @@ def check_rows(scored: Mapping[str, Lines]) -> Iterator[Finding]:
 
 
 def check_table(table: str, rows: Sequence[str], scored: Mapping[str, Lines]) -> Iterator[Finding]:
-    """Cells of a table that are not what the scores of their row give; where these cannot be read, its row file."""
+    """Findings about cells that differ from what the scores give, or, without scores, from the row file."""
     sources = {Path(row).stem: scored.get(row) or _lines(row) for row in rows}
     cells = cells_of(table)
     for cell in cells:
         line = sources.get(cell.row, {}).get(cell.convention)
         expected = None if line is None else line.get(cell.column)
         if line is None and cell.row in sources:
-            continue  # neither scores nor row can be read, which is told elsewhere
+            continue  # neither scores nor row file can be read, which has a finding of its own
         if expected != cell.value:
             text = f"the scores give {_shown(expected)}, the table says {_shown(cell.value)}"
             key = (cell.row, cell.convention, cell.column)
             yield Finding(Verdict.CHANGED, form(table, cell.convention), text, table, expected, cell.value, key)
-    for convention in FORMS:
+    for convention in CONVENTIONS:
         lost = set(sources) - {cell.row for cell in cells if cell.convention == convention}
         if lost and Path(form(table, convention)).is_file():
             yield Finding(Verdict.CHANGED, form(table, convention), f"lacks the rows {some(sorted(lost))}", table)
 
 
 def cells_of(table: str) -> list[Cell]:
-    """Every field of a table under both conventions; none of a form that cannot be read."""
+    """Every field of a table under both conventions. A file that cannot be read gives none."""
     return [
         Cell(table, line["method"], convention, column, value)
-        for convention in FORMS
+        for convention in CONVENTIONS
         for line in _read(form(table, convention))
         for column, value in line.items()
         if column not in KEYS
@@ -104,21 +108,20 @@ def cells_of(table: str) -> list[Cell]:
 
 
 def form(table: str, convention: str) -> str:
-    """Path of a table under a convention."""
-    return table.removesuffix(".csv") + FORMS[convention]
+    """Path of the CSV file of a table under a convention."""
+    return table.removesuffix(".csv") + SUFFIXES[convention]
 
 
 def _scored(link: Link) -> str:
-    """A row scored anew from the files that its record names, as CSV; empty where these cannot be read."""
+    """The CSV text of a row, computed from the files that its record names; empty where these cannot be read."""
     from semiseg.stages.row import as_csv
 
     assert link.record is not None  # chosen by rescore
-    cases = [Path(entry.path) for entry in link.inputs if entry.path.endswith("/cases.csv")]
-    split = next((Path(entry.path) for entry in link.inputs if entry.path.startswith("data/splits/")), Path())
-    if not all(path.is_file() for path in [*cases, split]):
-        return ""
     try:
-        return as_csv(link.record["params"], cases, split)
+        task = recorded_task(link.record, Path(), Options())
+        if not all(path.is_file() for path in RULES["row"].read(task)):  # reading a pipe would never end
+            return ""
+        return as_csv(task.spec, task.several["cases"], task.files["split"])
     except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return ""
 
@@ -143,7 +146,7 @@ def _read(path: str) -> list[dict[str, str]]:
 
 
 def _parsed(text: str) -> list[dict[str, str]]:
-    """Lines of a CSV; a field too many or too few is kept under a name of its own, so that it is seen."""
+    """The lines of a CSV file. A surplus or missing field gets a name of its own, so that it shows as a difference."""
     return [
         {str(key): str(value) for key, value in {"method": "", **line}.items()}
         for line in csv.DictReader(io.StringIO(text), restkey="(field too many)", restval="(no field)")

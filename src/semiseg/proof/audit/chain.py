@@ -1,4 +1,4 @@
-"""The jobs behind the files that are audited, and what lies behind each of them."""
+"""The jobs behind the audited files, and the jobs behind each of these."""
 
 import os
 import re
@@ -8,15 +8,16 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
+from semiseg.jobs.manifest import manifest_of
 from semiseg.paths import LINEAGE
 from semiseg.proof.audit.findings import Finding, Verdict
-from semiseg.proof.provenance import Link, Records, listed_by, recorded_chain
+from semiseg.proof.provenance import Link, Records, recorded_chain
 
 ROW = re.compile(r"results/\w+/\w+\.csv")
 
 
 class Chain:
-    """All links behind some files, each once and after those it was made from."""
+    """All links behind some files. Each stands once, after the links that it was made from."""
 
     def __init__(self, graph: Graph, targets: Sequence[str]) -> None:
         self.graph = graph
@@ -25,25 +26,25 @@ class Chain:
         self.links = list({link.path: link for link in found}.values())
         self._makers = {path: link for link in self.links for path in self._written(link)}
         self._behind: dict[str, frozenset[str]] = {}
-        for link in self.links:  # in order, so that what lies behind the sources is known
+        for link in self.links:  # the sources of a link come before it
             sources = {self._makers[path].main for path in link.sources if path in self._makers}
             further = (self._behind.get(main, frozenset()) for main in sources)
             self._behind[link.main] = frozenset([link.main]).union(*further)
 
     def of(self, path: str) -> Link:
-        """The link that made, or should have made, a file of the chain."""
+        """The link that made a file of the chain, or should have made it."""
         return self._makers[path]
 
     def behind(self, main: str) -> frozenset[str]:
-        """Main outputs of a link and of all that it was made from."""
+        """Main outputs of a link and of all links that it was made from."""
         return self._behind[main]
 
     def tables(self) -> list[Link]:
-        """The tables of the chain."""
+        """The links that made tables."""
         return [link for link in self.links if self._rule(link) == "table"]
 
     def faults(self) -> Iterator[Finding]:
-        """What the links without a usable record, and the outputs that they should have, tell."""
+        """Findings about links without a usable record, and about outputs that these lack."""
         for link in self.links:
             if link.record is None:
                 yield from self._fault(link)
@@ -61,7 +62,7 @@ class Chain:
             yield Finding(Verdict.UNPROVEN, link.main, text, link.main)
 
     def _written(self, link: Link) -> list[str]:
-        """Files that a link wrote; by the parameters where it has no record."""
+        """Files that a link wrote: by its record, or else by the parameters."""
         if link.record is not None:
             return [entry.path for entry in link.outputs]
         job = wanted_job(self.graph, link.main)
@@ -78,7 +79,7 @@ def rows_of(table: Link) -> list[str]:
 
 
 def wanted_job(graph: Graph, path: str) -> Job | None:
-    """The job that should make a file; None also where the parameters do not know a name in it."""
+    """The job that should make a file by the parameters, or None where they do not know it."""
     try:
         return graph.maker(path)
     except UserError:
@@ -86,7 +87,7 @@ def wanted_job(graph: Graph, path: str) -> Job | None:
 
 
 def in_project(path: Path) -> Path:
-    """A path relative to the working folder; links on the way are not followed. UserError for one that lies outside."""
+    """A path relative to the working folder, without following links. Raises UserError for a path outside of it."""
     whole = Path(os.path.normpath(Path.cwd() / path))
     root = next((folder for folder in (whole, *whole.parents) if folder.exists() and folder.samefile(Path.cwd())), None)
     if root is None:
@@ -95,9 +96,9 @@ def in_project(path: Path) -> Path:
 
 
 def resolved(path: Path, graph: Graph) -> str:
-    """A file as the chain names it: of a record the file it is about, of a listed file its manifest.
+    """The file that a chain can start from: for a record its main output, for a listed file its manifest.
 
-    Raises UserError for one that neither a rule nor a record knows, or that lies outside the working folder.
+    Raises UserError for a file that neither a rule nor a record names, or that lies outside the working folder.
     """
     inside = in_project(path)
     name = inside.as_posix().removesuffix(LINEAGE)
@@ -105,9 +106,9 @@ def resolved(path: Path, graph: Graph) -> str:
         return name
     if inside.is_dir():
         raise UserError(f"{path} is a folder: name a file, such as results/demo.csv")
-    listed = listed_by(inside)
-    if listed is not None:
-        return listed.as_posix()
+    manifest = manifest_of(inside)
+    if manifest is not None:
+        return manifest.as_posix()
     if graph.maker(name) is None:
         raise UserError(
             f"{path} is no file that a rule makes: name a table such as results/demo.csv, or a file behind it"

@@ -1,4 +1,4 @@
-"""``semiseg audit``: prove a table, or any file behind one, from its number down to the raw scans."""
+"""``semiseg audit``: checks a table, or any file behind one, from its numbers down to the raw scans."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from pathlib import Path
 
 from semiseg.graph.graph import Graph
 from semiseg.jobs.environment import package_hash, params_hash
-from semiseg.proof.audit.cells import FORMS, Cell, Lines, cells_of, check_rows, check_table, form, rescore
+from semiseg.proof.audit.cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
 from semiseg.proof.audit.content import check_content
 from semiseg.proof.audit.findings import Finding, Note, Verdict, worst
 from semiseg.proof.audit.report import Report, Table
 from semiseg.proof.audit.wanted import OTHER_CODE, check_wanted
 from semiseg.proof.provenance import Link
+from semiseg.scoring.conventions import CONVENTIONS
 
 
 @dataclass(frozen=True)
 class Options:
     """How to audit.
 
-    quick: files whose size, times and inode are those of an earlier audit are not read again. redo: ``score``,
-    ``predict`` or ``train`` a sample of so many jobs again. strict: what changes no number counts too.
+    quick: files whose size, times and inode are those of an earlier audit are not read again. redo: repeat some jobs of
+    this kind (``score``, ``predict`` or ``train``), at most ``sample`` of them. strict: notes count, too.
     """
 
     quick: bool = False
@@ -32,13 +33,13 @@ class Options:
 
 def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     """Audit files of the project in the working folder. UserError for a target that no rule and no record knows."""
-    asked = list(dict.fromkeys(resolved(path, graph) for path in targets))
-    chain = Chain(graph, asked)
+    files = list(dict.fromkeys(resolved(path, graph) for path in targets))
+    chain = Chain(graph, files)
     content = check_content(chain.links, options.workers, options.quick)
     wanted = [found for link in chain.links for found in check_wanted(link, graph)]
     other_code = {found.at for found in wanted if found.text.startswith(OTHER_CODE)}
-    told = {found.path for found in content.findings}
-    faults = [found for found in chain.faults() if found.path not in told]
+    known = {found.path for found in content.findings}
+    faults = [found for found in chain.faults() if found.path not in known]
     findings = [*faults, *content.findings, *wanted]
     scored = rescore(chain.links, other_code, content.hashes, options.workers, options.quick)
     findings += _recomputed(chain, scored, {found.path for found in findings})
@@ -48,12 +49,12 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
         sound = _sound(chain, findings)
         findings += redo(sound, content.away, options.redo, options.sample, options.workers)
     return Report(
-        targets={path: _verdict(chain, chain.of(path).main, findings) for path in asked},
+        targets={path: _verdict(chain, chain.of(path).main, findings) for path in files},
         tables=[Table(table.main, _cells(chain, table, findings)) for table in chain.tables()],
         findings=findings,
         notes=[*content.notes, *_notes(chain, {found.at for found in wanted})],
         away=content.away,
-        ids={path: link.record["id"] for path in asked if (link := chain.of(path)).record},
+        ids={path: link.record["id"] for path in files if (link := chain.of(path)).record},
         records=sum(link.record is not None for link in chain.links),
         files=sum(found is not None for found in content.hashes.values()),
         strict=options.strict,
@@ -61,28 +62,32 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
 
 
 def _recomputed(chain: Chain, scored: dict[str, Lines], known: set[str]) -> Iterator[Finding]:
-    """Rows, where nothing is known to be wrong with the file itself, and tables that are not what the scores give."""
+    """Findings about rows and tables whose numbers differ from what the scores give.
+
+    known: files with a finding. Row files among them get no second one.
+    """
     yield from (found for found in check_rows(scored) if found.path not in known)
     for table in chain.tables():
         yield from check_table(table.main, rows_of(table), scored)
 
 
 def _sound(chain: Chain, findings: Sequence[Finding]) -> list[Link]:
-    """Links with nothing wrong behind them: only those are worth doing again."""
+    """Links with nothing wrong behind them, because only these can be expected to repeat."""
     bad = {found.at for found in findings}
     return [link for link in chain.links if not chain.behind(link.main) & bad]
 
 
 def _verdict(chain: Chain, main: str, findings: Sequence[Finding]) -> Verdict:
+    """The verdict on the outputs of a job: the worst on it and on all that it was made from."""
     behind = chain.behind(main)
     return worst(found.verdict for found in findings if found.at in behind)
 
 
 def _cells(chain: Chain, table: Link, findings: Sequence[Finding]) -> dict[Cell, Verdict]:
-    """Verdict of every cell: the worst of its row's chain, of the table's own making, and of the field itself."""
+    """Verdict of every cell: the worst of the chain of its row, of the table's job, and of the field itself."""
     own = [found for found in findings if found.at == table.main]
-    alone = {found.cell: found.verdict for found in own if found.cell}
-    common = {convention: _on_all(table, form(table.main, convention), own) for convention in FORMS}
+    single = {found.cell: found.verdict for found in own if found.cell}
+    common = {convention: _for_all_cells(table, form(table.main, convention), own) for convention in CONVENTIONS}
     shared = [found for found in findings if found.at != table.main]
     rows = {Path(row).stem: _verdict(chain, chain.of(row).main, shared) for row in rows_of(table)}
     return {
@@ -90,29 +95,31 @@ def _cells(chain: Chain, table: Link, findings: Sequence[Finding]) -> dict[Cell,
             (
                 rows.get(cell.row, Verdict.CHANGED),
                 common[cell.convention],
-                alone.get((cell.row, cell.convention, cell.column), Verdict.PROVEN),
+                single.get((cell.row, cell.convention, cell.column), Verdict.PROVEN),
             )
         )
         for cell in cells_of(table.main)
     }
 
 
-def _on_all(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
-    """What of a table's own findings holds for every cell of one form.
+def _for_all_cells(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
+    """The verdict that a table's own findings give to every cell of one of its CSV files.
 
-    That its text would be another now (stale) holds for none: each number is compared with its scores. A form that was
-    changed tells on the cells that differ, and on all only where none does; other forms tell on none.
+    A stale table gives none, because each number is compared with its scores. A changed or missing file gives its
+    verdict to its own cells only, and not to those of the table's other files. Where single cells of the file are known
+    to differ, these have the verdict and the others do not.
     """
     forms = {entry.path for entry in table.outputs}
-    told = any(found.cell for found in own if found.path == path)
     of_files = {found for found in own if found.verdict in (Verdict.CHANGED, Verdict.MISSING) and found.path in forms}
-    of_this = [found for found in of_files if found.path == path and not found.cell and not told]
+    of_this = [found for found in of_files if found.path == path]
+    if any(found.cell for found in of_this):
+        of_this = []
     others = [found for found in own if found not in of_files and found.verdict is not Verdict.STALE]
     return worst(found.verdict for found in [*others, *of_this])
 
 
 def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:
-    """Bytes of source and parameters that differ without a meaning for any of these jobs."""
+    """Notes on source and params.yaml whose bytes differ in nothing that these jobs depend on."""
     links = [link for link in chain.links if link.record is not None and link.main not in stale]
     for name, now, text in (
         (
@@ -123,5 +130,5 @@ def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:
         ("params", params_hash(), "params.yaml differs in nothing that these depend on: comments, other parameters"),
     ):
         then = {link.main: (link.record or {}).get("source", {}).get(name, now) for link in links}
-        if others := tuple(main for main, told in then.items() if told != now):
+        if others := tuple(main for main, recorded in then.items() if recorded != now):
             yield Note(text, others)

@@ -1,22 +1,24 @@
-"""Whether the files of a chain are, byte for byte, those that its records and manifests name."""
+"""Checks that the files of a chain are, byte for byte, those that its records and manifests name."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from semiseg.base.errors import UserError
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, kind_of
 from semiseg.proof.audit.findings import Finding, Note, Verdict, short
 from semiseg.proof.audit.hashing import hash_files
 from semiseg.proof.crate.absent import WEIGHTS, read_absent
-from semiseg.proof.provenance import Link, members
+from semiseg.proof.provenance import Link
 
 
 @dataclass
 class Content:
-    """The files behind a chain. hashes: path -> sha256, None where it is not here; expected: what the chain says.
+    """The files behind a chain.
 
-    away: what is known by hash but not here: a list -> how many of its files, a file -> 0.
+    hashes: path -> sha256, None where the file is not here. expected: path -> sha256 by records and manifests.
+    away: files that are not here but known by hash: a manifest -> the number of its files, or a single file -> 0.
     """
 
     hashes: dict[str, str | None]
@@ -27,7 +29,7 @@ class Content:
 
 
 def check_content(chain: Sequence[Link], workers: int, quick: bool) -> Content:
-    """Hash every file that the chain's records and manifests name, and compare."""
+    """Hash every file that the records and manifests of a chain name, and compare it with them."""
     makers, expected = _expected(chain)
     lists, broken = _lists(expected)
     named = {str(path): digest for listed in lists.values() for path, digest in listed.items()}
@@ -52,7 +54,10 @@ def check_content(chain: Sequence[Link], workers: int, quick: bool) -> Content:
 
 
 def _expected(chain: Sequence[Link]) -> tuple[dict[str, str], dict[str, str]]:
-    """Per file the job it hangs on and its sha256: as its maker's record has it, else as a record that read it."""
+    """For each file the main output of the job that it belongs to, and its sha256.
+
+    Both are from the record of the job that wrote the file, or else of a job that read it.
+    """
     makers: dict[str, str] = {}
     expected: dict[str, str] = {}
     for side in ("outputs", "inputs"):
@@ -65,12 +70,12 @@ def _expected(chain: Sequence[Link]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _lists(paths: Mapping[str, str]) -> tuple[dict[str, dict[Path, str]], dict[str, str]]:
-    """What the manifests among these files list; and of those that cannot be read, why."""
+    """The files that each manifest among these paths lists; and the error of each manifest that cannot be read."""
     lists: dict[str, dict[Path, str]] = {}
     broken: dict[str, str] = {}
     for path in paths:
         try:
-            if Path(path).exists() and (listed := members(Path(path))):
+            if Path(path).exists() and (listed := listed_files(Path(path))):
                 lists[path] = listed
         except UserError as error:
             broken[path] = str(error)
@@ -90,7 +95,7 @@ def _compare(path: str, digest: str, content: Content, maker: str, left_out: Map
 
 
 def _check_sizes(link: Link, content: Content) -> None:
-    """Sizes that a record tells; bytes with the right hash have the right size, so the record was made up."""
+    """Compare recorded sizes. A file with the recorded hash but another size means that the record was made up."""
     for entry in [*link.outputs, *link.inputs]:
         if content.hashes.get(entry.path) == entry.sha256 and (size := Path(entry.path).stat().st_size) != entry.bytes:
             text = f"tells {entry.bytes} bytes of {entry.path}, which has {size}"
@@ -108,11 +113,11 @@ def _no_file(path: str, expected: str, maker: str) -> Finding:
 
 
 def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, maker: str) -> None:
-    """Files of a manifest: a cache that may be away as a whole, but not in part."""
+    """Check the files of a manifest. They are a cache, which may be absent as a whole but not in part."""
     lost = [path for path in listed if content.hashes[str(path)] is None]
-    odd = [path for path in lost if path.exists()]
-    content.findings.extend(_no_file(str(path), listed[path], maker) for path in odd)
-    absent = [path for path in lost if path not in odd]
+    no_files = [path for path in lost if path.exists()]
+    content.findings.extend(_no_file(str(path), listed[path], maker) for path in no_files)
+    absent = [path for path in lost if path not in no_files]
     if len(absent) == len(listed):
         content.away[manifest] = len(absent)
         return
@@ -126,7 +131,7 @@ def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, mak
 
 
 def _check_origin(link: Link, records: Mapping[str, str], content: Content) -> None:
-    """Whether a job was made from the files that are here, and from the records (path -> id) that are here."""
+    """Check that the inputs of a job are the files, and their records (path -> id) the records, that are here."""
     for entry in link.inputs:
         if entry.path == OUTSIDE:
             text = "was made from a file outside the project, which no record tells about"

@@ -1,4 +1,4 @@
-"""What an audit has found, in words, and how bad it is."""
+"""The findings of an audit and their verdicts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from enum import IntEnum
 
 
 class Verdict(IntEnum):
-    """From good to bad; what is wrong with a file holds for all that was made from it."""
+    """Verdicts from good to bad. The verdict on a file holds for everything that was made from it, too."""
 
     PROVEN = 0
-    STALE = 1  # made by other code or parameters than those here
-    UNPROVEN = 2  # nothing tells how it was made
+    STALE = 1  # made by other code or parameters than those that are here
+    UNPROVEN = 2  # no record shows how it was made
     MISSING = 3
-    CHANGED = 4  # not the bytes, or not the number, that was made
+    CHANGED = 4  # other bytes, or another number, than those that were made
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -22,9 +22,9 @@ class Verdict(IntEnum):
 class Finding:
     """Something wrong with a file.
 
-    text: what, without the file's name. at: main output of the job that it hangs on; whatever was made from this job's
-    outputs shares the verdict. expected, found: sha256, or values, where there are any. cell: row, convention and
-    column, where it is about one cell alone.
+    text: the fault, as the rest of a sentence that begins with the file's name. at: main output of the job that the
+    fault belongs to; everything that was made from the outputs of this job gets the verdict. expected, found: sha256 or
+    values, where there are any. cell: row, convention and column, where the fault is about one cell alone.
     """
 
     verdict: Verdict
@@ -38,14 +38,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing that changes no verdict, unless the audit is strict. paths: the files it is about."""
+    """A remark that changes no verdict unless the audit is strict. paths: the files that it is about."""
 
     text: str
     paths: tuple[str, ...] = ()
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The worst of some verdicts; proven when there are none."""
+    """The worst of some verdicts; ``PROVEN`` when there are none."""
     return max(verdicts, default=Verdict.PROVEN)
 
 

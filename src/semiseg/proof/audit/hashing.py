@@ -1,4 +1,4 @@
-"""Hashes of many files at once; with a memory of earlier ones for those who are in a hurry."""
+"""Hashes many files at once. A quick audit takes the cached hashes of files that have not changed since."""
 
 import stat
 import time
@@ -12,20 +12,20 @@ from semiseg.base.files import sha256
 from semiseg.base.progress import ByteProgress
 from semiseg.proof.audit.cache import recall, remember
 
-MEMORY = "hashes"
-# A file written in the same moment as it was hashed may change again without a new time of change.
+CACHE = "hashes"
+# A file that was written just before it was hashed may change again without a new modification time.
 SETTLED_NS = 2_000_000_000
-Mark = list[int]  # size in bytes, times of change (content, inode) in ns, inode
+Mark = list[int]  # size in bytes, mtime and ctime in ns, inode number
 
 
 def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str | None]:
-    """sha256 per file, None where no file is; several files at once, with progress in bytes.
+    """sha256 of each path, None where there is no file. Several files are hashed at once, with progress in bytes.
 
-    quick: a file whose size, times and inode are those of its last hashing is not read again. What was hashed is
-    remembered, where that can be written.
+    quick: a file that has the size, times and inode of its cached hash is not read again. New hashes are cached, where
+    the project can be written to.
     """
     marks = {path: mark(Path(path)) for path in dict.fromkeys(paths)}
-    known = recall(MEMORY)
+    known = recall(CACHE)
     found: dict[str, str | None] = {
         path: known[path]["sha256"] for path, now in marks.items() if quick and now and _is_known(known.get(path), now)
     }
@@ -33,13 +33,14 @@ def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str
     if there:
         found |= _hashed(there, {path: now[0] for path, now in marks.items() if now}, workers)
         new = {path: {"mark": marks[path], "sha256": found[path]} for path in there if _is_settled(marks[path])}
-        remember(MEMORY, {**known, **new})
+        remember(CACHE, {**known, **new})
     return {path: found.get(path) for path in marks}
 
 
 def mark(path: Path) -> Mark | None:
-    """What tells, without reading it, that a file is still the same one; None where there is no file (a pipe would
-    keep its reader waiting for ever).
+    """Size, times and inode of a file: equal values mean an unchanged file. None where there is no regular file.
+
+    Pipes and devices count as no file, because reading them may never end.
     """
     try:
         facts = path.stat()
@@ -51,7 +52,7 @@ def mark(path: Path) -> Mark | None:
 
 
 def _hashed(paths: list[str], sizes: dict[str, int], workers: int) -> dict[str, str | None]:
-    """Threads serve: hashing leaves the interpreter to the others."""
+    """Hashes by path. Threads are enough here, because hashing releases Python's global lock."""
     hashes: dict[str, str | None] = {}
     with ByteProgress("audit", sum(sizes[path] for path in paths)) as bar, ThreadPoolExecutor(max(workers, 1)) as pool:
         for path, digest in zip(paths, pool.map(_sha256, paths), strict=True):

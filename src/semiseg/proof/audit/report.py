@@ -1,4 +1,4 @@
-"""An audit's result: verdicts per cell and file, in words and as plain data."""
+"""The report of an audit: verdicts per cell and file, as text and as plain data."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +23,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The result of an audit.
 
-    targets: file -> verdict. ids: target -> id of its record, where it has one. tables: those of the chains.
-    away: what is known by hash but not here: a list -> how many of its files, a file -> 0.
+    targets: file -> verdict. ids: target -> id of its record, where it has one. tables: all tables behind the targets.
+    away: files that are not here but known by hash: a manifest -> the number of its files, or a single file -> 0.
     records, files: how many were checked.
     """
 
@@ -42,11 +42,11 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """Whether everything is proven; a strict audit wants nothing to be said besides."""
+        """Whether every target is proven; a strict audit must have no notes either."""
         return worst(self.targets.values()) is Verdict.PROVEN and not (self.strict and self.notes)
 
     def lines(self) -> Iterator[str]:
-        """The report in words."""
+        """The report as lines of text."""
         for path, verdict in self.targets.items():
             yield f"{path}: {verdict}"
         for table in self.tables:
@@ -60,7 +60,7 @@ class Report:
             yield f"record of {path}: {record}"
 
     def as_data(self) -> dict[str, Any]:
-        """The report as JSON has it."""
+        """The report as in the JSON output."""
         return {
             "proven": self.proven,
             "targets": {path: str(verdict) for path, verdict in self.targets.items()},
@@ -78,7 +78,7 @@ class Report:
 
 
 def _table(table: Table) -> Iterator[str]:
-    """A line per verdict; cells share a line with their row unless they differ from it."""
+    """One line per verdict with its rows. Cells with another verdict than most of their row get lines of their own."""
     rows: dict[str, dict[Verdict, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for cell, verdict in table.cells.items():
         rows[cell.row][verdict].append(cell)
@@ -96,7 +96,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[str]:
-    """Worst first; findings that say the same are told once, with the files they are about."""
+    """The findings, the worst first. Findings with the same text share one line, followed by their files."""
     same: dict[tuple[Verdict, str], list[str]] = defaultdict(list)
     for found in findings:
         where = f"{found.path}, {found.cell[0]}, {found.cell[2]}" if found.cell else found.path
@@ -112,7 +112,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _away(away: Mapping[str, int]) -> Iterator[str]:
-    """Lists whose files are not here, those of the same name told together; single files left out by name."""
+    """Files that are not here. Manifests of the same name share one line; single files are grouped in the same way."""
     same: dict[str, list[str]] = defaultdict(list)
     for path in away:
         same[PurePosixPath(path).name].append(path)

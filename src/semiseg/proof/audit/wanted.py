@@ -1,4 +1,4 @@
-"""Whether the parameters and the code that are here would make the same: what differs, by name."""
+"""Compares recorded jobs with the parameters and the code that are here, and names the differences."""
 
 import ast
 import importlib.util
@@ -23,7 +23,7 @@ LONGEST = 60  # characters of a value that are shown
 
 
 def check_wanted(link: Link, graph: Graph) -> Iterator[Finding]:
-    """What of a recorded job is not as the parameters and the code that are here would have it."""
+    """Findings about a recorded job that differs from what the parameters and the code here would do."""
     try:
         reasons = list(_reasons(link, graph))
     except UserError as error:
@@ -50,7 +50,7 @@ def _reasons(link: Link, graph: Graph) -> Iterator[str]:
 
 
 def changed_modules(record: Record, job: Job) -> list[str]:
-    """Modules whose code differs from the recorded, came or went, or cannot be read any more."""
+    """Modules whose code differs from the recorded code, is new or gone, or cannot be read any more."""
     try:
         now = module_hashes(*job.modules)
     except (SyntaxError, ValueError, ModuleNotFoundError, OSError) as error:
@@ -77,7 +77,7 @@ def _is_readable(module: str) -> bool:
 
 
 def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """Where two values differ, as ``key.path was 1, is 2``; lists are compared as a whole."""
+    """The differences of two values, as ``key.path was 1, is 2``. Lists are compared as a whole."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted(old.keys() | new.keys()):
             inner = f"{path}.{key}" if path else str(key)
@@ -87,7 +87,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 def _as_recorded(spec: Mapping[str, Any]) -> Any:
-    """Parameters as a record keeps them."""
+    """Parameters in the form in which a record holds them."""
     return json.loads(json.dumps(shareable(spec)))
 
 

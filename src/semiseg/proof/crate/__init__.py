@@ -1,1 +1,1 @@
-"""As a research object, and back."""
+"""Research objects (RO-Crate): results with everything behind them, written and read."""

@@ -1,4 +1,4 @@
-"""Files that a crate leaves out on purpose: their hashes lie at its root, and in a project unpacked from it."""
+"""Files that a crate leaves out on purpose. Their hashes lie at its root, and in a project unpacked from it."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from semiseg.data.arrival.archives import safe_name
 from semiseg.jobs.record import read_plain
 
 ABSENT = "absent.json"
-WEIGHTS = ".safetensors"  # beside volumes, which their lists name, nothing else is left out
+WEIGHTS = ".safetensors"  # nothing else is left out, except for volumes, which are named by manifests
 
 
 def read_absent(folder: Path) -> dict[str, str]:
-    """Path in the project -> sha256 of what was left out; empty for a folder that was not unpacked from a crate.
+    """The left-out files, path in the project -> sha256; empty for a folder that was not unpacked from a crate.
 
     Raises UserError for a list that is damaged, or that names a file outside the project.
     """

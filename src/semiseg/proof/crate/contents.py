@@ -1,4 +1,4 @@
-"""What a crate of a table holds: the files of its chain, what is left out of it, and the workflow that made it."""
+"""The contents of a crate: the files of a table's chain, hashes of files that are left out, and the workflow."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ import yaml
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import canonical, sha256
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE
 from semiseg.jobs.scrub import shareable_yaml
 from semiseg.proof.crate.absent import ABSENT, WEIGHTS
-from semiseg.proof.provenance import Link, members, recorded_chain
+from semiseg.proof.provenance import Link, recorded_chain
 
 WORKFLOW = "Snakefile"
 PARAMS = "params.yaml"
@@ -40,12 +41,12 @@ To prove the table's numbers, with semiseg installed:
     cd PROJECT
     semiseg audit {target}
 """
-PICTURES = (".png", ".pdf", WEIGHTS)  # not searched for words
+NO_TEXT = (".png", ".pdf", WEIGHTS)  # not searched for the names of folders
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A file of the crate. content: a file of the project, or the bytes themselves."""
+    """A file of the crate. content: the path of a file of the project, or the bytes of the file."""
 
     content: Path | bytes
     sha256: str
@@ -54,7 +55,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Contents:
-    """pieces: path in the crate, which is that in the project -> file. absent: path -> sha256 of what is left out."""
+    """The contents of a crate. pieces: path, equal in crate and project -> file. absent: left-out path -> sha256."""
 
     target: str
     chain: list[Link]
@@ -63,10 +64,10 @@ class Contents:
 
 
 def gather(target: str, with_weights: bool = False, keep_paths: bool = False) -> Contents:
-    """Everything behind a file of the project in the working folder, each file compared with the record that names it.
+    """Collect everything behind a file of the project in the working folder. Each file is compared with its record.
 
-    keep_paths: leave params.yaml as it is, and let files through that name folders of this machine. Raises UserError
-    for a missing record or file, for one that is not what its record says, and for a file that names such a folder.
+    keep_paths: leave params.yaml as it is, and accept files that name folders of this machine. Raises UserError for a
+    missing record or file, for a file with another hash than recorded, and for a file that names such a folder.
     """
     chain = recorded_chain(target)
     if faults := [link.fault for link in chain if link.fault is not None]:
@@ -81,7 +82,7 @@ def gather(target: str, with_weights: bool = False, keep_paths: bool = False) ->
             elif entry.path != OUTSIDE and entry.path not in pieces:
                 pieces[entry.path] = _recorded(entry.path, entry.sha256)
         for entry in link.outputs:
-            absent |= {path.as_posix(): sha256 for path, sha256 in members(Path(entry.path)).items()}
+            absent |= {path.as_posix(): sha256 for path, sha256 in listed_files(Path(entry.path)).items()}
     for path in _beside():
         pieces[path] = _params(keep_paths) if path == PARAMS else _piece(Path(path))
     pieces[README] = _text(READ_ME.format(target=target, weights="" if with_weights else ", weights"))
@@ -128,10 +129,10 @@ def _params(keep_paths: bool) -> Piece:
 
 
 def _check_private(pieces: dict[str, Piece]) -> None:
-    """Refuse a text that names the project's folder or the home folder."""
+    """Raise UserError for a text that names the project's folder or the home folder."""
     folders = [folder for folder in (Path.cwd(), Path.home()) if len(folder.parts) > 1]
     for path, piece in pieces.items():
-        if path.endswith(PICTURES):
+        if path.endswith(NO_TEXT):
             continue
         content = piece.content if isinstance(piece.content, bytes) else piece.content.read_bytes()
         for folder in folders:

@@ -1,10 +1,12 @@
-"""Verb ``export``: a table and all that stands behind it as a research object."""
+"""Verb ``export``: writes a table and everything behind it as a research object."""
 
+import logging
 from pathlib import Path
 
-from semiseg.base.progress import say
 from semiseg.proof.crate.contents import gather
 from semiseg.proof.crate.writing import LICENCE, write_crate
+
+logger = logging.getLogger(__name__)
 
 
 def export(
@@ -17,7 +19,7 @@ def export(
     licence: str | None = None,
     author: str | None = None,
 ) -> None:
-    """Write the crate of a file of the project in the working folder; as a zip file if asked, or if ``out`` ends so.
+    """Write the crate of a file of the project in the working folder: a zip file if ``zipped``, or if ``out`` ends so.
 
     Raises UserError as ``crate.contents.gather`` and ``crate.writing.write_crate`` do.
     """
@@ -27,7 +29,7 @@ def export(
     contents = gather(target, with_weights, keep_paths)
     write_crate(contents, out, zipped, licence or LICENCE, author)
     size = sum(piece.bytes for piece in contents.pieces.values())
-    say(
+    logger.info(
         f"{out}: {len(contents.pieces)} files of {size / 1e6:.1f} MB, {len(contents.chain)} jobs; "
         f"{len(contents.absent)} files are left out and known by hash"
     )

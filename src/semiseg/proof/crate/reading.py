@@ -1,7 +1,7 @@
-"""Reading a crate that comes from elsewhere: nothing is written before every name is known to be good.
+"""Reads crates that others have written. Nothing is written before every name in the crate has been checked.
 
-A crate's folder or zip may hold what its description lists, and nothing else. Data, results and parameters are taken,
-each compared with its hash. The workflow in a crate is code: it is compared as well, and left where it is.
+The folder or zip of a crate may hold the files that its description lists, and no others. Each file is compared with
+its hash. Data, results and parameters are copied. The workflow is code, so it is compared but not copied.
 """
 
 import contextlib
@@ -20,54 +20,54 @@ from urllib.parse import unquote
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 from semiseg.data.arrival.archives import CHUNK, Member, members, safe_name
+from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.params.reading import read as read_params
 from semiseg.paths import LINEAGE
 from semiseg.proof.crate.absent import ABSENT, read_absent
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW
-from semiseg.proof.provenance import members as listed_members
 
 DESCRIPTION = "ro-crate-metadata.json"
 LARGEST_DESCRIPTION = 64 << 20  # bytes; a table of 1,500 runs takes about 20 MB
 AT_ROOT = (PARAMS, "constraints.txt", ABSENT, DESCRIPTION)
 CODE = (".smk", ".yaml", ".json")  # below workflow/
-TAKEN = (".json", ".csv", ".md", ".tex", ".html", ".png", ".svg", ".pdf", ".safetensors")  # below data/ and results/
+COPIED = (".json", ".csv", ".md", ".tex", ".html", ".png", ".svg", ".pdf", ".safetensors")  # below data/ and results/
 UNSAFE_WEIGHTS = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".bin", ".npy", ".npz", ".h5", ".tar")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What the description says about a file."""
+    """The hash and size of a file in the description."""
 
     sha256: str
     bytes: int
 
 
 def unpack_crate(crate: Path, folder: Path) -> list[str]:
-    """Make a project folder from a crate (folder or zip); returns the files that were taken.
+    """Make a project folder from a crate (folder or zip). Returns the names of the files that were copied.
 
-    ``folder`` is new or empty, and appears whole or not at all. Raises UserError naming the file that is unsafe,
-    changed, missing or not listed.
+    ``folder`` must be new or empty. It is made completely or not at all. Raises UserError naming the file that is
+    unsafe, changed, missing or not listed.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not empty: give a new folder")
     listed = _description(crate)
     folder.absolute().parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=".unpack-"))
+    staging = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=".unpack-"))
     try:
-        project = aside / "project"
-        found = set(_take(crate, listed, project))
+        project = staging / "project"
+        found = set(_copy_files(crate, listed, project))
         if missing := sorted(set(listed) - found):
             raise UserError(f"{crate} lacks {missing[0]}, which its description lists: fetch the crate again")
         _check_project(project)
         project.replace(folder)
     finally:
-        shutil.rmtree(aside)
-    return sorted(name for name in found if _is_taken(name))
+        shutil.rmtree(staging)
+    return sorted(name for name in found if _is_copied(name))
 
 
-def _take(crate: Path, listed: Mapping[str, Listed], project: Path) -> Iterator[str]:
-    """Compare every file with its hash, and write those that are taken; gives their names."""
+def _copy_files(crate: Path, listed: Mapping[str, Listed], project: Path) -> Iterator[str]:
+    """Compare every file with its hash, and copy data, results and parameters. Gives the names of all files."""
     for member in _files(crate):
         name = member.name.as_posix()
         if name == DESCRIPTION:
@@ -75,7 +75,7 @@ def _take(crate: Path, listed: Mapping[str, Listed], project: Path) -> Iterator[
             continue
         if name not in listed:
             raise UserError(f"{crate} holds {name!r}, which its description does not list: it is not unpacked")
-        digest = _write(member, project / name) if _is_taken(name) else _digest(member)
+        digest = _write(member, project / name) if _is_copied(name) else _digest(member)
         if digest != listed[name].sha256 or member.size != listed[name].bytes:
             raise UserError(
                 f"{crate}: {name} was changed (expected sha256 {listed[name].sha256}, found {digest}): fetch it again"
@@ -99,11 +99,11 @@ def _digest(member: Member) -> str:
     return digest.hexdigest()
 
 
-# --- what a crate lists ----------------------------------------------------------------------------------------------
+# --- the description of a crate --------------------------------------------------------------------------------------
 
 
 def _description(crate: Path) -> dict[str, Listed]:
-    """The files that a crate's description lists, every name checked."""
+    """The files that the description of a crate lists. Every name is checked."""
     where = f"{crate}: {DESCRIPTION}"
     content = b""
     for member in _files(crate):
@@ -136,33 +136,33 @@ def _listed(entity: Mapping[str, Any], where: str) -> tuple[str, Listed]:
 
 
 def _check_kind(path: PurePosixPath, where: str) -> None:
-    """Refuse what no crate of semiseg holds: hidden files, pickles, what is not data, a result or the workflow."""
+    """Raise UserError for hidden files, pickles, and all that is neither data, a result nor the workflow."""
     name = path.as_posix()
     if any(part.startswith(".") for part in path.parts):
         raise UserError(f"{where} names the hidden file {name!r}: it is not unpacked")
     if path.suffix.lower() in UNSAFE_WEIGHTS:
         raise UserError(f"{where} names {name!r}: weights are taken as .safetensors only, other forms can run code")
-    if not (_is_taken(name) or _is_left(path)):
+    if not (_is_copied(name) or _is_workflow(path)):
         raise UserError(
             f"{where} names {name!r}, which is neither data nor a result nor the workflow: it is not unpacked"
         )
 
 
-def _is_taken(name: str) -> bool:
-    return name in AT_ROOT or (name.startswith(("data/", "results/")) and name.endswith(TAKEN))
+def _is_copied(name: str) -> bool:
+    return name in AT_ROOT or (name.startswith(("data/", "results/")) and name.endswith(COPIED))
 
 
-def _is_left(path: PurePosixPath) -> bool:
+def _is_workflow(path: PurePosixPath) -> bool:
     if path.parts[:1] == ("workflow",):
         return path.name == "Snakefile" or path.suffix in CODE
     return path.as_posix() in (README, WORKFLOW)
 
 
-# --- what lies there -------------------------------------------------------------------------------------------------
+# --- the files of a crate --------------------------------------------------------------------------------------------
 
 
 def _files(crate: Path) -> Iterator[Member]:
-    """The files of a crate, whether folder or zip; names that point elsewhere, links and bombs are refused."""
+    """The files of a crate (folder or zip). Raises UserError for names that lead out of it, links and zip bombs."""
     if crate.is_dir():
         yield from _folder_files(crate)
     elif crate.suffix == ".zip" and crate.is_file():
@@ -192,11 +192,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-# --- what was taken --------------------------------------------------------------------------------------------------
+# --- the copied files ------------------------------------------------------------------------------------------------
 
 
 def _check_project(project: Path) -> None:
-    """Refuse parameters, records, manifests and weights that a project must not hold."""
+    """Raise UserError for damaged or unsafe parameters, records, manifests and weights."""
     with _named_without(project):
         read_params(project / PARAMS)
         read_absent(project)
@@ -209,12 +209,12 @@ def _check_project(project: Path) -> None:
             elif path.suffix == ".safetensors":
                 _check_weights(path)
             elif path.is_file():
-                listed_members(path)
+                listed_files(path)
 
 
 @contextlib.contextmanager
 def _named_without(project: Path) -> Iterator[None]:
-    """Errors name files as they lie in the crate, not in the folder in which they are checked."""
+    """Make errors name files by their place in the crate, not in the folder where they are checked."""
     try:
         yield
     except UserError as error:

@@ -1,17 +1,21 @@
-"""Verb ``unpack``: a project folder from a research object, in which the audit works."""
+"""Verb ``unpack``: makes a project folder, which can be audited, from a research object."""
 
+import logging
 from pathlib import Path
 
-from semiseg.base.progress import say
 from semiseg.paths import LINEAGE
 from semiseg.proof.crate.reading import unpack_crate
 
+logger = logging.getLogger(__name__)
+
 
 def unpack(crate: Path, folder: Path) -> None:
-    """Make ``folder`` from a crate and say what to do there. Raises UserError as ``unpack_crate`` does."""
+    """Make ``folder`` from a crate and print the next steps. Raises UserError as ``unpack_crate`` does."""
     taken = unpack_crate(crate, folder)
-    say(f"{folder}: {len(taken)} files, each with the hash that the crate names")
-    say("the workflow in the crate is code and was left there; to build again, take it from a checkout of the project")
+    logger.info(f"{folder}: {len(taken)} files, each with the hash that the crate names")
+    logger.info(
+        "the workflow in the crate is code and was left there; to build again, take it from a checkout of the project"
+    )
     tables = [name.removesuffix(LINEAGE) for name in taken if name.count("/") == 1 and name.endswith(f".csv{LINEAGE}")]
     for table in tables:
-        say(f"next: cd {folder} && semiseg audit {table}")
+        logger.info(f"next: cd {folder} && semiseg audit {table}")

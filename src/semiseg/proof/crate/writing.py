@@ -1,4 +1,4 @@
-"""A table as a Workflow Run RO-Crate (Provenance Run Crate): files by hash, an action per job, the workflow's steps."""
+"""Writes a table as a Workflow Run RO-Crate (Provenance Run Crate): files with hashes, one action per job, steps."""
 
 import io
 import shutil
@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 
 from semiseg.base.errors import UserError
 from semiseg.data.arrival.zipped import write_zip
-from semiseg.graph.plan import as_text
+from semiseg.graph.specs import as_text
 from semiseg.jobs.record import OUTSIDE, Record
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW, Contents, Piece
 from semiseg.proof.provenance import Link
@@ -46,10 +46,10 @@ FORMATS = {
 
 
 def write_crate(contents: Contents, out: Path, zipped: bool, licence: str = LICENCE, author: str | None = None) -> None:
-    """Write the crate as a new folder, or as one zip file; equal contents give equal bytes.
+    """Write the crate as a new folder or as one zip file. Equal contents give equal bytes.
 
-    licence: of the results, as a sentence or an address. author: named only when given. Raises UserError when ``out``
-    exists already.
+    licence: of the results, as a sentence or an address. author: no author is named without it. Raises UserError when
+    ``out`` exists already.
     """
     if out.exists():
         raise UserError(f"{out} exists already: give a new name")
@@ -67,7 +67,7 @@ def write_crate(contents: Contents, out: Path, zipped: bool, licence: str = LICE
 
 
 class _Crate:
-    """The entities of one crate, put together in the order in which they refer to each other."""
+    """The entities of one crate, built in the order in which they refer to each other."""
 
     def __init__(self, contents: Contents, licence: str, author: str | None) -> None:
         self.contents = contents
@@ -105,7 +105,7 @@ class _Crate:
         ]
 
     def _workflow(self) -> Any:
-        """The Snakefile as the main entity, with the commit that the last job ran on as its version."""
+        """The Snakefile as the main entity. Its version is the commit of the last job."""
         kinds = {"@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]}
         workflow = self.crate.add_workflow(
             self._source(WORKFLOW), WORKFLOW, main=True, lang="snakemake", properties=kinds
@@ -135,7 +135,7 @@ class _Crate:
             )
 
     def _source(self, path: str) -> Any:
-        """What the library writes: the file, or the bytes as a stream."""
+        """The source for the library: the path of the file, or its bytes as a stream."""
         content = self.contents.pieces[path].content
         return content if isinstance(content, Path) else io.BytesIO(content)
 
@@ -146,7 +146,7 @@ class _Crate:
         entity["name"] = path
 
     def _tools(self) -> dict[tuple[str, str], Any]:
-        """One tool per rule and code that it ran: methods differ in their code."""
+        """One tool per rule and code hash, because each method runs other code."""
         tools: dict[tuple[str, str], Any] = {}
         for _, record in self.jobs:
             key = record["rule"], record["code"]["hash"]
@@ -167,7 +167,7 @@ class _Crate:
         return tools
 
     def _action(self, link: Link, record: Record) -> Any:
-        """A job: what it ran, read and wrote, with which parameters, when."""
+        """The action of a job: its tool, inputs, outputs, parameters and times."""
         name = f"{record['rule']} {link.main}"
         spec = self._add(
             f"#params/{record['id']}", "PropertyValue", name=f"parameters of {name}", value=as_text(record["params"])
@@ -176,7 +176,7 @@ class _Crate:
             f"#job/{record['id']}",
             "CreateAction",
             name=name,
-            description=_circumstances(record),
+            description=_environment(record),
             identifier=record["id"],
             instrument=self.tools[record["rule"], record["code"]["hash"]],
             object=[*self._entities(link.inputs), spec],
@@ -193,7 +193,7 @@ class _Crate:
         return times if self.author is None else {**times, "agent": self.author}
 
     def _run(self, actions: list[Any]) -> None:
-        """The workflow's run as a whole, its steps, and the engine that ran them."""
+        """The run of the whole workflow, its steps, and the engine."""
         steps = self._steps()
         controls = [
             self._add(
@@ -234,7 +234,7 @@ class _Crate:
         self.crate.root_dataset["mentions"] = [run, *actions, organised]
 
     def _steps(self) -> dict[str, Any]:
-        """One step per rule, in the order of the chain."""
+        """One step per rule, in the order in which the chain has them."""
         steps: dict[str, Any] = {}
         for rule in dict.fromkeys(record["rule"] for _, record in self.jobs):
             tools = [tool for (name, _), tool in self.tools.items() if name == rule]
@@ -246,14 +246,14 @@ class _Crate:
 
 
 def _compact(properties: dict[str, Any]) -> dict[str, Any]:
-    """Lists of one as the one, which is how RO-Crate writes them."""
+    """The properties with each list of one element replaced by the element, as RO-Crate writes them."""
     return {
         name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in properties.items()
     }
 
 
 def _version(record: Record) -> str:
-    """The commit that a job ran on, where there was one, and the hash of the package."""
+    """The commit of a job's source, where it is known, and the hash of the package."""
     source = record["source"]
     package = f"package sha256 {source['package']}"
     if source["commit"] is None:
@@ -261,7 +261,7 @@ def _version(record: Record) -> str:
     return f"commit {source['commit']}{' with changes' if source['dirty'] else ''}, {package}"
 
 
-def _circumstances(record: Record) -> str:
+def _environment(record: Record) -> str:
     """Software and machine of a job in one sentence."""
     environment = record["environment"]
     packages = ", ".join(f"{name} {version}" for name, version in sorted(environment["packages"].items()) if version)
@@ -272,5 +272,5 @@ def _circumstances(record: Record) -> str:
 
 
 def _with_offset(time: str) -> str:
-    """UTC written as the profiles want it."""
+    """A time in UTC with the offset that the profiles require."""
     return time.replace("Z", "+00:00")

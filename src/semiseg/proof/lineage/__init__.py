@@ -1,1 +1,1 @@
-"""Told as a tree."""
+"""Lineage: the chain of jobs behind a number, as a tree."""

@@ -1,51 +1,50 @@
-"""``semiseg lineage``: what a cell of a table, or any file, was made from: a tree from the number to the raw scans."""
+"""``semiseg lineage``: a tree of all that a cell of a table, or any file, was made from, down to the raw scans."""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.base.progress import some
 from semiseg.jobs.record import kind_of
+from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import LINEAGE
-from semiseg.proof.audit.cells import FORMS, cells_of
+from semiseg.proof.audit.cells import cells_of
 from semiseg.proof.audit.chain import in_project, rows_of
 from semiseg.proof.audit.findings import short
-from semiseg.proof.lineage.tree import Node, Teller, circumstances, told_alone, vars_of
+from semiseg.proof.lineage.tree import Node, TreeBuilder, code_and_parameters, entry_data, job_node
 from semiseg.proof.provenance import Link, recorded_chain
 from semiseg.scoring.cases import read_cases
-from semiseg.scoring.conventions import LOWER_IS_BETTER, METRICS
+from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.rules import get_rule
 
 JOBS_SHOWN = 6
-WIDTH = 140  # of a file or pipe; a terminal has its own
+WIDTH = 140  # characters per line in a file or pipe, which have no width of their own
 
 
-def cell_story(target: Path, row: str, column: str) -> Node:
-    """What one cell was made from. row: its method or label; column: an organ or a mean.
+def cell_tree(target: Path, row: str, column: str) -> Node:
+    """The tree behind one cell. row: its method or label. column: an organ or a mean.
 
-    Raises UserError for what is no table, and for an unknown row or column, with the known ones.
+    Raises UserError for a target that is no table, and for an unknown row or column, with the known ones.
     """
     table = _chain(target)[-1]
     if table.record is None or table.record["rule"] != "table":
         raise UserError(f"{target} is no table: name one such as results/demo.csv, or leave out --row and --column")
-    params = table.record["params"]
-    method = _method(table, params, row)
-    columns = _columns(params)
+    spec = read_spec(TableSpec, table.record["params"], f"the record of {target}")
+    method = _method(table, spec, row)
+    columns = [*spec.abbreviations, *(METRICS[name] for name in spec.metrics)]
     if column not in columns:
-        raise UserError(f"table {params['table']} has no column {column!r}; it has: {', '.join(columns)}")
+        raise UserError(f"table {spec.table} has no column {column!r}; it has: {', '.join(columns)}")
     own = next(path for path in rows_of(table) if Path(path).stem == method)
     links = recorded_chain(own)
     leaves = {
-        link.main: _per_case(link, params, column)
-        for link in links
-        if link.record and link.record["rule"] == "evaluate"
+        link.main: _per_case(link, spec, column) for link in links if link.record and link.record["rule"] == "evaluate"
     }
     values = {
         cell.convention: cell.value for cell in cells_of(table.main) if (cell.row, cell.column) == (method, column)
@@ -56,50 +55,55 @@ def cell_story(target: Path, row: str, column: str) -> Node:
         "column": column,
         "values": values,
         "record": table.record["id"],
-        "outputs": [vars_of(entry) for entry in table.outputs],
+        "outputs": [entry_data(entry) for entry in table.outputs],
     }
     place = f"{table.main}  sha256 {short(table.outputs[0].sha256)}  record {short(table.record['id'])}"
-    below = (Teller(links, leaves).tell(own), circumstances([*links, table]))
-    return Node(_cell_words(params, method, column, values), place, facts, below)
+    below = (TreeBuilder(links, leaves).build(own), code_and_parameters([*links, table]))
+    return Node(_cell_text(spec, method, column, values), place, facts, below)
 
 
-def file_story(target: Path) -> Node:
-    """What a file was made from; of a table its chain, grouped by rule."""
+def file_tree(target: Path) -> Node:
+    """The tree behind a file. The jobs behind a table are grouped by rule."""
     links = _chain(target)
     last = links[-1]
     if last.record is None or last.record["rule"] != "table":
-        return Teller(links).tell(last.main)
+        return TreeBuilder(links).build(last.main)
     groups: dict[str, list[Link]] = {}
     for link in links[:-1]:
         groups.setdefault(str(link.record["rule"]) if link.record else "no usable record", []).append(link)
     below = [_group(rule, jobs) for rule, jobs in reversed(groups.items())]
-    alone = told_alone(last)
-    words = f"table {last.record['params']['table']}; --row and --column tell the chain of one cell"
-    return Node(words, alone.place, alone.facts, (*below, circumstances(links)), name="groups")
+    alone = job_node(last)
+    text = f"table {last.record['params']['table']}; --row and --column tell the chain of one cell"
+    return Node(text, alone.place, alone.facts, (*below, code_and_parameters(links)), name="groups")
 
 
-def show(story: Node, as_json: bool) -> None:
-    """Print a story as a tree, or as JSON."""
+def show(root: Node, as_json: bool) -> None:
+    """Print a tree as lines, or as JSON."""
     if as_json:
-        print(json.dumps(story.as_data(), indent=1, ensure_ascii=False))
+        print(json.dumps(root.as_data(), indent=1, ensure_ascii=False))
     else:
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(_tree(story))
+        tree = Tree(_text(root))
+        _add_children(tree, root)
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(tree)
 
 
-def _tree(node: Node, into: Tree | None = None) -> Tree:
+def _add_children(tree: Tree, node: Node) -> None:
+    """Add the nodes below a node to its tree for the terminal."""
+    for below in node.below[: node.shown]:
+        _add_children(tree.add(_text(below)), below)
+    if node.shown is not None and len(node.below) > node.shown:
+        tree.add(Text(f"and {len(node.below) - node.shown} more"))
+
+
+def _text(node: Node) -> Text:
     text = Text(node.text)
     if node.place:
         text.append(f"\n{node.place}", style="dim")
-    tree = Tree(text) if into is None else into.add(text)
-    for below in node.below[: node.shown]:
-        _tree(below, tree)
-    if node.shown is not None and len(node.below) > node.shown:
-        tree.add(Text(f"and {len(node.below) - node.shown} more"))
-    return tree
+    return text
 
 
 def _chain(target: Path) -> list[Link]:
-    """The chain of a file in the working folder, which has a record."""
+    """The chain behind a file in the working folder. Raises UserError for a file without a usable record."""
     inside = Path(in_project(target).as_posix().removesuffix(LINEAGE))
     links = recorded_chain(inside)
     if links[-1].record is None and not inside.exists():
@@ -109,22 +113,18 @@ def _chain(target: Path) -> list[Link]:
     return links
 
 
-def _method(table: Link, params: Mapping[str, Any], row: str) -> str:
-    """The method of a row that is named by it, or by its label."""
+def _method(table: Link, spec: TableSpec, row: str) -> str:
+    """The method of a row, which is given by its method or its label."""
     built = [Path(path).stem for path in rows_of(table)]
-    labels = {params["names"][method][0]: method for method in built}
+    labels = {spec.label(method): method for method in built}
     method = row if row in built else labels.get(row)
     if method is None:
-        raise UserError(f"table {params['table']} has no row {row!r}; it has: {', '.join(built)}")
+        raise UserError(f"table {spec.table} has no row {row!r}; it has: {', '.join(built)}")
     return method
 
 
-def _columns(params: Mapping[str, Any]) -> list[str]:
-    return [*(organ["abbreviation"] for organ in params["organs"]), *(METRICS[name] for name in params["metrics"])]
-
-
-def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
-    """The values of each case that the cell is the mean of, under both rules; nothing where there are no scores."""
+def _per_case(link: Link, spec: TableSpec, column: str) -> list[Node]:
+    """One node per case with its values under both conventions: the cell is their mean. Without scores, the reason."""
     path = Path(link.main)
     if path.exists() and not path.is_file():
         return [Node(f"{path} is {kind_of(path)}")]
@@ -132,11 +132,10 @@ def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
         frame = read_cases(path)
     except UserError as error:
         return [Node(str(error))]
-    organs = [organ["abbreviation"] for organ in params["organs"]]
     metric = next((key for key, name in METRICS.items() if name == column), "dice")
-    wanted = frame[frame["organ"].isin([column] if column in organs else organs)]
+    wanted = frame[frame["organ"].isin([column] if column in spec.abbreviations else spec.abbreviations)]
     values: dict[str, dict[str, float]] = {}
-    for convention, name in (("published", params["published"]), ("sound", "sound")):
+    for convention, name in scoring_rules(spec.published).items():
         rule = get_rule(name)
         per_case = rule.values(wanted[wanted["grid"] == rule.grid]).groupby("case", sort=False)[metric].mean()
         for case, value in per_case.dropna().items():
@@ -150,23 +149,22 @@ def _per_case(link: Link, params: Mapping[str, Any], column: str) -> list[Node]:
     ]
 
 
-def _cell_words(params: Mapping[str, Any], method: str, column: str, values: Mapping[str, str]) -> str:
-    rules = {"published": params["published"], "sound": "sound"}
-    told = [
+def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, str]) -> str:
+    """The line of a cell: its value, unit and scoring rule under each convention, and its runs."""
+    printed = [
         f"{values.get(name) or 'undefined'} {get_rule(rule).unit if column in LOWER_IS_BETTER else '%'}"
         f" {name} (rule {rule})"
-        for name, rule in rules.items()
-        if name in FORMS
+        for name, rule in scoring_rules(spec.published).items()
     ]
-    seeds = [str(seed) for seed in params["seeds"]]
+    seeds = [str(seed) for seed in spec.seeds]
     runs = f"one run, seed {seeds[0]}" if len(seeds) == 1 else f"mean over the runs of seeds {some(seeds)}"
-    return f"{method}, {column}: {', '.join(told)}; {runs}"
+    return f"{method}, {column}: {', '.join(printed)}; {runs}"
 
 
 def _group(rule: str, jobs: Sequence[Link]) -> Node:
-    """The jobs of one rule: the first ones in the tree, all in the data."""
+    """A node for the jobs of one rule. The first jobs are printed, the data has all of them."""
     nodes = [
-        told_alone(job) if job.record else Node(job.fault or "", job.main, {"path": job.main, "fault": job.fault})
+        job_node(job) if job.record else Node(job.fault or "", job.main, {"path": job.main, "fault": job.fault})
         for job in jobs
     ]
     return Node(f"{rule}: {len(jobs)}", "", {"rule": rule}, nodes, JOBS_SHOWN, name="jobs")

@@ -1,7 +1,7 @@
 """Bar charts of a table's ablations: mean Dice and Jaccard against the values that its variants change."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from semiseg.base.errors import UserError
+from semiseg.base.metric_names import METRICS
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import under
 from semiseg.report.charts import PALETTE
 from semiseg.report.figures.saving import FILE_STYLE, add_heading
-from semiseg.scoring.conventions import METRICS
 
 Bars = tuple[tuple[tuple[Any, ...], str], ...]  # values of the parameters, and the row that has them
 
@@ -38,18 +39,18 @@ class Panel:
     bars: Bars
 
 
-def find_panels(spec: Mapping[str, Any]) -> list[Panel]:
+def find_panels(spec: TableSpec) -> list[Panel]:
     """A panel per base method and group of parameters, in the order of the table's rows.
 
     Variants that have a changed parameter in common, directly or through others, stand in one panel. The row of the
     base method itself, if the table has it, is in each of its panels with its own values. Numbers are ordered by size,
-    other values as their rows are, the base first. spec: ``Plan.tabulation``'s.
+    other values as their rows are, the base first.
     """
     groups: list[tuple[str, set[str], list[str]]] = []
-    for name in spec["rows"]:
-        if name not in spec["variants"] or name not in spec["runs"]:
+    for name in spec.rows:
+        if name not in spec.variants or name not in spec.runs:
             continue
-        base, changed = spec["variants"][name]["base"], set(spec["variants"][name]["changed"])
+        base, changed = spec.variants[name].base, set(spec.variants[name].changed)
         joined = [group for group in groups if group[0] == base and group[1] & changed]
         names = [*(known for group in joined for known in group[2]), name]
         merged = (base, changed.union(*(group[1] for group in joined)), names)
@@ -59,7 +60,7 @@ def find_panels(spec: Mapping[str, Any]) -> list[Panel]:
     return [_panel(spec, base, tuple(sorted(parameters)), names) for base, parameters, names in groups]
 
 
-def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
+def draw_bars(spec: TableSpec, table: pd.DataFrame) -> Figure:
     """The figure of all ablations under the published convention.
 
     table: rows of both conventions (``semiseg.report.cells.read_rows``). Raises UserError for a table without Dice and
@@ -69,7 +70,7 @@ def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
     panels = find_panels(spec)
     shown = [metric for metric in SHOWN if metric in frame and frame[metric].notna().any()]
     if not shown:
-        raise UserError(f"table {spec['table']} has neither Dice nor Jaccard to draw: name one under its metrics")
+        raise UserError(f"table {spec.table} has neither Dice nor Jaccard to draw: name one under its metrics")
     widths = [PANEL_INCHES + GROUP_INCHES * len(panel.bars) for panel in panels]
     columns = max(min(int(SHEET_INCHES / max(widths)), len(panels)), 1)
     lines = math.ceil(len(panels) / columns)
@@ -84,13 +85,13 @@ def draw_bars(spec: Mapping[str, Any], table: pd.DataFrame) -> Figure:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         rule, over = frame["rule"].iloc[0], frame["spread_over"].iloc[0]
-        add_heading(figure, spec["title"], f"Rule {rule}; whiskers: population SD over {over}; {BEST} best of a panel")
+        add_heading(figure, spec.title, f"Rule {rule}; whiskers: population SD over {over}; {BEST} best of a panel")
     return figure
 
 
-def _panel(spec: Mapping[str, Any], base: str, parameters: tuple[str, ...], variants: Sequence[str]) -> Panel:
-    names = [base, *variants] if base in spec["runs"] else variants
-    bars = [(tuple(spec["hyper"][name][parameter] for parameter in parameters), name) for name in names]
+def _panel(spec: TableSpec, base: str, parameters: tuple[str, ...], variants: Sequence[str]) -> Panel:
+    names = [base, *variants] if base in spec.runs else variants
+    bars = [(tuple(spec.hyper[name][parameter] for parameter in parameters), name) for name in names]
     if all(isinstance(value, int | float) for values, _ in bars for value in values):
         bars.sort(key=lambda bar: bar[0])
     return Panel(base, parameters, tuple(bars))

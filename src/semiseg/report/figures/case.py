@@ -1,7 +1,7 @@
 """One case as GuidedNet's Figure 4 shows it: truth and methods, three slices and a 3D view each."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import say
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.panels import trained
 from semiseg.report.figures.saving import FILE_STYLE
 from semiseg.report.figures.sheet import Sheet
@@ -26,6 +26,8 @@ from semiseg.report.pictures import (
 )
 from semiseg.report.sources import Shown, read_dice, read_shown_case
 
+logger = logging.getLogger(__name__)
+
 SURFACE = "3D, from front left"
 PIXELS_3D = 260  # longer side of a 3D view
 LEGEND = (
@@ -34,31 +36,32 @@ LEGEND = (
 )
 
 
-def draw_case(spec: Mapping[str, Any], case: str) -> Figure:
+def draw_case(spec: TableSpec, case: str) -> Figure:
     """The figure of one test case, from the first run of each method; controls are left out.
 
-    spec: ``Plan.tabulation``'s. A method without a prediction here is left out with a note. Raises UserError when
+    A method without a prediction here is left out with a note. Raises UserError when
     nothing can be drawn, or a prediction is damaged.
     """
-    runs = {name: spec["runs"][name][:1] for name in trained(spec)}
-    dice = read_dice({**spec, "runs": runs})
-    shown = read_shown_case({**spec, "runs": runs}, dice[dice["case"] == case])
+    runs = {name: spec.runs[name][:1] for name in trained(spec)}
+    first = spec.model_copy(update={"runs": runs})
+    dice = read_dice(first)
+    shown = read_shown_case(first, dice[dice["case"] == case])
     if shown is None or not shown.predictions:
         raise UserError(
-            f"case {case} of table {spec['table']} cannot be drawn: the prepared scan, its scores or all predictions of"
+            f"case {case} of table {spec.table} cannot be drawn: the prepared scan, its scores or all predictions of"
             " it are not on this machine; bring data/prepared and results/runs from where they were made, or predict"
-            f" again with `snakemake --forcerun predict -- results/{spec['table']}.csv`"
+            f" again with `snakemake --forcerun predict -- results/{spec.table}.csv`"
         )
     notes = [LEGEND]
-    if missing := [spec["names"][name][0] for name in runs if name not in shown.predictions]:
+    if missing := [spec.label(name) for name in runs if name not in shown.predictions]:
         notes.append(f"Left out, as their prediction of this case is not on this machine: {', '.join(missing)}.")
-        say(notes[-1])
+        logger.info(notes[-1])
     with matplotlib.rc_context(FILE_STYLE):
         return _draw(spec, shown, [name for name in runs if name in shown.predictions], notes)
 
 
-def _draw(spec: Mapping[str, Any], shown: Shown, methods: Sequence[str], notes: Sequence[str]) -> Figure:
-    organs = {organ["id"]: organ["abbreviation"] for organ in spec["organs"]}
+def _draw(spec: TableSpec, shown: Shown, methods: Sequence[str], notes: Sequence[str]) -> Figure:
+    organs = {organ.id: organ.abbreviation for organ in spec.organs}
     whole = {name: _only(shown.predictions[name], organs) for name in methods}
     truth = _only(shown.truth, organs)
     box = surroundings([truth, *whole.values()])
@@ -68,11 +71,11 @@ def _draw(spec: Mapping[str, Any], shown: Shown, methods: Sequence[str], notes: 
     camera = aim([truth, *predictions.values()], PIXELS_3D)
     views = {plane: image.size_mm(plane) for plane in PLANES} | {SURFACE: camera.size_mm}
     sheet = Sheet(views, 1 + len(methods), len(organs), notes)
-    figure = sheet.begin(spec["title"], f"Case {shown.case}", _legend(spec))
+    figure = sheet.begin(spec.title, f"Case {shown.case}", _legend(spec))
     _add_views(sheet.add_row(figure, 0, "Truth", ""), scene, None, camera)
     for row, name in enumerate(methods, start=1):
         dice = f"Dice {shown.dice[name]:.1f} %" if name in shown.dice else "not scored"
-        panels = sheet.add_row(figure, row, spec["names"][name][0], dice)
+        panels = sheet.add_row(figure, row, spec.label(name), dice)
         _add_views(panels, scene, predictions[name], camera)
     return figure
 
@@ -82,10 +85,10 @@ def _only(labels: Scan, organs: Mapping[int, str]) -> Scan:
     return Scan(np.where(np.isin(labels.array, list(organs)), labels.array, 0), labels.spacing)
 
 
-def _legend(spec: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _legend(spec: TableSpec) -> list[tuple[str, str]]:
     labels = [
-        organ["abbreviation"] if organ["name"] == organ["abbreviation"] else f"{organ['abbreviation']} {organ['name']}"
-        for organ in spec["organs"]
+        organ.abbreviation if organ.name == organ.abbreviation else f"{organ.abbreviation} {organ.name}"
+        for organ in spec.organs
     ]
     return list(zip(labels, organ_colours(len(labels)), strict=True))
 

@@ -1,8 +1,7 @@
 """Box plots per organ and learning curves of a table, as one figure each."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib
 import pandas as pd
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from semiseg.base.errors import UserError
+from semiseg.params.table_spec import TableSpec
 from semiseg.report.charts import (
     Look,
     choose_looks,
@@ -31,20 +31,20 @@ CURVE_INCHES = (6.2, 3.8)
 ENTRY_INCHES, ENTRY_HEIGHT_INCHES = 1.5, 0.2
 
 
-def trained(spec: Mapping[str, Any]) -> list[str]:
+def trained(spec: TableSpec) -> list[str]:
     """Methods of a table that have runs, in the order of its rows, without the controls."""
-    return [name for name in spec["rows"] if name in spec["runs"] and not is_control(name)]
+    return [name for name in spec.rows if name in spec.runs and not is_control(name)]
 
 
-def draw_boxes(spec: Mapping[str, Any]) -> Figure:
+def draw_boxes(spec: TableSpec) -> Figure:
     """A panel per organ: Dice (percent, raw grid) over the test cases, mean over seeds, a box per method.
 
-    spec: ``Plan.tabulation``'s. A method without scores here has an empty place. Raises UserError without any.
+    A method without scores here has an empty place. Raises UserError without any.
     """
     look, dice = _looks(spec), read_dice(spec)
     if not set(dice["method"]) & set(look):
-        raise UserError(f"no run of table {spec['table']} has scores here: build them with {_again(spec)}")
-    organs = [organ["abbreviation"] for organ in spec["organs"]]
+        raise UserError(f"no run of table {spec.table} has scores here: build them with {_again(spec)}")
+    organs = spec.abbreviations
     across = max(PANEL_INCHES + BOX_INCHES * len(look), NARROWEST_INCHES)
     columns = min(max(int(SHEET_INCHES / across), 1), len(organs))
     rows = math.ceil(len(organs) / columns)
@@ -58,23 +58,24 @@ def draw_boxes(spec: Mapping[str, Any]) -> Figure:
             axes = figure.add_subplot(rows, columns, place)
             plot_boxes(axes, dice, organ, look)
             axes.tick_params(axis="x", labelbottom=place + columns > len(organs))
-            for name in axes.get_xticklabels():  # below a panel that is not in the last line there is an empty place
+            # names below a panel of an upper line reach into an empty place, so the layout keeps no room for them
+            for name in axes.get_xticklabels():
                 name.set_in_layout(place > (rows - 1) * columns)
         cases = dice[dice["method"].isin(list(look))]["case"].nunique()
-        seeds = "" if len(spec["seeds"]) == 1 else f", mean over {len(spec['seeds'])} seeds"
-        add_heading(figure, spec["title"], f"{cases} test cases, raw grid{seeds}")
+        seeds = "" if len(spec.seeds) == 1 else f", mean over {len(spec.seeds)} seeds"
+        add_heading(figure, spec.title, f"{cases} test cases, raw grid{seeds}")
     return figure
 
 
-def draw_curves(spec: Mapping[str, Any]) -> Figure:
+def draw_curves(spec: TableSpec) -> Figure:
     """Total loss, smoothed, and where the protocol validates the Dice on the validation cases; means over seeds.
 
-    spec: ``Plan.tabulation``'s. Methods without a history here are left out. Raises UserError without any history.
+    Methods without a history here are left out. Raises UserError without any history.
     """
     found = read_histories(spec)
     histories = {name: [_mean(found[name])] for name in trained(spec) if name in found}
     if not histories:
-        raise UserError(f"no run of table {spec['table']} has a history here: train with {_again(spec)}")
+        raise UserError(f"no run of table {spec.table} has a history here: train with {_again(spec)}")
     look = _looks(spec)
     plots = [plot_totals, *([plot_validations] if was_validated(histories) else [])]
     width, height = CURVE_INCHES[0] * len(plots), CURVE_INCHES[1]
@@ -87,9 +88,9 @@ def draw_curves(spec: Mapping[str, Any]) -> Figure:
             plot(figure.add_subplot(1, len(plots), place), histories, look)
         handles = [Line2D([], [], label=look[name].label, **look[name].line) for name in histories]
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.6)
-        lines = "a line per run" if len(spec["seeds"]) == 1 else f"means over {len(spec['seeds'])} seeds"
+        lines = "a line per run" if len(spec.seeds) == 1 else f"means over {len(spec.seeds)} seeds"
         smoothed = "" if windows == [1] else f"; losses: moving mean over {' or '.join(map(str, windows))} iterations"
-        add_heading(figure, spec["title"], lines.capitalize() + smoothed)
+        add_heading(figure, spec.title, lines.capitalize() + smoothed)
     return figure
 
 
@@ -98,10 +99,10 @@ def _mean(histories: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(histories).groupby("iteration").mean().reset_index()
 
 
-def _looks(spec: Mapping[str, Any]) -> dict[str, Look]:
+def _looks(spec: TableSpec) -> dict[str, Look]:
     """The looks that methods have on the table's page."""
-    return choose_looks({name: spec["names"][name][0] for name in trained(spec)})
+    return choose_looks({name: spec.label(name) for name in trained(spec)})
 
 
-def _again(spec: Mapping[str, Any]) -> str:
-    return f"`snakemake results/{spec['table']}.csv`"
+def _again(spec: TableSpec) -> str:
+    return f"`snakemake results/{spec.table}.csv`"

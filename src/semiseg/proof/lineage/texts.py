@@ -1,4 +1,4 @@
-"""What the output of each rule tells a person, read from the file itself: one line, and the same as data."""
+"""A description of each job for readers, taken from its output file: one line of text, and the same as data."""
 
 import csv
 import functools
@@ -13,17 +13,17 @@ from semiseg.jobs.record import OUTSIDE, read_plain
 from semiseg.proof.provenance import Link
 
 Facts = dict[str, Any]
-Told = tuple[str, Facts]
+Text = tuple[str, Facts]
 
 
-def told(link: Link) -> Told:
-    """A line about what a job has made, and the facts in it. The link has a record."""
+def describe(link: Link) -> Text:
+    """One line about the output of a job, and the facts in it. The link must have a record."""
     rule = str(_record(link)["rule"])
-    return _TOLD[rule](link) if rule in _TOLD else (rule, {})
+    return DESCRIPTIONS[rule](link) if rule in DESCRIPTIONS else (rule, {})
 
 
 def compact(value: Any, longest: int = 200) -> str:
-    """Parameters in one line, ``a.b=1``; what is empty is left out."""
+    """Parameters in one line, as ``a.b=1``. Empty values are left out."""
     text = " ".join(f"{key}={inner}" for key, inner in _flat(value))
     return text if len(text) <= longest else f"{text[:longest]}..."
 
@@ -36,23 +36,23 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, json.dumps(value, ensure_ascii=False, separators=(",", ":")).strip('"')
 
 
-def _readable(tell: Callable[[Link], Told]) -> Callable[[Link], Told]:
-    """A file that is not here, or not as it was, has no words of its own."""
+def _or_unreadable(make: Callable[[Link], Text]) -> Callable[[Link], Text]:
+    """The same function, but for a missing or damaged file the line points to the audit."""
 
-    @functools.wraps(tell)
-    def attempt(link: Link) -> Told:
+    @functools.wraps(make)
+    def attempt(link: Link) -> Text:
         try:
             if any(Path(entry.path).exists() and not Path(entry.path).is_file() for entry in link.outputs):
-                raise ValueError  # a pipe would keep its reader waiting for ever
-            return tell(link)
+                raise ValueError  # reading a pipe would never end
+            return make(link)
         except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
             return f"{_record(link)['rule']}: cannot be read, `semiseg audit {link.main}` tells why", {}
 
     return attempt
 
 
-@_readable
-def _raw(link: Link) -> Told:
+@_or_unreadable
+def _raw(link: Link) -> Text:
     files = read_plain(Path(link.main))["files"]
     source = _source(link)
     facts = {"source": source, "files": [{"path": name, **entry} for name, entry in files.items()]}
@@ -60,7 +60,7 @@ def _raw(link: Link) -> Told:
 
 
 def _source(link: Link) -> str:
-    """Where raw files came from, as the parameters and inputs of the rule ``raw`` have it."""
+    """Where raw files came from, by the parameters and inputs of the rule ``raw``."""
     from semiseg.dataset import get_dataset
 
     params = _record(link)["params"]
@@ -77,61 +77,61 @@ def _source(link: Link) -> str:
     return f"brought by the user with `semiseg import`; published: {kind.source}"
 
 
-@_readable
-def _prepared(link: Link) -> Told:
+@_or_unreadable
+def _prepared(link: Link) -> Text:
     index = read_plain(Path(link.main))
     steps = [step["step"] for step in _record(link)["params"]["preparation"]["steps"]]
     facts = {"steps": steps, "cases": {case: entry["sha256"] for case, entry in index["cases"].items()}}
     return f"{len(index['cases'])} prepared cases: {', '.join(steps)}", facts
 
 
-@_readable
-def _split(link: Link) -> Told:
+@_or_unreadable
+def _split(link: Link) -> Text:
     content = read_plain(Path(link.main))
     counts = {part: len(content[part]) for part in ("labelled", "unlabelled", "val", "test")}
-    words = ", ".join(f"{count} {part}" for part, count in counts.items())
-    return f"split: {words} ({some(content['source'], 2)})", {"counts": counts, "source": content["source"]}
+    sizes = ", ".join(f"{count} {part}" for part, count in counts.items())
+    return f"split: {sizes} ({some(content['source'], 2)})", {"counts": counts, "source": content["source"]}
 
 
-@_readable
-def _weights(link: Link) -> Told:
+@_or_unreadable
+def _weights(link: Link) -> Text:
     steps = len(_column(Path(link.main).with_name("history.csv"), "iteration"))
-    facts: Facts = {"seed": _record(link).get("seed"), "steps": steps, **_note(Path(link.main))}
+    facts: Facts = {"seed": _record(link).get("seed"), "steps": steps, **_metadata(Path(link.main))}
     if not steps:
         return f"nothing to train (a control), seed {facts['seed']}", facts
     chosen = f", those of step {facts['iteration']} chosen" if "iteration" in facts else ""
-    judged = f", validation Dice {facts['val_dice']:.4f}" if facts.get("val_dice") is not None else ""
-    return f"weights after {steps} steps, seed {facts['seed']}{chosen}{judged}", facts
+    validated = f", validation Dice {facts['val_dice']:.4f}" if facts.get("val_dice") is not None else ""
+    return f"weights after {steps} steps, seed {facts['seed']}{chosen}{validated}", facts
 
 
-def _note(weights: Path) -> Facts:
-    """What training noted in the file of weights; nothing where it was left out."""
+def _metadata(weights: Path) -> Facts:
+    """The metadata that training wrote into a file of weights; nothing where the file was left out of a crate."""
     from safetensors import SafetensorError, safe_open
 
     if not weights.exists():
         return {}
     try:
         with safe_open(weights, framework="numpy") as file:
-            note: Facts = json.loads((file.metadata() or {})["semiseg"])
-            return note
+            metadata: Facts = json.loads((file.metadata() or {})["semiseg"])
+            return metadata
     except SafetensorError as error:
         raise ValueError(str(error)) from None
 
 
-@_readable
-def _predictions(link: Link) -> Told:
+@_or_unreadable
+def _predictions(link: Link) -> Text:
     content = read_plain(Path(link.main))
     return f"predictions of {len(content['cases'])} cases", {"files": content["files"]}
 
 
-@_readable
-def _scores(link: Link) -> Told:
+@_or_unreadable
+def _scores(link: Link) -> Text:
     cases = list(dict.fromkeys(_column(Path(link.main), "case")))
     return f"scores of {len(cases)} cases", {"cases": cases}
 
 
-@_readable
-def _row(link: Link) -> Told:
+@_or_unreadable
+def _row(link: Link) -> Text:
     params = _record(link)["params"]
     return f"row {params['label']}, rules {params['published']} and sound", {"row": params["method"]}
 
@@ -142,11 +142,11 @@ def _column(path: Path, name: str) -> list[str]:
 
 
 def _record(link: Link) -> Mapping[str, Any]:
-    assert link.record is not None  # asked for by told()
+    assert link.record is not None  # describe() requires a record
     return link.record
 
 
-_TOLD: Mapping[str, Callable[[Link], Told]] = {
+DESCRIPTIONS: Mapping[str, Callable[[Link], Text]] = {
     "raw": _raw,
     "prepare": _prepared,
     "split": _split,

@@ -6,15 +6,15 @@ address).
 """
 
 from semiseg.base.errors import UserError
-from semiseg.dataset import Ask, RemoteFile
+from semiseg.dataset import FetchJson, RemoteFile
 
 API = "https://zenodo.org/api/records"
 
 
-def zenodo_file(ask: Ask, record: int, name: str) -> RemoteFile:
+def zenodo_file(fetch_json: FetchJson, record: int, name: str) -> RemoteFile:
     """The file of this name in the record; UserError when the server's answer does not list it."""
     url = f"{API}/{record}"
-    answer = ask(url)
+    answer = fetch_json(url)
     try:
         entries = {entry["key"]: entry for entry in answer["files"]}
         if name in entries:

@@ -1,0 +1,77 @@
+"""Verbs of the workflow's rules, declared from the table of rules; and ``import``, which users call themselves."""
+
+import argparse
+import functools
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from semiseg.cli.parsing import add_verb
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options, Rule, Task
+
+HELP = {option.name: option.metadata["help"] for option in fields(Options)}
+
+
+def add(verbs: Any) -> None:
+    """Declare these verbs."""
+    importing = add_verb(verbs, "import", _import)
+    importing.add_argument("dataset")
+    importing.add_argument("source", type=Path, metavar="FOLDER_OR_ARCHIVE")
+    for rule in RULES.values():
+        _add_rule(verbs, rule)
+
+
+def _add_rule(verbs: Any, rule: Rule) -> None:
+    """Declare the verb of a rule: its parameters as JSON, the paths of its files, and how it runs."""
+    verb = add_verb(verbs, rule.name, functools.partial(_run, rule), rule.function.__doc__)
+    verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.graph.plan)")
+    for item in rule.inputs:
+        if item.several:
+            verb.add_argument(item.name, type=Path, nargs="*" if item.optional else "+", help=item.help)
+        else:
+            verb.add_argument(f"--{item.name}", type=Path, required=not item.optional, help=item.help)
+    for name in (*(output.name for output in rule.outputs), *rule.scratch):
+        verb.add_argument(f"--{name}", type=Path, required=True)
+    for name in rule.options:
+        default = getattr(rule.defaults, name)
+        kind = Path if default is None else type(default)
+        verb.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, help=HELP[name])
+
+
+def _run(rule: Rule, options: argparse.Namespace) -> None:
+    """Do a job of a rule alone on its outputs, and write its lineage record."""
+    from semiseg.jobs.run import Call, run
+    from semiseg.stages.execution import execute
+    from semiseg.stages.restore_volumes import restore_inputs
+
+    given = vars(options)
+    task = Task(
+        spec=options.spec,
+        files={name: given[name] for name in rule.file_names if given[name] is not None},
+        several={item.name: given[item.name] for item in rule.inputs if item.several},
+        options=replace(rule.defaults, **{name: given[name] for name in rule.options}),
+    )
+
+    def work() -> dict[str, Any]:
+        restore_inputs(rule, task)
+        return execute(rule, task)
+
+    run(Call(rule.name, task.spec, rule.read(task), rule.written(task)), work)
+
+
+def _import(options: argparse.Namespace) -> None:
+    """Verify your own copy of a dataset and put it under data/raw."""
+    from semiseg.dataset import get_dataset
+    from semiseg.engine.dvc import raw_hash
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
+    from semiseg.stages.raw import import_raw
+
+    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)
+    # of such a part only the cases that the splits in params.yaml name are imported; other imports need no params.yaml
+    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if on_demand else None
+    folder = Path("data/raw") / options.dataset
+    import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
+    raw_hash(options.dataset).unlink(missing_ok=True)  # so that DVC notices that tables rest on other raw data

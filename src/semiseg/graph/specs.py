@@ -1,0 +1,137 @@
+"""The parameters of each rule's job: all that its result depends on beside its input files, and nothing more.
+
+A job's command line and its lineage record hold them as JSON (``--spec``), and the job runs again when they change.
+Snakemake imports this file while it plans, so it imports nothing heavy.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from semiseg import catalogue
+from semiseg.base.errors import UserError
+from semiseg.base.files import sha256
+from semiseg.dataset import get_dataset
+from semiseg.graph.plan import Plan, Run
+from semiseg.params.table_spec import Change, Collection, Organ, RowSpec, TableSpec, as_json
+from semiseg.paths import SPLIT
+
+Spec = dict[str, Any]
+
+
+class Specs:
+    """The specifications of a plan's jobs, a method per rule."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.params = plan, plan.params
+
+    def standin(self, dataset: str) -> Spec:
+        """Parameters of the rule ``standin``."""
+        catalogue.require("standins", dataset, f"datasets.{dataset}.standin")
+        options = self.plan.options(dataset).standin
+        if options is None:
+            raise UserError(f"datasets.{dataset}.standin is not given: `semiseg rehearse TABLE` builds stand-ins")
+        return {"dataset": dataset, **as_json(options)}
+
+    def download(self, dataset: str) -> Spec:
+        """Parameters of the rule ``download``, which serves the files from the stand-in's folder in a rehearsal."""
+        options = self.plan.options(dataset)
+        return {"dataset": dataset, "mirror": options.mirror, "standin": options.standin is not None}
+
+    def raw(self, dataset: str) -> Spec:
+        """Parameters of the rule ``raw``."""
+        options = as_json(self.plan.options(dataset))
+        return {
+            "dataset": dataset,
+            "options": {name: options[name] for name in ("source", "generate")},
+            "standin": options["standin"] is not None,
+            "wanted": self.plan.wanted(dataset),
+        }
+
+    def prepare(self, dataset: str, preparation: str) -> Spec:
+        """Parameters of the rule ``prepare``. UserError lists the known preparations."""
+        return {"dataset": dataset, "name": preparation, "preparation": as_json(self.plan.preparation(preparation))}
+
+    def split(self, dataset: str, split: str) -> Spec:
+        """Parameters of the rule ``split``. UserError lists the known splits of the dataset."""
+        known = self.params.splits.get(dataset, {})
+        if split not in known:
+            raise UserError(f"dataset {dataset} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
+        definition = known[split]
+        spec = {"dataset": dataset, "name": split, "split": as_json(definition)}
+        if definition.list is None:
+            return spec
+        catalogue.require("splits", definition.list, f"splits.{dataset}.{split}.list")
+        return {**spec, "list_sha256": sha256(catalogue.PACKAGE / "splits" / f"{definition.list}.yaml")}
+
+    def train(self, run: Run) -> Spec:
+        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window."""
+        protocol = self.plan.protocol(run.protocol)
+        return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training)}
+
+    def predict(self, run: Run) -> Spec:
+        """Parameters of the rule ``predict``."""
+        protocol = self.plan.protocol(run.protocol)
+        return {
+            "dataset": run.dataset,
+            "method": self.plan.base(run.method),
+            "hyper": self.plan.hyper(run.protocol, run.method),
+            "network": as_json(protocol.network),
+            "inference": as_json(protocol.inference),
+        }
+
+    def row(self, table: str, method: str) -> RowSpec:
+        """Parameters of the rule ``row``. UserError lists the known tables and rows."""
+        definition, row = self.plan.table(table), self.plan.row(table, method)
+        every = tuple(organ.abbreviation for organ in get_dataset(definition.dataset).organs)
+        return RowSpec(
+            method=method,
+            label=row.label or method,
+            dataset=definition.dataset,
+            organs=definition.organs or every,
+            metrics=definition.metrics,
+            published=self.plan.protocol(definition.protocol).scoring,
+            labelled_only=self.plan.labelled_only(method),
+        )
+
+    def table(self, table: str) -> TableSpec:
+        """Parameters of the rules ``table`` and ``figure``. UserError lists the known tables."""
+        plan, definition = self.plan, self.plan.table(table)
+        protocol, dataset = plan.protocol(definition.protocol), get_dataset(definition.dataset)
+        chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs
+        methods = [row.method for row in definition.rows]
+        variants = {name: self.params.variants[name] for name in methods if name in self.params.variants}
+        papers = {block.paper for block in definition.printed}
+        return TableSpec(
+            table=table,
+            title=definition.title,
+            paper=definition.paper,
+            dataset=definition.dataset,
+            collection=Collection(title=dataset.title, modality=dataset.modality, citation=dataset.citation),
+            organs=tuple(Organ(id=one.id, name=one.name, abbreviation=one.abbreviation) for one in chosen),
+            metrics=definition.metrics,
+            seeds=definition.seeds,
+            protocol=definition.protocol,
+            published=protocol.scoring,
+            preparation=plan.preparation(protocol.preparation),
+            network=protocol.network,
+            training=protocol.training,
+            inference=protocol.inference,
+            rows=tuple(methods),
+            names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
+            printed=definition.printed,
+            printed_sha256={paper: sha256(catalogue.PACKAGE / "published" / f"{paper}.csv") for paper in papers},
+            reference=definition.reference or methods[0],
+            skipped=plan.skipped(table),
+            failed={},
+            variants={name: Change(base=one.method, changed=one.parameters) for name, one in variants.items()},
+            hyper={method: plan.effective(definition.protocol, method) for method in methods},
+            runs={method: tuple(run.folder for run in plan.runs(table, method)) for method in plan.served(table)},
+            split=SPLIT.format(dataset=definition.dataset, split=definition.split),
+            prepared=plan.prepared(definition.dataset, definition.protocol),
+        )
+
+
+def as_text(spec: Mapping[str, Any]) -> str:
+    """A specification as one line of JSON with sorted keys: a job's exact parameters, as they stand in its command."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"))

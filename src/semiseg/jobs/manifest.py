@@ -1,0 +1,73 @@
+"""Manifests: the small JSON files that list other files beside them, each with its sha256.
+
+Five rules write one: standin, download, raw, prepare and predict. The name of the file decides how it is read.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from semiseg.base.errors import UserError
+from semiseg.jobs.record import read_plain
+
+Content = Mapping[str, Any]
+Names = Iterator[tuple[str, str]]  # name of a file, relative to the manifest's folder; sha256
+
+
+def listed_files(manifest: Path) -> dict[Path, str]:
+    """The files that a manifest lists -> their sha256; nothing for a file that is no manifest.
+
+    Raises UserError for a manifest that is missing, damaged, or names a file outside its folder.
+    """
+    read = READERS.get(manifest.name)
+    if read is None:
+        return {}
+    content = read_plain(manifest)
+    try:
+        return {_inside(manifest, name): str(sha256) for name, sha256 in read(content)}
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(f"{manifest} is not a list of files ({error!r}): restore it, or build it again") from None
+
+
+def manifest_of(path: Path) -> Path | None:
+    """The manifest that lists this file, looked for in the folders above it, or None."""
+    for folder in path.parents:
+        for name in READERS:
+            with contextlib.suppress(UserError):
+                if (folder / name).exists() and path in listed_files(folder / name):
+                    return folder / name
+    return None
+
+
+def _inside(manifest: Path, name: str) -> Path:
+    """The path of a listed file. Raises UserError for a name that leads out of the manifest's folder."""
+    plain = PurePosixPath(name)
+    if plain.is_absolute() or ".." in plain.parts or "\\" in name:
+        raise UserError(f"{manifest} names a file outside its folder ({name!r}): restore it, or build it again")
+    return manifest.parent / plain
+
+
+def _standin(content: Content) -> Names:
+    yield from content["files"].items()
+
+
+def _raw(content: Content) -> Names:
+    yield from ((name, facts["sha256"]) for name, facts in content["files"].items())
+
+
+def _prepared(content: Content) -> Names:
+    yield from ((facts["file"], facts["sha256"]) for facts in content["cases"].values())
+
+
+def _predicted(content: Content) -> Names:
+    yield from ((f"predictions/{name}", sha256) for name, sha256 in content["files"].items())
+
+
+READERS: Mapping[str, Callable[[Content], Names]] = {
+    "standin.json": _standin,
+    "archives.json": _raw,
+    "manifest.json": _raw,
+    "index.json": _prepared,
+    "predictions.json": _predicted,
+}

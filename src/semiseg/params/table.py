@@ -1,0 +1,67 @@
+"""Tables as typed objects: what may be written under ``tables``."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from semiseg.base.metric_names import Metric
+from semiseg.params.kinds import Name, Strict
+
+
+class Printed(Strict):
+    """Where a table's printed numbers stand: a block of a file of semiseg/published."""
+
+    paper: Name = Field(description="name of a file of semiseg/published, without .csv")
+    table: str = Field(description="the table's number in that paper")
+    labelled: int | None = Field(
+        None, description="labelled cases as that table prints them; default: none, where the table has one block"
+    )
+    unlabelled: int | None = Field(
+        None, description="unlabelled cases as that table prints them; default: none, where the table has one block"
+    )
+
+
+class Row(Strict):
+    """One row of a table."""
+
+    method: Name = Field(description="a method or a variant")
+    label: str | None = Field(None, description="the row's name in this table; default: the method's name")
+    printed: tuple[str, ...] = Field((), description="names of the row in print where they are not the label")
+    split: Name | None = Field(None, description="the split that the row is trained on; default: the table's")
+
+
+class Table(Strict):
+    """One published (or our own) table: rows are methods, columns are organs and means."""
+
+    title: str = Field(description="heading of the page")
+    paper: str | None = Field(None, description="paper and table that are rebuilt; default: the table is our own")
+    dataset: Name = Field(description="name of a file of semiseg/datasets, without .py")
+    protocol: Name = Field(description="name of an entry of protocols")
+    split: Name = Field(
+        description="name of a split of the dataset; methods that ignore unlabelled cases use its labelled cases alone"
+    )
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(description="one run per row for each of these")
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)] = Field(
+        description="the rows in order; a method's name alone is a row with its defaults"
+    )
+    reference: Name | None = Field(None, description="the row that others are tested against; default: the first")
+    printed: tuple[Printed, ...] = Field(
+        (), description="blocks of printed numbers; the first one that has a row counts; default: nothing is in print"
+    )
+    organs: tuple[str, ...] = Field(
+        (), description="abbreviations of the organs in the paper's order; default: all of the dataset"
+    )
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = Field(
+        ("dice", "jaccard"), description="the means that the table prints, in order"
+    )
+    notes: tuple[str, ...] = Field((), description="caveats of the published version; `semiseg describe` prints them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_rows(cls, data: Any) -> Any:
+        """A row may be just a method's name."""
+        if isinstance(data, Mapping) and isinstance(data.get("rows"), list | tuple):
+            rows = [{"method": row} if isinstance(row, str) else row for row in data["rows"]]
+            return {**data, "rows": rows}
+        return data

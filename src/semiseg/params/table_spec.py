@@ -1,0 +1,123 @@
+"""The specifications of the rules ``row``, ``table`` and ``figure``: what a job of theirs is given, beside its files.
+
+``semiseg.graph.specs`` fills them in from params.yaml. A command line (``--spec``) and a lineage record hold them as
+JSON; ``read_spec`` and ``as_json`` are the only way from one form to the other.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from semiseg.base.errors import UserError
+from semiseg.base.metric_names import Metric
+from semiseg.params.config import Hypers, Inference, Network, Training
+from semiseg.params.kinds import Strict
+from semiseg.params.preparation import Preparation
+from semiseg.params.table import Printed
+
+
+class RowSpec(Strict):
+    """What a row of a table depends on beside its input files, which are the scores of its runs.
+
+    organs: abbreviations in the table's order. published: the scoring rule of the protocol. labelled_only: the row's
+    method ignores unlabelled cases, so that the row prints none.
+    """
+
+    method: str
+    label: str
+    dataset: str
+    organs: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    published: str
+    labelled_only: bool
+
+
+class Collection(Strict):
+    """The dataset as a page names it."""
+
+    title: str
+    modality: str
+    citation: str
+
+
+class Organ(Strict):
+    """One organ of a table. id: its label in the prepared cases."""
+
+    id: int
+    name: str
+    abbreviation: str
+
+
+class Change(Strict):
+    """What a variant changes. base: its method."""
+
+    base: str
+    changed: Hypers
+
+
+class TableSpec(Strict):
+    """What a table, its page and its figures depend on.
+
+    Methods are named as the rows are: by the method, or by the variant.
+
+    published: the scoring rule of the protocol. rows: every row that the table should have. names: per row its label,
+    then its other names in print. printed: blocks of the papers' tables; printed_sha256: per paper the hash of its file
+    of printed numbers. reference: the row that others are tested against. skipped, failed: rows that are not built, and
+    why: the protocol cannot serve them, or their jobs failed. variants: rows that are variants. hyper: per row all
+    hyperparameters. runs: per row that is built the folders of its runs, one per seed. split, prepared: paths of the
+    table's split and of the index of its prepared cases.
+    """
+
+    table: str
+    title: str
+    paper: str | None
+    dataset: str
+    collection: Collection
+    organs: tuple[Organ, ...]
+    metrics: tuple[Metric, ...]
+    seeds: tuple[int, ...]
+    protocol: str
+    published: str
+    preparation: Preparation
+    network: Network
+    training: Training
+    inference: Inference
+    rows: tuple[str, ...]
+    names: Mapping[str, tuple[str, ...]]
+    printed: tuple[Printed, ...]
+    printed_sha256: Mapping[str, str]
+    reference: str
+    skipped: Mapping[str, str]
+    failed: Mapping[str, str]
+    variants: Mapping[str, Change]
+    hyper: Mapping[str, Hypers]
+    runs: Mapping[str, tuple[str, ...]]
+    split: str
+    prepared: str
+
+    @property
+    def abbreviations(self) -> list[str]:
+        """The organs' abbreviations, in the table's order: names of columns."""
+        return [organ.abbreviation for organ in self.organs]
+
+    def label(self, method: str) -> str:
+        """A row's name in this table."""
+        return self.names[method][0]
+
+
+Kind = TypeVar("Kind", bound=Strict)
+
+
+def read_spec(kind: type[Kind], content: Any, origin: str) -> Kind:
+    """A specification from what JSON held. Raises UserError naming every wrong key; origin: where the JSON stands."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+        raise UserError(f"{origin} is no specification of this version ({wrong}): build the table again") from None
+
+
+def as_json(spec: Strict) -> dict[str, Any]:
+    """The specification as JSON holds it."""
+    return spec.model_dump(mode="json")

@@ -1,0 +1,63 @@
+"""How a table was made, in sentences: data, training, checkpoint, inference."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from semiseg.params.config import Inference, Training
+from semiseg.params.table_spec import TableSpec
+
+PARTS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
+
+
+def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
+    """One paragraph: data, split, protocol, training, checkpoint rule, inference. split: content of its file."""
+    training = spec.training
+    counts = ", ".join(f"{len(split[part])} {name}" for part, name in PARTS.items())
+    organs = f"{len(spec.organs)} organs" if len(spec.organs) > 1 else f"one organ ({spec.organs[0].name})"
+    return (
+        f"{spec.collection.title} ({spec.collection.modality}, {organs}), split {split['split']}: {counts} cases; a row"
+        f" trained on other cases prints its own counts. Protocol {spec.protocol}: network {spec.network.name} with"
+        f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
+        f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
+        f" unlabelled per step, {_budget(training)}. {_seeds(spec.seeds)} {_checkpoint(training)}"
+        f" {_inference(spec.inference, validated=training.validation is not None)}"
+    )
+
+
+def _times(sides: Sequence[int]) -> str:
+    return " × ".join(str(side) for side in sides)
+
+
+def _budget(training: Training) -> str:
+    return f"{training.iterations} iterations" if training.iterations else f"{training.epochs} epochs"
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
+    return f"{len(seeds)} runs per row (seeds {', '.join(map(str, seeds))})."
+
+
+def _checkpoint(training: Training) -> str:
+    rule = training.validation
+    if rule is None:
+        return "The last checkpoint is used; no case was looked at to choose it."
+    start = f" from {100 * rule.start:.0f} % of the training on" if rule.start else ""
+    where = "whole volumes" if rule.region == "volume" else "centre crops"
+    unit = {"iteration": "iterations", "epoch": "epochs"}[rule.per]
+    return (
+        f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, measured every"
+        f" {rule.every} {unit}{start}; test cases play no part in it."
+    )
+
+
+def _inference(rule: Inference, *, validated: bool) -> str:
+    which = "the one that is better on validation" if validated else "the first one, because there is no validation,"
+    several = {
+        "one": f"where a method trains several networks, {which} predicts alone",
+        "mean_logits": "where a method trains several networks, the mean of their logits is used",
+    }[rule.networks]
+    return (
+        f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}, softmax"
+        f" scores are averaged where windows overlap; {several}."
+    )

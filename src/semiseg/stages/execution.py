@@ -1,0 +1,67 @@
+"""Doing one job of a rule: as the command line gives it, or again as its lineage record gives it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from semiseg.base.errors import UserError
+from semiseg.jobs.gpu import claimed
+from semiseg.stages.rules import RULES
+from semiseg.stages.task import Options, Rule, Task
+
+
+def execute(rule: Rule, task: Task) -> dict[str, Any]:
+    """Do a job. Returns facts about the device for its record; none where the rule needs no GPU."""
+    if not rule.on_gpu:
+        rule.function(task)
+        return {}
+    with claimed(task.options.device, task.options.slots) as device:
+        from semiseg.jobs.environment import device_facts
+
+        task = replace(task, options=replace(task.options, device=device))
+        rule.function(task)
+        return device_facts(str(task.runtime().device))
+
+
+def repeat(record: Mapping[str, Any], folder: Path, workers: int) -> dict[str, Any]:
+    """Do a recorded job again, on the device that is here; its outputs go to ``folder``. Returns ``execute``'s facts.
+
+    It runs with the recorded number of threads, because threads are part of the bits. A training saves no state.
+    """
+    threads = (record.get("environment") or {}).get("threads") or 1
+    options = Options(workers=workers, threads=threads, checkpoint_seconds=float("inf"))
+    return execute(RULES[record["rule"]], recorded_task(record, folder, options))
+
+
+def recorded_task(record: Mapping[str, Any], folder: Path, options: Options) -> Task:
+    """The task of a lineage record: recorded parameters and inputs, with outputs and scratch below ``folder``.
+
+    Inputs are recognised by where they lie in the project, so their order in the record has no meaning.
+    Raises UserError for a record that lacks an input of its rule.
+    """
+    rule = RULES[record["rule"]]
+    files: dict[str, Path] = {name: folder / name for name in rule.scratch}
+    several: dict[str, list[Path]] = {}
+    for item in rule.inputs:
+        found = _recorded(record, "inputs", item.template)
+        if item.several:
+            several[item.name] = found
+        elif found:
+            files[item.name] = found[0]
+        elif not item.optional:
+            made = record["outputs"][0]["path"]
+            raise UserError(f"the record of {made} names no input like {item.template}: build {made} again")
+    main, *others = rule.outputs
+    files[main.name] = folder / Path(record["outputs"][0]["path"]).name
+    for output in others:
+        for path in _recorded(record, "outputs", output.template):
+            files[output.name] = folder / path.name
+    return Task(record["params"], files, several, options)
+
+
+def _recorded(record: Mapping[str, Any], side: str, template: str) -> list[Path]:
+    """The inputs or outputs of a record that lie where a template says; each name in braces stands for one word."""
+    pattern = re.sub(r"{\w+}", r"\\w+", template.replace(".", r"\."))
+    return [Path(entry["path"]) for entry in record[side] if re.fullmatch(pattern, entry["path"])]

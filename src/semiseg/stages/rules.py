@@ -1,0 +1,202 @@
+"""The rules of the workflow, in one table: what each rule runs, reads, writes and needs.
+
+The command line declares one verb per rule from this table. Repeating a recorded job uses it too
+(``semiseg.stages.execution``). A rule's function imports its stage when it is called, because stages are slow to load.
+"""
+
+from collections.abc import Mapping
+
+from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE, page_files
+from semiseg.stages.task import Input, Options, Output, Rule, Task
+
+# --- one function per rule -------------------------------------------------------------------------------------------
+
+
+def _standin(task: Task) -> None:
+    """Draw the synthetic twin of a dataset."""
+    from semiseg.stages.standin import standin
+
+    standin(task.spec, task.files["out"], task.options.workers)
+
+
+def _download(task: Task) -> None:
+    """Fetch the open archives of a dataset."""
+    from semiseg.stages.download import download
+
+    download(task.spec, task.files["out"], task.files.get("standin"), task.options.workers)
+
+
+def _raw(task: Task) -> None:
+    """Draw a phantom, or bring archives and folders into the raw folder."""
+    from semiseg.stages.raw import build_raw
+
+    files = task.files
+    build_raw(task.spec, files["out"].parent, task.options.workers, files.get("standin"), files.get("archives"))
+
+
+def _prepare(task: Task) -> None:
+    """Bring raw cases onto the protocol's grid."""
+    from semiseg.stages.prepare import prepare
+
+    prepare(task.spec, task.files["raw"], task.files["out"], task.options.workers)
+
+
+def _split(task: Task) -> None:
+    """Decide which cases are labelled, unlabelled, validation and test."""
+    from semiseg.stages.split import split
+
+    split(task.spec, task.files["raw"], task.files["out"])
+
+
+def _train(task: Task) -> None:
+    """Train one run, or continue it."""
+    from semiseg.stages.train import Outputs, train
+
+    files = task.files
+    out = Outputs(files["out"], files["history"], files["cost"])
+    train(task.spec, files["prepared"], files["split"], files["state"], out, task.runtime())
+
+
+def _predict(task: Task) -> None:
+    """Segment the test cases with a sliding window."""
+    from semiseg.learning.state import drop
+    from semiseg.stages.predict import predict
+
+    if task.options.state is not None:
+        drop(task.options.state)
+    files = task.files
+    predict(task.spec, files["weights"], files["prepared"], files["split"], files["out"], task.runtime())
+
+
+def _evaluate(task: Task) -> None:
+    """Measure predictions against the truth, case by case and organ by organ."""
+    from semiseg.stages.evaluate import evaluate_run
+
+    files = task.files
+    evaluate_run(files["predictions"], files["prepared"], files["raw"], files["out"], task.options.workers)
+
+
+def _row(task: Task) -> None:
+    """Score one row of a table."""
+    from semiseg.stages.row import row
+
+    row(task.spec, task.several["cases"], task.files["split"], task.files["out"])
+
+
+def _table(task: Task) -> None:
+    """Write a table as CSV, Markdown, LaTeX and HTML."""
+    from semiseg.stages.tabulate import tabulate
+
+    tabulate(task.spec, task.several["rows"], task.files["out"])
+
+
+def _figure(task: Task) -> None:
+    """Draw a figure of a table: box plots, learning curves, bars or one case."""
+    from semiseg.stages.figure import figure
+
+    figure(task.spec, task.several["rows"], task.files["out"])
+
+
+def _page_files(task: Task) -> list[str]:
+    """The files that a table's page shows of each run."""
+    return page_files(folder for folders in task.spec["runs"].values() for folder in folders)
+
+
+def _figure_files(task: Task) -> list[str]:
+    """The files that a figure shows of each run. Bars are drawn from the rows alone."""
+    return [] if task.several["rows"] else _page_files(task)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+OF_GPU = ("device", "slots", "threads")
+
+RULES: Mapping[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("standin", _standin, inputs=(), outputs=(Output("out", STANDIN),), options=("workers",)),
+        Rule(
+            "download",
+            _download,
+            inputs=(Input("standin", STANDIN, optional=True),),
+            outputs=(Output("out", ARCHIVES),),
+            options=("workers",),
+            defaults=Options(workers=2),
+        ),
+        Rule(
+            "raw",
+            _raw,
+            inputs=(Input("standin", STANDIN, optional=True), Input("archives", ARCHIVES, optional=True)),
+            outputs=(Output("out", RAW),),
+            options=("workers",),
+        ),
+        Rule(
+            "prepare",
+            _prepare,
+            inputs=(Input("raw", RAW),),
+            outputs=(Output("out", PREPARED),),
+            options=("workers",),
+        ),
+        Rule("split", _split, inputs=(Input("raw", RAW),), outputs=(Output("out", SPLIT),)),
+        Rule(
+            "train",
+            _train,
+            inputs=(Input("prepared", PREPARED), Input("split", SPLIT)),
+            outputs=(
+                Output("out", f"{RUN}/weights.safetensors"),
+                Output("history", f"{RUN}/history.csv"),
+                Output("cost", f"{RUN}/cost.json"),
+            ),
+            scratch=("state",),
+            options=("checkpoint_seconds", *OF_GPU),
+            on_gpu=True,
+            restores=("prepared",),
+        ),
+        Rule(
+            "predict",
+            _predict,
+            inputs=(
+                Input("weights", f"{RUN}/weights.safetensors"),
+                Input("prepared", PREPARED),
+                Input("split", SPLIT),
+            ),
+            outputs=(Output("out", f"{RUN}/predictions.json"),),
+            options=("state", *OF_GPU),
+            on_gpu=True,
+            restores=("prepared",),
+        ),
+        Rule(
+            "evaluate",
+            _evaluate,
+            inputs=(
+                Input("predictions", f"{RUN}/predictions.json"),
+                Input("prepared", PREPARED),
+                Input("raw", RAW),
+            ),
+            outputs=(Output("out", f"{RUN}/cases.csv"),),
+            options=("workers",),
+            restores=("prepared", "predictions"),
+        ),
+        Rule(
+            "row",
+            _row,
+            inputs=(Input("cases", f"{RUN}/cases.csv", several=True), Input("split", SPLIT)),
+            outputs=(Output("out", ROW),),
+        ),
+        Rule(
+            "table",
+            _table,
+            inputs=(Input("rows", ROW, several=True),),
+            outputs=(Output("out", TABLE),),
+            also_reads=_page_files,
+            forms=FORMS,
+        ),
+        Rule(
+            "figure",
+            _figure,
+            inputs=(Input("rows", ROW, several=True, optional=True, help="the table's rows, for bars"),),
+            outputs=(Output("out", FIGURE),),
+            also_reads=_figure_files,
+        ),
+    )
+}

@@ -1,0 +1,36 @@
+"""What some tests need of the machine. A test that lacks it is skipped under the name of its group."""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from support import REALDATA
+
+
+def skip(group: str, why: str) -> NoReturn:
+    """Skip the test; the last line of the run counts the skipped tests of each group."""
+    pytest.skip(f"{group}: {why}")
+
+
+def root(purpose: str) -> None:
+    """Skip the test for an ordinary user. purpose: what needs root."""
+    if os.geteuid() != 0:
+        skip("root", f"{purpose} needs root")
+
+
+def real_data(name: str) -> Path:
+    """A file or folder of real scans below ``SEMISEG_REALDATA``; the test is skipped where it is absent."""
+    if not (REALDATA / name).exists():
+        skip("real data", _absent(name))
+    return REALDATA / name
+
+
+def needs_real_data(name: str) -> pytest.MarkDecorator:
+    """Mark a test that uses a file or folder of real scans."""
+    return pytest.mark.skipif(not (REALDATA / name).exists(), reason=f"real data: {_absent(name)}")
+
+
+def _absent(name: str) -> str:
+    return f"no {name} below SEMISEG_REALDATA"

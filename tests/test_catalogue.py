@@ -1,0 +1,162 @@
+"""What methods declare is read from their text, base classes included, as Python itself would find it."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from semiseg import catalogue
+from semiseg.base.errors import UserError
+from semiseg.catalogue import Declared
+
+BASE = '''
+from typing import Generic, TypeVar
+from torch import nn
+from semiseg.method import Hyper, Method
+
+T = TypeVar("T")
+
+
+class Halves:
+    equal_halves = True
+    cubes: str = "side"
+
+
+class Base(Halves, Method, Generic[T]):
+    """A base class."""
+
+    labelled_only: bool = True
+    weight = Hyper(0.1, "weight of the term", "equation 1")
+    rule: Hyper[str] = Hyper("a", "which rule", source="the code", choices=("a", "b"))
+    head: nn.Module
+'''
+NEW = """
+from collections import namedtuple
+from semiseg.method import Hyper
+{imported}
+
+Pair = namedtuple("Pair", "a b")
+
+
+class Helper:
+    oracle = True
+
+
+class New({base}):
+    oracle = False
+    weight: Hyper[float] = Hyper[float](0.2, "weight of the term", "equation 2")
+    clock = Hyper("epoch", "counter", "the code", ("epoch", "iteration"))
+"""
+
+
+@pytest.fixture
+def new_method(tmp_path, monkeypatch):
+    """Write the file of a method ``new`` in a small copy of the package."""
+    for name in ("methods/parts/base.py", "methods/new.py"):
+        (tmp_path / "semiseg" / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(catalogue.PACKAGE / "method.py", tmp_path / "semiseg")
+    monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "semiseg")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "semiseg/methods/parts/base.py").write_text(BASE)
+
+    def write(text):
+        forget()
+        (tmp_path / "semiseg/methods/new.py").write_text(text)
+
+    yield write
+    monkeypatch.undo()
+    forget()
+
+
+def forget():
+    for function in (
+        catalogue.source_of,
+        catalogue.hyperparameters,
+        catalogue.declared,
+        catalogue._twin,
+        catalogue.entries,
+    ):
+        function.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("imported", "base"),
+    [
+        ("from semiseg.methods.parts.base import Base", "Base"),
+        ("from semiseg.methods.parts.base import Base as Other", "Other[int]"),
+        ("from semiseg.methods.parts import base", "base.Base"),
+    ],
+)
+def test_defaults_and_attributes_of_a_base_class_are_seen(imported, base, new_method):
+    new_method(NEW.format(imported=imported, base=base))
+    assert catalogue.hyperparameters("new") == {
+        "weight": Declared(0.2, ()),
+        "rule": Declared("a", ("a", "b")),
+        "clock": Declared("epoch", ("epoch", "iteration")),
+    }
+    expected = {"labelled_only": True, "equal_halves": True, "cubes": "side", "oracle": False}
+    assert catalogue.declared("new") == expected
+
+
+@pytest.mark.parametrize("method", catalogue.entries("methods"))
+def test_what_is_read_is_what_the_class_says(method):
+    from semiseg.method import hyperparameters, method_class
+
+    known = method_class(method)
+    imported = {name: Declared(hyper.default, hyper.choices) for name, hyper in hyperparameters(known).items()}
+    assert {name: value.default for name, value in catalogue.hyperparameters(method).items()} == {
+        name: value.default for name, value in imported.items()
+    }
+    for name, value in catalogue.hyperparameters(method).items():
+        assert value.choices in ((), imported[name].choices)
+    declared = catalogue.declared(method)
+    assert {"labelled_only", "oracle", "equal_halves", "cubes"} <= declared.keys()
+    assert {name: getattr(known, name) for name in declared} == declared
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("x = 1\n", 0),
+        ("from semiseg.method import Batch\nclass New: pass\n", 0),
+        ("from semiseg.method import Method\nclass A(Method): pass\nclass B(A): pass\n", 2),
+    ],
+)
+def test_a_file_without_exactly_one_method_is_refused(text, count, new_method):
+    new_method(text)
+    for read in (catalogue.declared, catalogue.hyperparameters):
+        with pytest.raises(UserError, match=rf"^semiseg/methods/new\.py must define exactly one Method.*{count}$"):
+            read("new")
+    with pytest.raises(UserError, match="exactly one Method"):
+        catalogue.check_hyper("new", {"threshold": 0.5}, "variants.new_low.parameters")
+
+
+def test_a_syntax_error_is_told_with_file_and_line(new_method, tmp_path):
+    new_method("import torch\n\nclass New(Method)\n")
+    with pytest.raises(UserError, match=r"^semiseg/methods/new\.py, line 3 is not valid Python \(expected ':'\)"):
+        catalogue.declared("new")
+    new_method(NEW.format(imported="from semiseg.methods.parts.base import Base", base="Base"))
+    (tmp_path / "semiseg/methods/parts/base.py").write_text("x = (\n")
+    with pytest.raises(UserError, match=r"^semiseg/methods/parts/base\.py, line 1 is not valid Python"):
+        catalogue.declared("new")
+    new_method("x = '\0'\n")
+    with pytest.raises(UserError, match=r"^semiseg/methods/new\.py.* is not valid Python"):
+        catalogue.declared("new")
+
+
+def test_an_unknown_name_gives_near_ones():
+    with pytest.raises(UserError, match=r"rows: unknown method 'ua_nt'; known: bacon, .*; did you mean ua_mt"):
+        catalogue.require("methods", "ua_nt", "rows")
+    with pytest.raises(UserError, match=r"known: .*, strong_mt; did you mean strong_mt\?$"):
+        catalogue.require("methods", "strong_m", "rows", ["strong_mt"])
+    with pytest.raises(UserError, match=r"ugpcl, [^;]*$"):
+        catalogue.require("methods", "zzzzzz", "rows", ["strong_mt"])
+
+
+def test_reading_declarations_imports_no_torch():
+    check = (
+        "import sys; from semiseg.catalogue import declared, entries; [declared(name) for name in entries('methods')];"
+        " sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
