@@ -42,6 +42,7 @@ EDITS = {
     "a warning about a scan": ("data/checks.py", "AIR_HU = -200", "AIR_HU = -300", set()),
     # parameters, plug-ins and what surrounds a job
     "a new parameter": ("params/config.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
+    "the label of a row": ("params/table_spec.py", "def label", "X = 1\n\n    def label", {"row", "table", "figure"}),
     "how plug-ins are read": ("catalogue.py", r"n=3\b", "n=5", set()),
     "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
     "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
@@ -217,6 +218,19 @@ def test_the_text_of_a_caught_error_reaches_no_output():
             if isinstance(handler, ast.ExceptHandler) and "UserError" in ast.unparse(handler.type or ast.Pass()):
                 used = [node for part in handler.body for node in ast.walk(part) if isinstance(node, ast.Name)]
                 assert handler.name is None or handler.name not in {node.id for node in used}, name
+
+
+def test_parameters_that_do_not_count_compute_nothing():
+    """A method or property of a section would be code that a job runs; validators only refuse."""
+    for name in code.WITHOUT_EFFECT:
+        if name.startswith("semiseg.params."):
+            for section in ast.walk(ast.parse(catalogue.source_of(name).read_text(encoding="utf-8"))):
+                methods = [node for node in getattr(section, "body", ()) if isinstance(node, ast.FunctionDef)]
+                if isinstance(section, ast.ClassDef):
+                    assert all(
+                        method.decorator_list and "validator" in ast.unparse(method.decorator_list[0])
+                        for method in methods
+                    ), name
 
 
 def test_digest_ignores_the_order_of_keys():
