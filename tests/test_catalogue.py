@@ -96,7 +96,7 @@ def test_defaults_and_attributes_of_a_base_class_are_seen(imported, base, new_me
         "clock": Declared("epoch", ("epoch", "iteration")),
     }
     expected = {"labelled_only": True, "equal_halves": True, "cubes": "side", "oracle": False}
-    assert catalogue.declared("new") == expected
+    assert expected.items() <= catalogue.declared("new").items()
 
 
 @pytest.mark.parametrize("method", catalogue.entries("methods"))

@@ -25,14 +25,14 @@ EDITS = {
     "the text of a scoring rule": ("scoring/rule_texts.py", "Means over cases", "Mean over cases", {"table"}),
     "the order of means": ("scoring/score.py", r"std\(ddof=0\)", "std(ddof=1)", {"row"}),
     "a distance": ("scoring/metrics.py", r"\b95\b", "96", {"evaluate"}),
-    "the name of a metric in print": ("scoring/conventions.py", '"95HD"', '"HD95"', {"row", "table", "figure"}),
+    "the name of a metric in print": ("base/metric_names.py", '"95HD"', '"HD95"', {"row", "table", "figure"}),
     "a column of the scores": ("scoring/cases.py", '"label",', '"id",', {"evaluate", "row", "table", "figure"}),
     "a confidence interval": ("scoring/intervals.py", r"LEVEL = 0\.95", "LEVEL = 0.9", {"table"}),
     # the look of a page
     "a number format of the page": ("report/cells.py", 'MINUS = "."', 'MINUS = "-"', {"table", "figure"}),
     "the template of the page": ("report/page.html.j2", "<h1>", "<h2>", {"table"}),
     "the style of the page": ("report/page.css", "color:", "colour:", {"table"}),
-    "a sentence of the page": ("report/words.py", "crops of", "patches of", {"table"}),
+    "a sentence of the page": ("report/texts.py", "crops of", "patches of", {"table"}),
     "a colour of the charts": ("report/charts.py", "#0072B2", "#0072B3", {"table", "figure"}),
     "the width of a bar": ("report/figures/bars.py", r"BAR = 0\.38", "BAR = 0.4", {"figure"}),
     # watching
@@ -42,6 +42,7 @@ EDITS = {
     "a warning about a scan": ("data/checks.py", "AIR_HU = -200", "AIR_HU = -300", set()),
     # parameters, plug-ins and what surrounds a job
     "a new parameter": ("params/config.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
+    "the label of a row": ("params/table_spec.py", "def label", "X = 1\n\n    def label", {"row", "table", "figure"}),
     "how plug-ins are read": ("catalogue.py", r"n=3\b", "n=5", set()),
     "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
     "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
@@ -74,7 +75,7 @@ EDITS = {
     ),
     "the draw of a split": ("data/split.py", r"\Z", "\nX = 1\n", {"split"}),
     "drawing": ("data/drawing/abdomen.py", "GALLBLADDER = 0.2", "GALLBLADDER = 0.3", {"standin"}),
-    "importing": ("data/arrival/importing.py", r'ASIDE = "\.', 'ASIDE = ".x', {"raw"}),
+    "importing": ("data/arrival/importing.py", r'STAGING = "\.', 'STAGING = ".x', {"raw"}),
     "downloading": ("data/arrival/download.py", "CHUNK = 1 << 18", "CHUNK = 1 << 17", {"download"}),
     "how files are written": ("base/files.py", 'UNFINISHED = "', 'UNFINISHED = "x', set(RULES)),
     "a package that runs code": ("blocks/__init__.py", r"\Z", "\nimport numpy\n", NETWORK),
@@ -217,6 +218,19 @@ def test_the_text_of_a_caught_error_reaches_no_output():
             if isinstance(handler, ast.ExceptHandler) and "UserError" in ast.unparse(handler.type or ast.Pass()):
                 used = [node for part in handler.body for node in ast.walk(part) if isinstance(node, ast.Name)]
                 assert handler.name is None or handler.name not in {node.id for node in used}, name
+
+
+def test_parameters_that_do_not_count_compute_nothing():
+    """A method or property of a section would be code that a job runs; validators only refuse."""
+    for name in code.WITHOUT_EFFECT:
+        if name.startswith("semiseg.params."):
+            for section in ast.walk(ast.parse(catalogue.source_of(name).read_text(encoding="utf-8"))):
+                methods = [node for node in getattr(section, "body", ()) if isinstance(node, ast.FunctionDef)]
+                if isinstance(section, ast.ClassDef):
+                    assert all(
+                        method.decorator_list and "validator" in ast.unparse(method.decorator_list[0])
+                        for method in methods
+                    ), name
 
 
 def test_digest_ignores_the_order_of_keys():

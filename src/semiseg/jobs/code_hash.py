@@ -23,7 +23,11 @@ WITHOUT_EFFECT = (
     "semiseg.jobs",  # what surrounds a job: locks, records, this hash
     "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
     "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
-    "semiseg.params",  # checks parameters, which a job is given resolved
+    "semiseg.params.config",  # checks parameters, which a job is given resolved
+    "semiseg.params.kinds",
+    "semiseg.params.preparation",
+    "semiseg.params.reading",
+    "semiseg.params.table",
 )
 
 
