@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test lowest newest lint schema benchmark rehearse
+.PHONY: demo test tests quick kills lowest newest lint schema benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -12,10 +12,21 @@ demo: .venv/installed
 	@$(BIN)/snakemake --cores $(CORES) results/demo.csv
 	@$(BIN)/semiseg show results/demo.csv
 
-test: lint
-	$(BIN)/pytest --numprocesses logical --dist loadfile --ignore tests/slurm
-	$(BIN)/pytest tests/slurm  # a machine holds one cluster
-	$(MAKE) lowest newest
+# Everything. Linters, types and other versions of the libraries run beside the tests, which wait for SLURM and for locks
+# at times. One worker has all tests on SLURM, because a machine holds one cluster.
+test: .venv/installed
+	@$(MAKE) --no-print-directory --jobs 2 tests lint lowest newest
+
+tests: .venv/installed
+	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+
+# For everyday work: without the tests that start Snakemake, DVC or SLURM many times.
+quick: lint
+	$(BIN)/pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder -m "not slow"
+
+# Twenty kills -9 at random moments of the demo, compared with an undisturbed build.
+kills: .venv/installed
+	$(BIN)/python benchmarks/kills.py demo --kills 20
 
 # Tests of what depends on the versions of libraries, without those that start many processes or wait for locks.
 QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_signals.py %/test_lock.py %/test_gpu.py, \
@@ -38,7 +49,7 @@ lint: .venv/installed
 rehearse: .venv/installed
 	for table in $(REHEARSED); do $(BIN)/semiseg rehearse $$table --cores $(CORES) || exit 1; done
 
-# Written anew after a change of src/semiseg/config.py; a test fails when it was forgotten.
+# Written again after a change in src/semiseg/params; a test fails when this was forgotten.
 schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
 	$(BIN)/python -m semiseg schema --markdown > docs/params.md
