@@ -7,7 +7,7 @@ import pytest
 
 LIGHT = [
     "semiseg.graph.plan",
-    "semiseg.cli",
+    "semiseg.cli.main",
     "semiseg.stages.evaluate",
     "semiseg.stages.row",
     "semiseg.stages.tabulate",

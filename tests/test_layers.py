@@ -27,7 +27,7 @@ def test_the_contract_has_at_most_nine_floors():
 def test_the_init_of_a_folder_holds_a_docstring_alone(folder):
     tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
-    assert len(tree.body) == 1 or folder.name == "cli"  # the verbs' common entry
+    assert len(tree.body) == 1
 
 
 def test_every_folder_with_modules_is_a_package():

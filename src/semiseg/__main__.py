@@ -2,6 +2,6 @@
 
 import sys
 
-from semiseg.cli import main
+from semiseg.cli.main import main
 
 sys.exit(main())

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from semiseg.cli import main
+from semiseg.cli.main import main
 
 
 def test_a_users_mistake_is_one_sentence_status_2_and_in_the_log(tmp_path, capfd):

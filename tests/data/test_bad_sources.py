@@ -30,7 +30,7 @@ from support.raw_forms import (
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_json
 from semiseg.base.volume import Volume
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.data.arrival.download import fetch_all
 from semiseg.data.arrival.http import Patience
 from semiseg.data.arrival.zenodo import API

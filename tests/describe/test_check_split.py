@@ -22,7 +22,7 @@ from support.real_copies import la_case, la_names, openkbp_case, openkbp_names
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.base.volume import Volume
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.data.splitcheck.facts import Facts
 from semiseg.data.splitcheck.findings import findings
 from semiseg.data.splitcheck.similarity import (

@@ -120,7 +120,7 @@ def test_an_unknown_name_gives_close_ones(name: str, near: str) -> None:
 
 def test_no_torch_is_imported() -> None:
     code = (
-        "import sys; from semiseg.cli import main; status = main(['describe', 'la_8']); "
+        "import sys; from semiseg.cli.main import main; status = main(['describe', 'la_8']); "
         "sys.exit(status or 10 * ('torch' in sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=False)

@@ -10,7 +10,7 @@ import yaml
 from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.describe.cost import TableView
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs

@@ -12,7 +12,7 @@ from support import ROOT
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.papers.check import claims, jaccard, means, numbers, page, repeats, sanity
 from semiseg.papers.check.command import check
 from semiseg.papers.check.prints import Print, data, of_tables, prints, read

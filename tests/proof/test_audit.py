@@ -13,7 +13,7 @@ from support.records import resealed
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.paths import record_path
 from semiseg.proof.audit import hashing
@@ -93,7 +93,9 @@ def test_the_report_as_json_names_every_cell(project, capsys):
 
 
 def test_torch_is_not_loaded_to_audit(project):
-    code = f"import sys; from semiseg.cli import main; main(['audit', '{TABLE}']); sys.exit('torch' in sys.modules)"
+    code = (
+        f"import sys; from semiseg.cli.main import main; main(['audit', '{TABLE}']); sys.exit('torch' in sys.modules)"
+    )
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 

@@ -18,7 +18,7 @@ from support.finished_table import CASES, table_spec, tabulation
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_json
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.graph.figures import check_figure
 from semiseg.jobs.record import write_record
 from semiseg.params.table_spec import TableSpec

@@ -19,7 +19,7 @@ from support.finished_table import AFFINE, CASES, ROWS, SPLIT
 
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.data.images import write_nifti
 from semiseg.graph.graph import Graph
 from semiseg.graph.plan import Plan

@@ -10,7 +10,7 @@ from support.records import resealed
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import semiseg
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.graph.plan import Plan

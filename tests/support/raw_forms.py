@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from semiseg.base.volume import Volume
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.data.dicom import read_dicom
 from semiseg.data.images import write_nifti
 from support.prepared_cases import raw_spec

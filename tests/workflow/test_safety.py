@@ -31,7 +31,7 @@ from support.shared_project import (
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import canonical, read_json, sha256, write_json
-from semiseg.cli import main
+from semiseg.cli.main import main
 from semiseg.data.split_lists import parse_list
 from semiseg.jobs.record import identity, seal
 from semiseg.proof.crate.export import export

@@ -1,0 +1,54 @@
+"""The entry of the `semiseg` command: it parses, runs a verb, and turns errors into sentences and exit statuses."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from semiseg.base.errors import UserError
+from semiseg.base.progress import set_up_logging
+from semiseg.cli import proofs, questions, rules, sharing
+
+logger = logging.getLogger(__name__)
+
+CRASHED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+NOT_READ = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb and return its exit status.
+
+    A user's mistake is one sentence and status 2. An unexpected error is a traceback and status 1. Both are printed to
+    the terminal and written to the job's log.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        set_up_logging(options.log)
+        status: int | None = options.run(options)
+        sys.stdout.flush()
+    except UserError as error:
+        logger.error(f"error: {error}")
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        logger.error("interrupted: the next call continues where this one stopped")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_READ
+    except Exception as error:
+        logger.exception(f"error: {type(error).__name__} was not expected, this is where it arose")
+        return CRASHED
+    return status or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="semiseg", description=sys.modules["semiseg"].__doc__)
+    parser.add_argument("--log", type=Path, help="also append every line to this file")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for family in (rules, questions, sharing, proofs):
+        family.add(verbs)
+    return parser
