@@ -93,9 +93,8 @@ def test_the_report_as_json_names_every_cell(project, capsys):
 
 
 def test_torch_is_not_loaded_to_audit(project):
-    code = (
-        f"import sys; from semiseg.cli.main import main; main(['audit', '{TABLE}']); sys.exit('torch' in sys.modules)"
-    )
+    audit = f"from semiseg.cli.main import main; main(['audit', '{TABLE}'])"
+    code = f"import sys; {audit}; sys.exit('torch' in sys.modules)"
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 
