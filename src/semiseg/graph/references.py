@@ -69,10 +69,11 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         known = ", ".join(sorted(params.protocols))
         raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
     splits = params.splits.get(table.dataset, {})
-    for split in {table.split, *(row.split for row in table.rows)} - {None}:
+    named = {f"rows.{row.method}.split": row.split for row in table.rows if row.split is not None}
+    for key, split in {"split": table.split, **named}.items():
         if split not in splits:
             known = ", ".join(sorted(splits)) or "none"
-            raise UserError(f"{where}.split: dataset {table.dataset} has no split {split!r}; it has: {known}")
+            raise UserError(f"{where}.{key}: dataset {table.dataset} has no split {split!r}; it has: {known}")
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
