@@ -13,7 +13,7 @@ import time
 import numpy as np
 from medpy.metric.binary import asd, dc, hd95, jc
 
-from semiseg.scoring.metrics import OrganScore, organ_scores
+from semiseg.scoring.measurements import OrganScore, organ_scores
 
 SHAPE, SPACING_MM, CLASSES = (96, 224, 224), (2.5, 1.25, 1.25), 14
 TOLERANCE = 1e-6
@@ -59,7 +59,7 @@ def import_seconds() -> float:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import semiseg.scoring.metrics, semiseg.scoring.score"], check=True)
+        subprocess.run([sys.executable, "-c", "import semiseg.scoring.measurements, semiseg.scoring.score"], check=True)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 

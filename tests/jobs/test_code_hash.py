@@ -21,10 +21,10 @@ NETWORK = {"train", "predict"}
 # file, pattern, replacement, rules that change
 EDITS = {
     # scoring
-    "a scoring rule": ("scoring/rules.py", r"100\b", "100.5", {"row", "table"}),
-    "the text of a scoring rule": ("scoring/rule_texts.py", "Means over cases", "Mean over cases", {"table"}),
+    "a scoring rule": ("scoring/scoring_rules.py", r"100\b", "100.5", {"row", "table"}),
+    "the text of a scoring rule": ("scoring/scoring_rule_texts.py", "Means over cases", "Mean over cases", {"table"}),
     "the order of means": ("scoring/score.py", r"std\(ddof=0\)", "std(ddof=1)", {"row"}),
-    "a distance": ("scoring/metrics.py", r"\b95\b", "96", {"evaluate"}),
+    "a distance": ("scoring/measurements.py", r"\b95\b", "96", {"evaluate"}),
     "the name of a metric in print": ("base/metric_names.py", '"95HD"', '"HD95"', {"row", "table", "figure"}),
     "a column of the scores": ("scoring/cases.py", '"label",', '"id",', {"evaluate", "row", "table", "figure"}),
     "a confidence interval": ("scoring/intervals.py", r"LEVEL = 0\.95", "LEVEL = 0.9", {"table"}),
@@ -185,10 +185,10 @@ def test_an_import_for_annotations_alone_is_not_followed(hashes, edit):
 
 
 def test_a_code_hash_names_the_file_that_is_not_python(hashes, edit):
-    assert edit("scoring/rules.py", r"\Z", "\ndef (\n")
+    assert edit("scoring/scoring_rules.py", r"\Z", "\ndef (\n")
     with pytest.raises(SyntaxError) as caught:
         hashes()
-    assert caught.value.filename.endswith("scoring/rules.py")
+    assert caught.value.filename.endswith("scoring/scoring_rules.py")
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,13 @@ def test_a_code_hash_names_the_file_that_is_not_python(hashes, edit):
         ("split", ("scoring", "learning", "method", "report", "papers", "graph", "data.drawing", "data.store")),
         ("train", ("scoring", "report", "papers", "graph", "dataset", "learning.history", "paths")),
         ("predict", ("scoring", "report", "papers", "graph", "dataset", "learning.history", "learning.loop", "paths")),
-        ("evaluate", ("scoring.rules", "scoring.score", "report", "papers", "graph", "learning", "method", "paths")),
+        (
+            "evaluate",
+            ("scoring.scoring_rules", "scoring.score", "report", "papers", "graph", "learning", "method", "paths"),
+        ),
         ("row", ("report", "papers", "graph", "learning", "method", "data", "paths")),
         ("table", ("report.figures", "report.show", "graph", "learning", "method", "stages.row", "stages.evaluate")),
-        ("figure", ("report.page", "papers", "learning", "method", "scoring.rules")),
+        ("figure", ("report.page", "papers", "learning", "method", "scoring.scoring_rules")),
     ],
 )
 def test_a_rule_does_not_depend_on(rule, strangers):

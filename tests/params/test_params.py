@@ -184,7 +184,7 @@ def test_a_row_whose_file_holds_no_method_is_refused(tmp_path, monkeypatch):
 
 
 def test_scoring_rules_of_the_configuration_exist():
-    from semiseg.scoring.rules import RULES
+    from semiseg.scoring.scoring_rules import RULES
 
     assert {protocol["scoring"] for protocol in GOOD["protocols"].values()} <= set(RULES)
 

@@ -17,8 +17,8 @@ from semiseg.cli.main import main
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.paths import record_path
 from semiseg.proof.audit import hashing
+from semiseg.proof.audit.check_bits import redo
 from semiseg.proof.audit.command import Options, audit
-from semiseg.proof.audit.redo import redo
 from semiseg.proof.provenance import recorded_chain
 
 RUN = f"{finished_project.RUN}/cps/seed1"
@@ -154,11 +154,13 @@ def test_a_table_that_params_no_longer_has_is_stale(project):
 
 def test_a_folder_made_by_other_code_is_stale_and_the_modules_are_named(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
-    edit(source / "semiseg/scoring/metrics.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1\n")
+    edit(source / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np\n\nEXTRA = 1\n")
     result = finished_project.command("audit", TABLE, source=source)
     assert result.returncode == 1
     assert f"  stale: {', '.join(finished_project.ROWS)} (80 cells)" in result.stdout
-    assert f"stale, 4 times: was made by other code: semiseg.scoring.metrics\n    {RUN}/cases.csv\n" in result.stdout
+    assert (
+        f"stale, 4 times: was made by other code: semiseg.scoring.measurements\n    {RUN}/cases.csv\n" in result.stdout
+    )
     stale = result.stdout.partition("checked: ")[0]
     assert f"{RUN}/cases.csv" in stale and "weights.safetensors" not in stale, "training does not use the metrics"
 
@@ -412,7 +414,7 @@ def test_a_comment_in_params_is_a_note_that_a_strict_audit_counts(project, capsy
 
 def test_a_comment_in_source_is_a_note_that_a_strict_audit_counts(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
-    edit(source / "semiseg/scoring/metrics.py", "import numpy as np\n", "import numpy as np  # numbers\n")
+    edit(source / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np  # numbers\n")
     result = finished_project.command("audit", TABLE, source=source)
     assert result.returncode == 0
     assert "note: source differs in nothing that these were made by: comments, texts, other modules" in result.stdout
@@ -492,7 +494,7 @@ def settled(monkeypatch):
 def test_a_quick_audit_reads_no_file_twice(project, settled, monkeypatch):
     assert report().proven
     monkeypatch.setattr(hashing, "_sha256", pytest.fail)
-    monkeypatch.setattr("semiseg.proof.audit.cells._scored", pytest.fail)
+    monkeypatch.setattr("semiseg.proof.audit.check_cells._scored", pytest.fail)
     assert report(quick=True).proven
 
 

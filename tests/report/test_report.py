@@ -30,11 +30,12 @@ from semiseg.paths import ROW
 from semiseg.proof.crate.contents import gather
 from semiseg.report.cells import read_rows
 from semiseg.report.charts import choose_looks
+from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.cost import read_cost
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.page import write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
-from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, shade_difference
+from semiseg.report.score_tables import blend, shade_difference
 from semiseg.report.sources import find_median_case, read_dice
 from semiseg.report.texts import describe_making
 from semiseg.report.views import build_views

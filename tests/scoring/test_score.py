@@ -8,8 +8,8 @@ import pytest
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.scoring.cases import COLUMNS, read_cases
-from semiseg.scoring.rules import RULES
 from semiseg.scoring.score import score
+from semiseg.scoring.scoring_rules import RULES
 
 NAN = float("nan")
 

@@ -11,8 +11,8 @@ from semiseg.base.metric_names import METRICS
 from semiseg.scoring.averages import Scores, estimate, gather, per_case
 from semiseg.scoring.comparison import compare, holm
 from semiseg.scoring.intervals import bootstrap
-from semiseg.scoring.rules import RULES
 from semiseg.scoring.score import score
+from semiseg.scoring.scoring_rules import RULES
 
 ORGANS = ["Rod", "Box"]
 NAN = float("nan")

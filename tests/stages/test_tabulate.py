@@ -17,8 +17,8 @@ from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
 from semiseg.report.show import show
 from semiseg.report.views import build_views
-from semiseg.scoring.rule_texts import RULE_TEXTS
-from semiseg.scoring.rules import RULES
+from semiseg.scoring.scoring_rule_texts import RULE_TEXTS
+from semiseg.scoring.scoring_rules import RULES
 from semiseg.stages.row import row
 from semiseg.stages.tabulate import tabulate
 

@@ -17,7 +17,7 @@ from semiseg.data.geometry import Geometry
 from semiseg.data.images import write_nifti
 from semiseg.data.store import PreparedCase, write_case
 from semiseg.params.table_spec import TableSpec
-from semiseg.scoring.metrics import organ_scores
+from semiseg.scoring.measurements import organ_scores
 
 SHAPE, SPACING = (10, 12, 16), (3.0, 2.0, 1.0)
 AFFINE = np.array([[0.0, 0, -1, 8], [0, -2, 0, 11], [-3, 0, 0, 15], [0, 0, 0, 1]])  # axes run down, back and left

@@ -6,7 +6,7 @@ from semiseg.dataset import Dataset, Part, get_dataset
 from semiseg.describe.preparation import steps
 from semiseg.describe.split import counts_of, origin_of
 from semiseg.params.config import Params
-from semiseg.scoring.rule_texts import rule_text
+from semiseg.scoring.scoring_rule_texts import rule_text
 
 
 def page(params: Params, name: str) -> Page:

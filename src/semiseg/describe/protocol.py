@@ -6,7 +6,7 @@ from semiseg import catalogue
 from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
-from semiseg.scoring.rule_texts import rule_text
+from semiseg.scoring.scoring_rule_texts import rule_text
 
 SUPERVISED = {
     "half_ce_dice_fg": "half of cross-entropy plus Dice loss of the foreground",

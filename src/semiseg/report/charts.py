@@ -14,14 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from semiseg.report.colours import CONTROL_COLOUR, EDGE_COLOUR, GRID_COLOUR, PALETTE
 from semiseg.scoring.conventions import is_control
 
 Dash = str | tuple[float, tuple[float, ...]]
 
-# Okabe and Ito's colours, which stay apart under every common colour blindness; yellow is too faint on white
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Dash, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)))
-CONTROL_COLOUR = "#767676"
 PANEL_INCHES = (3.2, 2.3)
 WIDE_INCHES = (6.4, 3.0)
 STYLE: dict[Any, Any] = {
@@ -34,10 +32,10 @@ STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#888888",
+    "axes.edgecolor": EDGE_COLOUR,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": GRID_COLOUR,
     "grid.linewidth": 0.6,
 }
 POINTS_PER_CURVE = 250

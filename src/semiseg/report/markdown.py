@@ -8,7 +8,7 @@ from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
 from semiseg.report.notes import about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.views import Views
 from semiseg.scoring.conventions import CONVENTIONS
-from semiseg.scoring.rule_texts import rule_text
+from semiseg.scoring.scoring_rule_texts import rule_text
 
 MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
 

@@ -23,10 +23,11 @@ from semiseg.report.charts import (
     draw_validations,
     smoothing_window,
 )
+from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.notes import about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
-from semiseg.report.score_tables import ABOVE, BELOW, BEST, WORST, blend, score_tables
+from semiseg.report.score_tables import blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
 from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables

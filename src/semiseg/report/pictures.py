@@ -14,14 +14,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from semiseg.report.colours import LETTER_COLOUR, ORGAN_COLOURS
+
 Array = NDArray[Any]
 
 PLANES = ("axial", "coronal", "sagittal")
 EDGES = {"axial": "RLAP", "coronal": "RLSI", "sagittal": "APSI"}  # left, right, top, bottom of each picture
-ORGAN_COLOURS = (
-    "#56B4E9", "#E69F00", "#F0E442", "#00C08B", "#D55E00", "#CC79A7", "#5B9BFF",
-    "#BBCC33", "#FFAABB", "#99DDFF", "#EE8866", "#C9A27C", "#B58CFF", "#AAAA00", "#44BB99",
-)  # fmt: skip
 WINDOW = (0.5, 99.5)  # percentiles of the prepared image shown as black and as white
 WIDTH_INCHES = 7.2
 DOTS_PER_INCH = 110
@@ -162,7 +160,7 @@ def add_directions(axes: Axes, plane: str, size: float = 9) -> None:
     sides = (("left", "center"), ("right", "center"), ("center", "top"), ("center", "bottom"))
     for letter, (x, y), (across, up) in zip(EDGES[plane], spots, sides, strict=True):
         spot: dict[str, Any] = {"transform": axes.transAxes, "ha": across, "va": up, "bbox": SHADE}
-        axes.text(x, y, letter, color="#FFE27A", fontsize=size, **spot)
+        axes.text(x, y, letter, color=LETTER_COLOUR, fontsize=size, **spot)
 
 
 def organ_colours(count: int) -> list[str]:

@@ -24,17 +24,14 @@ from semiseg.report.cells import (
     under,
     with_unbuilt,
 )
+from semiseg.report.colours import ABOVE, BELOW, BEST, WORST, Colour
 from semiseg.report.notes import FLAGS, MARKS, about_print
 from semiseg.report.views import Views, is_printed, of_column, verdict
 from semiseg.scoring.conventions import CONVENTIONS, is_control
-from semiseg.scoring.rule_texts import rule_text
+from semiseg.scoring.scoring_rule_texts import rule_text
 
-Colour = tuple[int, int, int]
 Cells = list[dict[str, str]]
 
-# black text keeps a contrast above 7 : 1 on all of them; orange and purple stay apart under every colour blindness
-WORST, BEST = (255, 255, 255), (134, 187, 224)  # of a column
-BELOW, ABOVE = (246, 181, 112), (188, 178, 226)  # worse and better than printed; white where equal
 LIMITS = ("percent", *sorted(LOWER_IS_BETTER))
 
 

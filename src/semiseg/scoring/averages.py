@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from semiseg.base.metric_names import METRICS
-from semiseg.scoring.rules import Rule, get_rule
+from semiseg.scoring.scoring_rules import Rule, get_rule
 
 Array = NDArray[Any]
 EMPTY_ORGANS = ("absent", "missed", "false_positive")

@@ -11,7 +11,7 @@ to_prediction_{mean,p95,max}_{voxel,mm}: the other direction.
 pooled_p95_{voxel,mm}: 95th percentile of both directions together.
 diagonal_mm: of the whole image.
 
-Distances are empty (NaN) where a mask is empty. Definitions: `semiseg.scoring.metrics`.
+Distances are empty (NaN) where a mask is empty. Definitions: `semiseg.scoring.measurements`.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of `semiseg.scoring.rules`."""
+"""From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of `semiseg.scoring.scoring_rules`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import pandas as pd
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.scoring.cases import LENGTHS, _require_columns
-from semiseg.scoring.rules import Rule, Spread, Unit, Values, get_rule
+from semiseg.scoring.scoring_rules import Rule, Spread, Unit, Values, get_rule
 
 
 @dataclass(frozen=True)

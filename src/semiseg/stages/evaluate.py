@@ -17,7 +17,7 @@ from semiseg.data.images import read_nifti
 from semiseg.data.store import read_geometry, read_label
 from semiseg.dataset import Organ, get_dataset, manifest_cases
 from semiseg.scoring.cases import COLUMNS
-from semiseg.scoring.metrics import organ_scores
+from semiseg.scoring.measurements import organ_scores
 
 LabelMap = tuple[NDArray[Any], tuple[float, float, float]]
 SPACING_TOLERANCE = 1e-3  # relative: NIfTI keeps spacing in single precision

@@ -10,7 +10,7 @@ from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.manifest import manifest_of
 from semiseg.paths import LINEAGE
-from semiseg.proof.audit.findings import Finding, Verdict
+from semiseg.proof.audit.verdicts import Finding, Verdict
 from semiseg.proof.provenance import Link, Records, recorded_chain
 
 ROW = re.compile(r"results/\w+/\w+\.csv")

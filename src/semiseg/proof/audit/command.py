@@ -6,12 +6,12 @@ from pathlib import Path
 
 from semiseg.graph.graph import Graph
 from semiseg.jobs.environment import package_hash, params_hash
-from semiseg.proof.audit.cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
-from semiseg.proof.audit.content import check_content
-from semiseg.proof.audit.findings import Finding, Note, Verdict, worst
+from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
+from semiseg.proof.audit.check_files import check_content
+from semiseg.proof.audit.check_staleness import OTHER_CODE, check_wanted
 from semiseg.proof.audit.report import Report, Table
-from semiseg.proof.audit.wanted import OTHER_CODE, check_wanted
+from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS
 
@@ -44,7 +44,7 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     scored = rescore(chain.links, other_code, content.hashes, options.workers, options.quick)
     findings += _recomputed(chain, scored, {found.path for found in findings})
     if options.redo is not None:
-        from semiseg.proof.audit.redo import redo
+        from semiseg.proof.audit.check_bits import redo
 
         sound = _sound(chain, findings)
         findings += redo(sound, content.away, options.redo, options.sample, options.workers)

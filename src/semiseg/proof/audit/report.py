@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from semiseg.base.progress import some
-from semiseg.proof.audit.cells import Cell
-from semiseg.proof.audit.findings import Finding, Note, Verdict, worst
+from semiseg.proof.audit.check_cells import Cell
+from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
 
 SHOWN = 5  # files, cells or sentences before "and more"
 

@@ -15,14 +15,14 @@ from semiseg.base.progress import some
 from semiseg.jobs.record import kind_of
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import LINEAGE
-from semiseg.proof.audit.cells import cells_of
 from semiseg.proof.audit.chain import in_project, rows_of
-from semiseg.proof.audit.findings import short
+from semiseg.proof.audit.check_cells import cells_of
+from semiseg.proof.audit.verdicts import short
 from semiseg.proof.lineage.tree import Node, TreeBuilder, code_and_parameters, entry_data, job_node
 from semiseg.proof.provenance import Link, recorded_chain
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import scoring_rules
-from semiseg.scoring.rules import get_rule
+from semiseg.scoring.scoring_rules import get_rule
 
 JOBS_SHOWN = 6
 WIDTH = 140  # characters per line in a file or pipe, which have no width of their own

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from semiseg.base.progress import some
-from semiseg.proof.audit.findings import short
+from semiseg.proof.audit.verdicts import short
 from semiseg.proof.lineage.texts import Facts, compact, describe
 from semiseg.proof.provenance import Entry, Link
 

@@ -15,7 +15,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import under
-from semiseg.report.charts import PALETTE
+from semiseg.report.colours import PALETTE
 from semiseg.report.figures.saving import FILE_STYLE, add_heading
 
 Bars = tuple[tuple[tuple[Any, ...], str], ...]  # values of the parameters, and the row that has them

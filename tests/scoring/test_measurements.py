@@ -12,7 +12,7 @@ from support.needs import real_data
 
 from semiseg.base.errors import UserError
 from semiseg.data.images import read_nifti
-from semiseg.scoring.metrics import Distances, organ_scores
+from semiseg.scoring.measurements import Distances, organ_scores
 
 
 def one(truth, prediction, spacing_mm=(1.0, 1.0, 1.0)):

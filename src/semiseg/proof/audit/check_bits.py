@@ -11,7 +11,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.jobs.environment import environment
 from semiseg.jobs.record import Record, is_measured
-from semiseg.proof.audit.findings import Finding, Verdict, short
+from semiseg.proof.audit.verdicts import Finding, Verdict, short
 from semiseg.proof.provenance import Entry, Link
 from semiseg.stages.execution import repeat
 

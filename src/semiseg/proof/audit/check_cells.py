@@ -11,7 +11,7 @@ from semiseg.base.files import digest
 from semiseg.base.parallel import each
 from semiseg.base.progress import some
 from semiseg.proof.audit.cache import recall, remember
-from semiseg.proof.audit.findings import Finding, Verdict
+from semiseg.proof.audit.verdicts import Finding, Verdict
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
 from semiseg.stages.execution import recorded_task

@@ -7,8 +7,8 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, kind_of
-from semiseg.proof.audit.findings import Finding, Note, Verdict, short
 from semiseg.proof.audit.hashing import hash_files
+from semiseg.proof.audit.verdicts import Finding, Note, Verdict, short
 from semiseg.proof.crate.absent import WEIGHTS, read_absent
 from semiseg.proof.provenance import Link
 

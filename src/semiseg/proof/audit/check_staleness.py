@@ -14,7 +14,7 @@ from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.code_hash import module_hashes
 from semiseg.jobs.record import OUTSIDE, Record, shareable
-from semiseg.proof.audit.findings import Finding, Verdict
+from semiseg.proof.audit.verdicts import Finding, Verdict
 from semiseg.proof.provenance import Link
 
 OTHER_CODE = "was made by other code: "
