@@ -1,4 +1,4 @@
-"""From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of `semiseg.scoring.scoring_rules`."""
+"""From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of ``scoring_rules.py``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
