@@ -49,10 +49,9 @@ def job_of(folder: Path, path: str):
 
 
 def with_steps(folder: Path, count: int) -> None:
-    """Make trainings last so many steps, with a validation at their end."""
+    """Make trainings last so many steps, without validation."""
     content = finished_project.params()
-    training = content["protocols"]["la_small"]["training"]
-    training["iterations"] = training["validation"]["every"] = count
+    content["protocols"]["la_small"]["training"] |= {"iterations": count, "validation": None}
     finished_project.write_params(folder, content)
 
 
