@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from support import prepared_cases
 from support.prepared_cases import train_spec
 
@@ -198,12 +199,13 @@ def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd
     assert "is damaged" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("method", "rule", "kills"), [("cps", "sgd", 4), ("cps", "adam", 2), ("dan", "sgd", 1)])
+@pytest.mark.parametrize(("method", "rule", "kills"), [("cps", "sgd", 1), ("cps", "adam", 1), ("dan", "sgd", 1)])
 def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     """DAN has an opponent with an optimiser of its own."""
     index, split = prepared_cases.build(tmp_path)
     optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
-    spec = train_spec(method, iterations=120 if method == "cps" else 20, optimiser=optimiser)
+    spec = train_spec(method, iterations=30, optimiser=optimiser)
+    spec["training"]["validation"]["every"] = 10
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
     command = [
@@ -221,7 +223,7 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     command += ["--state", state, "--out", target / "weights.safetensors"]
     command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
     command += ["--checkpoint-seconds", "0", "--device", "cpu"]
-    targets = sorted(random.Random(7).sample(range(5, spec["training"]["iterations"] - 5), kills))
+    targets = sorted(random.Random(7).sample(range(5, 15), kills))
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)
         assert not (target / "weights.safetensors").exists()
@@ -232,14 +234,20 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     assert (target / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
 
 
+def _iteration(state: Path) -> int:
+    """Steps that a state file holds; its tensors are not read."""
+    with safe_open(state, framework="numpy") as file:
+        return int(json.loads(file.metadata()["semiseg"])["iteration"])
+
+
 def _start_and_kill_at(command, state: Path, step: int) -> None:
     """Start the process and kill -9 it once its state file has reached a step."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
-            if state.exists() and weights.load(state)[1]["iteration"] >= step:
+            if state.exists() and _iteration(state) >= step:
                 break
-            time.sleep(0.005)
+            time.sleep(0.02)
         assert process.poll() is None, "the process ended before it could be killed"
         os.kill(process.pid, signal.SIGKILL)
 

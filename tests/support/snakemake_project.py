@@ -21,8 +21,8 @@ def tiny_params():
     }
     protocol = params["protocols"]["la_small"]
     protocol["network"]["filters"] = 2
-    protocol["training"] |= {"patch": [32, 32, 16], "iterations": 4}
-    protocol["inference"] = {"window": [32, 32, 16], "stride": [16, 16, 8]}
+    protocol["training"] |= {"patch": [32, 32, 16], "iterations": 4, "validation": None}
+    protocol["inference"] = {"window": [32, 32, 16], "stride": [32, 32, 16]}
     params["tables"]["tiny"] = {
         "title": "Tiny",
         "dataset": "phantom_mri",
