@@ -95,7 +95,7 @@ def held_at_once(path: Path, pace: Pace = PACE) -> Iterator[Holder | None]:
 
 @dataclass(frozen=True)
 class _Content:
-    """A lock file as it was read. inode: tells two damaged locks apart, whose texts may be equal."""
+    """A lock file as it was read. inode: distinguishes two damaged lock files whose texts are equal."""
 
     text: str
     inode: int
