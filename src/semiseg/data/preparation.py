@@ -34,10 +34,7 @@ BINS = 256  # bins for images with fractional values, as in scikit-image: exposu
 
 @dataclass(frozen=True)
 class Scan:
-    """A case between two steps.
-
-    image: float32; label: uint8; both are ``[x y z]`` and share the affine. statistics: facts that the index stores.
-    """
+    """A case between two steps: image float32, label uint8, both ``[x y z]``, their affine, and facts for the index."""
 
     case: str
     image: Image
@@ -147,11 +144,9 @@ def crop_label(scan: Scan, step: CropLabel) -> Scan:
 
     The axis z is not cropped, and a case without a label is kept whole. Each side is widened by half of max(at_least -
     (last - first), 0) and by its margin. The margins are drawn in the order low x, high x, low y, high y. The upper
-    bound is exclusive.
-
-    Sources: yulequan/UA-MT (code/dataloaders/la_heart_processing.py) for LA, ycwu1997/MC-Net (data/Pancreas/
-    Pre-processing.ipynb) for Pancreas-CT. UA-MT drew its margins without a seed, so its crops exist only in the files
-    that it distributes. MC-Net's margins are always 25.
+    bound is exclusive. Sources: yulequan/UA-MT (code/dataloaders/la_heart_processing.py) for LA, ycwu1997/MC-Net
+    (data/Pancreas/Pre-processing.ipynb) for Pancreas-CT. UA-MT drew its margins without a seed, so its crops exist only
+    in the files that it distributes. MC-Net's margins are always 25.
     """
     if scan.label is None:
         return scan.with_facts("crop_label", {"kept_whole": True})

@@ -108,7 +108,7 @@ class _Content:
         return self.holder.description() if self.holder else "a process that did not leave its name"
 
     def advice(self) -> str:
-        """What a user may do who does not want to wait."""
+        """How a user can end the holder instead of waiting for it; empty where the holder is unknown."""
         if self.holder is None:
             return ""
         return f"; to take over, end it with {self.holder.how_to_end()}, and this job goes on from its last checkpoint"
@@ -245,7 +245,7 @@ class LockFile:
 
 
 class _Watch:
-    """Decides, from repeated looks at a lock, whether its holder is gone."""
+    """Observation of a lock over time, from which it follows whether its holder is gone."""
 
     def __init__(self, lock: LockFile, content: _Content) -> None:
         self.lock, self.content = lock, content

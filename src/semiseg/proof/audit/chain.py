@@ -79,7 +79,7 @@ def rows_of(table: Link) -> list[str]:
 
 
 def wanted_job(graph: Graph, path: str) -> Job | None:
-    """The job that should make a file by the parameters, or None where they do not know it."""
+    """The job that makes a file by the current parameters, or None if no job does."""
     try:
         return graph.maker(path)
     except UserError:
