@@ -164,7 +164,7 @@ def _number_fault(record: dict[str, str]) -> str | None:
     if bool(record["value"]) == (flag in EMPTY_FLAGS):
         return "an empty value needs the flag lost or blank, and only an empty one may have it: correct one of them"
     if flag and flag not in ("blank", "cited") and not record["note"]:
-        return f"the flag {flag} has no note: write how it was read or recovered"
+        return f"the flag {flag} has no note: say how it was read or recovered"
     if bool(record["spread"]) != bool(record["spread_over"]):
         return "spread and spread_over stand together or not at all: fill or empty both"
     if record["spread_over"] and record["spread_over"] not in SPREAD_OVER:
