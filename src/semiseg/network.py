@@ -1,7 +1,7 @@
 """The contract between a backbone (one file of ``semiseg.networks``) and the methods that use it.
 
-A method receives backbones from the protocol and does not know which architecture they have. It may rely on what
-``Backbone`` promises: logits at the input's resolution, five encoder maps, four decoder maps, and a head.
+A method receives its backbones from the protocol and works with every architecture. It uses what ``Backbone`` defines:
+logits at the input's resolution, five encoder maps, four decoder maps, and a head.
 """
 
 from collections.abc import Callable, Sequence

@@ -28,8 +28,8 @@ FIRST = []  # actions with their consequences, in the order of their calls
 
 def before_planning(otherwise):
     """Decorator: the function runs once, before the first job is planned. While this file is read that would be too
-    early, because Snakemake has not yet settled whether this call is a dry run. It has when it asks for the inputs of
-    the first job. otherwise: what follows where this version of Snakemake does not allow it.
+    early, because Snakemake has not yet settled whether this call is a dry run. It has when it requests the inputs
+    of the first job. otherwise: what follows where this version of Snakemake does not allow it.
     """
     return lambda action: FIRST.append((action, otherwise))
 

@@ -55,7 +55,7 @@ raw_inputs, raw_spec, raw_code = job(GRAPH.raw)
 
 
 rule raw:
-    """Draw a phantom, bring the user's copy or downloaded archives into the raw folder, or say how to get the data."""
+    """Draw a phantom, bring the user's copy or downloaded archives into the raw folder, or stop with a message on how to get the data."""
     input:
         unpack(raw_inputs),
     output:

@@ -1,4 +1,7 @@
-"""Files that are either whole or not there, because they are written under a temporary name and then renamed."""
+"""Atomic writing of files, JSON, and hashes.
+
+A file is written under a temporary name and renamed when it is complete, so no reader ever finds half a file.
+"""
 
 import contextlib
 import errno
@@ -19,8 +22,8 @@ UNFINISHED = ".tmp-"  # prefix of the names of files that are being written
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it on success, remove it on any failure.
 
-    The temporary name keeps the suffix of ``path``, because some writers choose the format by it.
-    Raises UserError when the disk is full or the folder cannot be written.
+    The temporary name keeps the suffix of ``path``, because some writers choose the format by it. Raises UserError when
+    the disk is full or the folder is not writable.
     """
     path = Path(path)
     temporary: Path | None = None
@@ -46,13 +49,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the unfinished files of killed processes. No other process may be writing into ``folder`` now."""
-    for left in folder.glob(f"{UNFINISHED}*"):
-        left.unlink(missing_ok=True)
+    """Remove the unfinished files that killed processes left in ``folder``. No other process may be writing into it."""
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
+        unfinished.unlink(missing_ok=True)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether an error means a full disk. HDF5 gives no error number for it, only a message."""
+    """Whether an error means a full disk or quota. HDF5 reports a full disk by a message without an error number."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
@@ -63,12 +66,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, content: Any) -> None:
-    """Write JSON atomically, readable and with sorted keys, so that equal content has equal bytes."""
+    """Write the ``canonical`` JSON text of ``content`` atomically."""
     write_text(path, canonical(content))
 
 
 def canonical(content: Any) -> str:
-    """JSON text with sorted keys and one format, so that equal content has equal bytes."""
+    """Indented JSON text with sorted keys, so that equal content gives equal bytes."""
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Losses between predictions of two networks, or of a network and its teacher."""
+"""Losses between the predictions of two networks, or of a student and its teacher."""
 
 import math
 
@@ -9,7 +9,7 @@ from semiseg.blocks.ramps import sigmoid_rampup
 
 
 def cross_supervision(a: Tensor, b: Tensor) -> Tensor:
-    """CE(a, argmax b) + CE(b, argmax a) of logits ``[b k z y x]``; no gradient through the targets."""
+    """CE(a, argmax b) + CE(b, argmax a) of logits ``[b k z y x]``. The targets (argmax) carry no gradient."""
     return cross_entropy(a, b.argmax(1)) + cross_entropy(b, a.argmax(1))
 
 
@@ -20,5 +20,8 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def threshold(time: float, length: float, classes: int = 2) -> float:
-    """Largest entropy of a certain voxel in nats: H(t) = (0.75 + 0.25 r(t, T)) ln classes, r the sigmoid ramp-up."""
+    """Threshold of the entropy in nats below which a voxel counts as certain: (0.75 + 0.25 r(t, T)) ln classes.
+
+    r is the sigmoid ramp-up, t ``time``, and T ``length``.
+    """
     return (0.75 + 0.25 * sigmoid_rampup(time, length)) * math.log(classes)

@@ -1,7 +1,8 @@
-"""Memories of the newest vectors of each class.
+"""Memories that keep the newest vectors of each class.
 
-``ClassMemory`` is a ring of fixed size, for vectors that come in tensors of a fixed size. ``MemoryBank`` grows up to a
-limit, for large memories that are filled with numbers of vectors that the host knows.
+``ClassMemory`` is a ring buffer of fixed size. Its input tensors have a fixed size too, and a mask marks their valid
+vectors. ``MemoryBank`` grows up to a limit. It is meant for large memories, and for input tensors that contain valid
+vectors alone, so that the CPU knows their number.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from semiseg.base.errors import UserError
 
 
 class ClassMemory(nn.Module):
-    """A ring of ``size`` vectors per class: the buffer ``vectors`` ``[k size d]``.
+    """Ring buffer of ``size`` vectors per class.
 
-    The buffer ``written`` ``[k]`` counts all vectors ever pushed. Raises UserError for a size below 1.
+    The buffer ``vectors`` is ``[k size d]``. The buffer ``written`` ``[k]`` counts the vectors that were ever pushed to
+    each class. Raises UserError for a size below 1.
     """
 
     vectors: Tensor
@@ -32,15 +34,15 @@ class ClassMemory(nn.Module):
     @torch.no_grad()
     def push(self, vectors: Tensor, classes: Tensor, valid: Tensor) -> None:
         """Store the valid vectors ``[n d]`` with class ids ``[n]``; each overwrites the oldest one of its class."""
-        number, size, _ = self.vectors.shape
-        member = (classes.unsqueeze(1) == torch.arange(number, device=classes.device)) & valid.unsqueeze(1)
-        ranks = member.cumsum(0)  # 1 for the first of its class
+        class_count, size, _ = self.vectors.shape
+        member = (classes.unsqueeze(1) == torch.arange(class_count, device=classes.device)) & valid.unsqueeze(1)
+        ranks = member.cumsum(0)  # position of each vector among those of its class, from 1
         total, rank = ranks[-1], ranks.gather(1, classes.unsqueeze(1)).squeeze(1)
-        kept = valid & (rank > total[classes] - size)  # only the last ones, if there are more than the ring holds
+        kept = valid & (rank > total[classes] - size)  # of more than ``size`` vectors of a class only the last
         place = classes * size + (self.written[classes] + rank - 1) % size
-        spare = torch.zeros_like(self.vectors[0, :1])  # vectors that are not kept are written here
+        spare = torch.zeros_like(self.vectors[0, :1])  # row to which the vectors that are not kept are written
         ring = torch.cat([self.vectors.flatten(0, 1), spare])
-        ring[torch.where(kept, place, number * size)] = vectors.to(ring.dtype)
+        ring[torch.where(kept, place, class_count * size)] = vectors.to(ring.dtype)
         self.vectors, self.written = ring[:-1].view_as(self.vectors), self.written + total
 
     @property
@@ -49,15 +51,15 @@ class ClassMemory(nn.Module):
         return self.written.clamp(max=self.vectors.shape[1])
 
     def means(self) -> Tensor:
-        """Mean vector of each class, ``[k d]``; zeros for a class without any."""
+        """Mean vector of each class, ``[k d]``; zeros for a class without vectors."""
         return self.vectors.sum(1) / self.filled.clamp(min=1).unsqueeze(1)
 
 
 class MemoryBank(nn.Module):
-    """The newest ``sizes[k]`` vectors of each class, oldest first.
+    """Memory of the newest ``sizes[k]`` vectors of each class k, oldest first.
 
-    The buffers ``queue0``, ``queue1``, ... of shape ``[n d]`` start empty and grow. Their lengths are therefore known
-    to the host, memory is allocated only as it fills, and the state file contains no padding.
+    The buffers ``queue0``, ``queue1``, ... of shape ``[n d]`` start empty and grow. The CPU therefore knows their
+    lengths, memory is allocated only as they fill, and the state file contains no padding.
     """
 
     def __init__(self, sizes: Sequence[int], dimension: int) -> None:
@@ -67,19 +69,19 @@ class MemoryBank(nn.Module):
             self.register_buffer(f"queue{number}", torch.zeros(0, dimension))
 
     def queue(self, number: int) -> Tensor:
-        """Vectors of a class, ``[n d]``, float32, oldest first."""
+        """Vectors ``[n d]`` of the class ``number``, float32, oldest first."""
         return self.get_buffer(f"queue{number}")
 
     @torch.no_grad()
     def push(self, number: int, vectors: Tensor) -> None:
-        """Append vectors ``[n d]`` to the queue of a class; the oldest ones beyond its size are removed."""
+        """Append vectors ``[n d]`` to the queue of the class ``number``. The oldest beyond its size are removed."""
         size, queue = self.sizes[number], self.queue(number)
         vectors = vectors[-size:].to(queue.dtype)
         kept = queue[max(0, len(queue) + len(vectors) - size) :]
         setattr(self, f"queue{number}", torch.cat([kept, vectors]))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        """Accept stored queues of any length: torch requires buffers of the stored shapes."""
+        """Resize the queues to their stored lengths first, because torch loads into buffers of the same shape only."""
         for name, queue in list(self.named_buffers()):
             stored = state_dict.get(prefix + name)
             if stored is not None:

@@ -1,4 +1,4 @@
-"""Reliable and unreliable voxels, by the entropy of their predictions."""
+"""Selection of reliable and unreliable voxels by the entropy of their predictions."""
 
 from collections.abc import Sequence
 from math import floor
@@ -17,9 +17,9 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
-    """Percentiles of all values together, ``[n]``, with linear interpolation as numpy's; any number of values.
+    """Percentiles ``[n]`` of the flattened values, interpolated linearly as by ``numpy.percentile``.
 
-    All percentiles come from one sort, because ``torch.quantile`` refuses more than 16 million values.
+    The values are sorted once for all percentiles, because ``torch.quantile`` refuses more than 16 million values.
     """
     ordered = values.flatten().sort().values
     last, found = len(ordered) - 1, []
@@ -31,20 +31,21 @@ def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
 
 
 def falling(percent: float, time: TrainingTime) -> float:
-    """A percentage that falls linearly from ``percent`` to 0 over the training."""
+    """Percentage that falls linearly from ``percent`` at the first iteration to 0 at the end of the training."""
     return percent * (1 - time.iteration / time.iterations)
 
 
 def rising(percent: float, time: TrainingTime) -> float:
-    """A percentage that rises linearly from ``percent`` to 100 over the training."""
+    """Percentage that rises linearly from ``percent`` at the first iteration to 100 at the end of the training."""
     return 100 - falling(100 - percent, time)
 
 
 def pseudo_loss(logits: Tensor, labels: Tensor, uncertainty: Tensor, percent: float) -> Tensor:
-    """Mean CE over the voxels whose entropy is below its ``percent`` percentile, times (all voxels / these voxels).
+    """Mean CE over the kept voxels, times (number of all voxels / number of kept voxels).
 
-    The result is 0 if all voxels are equally uncertain, because no voxel is kept then. logits: ``[b k z y x]``; labels
-    and uncertainty: ``[b z y x]`` (Haochen-Wang409/U2PL: u2pl/utils/loss_helper.py compute_unsupervised_loss).
+    A voxel is kept if its entropy is below the percentile ``percent`` of all entropies. If all entropies are equal, no
+    voxel is kept and the result is 0. logits: ``[b k z y x]``; labels: class ids ``[b z y x]``; uncertainty:
+    entropy ``[b z y x]``. Source: Haochen-Wang409/U2PL: u2pl/utils/loss_helper.py compute_unsupervised_loss.
     """
     kept = uncertainty < percentiles(uncertainty, [percent])
     fraction = kept.float().mean().clamp(min=1 / kept.numel())
@@ -52,7 +53,7 @@ def pseudo_loss(logits: Tensor, labels: Tensor, uncertainty: Tensor, percent: fl
 
 
 def above_mean(uncertainty: Tensor, alpha: float) -> Tensor:
-    """Voxels whose entropy exceeds mean + alpha SD of their item (population SD), bool, both ``[b z y x]``."""
+    """Mask ``[b z y x]``: True where the entropy ``[b z y x]`` exceeds its item's mean + alpha population SDs."""
     flat = uncertainty.flatten(1)
     limit = flat.mean(1) + alpha * flat.std(1, correction=0)
     return uncertainty > limit.view(-1, 1, 1, 1)

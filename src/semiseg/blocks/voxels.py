@@ -1,16 +1,17 @@
-"""Random voxels by class, in tensors of a fixed size, so that the host never waits for the GPU to count them."""
+"""Random voxels by class, in tensors of a fixed size, so that the CPU never waits for the GPU to count them."""
 
 import torch
 from torch import Tensor, nn
 
-SPREAD = 2**24  # random numbers below this order the voxels of one class
+SPREAD = 2**24  # sort key of a voxel: class id * SPREAD + random number below SPREAD
 
 
 def draw(ids: Tensor, classes: int, size: int) -> tuple[Tensor, Tensor]:
-    """Draw up to ``size`` voxels of each class without replacement: their places, and which places are valid.
+    """Draw up to ``size`` voxels of each class without replacement.
 
-    ids: class ids of any shape. Both results are ``[k size]``: places in the flattened ids, and bool. A class with
-    fewer voxels gives all of them; its remaining places are arbitrary and not valid.
+    ids: class ids of any shape. Returns the drawn places in the flattened ids, and a mask that is True for valid
+    places; both are ``[k size]``. A class with fewer than ``size`` voxels has all of them drawn, and its other places
+    are arbitrary and not valid.
     """
     flat = ids.flatten()
     order = flat * SPREAD + torch.randint(SPREAD, flat.shape, device=flat.device)
@@ -28,6 +29,6 @@ def gather(maps: Tensor, places: Tensor) -> Tensor:
 
 
 def vectors(head: nn.Module, maps: Tensor, places: Tensor) -> Tensor:
-    """Vectors ``[n d]`` that a pointwise head gives at places ``[n]`` of maps ``[b c z y x]``, see ``gather``."""
+    """Output ``[n d]`` of a pointwise head at places ``[n]`` of maps ``[b c z y x]`` (``gather`` explains places)."""
     found: Tensor = head(gather(maps, places))
     return found

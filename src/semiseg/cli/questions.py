@@ -1,4 +1,4 @@
-"""Verbs that inform: check-params describe check-split plan show published rehearse schema."""
+"""Verbs that check, describe or rehearse: check-params check-split describe plan published rehearse schema show."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from semiseg.cli.parsing import add_verb
 
-FOUND = 1
+FOUND = 1  # exit status of check-split when it finds something serious
 
 
 def add(verbs: Any) -> None:
@@ -19,18 +19,22 @@ def add(verbs: Any) -> None:
     add_verb(verbs, "describe", _describe).add_argument("name", metavar="NAME")
     rehearse = add_verb(verbs, "rehearse", _rehearse)
     rehearse.add_argument("table")
-    rehearse.add_argument("--cores", default="all", help="as Snakemake's option")
-    rehearse.add_argument("--directory", type=Path, help="default: rehearsal/TABLE")
+    rehearse.add_argument("--cores", default="all", help="passed to Snakemake's --cores")
+    rehearse.add_argument("--directory", type=Path, help="folder of the rehearsal; default: rehearsal/TABLE")
     plan = add_verb(verbs, "plan", _plan)
     plan.add_argument("table")
     plan.add_argument("--tflops", type=float, help="speed of your GPU in 10^12 operations per second")
     schema = add_verb(verbs, "schema", _schema)
-    schema.add_argument("--markdown", action="store_true", help="as a page for people (docs/params.md)")
+    schema.add_argument(
+        "--markdown", action="store_true", help="print a Markdown page (docs/params.md) instead of the JSON schema"
+    )
     add_verb(verbs, "show", _show).add_argument("table", type=Path, metavar="results/TABLE.csv")
-    published = verbs.add_parser("published", help="The papers' numbers as data.").add_subparsers(required=True)
+    published = verbs.add_parser(
+        "published", help="Work with the numbers that were transcribed from the papers."
+    ).add_subparsers(required=True)
     numbers = add_verb(published, "check", _check_published)
-    numbers.add_argument("papers", nargs="*", metavar="PAPER", help="default: all")
-    numbers.add_argument("--write", type=Path, metavar="FILE.md", help="write a page instead of printing")
+    numbers.add_argument("papers", nargs="*", metavar="PAPER", help="papers to check; default: all")
+    numbers.add_argument("--write", type=Path, metavar="FILE.md", help="write the result to this file, print nothing")
 
 
 def _check_params(options: argparse.Namespace) -> None:
@@ -42,7 +46,7 @@ def _check_params(options: argparse.Namespace) -> None:
 
 
 def _check_split(options: argparse.Namespace) -> int:
-    """Search a split for the same scan or patient on both sides, mixed modalities and missing organs."""
+    """Check a split: repeated scans, patients in both training and test data, mixed modalities, missing organs."""
     from semiseg.describe.check_split import check_split
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -61,7 +65,7 @@ def _describe(options: argparse.Namespace) -> None:
 
 
 def _rehearse(options: argparse.Namespace) -> None:
-    """Build a table from synthetic stand-ins with a tiny budget. Every rule of the real table runs."""
+    """Build a table from synthetic data with a few training steps. Every rule of the real table runs."""
     from semiseg.engine.rehearsal import rehearse
     from semiseg.params.reading import read
     from semiseg.report.show import show
@@ -71,7 +75,7 @@ def _rehearse(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    """Print the cost of a table before anything runs: hours, GPU memory, disk, and finished parts."""
+    """Print the expected cost of a table (hours, GPU memory, disk) and which parts are finished. Nothing runs."""
     from semiseg.describe.cost import plan_table
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -96,7 +100,7 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _check_published(options: argparse.Namespace) -> None:
-    """List every disagreement of the papers' printed numbers with each other and with arithmetic."""
+    """List the papers' printed numbers that disagree with each other or are arithmetically inconsistent."""
     from semiseg.papers.check.command import check
 
     check(options.papers, options.write)

@@ -13,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import is_full
 from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
-from semiseg.data.images import FETCH, LPS_TO_RAS, checked, require
+from semiseg.data.images import DAMAGED, LPS_TO_RAS, checked, require
 
 # Slice distances are uniform if they differ from their median by at most this fraction or so many mm, because stored
 # positions are rounded
@@ -90,13 +90,13 @@ def _slice(name: str, file: Path, path: Path) -> _Slice:
     try:
         image = sitk.ReadImage(str(file), imageIO="GDCMImageIO")
     except RuntimeError:
-        raise UserError(f"{path}: {name} cannot be read as a DICOM slice: {FETCH}") from None
+        raise UserError(f"{path}: {name} cannot be read as a DICOM slice: {DAMAGED}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(f"{path}: {name} is a colour picture, expected one number per pixel: remove it")
     if image.GetDimension() != 3 or image.GetSize()[2] != 1:
         raise UserError(f"{path}: {name} has size {image.GetSize()}, expected one slice per file: split it into slices")
     if not image.HasMetaDataKey("0020|0032"):
-        raise UserError(f"{path}: {name} does not tell its position, expected one slice of a scan: remove it")
+        raise UserError(f"{path}: {name} has no position (tag 0020,0032), expected one slice of a scan: remove it")
     return _Slice(name, image, image.GetMetaData("0020|000e") if image.HasMetaDataKey("0020|000e") else "")
 
 

@@ -1,7 +1,7 @@
-"""Readers of medical image files and a NIfTI writer: arrays with their place in space.
+"""Readers of medical image files and a NIfTI writer, all for a ``Volume``: an array with its affine.
 
 Arrays are ``[x y z]`` as nibabel gives them; ``affine`` maps voxel indices to RAS+ millimetres. Readers are strict:
-checksums are verified to the end of the file, and a header that does not fit its data is refused.
+they verify checksums to the end of the file, and refuse a header that does not fit its data.
 """
 
 import gzip
@@ -17,13 +17,14 @@ from semiseg.base.files import atomic
 from semiseg.base.volume import Array, Volume
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-FETCH = "the file is damaged, fetch it again"
+DAMAGED = "the file is damaged, fetch it again"
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read .nii or .nii.gz. If a header has two transforms the sform counts, as in nibabel.
+    """Read .nii or .nii.gz. If a header has both an sform and a qform, the sform is used, as in nibabel.
 
-    Raises UserError for a damaged file, one that is not 3-D, or a header with spacings that are not positive.
+    Raises UserError if the file is missing, damaged or longer than its header states, and for all that ``checked``
+    refuses. Spacings are checked as they are stored in the header.
     """
     import nibabel.imageglobals
 
@@ -31,17 +32,17 @@ def read_nifti(path: Path) -> Volume:
     try:
         with _decompressed(path) as file, nibabel.imageglobals.LoggingOutputSuppressor():
             image = _nifti_class(file).from_stream(file)
-            sides = [float(side) for side in _stored_spacing(file, image)]
+            spacing = [float(length) for length in _stored_spacing(file, image)]
             array = np.asanyarray(image.dataobj)
-            beyond = sum(len(part) for part in iter(lambda: file.read(2**20), b""))  # to the end, where the checksum is
+            surplus = sum(len(part) for part in iter(lambda: file.read(2**20), b""))  # gzip's checksum is at the end
     except UserError:
         raise
-    except Exception as error:  # nibabel, zlib and struct each raise their own kinds for damaged files
-        raise UserError(f"{path} cannot be read as NIfTI ({_reason(error)}): {FETCH}") from error
-    if beyond:
-        raise UserError(f"{path} holds {beyond} bytes more than its header tells: {FETCH}")
-    if not all(0 < side < np.inf for side in sides):
-        raise UserError(f"{path} has spacing {_shown(sides)} mm, expected positive numbers: correct its header")
+    except Exception as error:  # for damaged files nibabel, zlib and struct raise exceptions without a common base
+        raise UserError(f"{path} cannot be read as NIfTI ({_reason(error)}): {DAMAGED}") from error
+    if surplus:
+        raise UserError(f"{path} holds {surplus} bytes more than its header tells: {DAMAGED}")
+    if not all(0 < length < np.inf for length in spacing):
+        raise UserError(f"{path} has spacing {_shown(spacing)} mm, expected positive numbers: correct its header")
     return checked(Volume(array, np.asarray(image.affine, np.float64)), path)
 
 
@@ -52,7 +53,7 @@ def _decompressed(path: Path) -> io.BufferedIOBase:
 
 
 def _nifti_class(file: io.BufferedIOBase) -> Any:
-    """nibabel's class, by the size of the header, which is the first number in the file; the file is rewound."""
+    """nibabel's image class. The first number in the file, the size of the header, chooses it. The file is rewound."""
     import nibabel
 
     first = file.read(4)
@@ -63,19 +64,19 @@ def _nifti_class(file: io.BufferedIOBase) -> Any:
     sizes = [int.from_bytes(first, order) for order in ("little", "big")]
     kind = next((kinds[size] for size in sizes if size in kinds), None)
     if kind is None:
-        raise ValueError("it does not start as NIfTI does")
+        raise ValueError("it does not start with the size of a NIfTI header")
     return kind
 
 
 def _stored_spacing(file: io.BufferedIOBase, image: Any) -> Array:
-    """Spacings as the header holds them, because nibabel replaces those that are not positive without a warning."""
+    """Spacings as stored in the header. nibabel itself replaces those that are not positive, without a warning."""
     file.seek(0)
     header = type(image.header).from_fileobj(file, check=False)
     return np.asarray(header["pixdim"][1 : 1 + min(3, len(image.shape))])
 
 
 def write_nifti(path: Path, volume: Volume) -> None:
-    """Write .nii.gz atomically with the array's own dtype; equal input gives equal bytes."""
+    """Write .nii.gz atomically in the dtype of the array. Equal volumes give equal bytes."""
     import nibabel
 
     image = nibabel.Nifti1Image(np.ascontiguousarray(volume.array), volume.affine)
@@ -85,15 +86,18 @@ def write_nifti(path: Path, volume: Volume) -> None:
 
 
 def read_nrrd(path: Path) -> Volume:
-    """Read .nrrd (or any format SimpleITK knows). Raises UserError for a damaged file or one that is not 3-D."""
+    """Read .nrrd, or any other format that SimpleITK reads.
+
+    Raises UserError if the file is missing or damaged, and for all that ``checked`` refuses.
+    """
     import SimpleITK as sitk
 
     require(path)
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError as error:  # several lines, of which the last is the reason
+    except RuntimeError as error:  # the last line of the message is the reason
         reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
-        raise UserError(f"{path} cannot be read ({reason}): {FETCH}") from None
+        raise UserError(f"{path} cannot be read ({reason}): {DAMAGED}") from None
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         shape = (*image.GetSize(), *([image.GetNumberOfComponentsPerPixel()] * (image.GetDimension() == 3)))
         raise UserError(f"{path} has shape {shape}, expected one 3-D volume: keep one volume per file")
@@ -104,7 +108,11 @@ def read_nrrd(path: Path) -> Volume:
 
 
 def checked(volume: Volume, path: Path) -> Volume:
-    """The volume unchanged. Raises UserError unless it is 3-D, one number per voxel, with positive finite spacing."""
+    """The volume, unchanged.
+
+    Raises UserError unless it is 3-D, has two or more voxels along each axis, one number per voxel, a finite affine and
+    positive spacings. path: named in the error.
+    """
     if volume.array.ndim != 3 or min(volume.array.shape) < 2:
         raise UserError(f"{path} has shape {volume.array.shape}, expected one 3-D volume: keep one volume per file")
     if volume.array.dtype.kind not in "biuf":

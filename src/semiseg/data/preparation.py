@@ -1,4 +1,4 @@
-"""The steps from a raw case to a stored one. Each maps a ``Scan`` to a ``Scan`` and keeps the affine right."""
+"""Steps that turn a raw case into a stored one. Each step maps a ``Scan`` to a ``Scan`` and updates its affine."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,12 @@ from semiseg.params.preparation import (
 )
 
 Three = tuple[int, int, int]
-BINS = 256  # of the histogram of images with fractions (scikit-image: exposure.cumulative_distribution)
+BINS = 256  # bins for images with fractional values, as in scikit-image: exposure.cumulative_distribution
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A case between two steps: image float32 and label uint8 ``[x y z]``, affine of both, facts for the index."""
+    """A case between two steps: image float32, label uint8, both ``[x y z]``, their affine, and facts for the index."""
 
     case: str
     image: Image
@@ -42,21 +42,22 @@ class Scan:
     affine: Affine
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
-    def noting(self, step: str, facts: Mapping[str, Any]) -> "Scan":
-        """The same scan with the facts of one more step."""
+    def with_facts(self, step: str, facts: Mapping[str, Any]) -> "Scan":
+        """The same scan, with the facts of a step added to its statistics."""
         return replace(self, statistics={**self.statistics, step: facts})
 
 
 def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> PreparedCase:
-    """Apply the steps in order, without those in ``applied``; return the axes in the order of ``preparation.axes``.
+    """Apply the steps in order, then permute the axes to the order of ``preparation.axes``.
 
-    The statistics hold intensities and directions of the axes before and after, and the facts of single steps. Raises
-    UserError with the case when a step cannot work on it.
+    applied: names of the steps to skip, because they were applied to the raw files already. The statistics describe
+    intensities and axis directions before the first and after the last step, and hold the facts of each step. Raises
+    UserError, which names the case, if a step cannot be applied or the prepared image is not finite.
     """
     raw_shape, raw_affine = _three(scan.image.shape), scan.affine
-    scan = scan.noting("raw", _described(scan.image, scan.affine))
+    scan = scan.with_facts("raw", _described(scan.image, scan.affine))
     for step in preparation.steps:
-        scan = scan.noting(step.step, {"skipped": True}) if step.step in applied else STEPS[step.step](scan, step)
+        scan = scan.with_facts(step.step, {"skipped": True}) if step.step in applied else STEPS[step.step](scan, step)
     image, label, affine = scan.image, scan.label, scan.affine
     if preparation.axes == "zyx":
         image, affine = image.transpose(2, 1, 0), affine[:, [2, 1, 0, 3]]
@@ -66,31 +67,32 @@ def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> 
         raise UserError(f"case {scan.case}: the prepared image is not finite: check the preparation's steps")
     shape = _three(image.shape)
     geometry = Geometry(shape, spacing_of(affine), affine, preparation.axes, raw_shape, raw_affine)
-    return PreparedCase(image, label, geometry, scan.noting("prepared", prepared).statistics)
+    return PreparedCase(image, label, geometry, scan.with_facts("prepared", prepared).statistics)
 
 
 def orient(scan: Scan, step: Orient) -> Scan:
-    """Flip and permute axes so that they run towards the given directions, without interpolation."""
-    if not _concerns(step.only, scan.affine):
+    """Flip and permute the axes so that they run towards ``step.to``. Nothing is interpolated."""
+    if not _applies(step.only, scan.affine):
         return scan
-    have = nibabel.orientations.io_orientation(scan.affine)
-    change = nibabel.orientations.ornt_transform(have, nibabel.orientations.axcodes2ornt(step.to))
+    present = nibabel.orientations.io_orientation(scan.affine)
+    change = nibabel.orientations.ornt_transform(present, nibabel.orientations.axcodes2ornt(step.to))
     affine = scan.affine @ nibabel.orientations.inv_ornt_aff(change, scan.image.shape)
     return _each_array(scan, lambda array: nibabel.orientations.apply_orientation(array, change), affine)
 
 
 def clip(scan: Scan, step: Clip) -> Scan:
-    """Intensities limited to low..high."""
-    if not _concerns(step.only, scan.affine):
+    """Clip the intensities to low..high."""
+    if not _applies(step.only, scan.affine):
         return scan
     return replace(scan, image=np.clip(scan.image, np.float32(step.low), np.float32(step.high)))
 
 
 def clip_cumulative(scan: Scan, step: ClipCumulative) -> Scan:
-    """Intensities limited to the lowest grey level that at least ``share`` of all voxels (zeros too) do not exceed.
+    """Clip the intensities from above at the lowest grey level that at least ``share`` of all voxels do not exceed.
 
-    As HiLab-git/SSL4MIS (code/dataloaders/brats_proprecessing.py) does with scikit-image's cumulative_distribution:
-    every whole number is a level; files with fractions have 256 levels, the centres of equal bins over their range.
+    Voxels of value 0 count. The grey levels are those of HiLab-git/SSL4MIS (code/dataloaders/brats_proprecessing.py),
+    which calls scikit-image's cumulative_distribution. If all values are whole numbers, each value is a level.
+    Otherwise there are 256 levels: the centres of equal bins over the range of the values.
     """
     values = scan.image.ravel("K")
     if (values == np.rint(values)).all():
@@ -100,11 +102,11 @@ def clip_cumulative(scan: Scan, step: ClipCumulative) -> Scan:
         counts, edges = np.histogram(values, BINS)
         levels, shares = (edges[:-1] + edges[1:]) / 2, (counts.cumsum() / values.size).astype(np.float32)
     high = float(levels[shares >= step.share][0])
-    return replace(scan, image=np.minimum(scan.image, np.float32(high))).noting("clip_cumulative", {"high": high})
+    return replace(scan, image=np.minimum(scan.image, np.float32(high))).with_facts("clip_cumulative", {"high": high})
 
 
 def rescale(scan: Scan, step: Rescale) -> Scan:
-    """(x - low) / (high - low) with percentiles of the whole volume; values beyond them leave 0..1."""
+    """(x - low) / (high - low); low and high are percentiles of the whole volume. The result is not clipped to 0..1."""
     low, high = (float(value) for value in np.percentile(scan.image.ravel("K"), (step.low, step.high)))
     if not high > low:
         raise UserError(
@@ -113,7 +115,7 @@ def rescale(scan: Scan, step: Rescale) -> Scan:
         )
     image = scan.image - np.float32(low)
     image /= np.float32(high - low)
-    return replace(scan, image=image).noting("rescale", {"low": low, "high": high})
+    return replace(scan, image=image).with_facts("rescale", {"low": low, "high": high})
 
 
 def scale(scan: Scan, step: Scale) -> Scan:
@@ -124,28 +126,30 @@ def scale(scan: Scan, step: Scale) -> Scan:
 
 
 def zscore(scan: Scan, step: ZScore) -> Scan:
-    """(x - mean) / std, population std and float64 sums, as yulequan/UA-MT (code/dataloaders/la_heart_processing.py).
+    """(x - mean) / std with the population std, as in yulequan/UA-MT (code/dataloaders/la_heart_processing.py).
 
-    of positive: both numbers of voxels above 0 alone, but applied to all, as HiLab-git/SSL4MIS prepares BraTS.
+    Sums are float64. If ``step.of`` is positive, mean and std are those of the voxels above 0; they are applied to all
+    voxels all the same. HiLab-git/SSL4MIS prepares BraTS in this way.
     """
     mean, std = _moments(scan.image if step.of == "all" else scan.image[scan.image > 0])
     if not std > 0:
         raise UserError(f"case {scan.case}: the image is constant ({mean:g}), so it has no z-score: check the file")
     image = scan.image - np.float32(mean)
     image /= np.float32(std)
-    return replace(scan, image=image).noting("zscore", {"mean": mean, "std": std})
+    return replace(scan, image=image).with_facts("zscore", {"mean": mean, "std": std})
 
 
 def crop_label(scan: Scan, step: CropLabel) -> Scan:
-    """Crop x and y to the label's box, widened to ``at_least`` and by a random margin per side; z is kept.
+    """Crop x and y to the label's bounding box, widened to ``at_least`` voxels and by a random margin per side.
 
-    As yulequan/UA-MT (code/dataloaders/la_heart_processing.py) prepares LA and ycwu1997/MC-Net (data/Pancreas/
-    Pre-processing.ipynb) Pancreas-CT: half of max(at_least - (last - first), 0) per side, then the margins of low x,
-    high x, low y, high y; the upper bound is exclusive. UA-MT drew its margins unseeded, so only the distributed files
-    have them; MC-Net's are always 25. A case without a label has no box and is kept whole.
+    The axis z is not cropped, and a case without a label is kept whole. Each side is widened by half of max(at_least -
+    (last - first), 0) and by its margin. The margins are drawn in the order low x, high x, low y, high y. The upper
+    bound is exclusive. Sources: yulequan/UA-MT (code/dataloaders/la_heart_processing.py) for LA, ycwu1997/MC-Net
+    (data/Pancreas/Pre-processing.ipynb) for Pancreas-CT. UA-MT drew its margins without a seed, so its crops exist only
+    in the files that it distributes. MC-Net's margins are always 25.
     """
     if scan.label is None:
-        return scan.noting("crop_label", {"kept_whole": True})
+        return scan.with_facts("crop_label", {"kept_whole": True})
     rng = np.random.default_rng([step.seed, int(hashlib.sha256(scan.case.encode()).hexdigest()[:8], 16)])
     box = [slice(0, side) for side in scan.image.shape]
     margins: list[int] = []
@@ -159,9 +163,10 @@ def crop_label(scan: Scan, step: CropLabel) -> Scan:
 
 
 def crop_nonzero(scan: Scan, step: CropNonzero) -> Scan:
-    """Crop to the box of voxels that are not 0, without its last plane in each axis.
+    """Crop to the bounding box of the nonzero voxels, without the last plane of the box along each axis.
 
-    As HiLab-git/SSL4MIS (code/dataloaders/brats_proprecessing.py), whose upper bounds are the last such voxels.
+    HiLab-git/SSL4MIS (code/dataloaders/brats_proprecessing.py) loses this plane too, because it uses the index of the
+    last nonzero voxel as an exclusive upper bound.
     """
     filled = scan.image != 0
     box = [slice(*_extent(filled, along)) for along in range(3)]
@@ -171,7 +176,10 @@ def crop_nonzero(scan: Scan, step: CropNonzero) -> Scan:
 
 
 def crop_middle(scan: Scan, step: CropMiddle) -> Scan:
-    """Crop each axis with a size to as many voxels as reach it, in the middle; an axis that is shorter is kept."""
+    """Crop each axis to the middle ceil(size / spacing) voxels, size in mm.
+
+    An axis without a size, or with fewer voxels than that, is kept.
+    """
     box = []
     for side, spacing, size in zip(scan.image.shape, spacing_of(scan.affine), step.size, strict=True):
         wanted = side if size is None else min(ceil(size / spacing), side)
@@ -180,10 +188,10 @@ def crop_middle(scan: Scan, step: CropMiddle) -> Scan:
 
 
 def resample(scan: Scan, step: Resample) -> Scan:
-    """New grid: image by splines of the given order, label by nearest neighbour, without smoothing.
+    """Resample the image by splines of the given order and the label by nearest neighbour, without smoothing.
 
-    The rules of each library stand in ``semiseg.data.resampling``. skimage limits the result to the range that the
-    image had, as resize does in kimjisoo12/GuidedNet (data preprocessing.py).
+    ``semiseg.data.resampling`` describes the rules of each library. For skimage the result is clipped to the range of
+    the image's values before the step, as by skimage's resize in kimjisoo12/GuidedNet (data preprocessing.py).
     """
     old = _three(scan.image.shape)
     if step.shape is not None:
@@ -192,7 +200,7 @@ def resample(scan: Scan, step: Resample) -> Scan:
         factors = step.factor if isinstance(step.factor, tuple) else (step.factor or 1.0,) * 3
         scales = [1 / factor for factor in factors]
         if step.spacing is not None:
-            scales = [new / had for new, had in zip(step.spacing, spacing_of(scan.affine), strict=True)]
+            scales = [new / current for new, current in zip(step.spacing, spacing_of(scan.affine), strict=True)]
         size = _three([new_size(side, ratio, step.library) for side, ratio in zip(old, scales, strict=True)])
     axes = [
         axis(side, new, ratio, step.library, step.order) for side, new, ratio in zip(old, size, scales, strict=True)
@@ -201,9 +209,9 @@ def resample(scan: Scan, step: Resample) -> Scan:
     if step.library == "skimage" and image is not scan.image:
         np.clip(image, scan.image.min(), scan.image.max(), out=image)
     label = None if scan.label is None else picked(scan.label, axes)
-    grid = np.diag([*(one.scale for one in axes), 1.0])
-    grid[:3, 3] = [one.start for one in axes]
-    return replace(scan, image=image, label=label, affine=scan.affine @ grid)
+    new_to_old = np.diag([*(one.scale for one in axes), 1.0])  # voxel indices of the new grid -> of the old grid
+    new_to_old[:3, 3] = [one.start for one in axes]
+    return replace(scan, image=image, label=label, affine=scan.affine @ new_to_old)
 
 
 STEPS: Mapping[str, Callable[[Scan, Any], Scan]] = {
@@ -220,11 +228,11 @@ STEPS: Mapping[str, Callable[[Scan, Any], Scan]] = {
 }
 
 
-def _concerns(only: str | None, affine: Affine) -> bool:
-    """Whether a step applies: always, or only to scans whose axes run exactly towards ``only`` (letters, as LPI).
+def _applies(only: str | None, affine: Affine) -> bool:
+    """Whether a step applies to a scan with this affine: ``only`` is None, or the axes run exactly towards it.
 
-    Oblique axes, however slightly, run towards no letters. The script of kimjisoo12/GuidedNet compares the directions
-    that SimpleITK reads with whole numbers.
+    only: letters such as LPI. An oblique scan, whose direction cosines differ from 0 and 1 by 1e-6 or more, matches no
+    letters. The script of kimjisoo12/GuidedNet is as strict: it compares SimpleITK's directions with whole numbers.
     """
     directions = affine[:3, :3] / np.array(spacing_of(affine))
     exact = np.abs(directions - np.rint(directions)).max() < 1e-6
@@ -232,39 +240,42 @@ def _concerns(only: str | None, affine: Affine) -> bool:
 
 
 def _letters(affine: Affine) -> str:
-    """The directions of the axes, such as LPI."""
+    """Letters of the directions towards which the axes run, such as LPI."""
     return "".join(nibabel.orientations.aff2axcodes(affine))
 
 
 def _described(image: Image, affine: Affine) -> dict[str, Any]:
-    """Facts of a volume for the index, axes in array order; percentiles are of every 4th voxel along each axis."""
+    """Facts of a volume for the index.
+
+    The orientation's letters are in the order of the array's axes. Percentiles use every 4th voxel along each axis.
+    """
     mean, std = _moments(image)
-    rare = np.percentile(image[::4, ::4, ::4], (0.5, 50, 99.5))
+    low, median, high = (float(value) for value in np.percentile(image[::4, ::4, ::4], (0.5, 50, 99.5)))
     return {
         "orientation": _letters(affine),
         "min": float(image.min()),
         "max": float(image.max()),
         "mean": mean,
         "std": std,
-        "percentiles": {"0.5": float(rare[0]), "50": float(rare[1]), "99.5": float(rare[2])},
+        "percentiles": {"0.5": low, "50": median, "99.5": high},
     }
 
 
 def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean and population std from float64 sums, piece by piece: no second volume is made."""
+    """Mean and population std. Sums are float64 and computed piece by piece, so that no second volume is allocated."""
     flat = values.ravel("K")
     if flat.size == 0:
         return 0.0, 0.0
     pieces = np.array_split(flat, flat.size // 2**16 + 1)
     mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / flat.size
     squares = 0.0
-    for piece in pieces:
-        squares += float(np.square(piece.astype(np.float64) - mean).sum())  # not `@`: its bits depend on the threads
+    for piece in pieces:  # square and sum, because the bits of a dot product depend on the number of threads
+        squares += float(np.square(piece.astype(np.float64) - mean).sum())
     return mean, float(np.sqrt(squares / flat.size))
 
 
 def _extent(filled: NDArray[np.bool_], along: int) -> tuple[int, int]:
-    """First and last index along an axis with a filled voxel; (0, 0) where there is none."""
+    """First and last index of the filled voxels along an axis; (0, 0) if no voxel is filled."""
     found = np.flatnonzero(filled.any(axis=tuple(other for other in range(3) if other != along)))
     return (int(found[0]), int(found[-1])) if found.size else (0, 0)
 
@@ -274,7 +285,7 @@ def _cropped(scan: Scan, box: list[slice], name: str, facts: Mapping[str, Any]) 
     shift[:3, 3] = [side.start for side in box]
     cropped = _each_array(scan, lambda array: array[tuple(box)], scan.affine @ shift)
     start, size = [side.start for side in box], list(cropped.image.shape)
-    return cropped.noting(name, {**facts, "start": start, "size": size})
+    return cropped.with_facts(name, {**facts, "start": start, "size": size})
 
 
 def _each_array(scan: Scan, change: Callable[[NDArray[Any]], NDArray[Any]], affine: Affine) -> Scan:

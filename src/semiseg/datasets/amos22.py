@@ -123,7 +123,7 @@ DATASET = Dataset(
         Organ(14, "bladder", "Bla"),
         Organ(15, "prostate or uterus", "Pro"),
     ),
-    licence="CC BY 4.0 (Zenodo record); a dataset.json in circulation says CC BY-SA 4.0 and the paper's review page "
+    licence="CC BY 4.0 (Zenodo record); a dataset.json in circulation states CC BY-SA 4.0 and the paper's review page "
     "CC BY-NC: the sources disagree",
     citation="Ji et al., AMOS: a large-scale abdominal multi-organ benchmark for versatile medical image segmentation, "
     "NeurIPS Datasets and Benchmarks 2022, doi:10.5281/zenodo.7262581",
@@ -139,8 +139,8 @@ DATASET = Dataset(
     notes=(
         "CT and MRI are mixed: training 200 CT and 40 MRI, validation 100 CT and 20 MRI. The DHC protocol trains and "
         "tests on both; GuidedNet takes the 300 CT alone, with a division of its own.",
-        "The id gives the modality: 1..500 CT, 501..600 MRI. The archive's readme says below 500, which does not give "
-        "its 500 CT; among labelled cases, CT ends at 0410 and MRI begins at 0507, so the rules agree there.",
+        "The id gives the modality: 1..500 CT, 501..600 MRI. The archive's readme puts CT below 500, which would not "
+        "give its 500 CT; among labelled cases, CT ends at 0410 and MRI begins at 0507, so the rules agree there.",
         "MRI label maps are reported to hold ids 0..13 only: no bladder, no prostate or uterus. Cases lack organs "
         "outside their field of view.",
         "The ids of the 240 scans of imagesTs are inferred: those of 1..600 that the other parts leave (200 CT and 40 "

@@ -146,7 +146,7 @@ DATASET = Dataset(
         "FLARE21 has names like train_000_0000.nii.gz too, with four organs and one id for both kidneys: such files "
         "are refused. Who has the authors' files puts them into a folder called guidednet.",
         "AbdomenCT-1K names its scans Case_00001_0000.nii.gz as FLARE22 names its unlabelled ones. Label maps of these "
-        "names are refused; scans alone cannot be told apart by name.",
+        "names are refused; scans alone cannot be distinguished by name.",
         "The labelled scans are of the MSD Pancreas collection, so FLARE22, AbdomenCT-1K and MSD share patients.",
         "The label maps of the tuning set came out after the challenge; the 200 hidden test scans were not published.",
         "The publisher's page gives no checksum; Zenodo lists an MD5 sum. torch-em recorded SHA-256 "

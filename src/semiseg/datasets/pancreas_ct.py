@@ -97,8 +97,8 @@ def _reoriented_to(label: "Volume", image: "Volume") -> "Volume":
 
     from semiseg.base.volume import Volume
 
-    have, want = directions.io_orientation(label.affine), directions.io_orientation(image.affine)
-    change = directions.ornt_transform(have, want)
+    old, new = directions.io_orientation(label.affine), directions.io_orientation(image.affine)
+    change = directions.ornt_transform(old, new)
     array = np.asarray(directions.apply_orientation(label.array, change))
     return Volume(array, label.affine @ directions.inv_ornt_aff(change, label.array.shape))
 

@@ -1,1 +1,1 @@
-"""What Snakemake, SLURM and DVC are told: finished jobs, one call per folder, checks before submission, rehearsals."""
+"""Interfaces to Snakemake, SLURM and DVC: finished jobs, one call per folder, checks before submission, rehearsals."""

@@ -15,7 +15,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 COMMAND_CHARACTERS = 120  # of a failed job's command, which holds all its parameters; the log file has the whole
-CHATTER = (  # messages without an event of their own that say nothing about the jobs
+CHATTER = (  # messages that have no event of their own and are not about the jobs
     "host: ",
     "Assuming unrestricted shared filesystem usage",
     "Building DAG of jobs",

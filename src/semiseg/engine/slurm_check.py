@@ -134,7 +134,7 @@ def _check_status_query(config: dict[str, str], command: str | None, first_pause
 def _nodes() -> list[Nodes]:
     status, output = ask("sinfo", "-h", "-a", "-e", "-o", "%P|%G|%l|%m")
     if status != 0:
-        raise UserError(f"SLURM does not tell its partitions (sinfo: {output}): call again later")
+        raise UserError(f"SLURM does not list its partitions (sinfo: {output}): call again later")
     found = []
     for line in output.splitlines():
         partition, gres, limit, memory = line.split("|")

@@ -82,7 +82,7 @@ def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
 
 def _last_request(rule: Any, tries: int) -> dict[str, Any]:
     cores = rule.resources["_cores"]
-    evaluate = type(cores).evaluate  # a changed interface shows here; below, an exception says nothing about it
+    evaluate = type(cores).evaluate  # outside the suppression below, so that a changed interface raises
     known = {"input": (), "attempt": tries, "threads": cores.value, "rulename": rule.name, "async_run": None}
     values: dict[str, Any] = dict.fromkeys(RESOURCES)
     for name in RESOURCES:

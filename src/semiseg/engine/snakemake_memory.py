@@ -31,7 +31,7 @@ Note = dict[str, Any]
 def restore(graph: Graph, commands: Mapping[str, str]) -> int:
     """Write Snakemake's notes of the finished jobs that it does not know; return how many records were read.
 
-    graph: the jobs as the parameters want them now. commands: shell command per rule, as the rule states it. Works in
+    graph: the jobs by the current parameters. commands: shell command per rule, as in the rule's definition. Works in
     the current folder. A record that cannot be read is skipped: the audit reports it, and Snakemake judges its files by
     time. Raises UnavailableError where Snakemake's notes cannot be written.
     """

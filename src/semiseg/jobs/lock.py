@@ -95,7 +95,7 @@ def held_at_once(path: Path, pace: Pace = PACE) -> Iterator[Holder | None]:
 
 @dataclass(frozen=True)
 class _Content:
-    """A lock file as it was read. inode: tells two damaged locks apart, whose texts may be equal."""
+    """A lock file as it was read. inode: distinguishes two damaged lock files whose texts are equal."""
 
     text: str
     inode: int
@@ -108,7 +108,7 @@ class _Content:
         return self.holder.description() if self.holder else "a process that did not leave its name"
 
     def advice(self) -> str:
-        """What a user may do who does not want to wait."""
+        """How a user can end the holder instead of waiting for it; empty where the holder is unknown."""
         if self.holder is None:
             return ""
         return f"; to take over, end it with {self.holder.how_to_end()}, and this job goes on from its last checkpoint"
@@ -245,7 +245,7 @@ class LockFile:
 
 
 class _Watch:
-    """Decides, from repeated looks at a lock, whether its holder is gone."""
+    """Observation of a lock over time, from which it follows whether its holder is gone."""
 
     def __init__(self, lock: LockFile, content: _Content) -> None:
         self.lock, self.content = lock, content

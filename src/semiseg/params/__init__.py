@@ -1,1 +1,1 @@
-"""What may be written in params.yaml, and its reading; knows no run and no file."""
+"""The allowed content of params.yaml, and its reading. Nothing here depends on runs or on other files."""

@@ -1,6 +1,6 @@
 """params.yaml as typed objects: every knob of every experiment, checked before any job starts.
 
-This file says what may be written, ``reading.py`` beside it reads it, ``semiseg.graph`` says what follows from it. The
+This file defines the allowed keys and values, ``reading.py`` reads them, ``semiseg.graph`` derives the jobs. The
 descriptions go into the JSON schema and the documentation: one sentence each, units and the default's meaning included.
 """
 

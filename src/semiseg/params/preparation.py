@@ -8,7 +8,9 @@ from semiseg.params.kinds import Fraction, Spacing, Strict, Three
 
 Directions = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
 STEP = Field(description="name of the step")
-ONLY = Field(None, description="do the step to scans whose axes run exactly so, and to no others; default: to all")
+ONLY = Field(
+    None, description="apply the step only to scans whose axes run exactly in these directions; default: to all scans"
+)
 
 
 class Orient(Strict):
@@ -38,9 +40,9 @@ class ClipCumulative(Strict):
 
 
 class Resample(Strict):
-    """New grid by spacing (mm), by factor or by shape: exactly one, each in (x, y, z) order; labels always nearest.
+    """Resample to a spacing (mm), by a factor or to a shape: exactly one, in (x, y, z) order; labels always nearest.
 
-    library: whose rules place the new voxels, count them and treat the border (``semiseg.data.resampling``).
+    library: its rules place the new voxels, count them and treat the border (``semiseg.data.resampling``).
     """
 
     step: Literal["resample"] = STEP
@@ -50,7 +52,7 @@ class Resample(Strict):
     )
     shape: Three | None = Field(None, description="new number of voxels along x, y, z")
     library: Literal["scipy", "skimage", "simpleitk", "torch"] = Field(
-        description="whose rules place the new voxels, count them and treat the border"
+        description="library whose rules place the new voxels, count them and treat the border"
     )
     order: Literal[0, 1, 3] = Field(
         description="spline order of the image's interpolation: 0 nearest, 1 linear, 3 cubic"
@@ -82,31 +84,31 @@ class Scale(Strict):
 
 
 class ZScore(Strict):
-    """(x - mean) / std, applied to all voxels; both numbers are those of the whole volume, or of its voxels above 0."""
+    """(x - mean) / std, applied to all voxels; mean and std are those of the whole volume, or of its voxels above 0."""
 
     step: Literal["zscore"] = STEP
     of: Literal["all", "positive"] = Field(
-        "all", description="voxels that mean and deviation are taken over: all, or those above 0"
+        "all", description="voxels from which mean and std are computed: all, or those above 0"
     )
 
 
 class CropLabel(Strict):
-    """Box of the label in x and y, at least ``at_least`` wide, plus a random margin per side; z is kept (LA)."""
+    """Crop x and y to the label's box, at least ``at_least`` wide, plus a random margin per side; z is kept (LA)."""
 
     step: Literal["crop_label"] = STEP
     at_least: tuple[PositiveInt, PositiveInt] = Field(description="smallest width of the box along x and y, voxels")
     margin: tuple[int, int] = Field(description="random margin per side, voxels: smallest, and largest plus 1")
-    seed: int = Field(description="seed of the margins, which are drawn per case; the official ones had none")
+    seed: int = Field(description="seed of the margins, which are drawn per case; the official code used no seed")
 
 
 class CropNonzero(Strict):
-    """Box of the voxels that are not 0, without its last plane in each axis (BraTS)."""
+    """Crop to the box of the voxels that are not 0, without the box's last plane along each axis (BraTS)."""
 
     step: Literal["crop_nonzero"] = STEP
 
 
 class CropMiddle(Strict):
-    """The middle of the image along the scan's own axes x, y, z; no label is looked at."""
+    """Crop to the middle of the image along the scan's own axes x, y, z; labels are not used."""
 
     step: Literal["crop_middle"] = STEP
     size: tuple[PositiveFloat | None, PositiveFloat | None, PositiveFloat | None] = Field(
@@ -121,7 +123,9 @@ Step = Annotated[
 
 
 class Preparation(Strict):
-    """The way from a raw scan to a stored case."""
+    """Steps from a raw scan to a stored case."""
 
-    axes: Literal["zyx", "xyz"] = Field(description="order in which the array is stored; patches count in it")
+    axes: Literal["zyx", "xyz"] = Field(
+        description="order of the axes of the stored array, in which patches and windows are given too"
+    )
     steps: tuple[Step, ...] = Field(description="steps from the raw scan to the stored case, in this order")

@@ -117,7 +117,7 @@ def recorded_chain(target: Path | str, records: Records | None = None, maker: Ma
 
 
 def _job_by_parameters(maker: Maker | None, path: str) -> Job | None:
-    """The job that should make a file, or None where the parameters do not know it."""
+    """The job that makes a file by the current parameters, or None if no job does."""
     try:
         return maker(path) if maker else None
     except UserError:

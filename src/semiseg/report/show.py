@@ -50,7 +50,7 @@ def show(path: Path, console: Console | None = None) -> None:
 
 
 def _next_commands(path: Path, frame: pd.DataFrame, organs: Sequence[str]) -> list[str]:
-    """Three commands that ask more about this table; the cell is the first organ of the best row that competes."""
+    """Three commands that show more about this table. Their cell is the first organ of the best row except controls."""
     competing = frame[~frame["method"].map(is_control)]
     rows = competing if len(competing) else frame
     means = [name for name in METRICS.values() if name in frame.columns]

@@ -19,7 +19,7 @@ EMPTY_ORGANS = ("absent", "missed", "false_positive")
 class Scores:
     """Runs of one row of a table under one rule.
 
-    values: ``[run case organ metric]``, percent, voxels or mm as the rule says; NaN does not count. cases: sorted ids.
+    values: ``[run case organ metric]``, percent, voxels or mm by the rule; NaN is left out. cases: sorted ids.
     empty: index organ, columns absent (pairs of case and organ in one run), missed, false_positive (in all runs).
     """
 

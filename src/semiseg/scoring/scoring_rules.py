@@ -1,7 +1,7 @@
 """Named scoring rules: how each group of papers turns the same measurements into numbers.
 
-A rule gives the four metrics of each row of a score table (columns: see `semiseg.scoring.cases`), NaN where the row
-does not count, and says how they are averaged. Dice and Jaccard are percentages.
+A rule computes the four metrics of each row of a score table (columns: see `semiseg.scoring.cases`), NaN where the row
+does not count, and defines how they are averaged. Dice and Jaccard are percentages.
 """
 
 from collections.abc import Callable, Mapping

@@ -62,6 +62,6 @@ def recorded_task(record: Mapping[str, Any], folder: Path, options: Options) -> 
 
 
 def _recorded(record: Mapping[str, Any], side: str, template: str) -> list[Path]:
-    """The inputs or outputs of a record that lie where a template says; each name in braces stands for one word."""
+    """The inputs or outputs of a record whose paths match a template; each name in braces matches one word."""
     pattern = re.sub(r"{\w+}", r"\\w+", template.replace(".", r"\."))
     return [Path(entry["path"]) for entry in record[side] if re.fullmatch(pattern, entry["path"])]

@@ -1,8 +1,8 @@
-"""Makes volumes again that a manifest lists and that are missing: prepared cases and predictions.
+"""Restoration of missing volumes that a manifest lists: prepared cases and predictions.
 
 These volumes are caches. Results that were pulled or copied come with manifests and lineage records, but without
-volumes. The record beside a manifest tells which job made the volumes; the same job gives the same volumes again, and
-the hash of the manifest shows whether it did.
+volumes. The record beside a manifest names the job that made the volumes. This job is run again, and its volumes are
+the same as before if the hash of the manifest is.
 """
 
 import logging

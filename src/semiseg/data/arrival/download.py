@@ -158,7 +158,7 @@ class _Transfer:
         if answer.status_code in (200, 206) and kind.lower().startswith("text/html"):
             raise UserError(
                 f"{self.file.url} answers with a web page, not with the file: open it in a browser, log in or agree to "
-                "the terms if it asks, and import the file by `semiseg import`"
+                "the terms if it requires so, and import the file by `semiseg import`"
             )
 
     def _continues(self, answer: requests.Response, start: int, total: int | None) -> bool:

@@ -25,10 +25,10 @@ HEADERS = {"Accept-Encoding": "identity", "User-Agent": "semiseg (python-request
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is given.
+    """Limits of repeated requests to a server.
 
     attempts: requests in a row that may fail without one byte gained. Waits double from first_wait_s to longest_wait_s.
-    most_wait_s: the longest wait that a server may ask for. connect_s, read_s: limits for one answer. Times in seconds.
+    most_wait_s: the longest wait that a server may request. connect_s, read_s: limits for one answer. Times in seconds.
     """
 
     attempts: int = 8
@@ -71,14 +71,14 @@ class Retries(Retry):
         return min(self.patience.first_wait_s * 2.0 ** (len(self.history) - 1), self.patience.longest_wait_s)
 
     def get_retry_after(self, response: Any) -> float | None:
-        """Seconds that the server asks to wait, None where it does not, or not in a valid form."""
+        """Seconds to wait by the server's Retry-After header; None where it has none or an invalid one."""
         try:
             return super().get_retry_after(response)
         except InvalidHeader:
             return None
 
     def sleep(self, response: Any = None) -> None:
-        """Wait as long as the server asks, else as long as ``patience`` says."""
+        """Wait as long as the server requests, else by the backoff time of ``patience``."""
         retry_after = None if response is None else self.get_retry_after(response)
         wait, last = self.get_backoff_time() if retry_after is None else retry_after, self.history[-1]
         failure = f"{last.url} answers {_status(last.status, response.reason)}" if last.status else str(last.error)

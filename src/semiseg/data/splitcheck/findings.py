@@ -101,7 +101,7 @@ def _known_twins(parts: Parts, twins: Sequence[Sequence[str]], seen: Sequence[Fi
         if all(frozenset(pair) in pairs for pair in combinations(group, 2)):
             continue
         shown = ", ".join(_with_part(parts, case) for case in group)
-        text = f"{shown} show the same scan, as the list's notes tell"
+        text = f"{shown} show the same scan, according to the list's notes"
         yield Finding(_severity(parts, group), "known twins", tuple(group), text)
 
 

@@ -1,7 +1,7 @@
-"""Contrast of reliable voxels class by class, between two networks (HqCL of DVCL; the formula is ours, after U2PL).
+"""Class-wise contrastive loss on the reliable voxels of two networks (HqCL of DVCL). The formula is ours, after U2PL.
 
-All tensors have a fixed size, so that the host never waits for the GPU to count voxels. Classes that a crop lacks are
-therefore computed as well, with weight 0.
+All tensors have a fixed size, so that the CPU never waits for the GPU to count voxels. The loss is therefore computed
+for classes that a crop lacks as well, and multiplied by 0.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,10 @@ from semiseg.blocks.info_nce import Groups, by_class, info_nce
 
 
 class View(NamedTuple):
-    """One network: its feature map ``[i c z y x]``, its pointwise head, and the known class of each voxel ``[i z y
-    x]``.
+    """One network: feature map ``[i c z y x]``, pointwise projection head, known class of each voxel ``[i z y x]``.
 
-    Labelled items come first. The known class is the label there and the pseudo label elsewhere; K marks a voxel whose
-    pseudo label is unreliable.
+    Labelled items come first. The known class is the label in labelled items and the pseudo label in the others. The id
+    K (the number of classes) marks a voxel whose pseudo label is unreliable.
     """
 
     feature: Tensor
@@ -28,13 +27,13 @@ class View(NamedTuple):
     known: Tensor
 
     def vectors(self, places: Tensor) -> Tensor:
-        """Vectors ``[... d]`` at places of any shape."""
+        """Vectors ``[... d]`` of the head at places ``[...]`` of the flattened ``[i z y x]``."""
         found = voxels.vectors(self.head, self.feature, places.flatten())
         return found.view(*places.shape, found.shape[1])
 
 
 class Sizes(NamedTuple):
-    """Numbers of the contrast: anchors of a class, negatives of an anchor, most voxels of a prototype; temperature."""
+    """Anchors per class, negatives per anchor, largest number of voxels in a prototype; temperature of InfoNCE."""
 
     anchors: int
     negatives: int
@@ -43,11 +42,12 @@ class Sizes(NamedTuple):
 
 
 def class_contrast(views: Sequence[View], labels: Tensor, classes: int, sizes: Sizes) -> Tensor:
-    """Mean of InfoNCE (``blocks.info_nce``) over networks and the classes of the labels; 0 if there is one class alone.
+    """Mean of InfoNCE (``blocks.info_nce``) over the networks and over the classes that occur in ``labels``.
 
-    Anchors are random voxels of the class in ``known``. The positive is the mean direction of labelled voxels of the
-    class in the same network. Negatives are labelled voxels of other classes in both networks. Gradients reach the
-    anchors alone. labels: ``[b z y x]``.
+    Anchors are random voxels whose known class is the class in question. The positive (prototype) is the mean
+    direction of labelled voxels of the class in the same network. Negatives are labelled voxels of other classes in
+    both networks. Gradients flow through the anchors only. If ``labels`` holds a single class there are no negatives,
+    and the result is 0. labels: ``[b z y x]``.
     """
     labelled, device = by_class(labels, classes), labels.device
     places, valid = voxels.draw(labels, classes, sizes.prototype)
@@ -70,17 +70,18 @@ def class_contrast(views: Sequence[View], labels: Tensor, classes: int, sizes: S
 
 
 def draw_negatives(labelled: Groups, views: Sequence[View], sizes: Sizes) -> list[Tensor]:
-    """Random labelled places of other classes, ``[k m n]`` for each network; the n sum up to the number of negatives.
+    """Places of random labelled voxels of other classes: for each network ``[k m n]``, n negatives of m anchors.
 
-    Each negative comes from either network with the same probability. The host decides this once for all anchors, so
-    that it knows n; for a single anchor the result is a draw with replacement from the voxels of both networks.
+    The n of the networks add up to ``sizes.negatives``. The network of each negative is drawn on the CPU, with equal
+    probabilities and once for all anchors, so that n is known without waiting for the GPU. For a single anchor this is
+    a draw with replacement from the voxels of both networks.
     """
-    owners = torch.randint(len(views), (sizes.negatives,))
+    network_ids = torch.randint(len(views), (sizes.negatives,))
     shape, device = (len(labelled.sizes), sizes.anchors), labelled.places.device
-    numbers = torch.bincount(owners, minlength=len(views)).tolist()
+    numbers = torch.bincount(network_ids, minlength=len(views)).tolist()
     return [labelled.outside(torch.rand(*shape, number, dtype=torch.float64, device=device)) for number in numbers]
 
 
 def mean_direction(vectors: Tensor, valid: Tensor) -> Tensor:
-    """Unit vector ``[d]`` in the mean direction of those vectors ``[n d]`` whose ``valid`` ``[n]`` is True."""
+    """Unit vector ``[d]`` along the mean of the normalised vectors ``[n d]`` whose ``valid`` ``[n]`` is True."""
     return F.normalize((F.normalize(vectors, dim=1) * valid.unsqueeze(1)).sum(0), dim=0)

@@ -1,1 +1,1 @@
-"""What arithmetic says about printed numbers."""
+"""Arithmetic checks of printed numbers."""

@@ -22,9 +22,9 @@ VALUE_RULE = (
 )
 VALUE_HEADS = ("paper", "where in the text", "row", "what", "text", "tables", "from")
 ORDER_RULE = (
-    "Who is said to be better than whom, in words, against the printed numbers: higher Dice and Jaccard, lower ASD and "
-    "95HD. Spreads and significance are not looked at; a tie is not better. One line per column and pair of rows that "
-    "does not bear the claim out."
+    "Claims of the text that one method is better than another, compared with the printed numbers: higher Dice and "
+    "Jaccard, lower ASD and 95HD are better. Spreads and significance are ignored; a tie is not better. One line per "
+    "column and pair of rows that contradicts the claim."
 )
 ORDER_HEADS = ("paper", "claim", "where", "column", "row", "against", "")
 Claim = dict[str, str]

@@ -21,9 +21,10 @@ CHECKS = (
 )
 INTRODUCTION = """# The papers' numbers, compared with themselves
 
-Every number of the papers' result tables lies in `src/semiseg/published/<paper>.csv`. This page is what arithmetic says
-about them: `semiseg published check --write docs/published-numbers.md` writes it, and a test fails when it is out of
-date. A line below says that two printed numbers do not agree; which of them is right, and why, print cannot tell.
+Every number of the papers' result tables is in `src/semiseg/published/<paper>.csv`. This page lists the results of
+arithmetic checks of these numbers. `semiseg published check --write docs/published-numbers.md` writes the page, and a
+test fails when it is out of date. Each line below is about printed numbers that do not agree. The papers do not show
+which of them is right, or why.
 
 `guidednet`: Zhao et al., ACM MM 2024. `dvcl`: Zhao et al., ICCV 2025, of which only the supplement was read. `skcdf`:
 Zhang et al., CVPR 2025. `plbopt`: Ji et al., the manuscript. `crln`: Wang et al., Medical Image Analysis 2025.

@@ -13,7 +13,7 @@ from semiseg.papers.reading import TEXT, read_paper
 HERE = Path(__file__).parent
 CELL = ("paper", "table", "labelled", "unlabelled", "dataset", "row")
 
-# DVCL's Table 1 prints 42:420 over the block for which its own text, and GuidedNet, say 42 labelled and 378 unlabelled
+# DVCL's Table 1 prints 42:420 over the block for which its own text and GuidedNet state 42 labelled and 378 unlabelled
 SAME_COUNTS = {("flare22", 42, 420): 378}
 
 
@@ -47,7 +47,7 @@ class Print:
 
     @cached_property
     def method(self) -> str:
-        """Name under which rows of all papers are compared: letters and digits, or as rows.csv says."""
+        """Name by which rows of all papers are matched: from rows.csv, else the row's letters and digits."""
         row, known = self.row.removesuffix(" (2)"), _renamed()
         name = known.get((self.paper, self.table, row)) or known.get((self.paper, "", row)) or row
         return "".join(sign for sign in name.lower() if sign.isalnum() or sign in "+*/'")

@@ -11,10 +11,10 @@ from semiseg.papers.check.section import Line, Section, largest_first
 
 RULE = (
     "The same dataset, counts, method and column in two tables, of one paper or of two; the first table is compared "
-    "with each later one, value with value and spread with spread. Names are matched as papers/check/rows.csv says "
+    "with each later one, value with value and spread with spread. Names are matched by papers/check/rows.csv "
     "('Sup only', '3D U-Net' and 'Fully' are one row), and DVCL's 42:420 is taken for the 42:378 of its text. Numbers "
     "of different length agree when the longer one rounds to the shorter one; 'cut off' marks those that agree once "
-    "its further digits are dropped. An equal number may be copied or run again: the papers do not say."
+    "its further digits are dropped. An equal number may be copied or run again: the papers do not state which."
 )
 HEADS = ("dataset", "cases", "method", "column", "first", "", "second", "", "")
 TWIN_RULE = (

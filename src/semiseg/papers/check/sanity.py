@@ -69,8 +69,8 @@ def flags(numbers: Sequence[Print]) -> Section:
     return Section(
         "What was reconstructed, lost or is doubtful in our copy",
         "The tables were read from scanned text, which lost or merged cells in places. 'Reconstructed': recovered as "
-        "said; 'doubtful': the reading, or the print, is unsure.",
-        f"Flagged numbers: {len(lines)}; {cited} more are cited from other papers, as their paper says.",
+        "the last column describes; 'doubtful': the reading, or the print, is uncertain.",
+        f"Flagged numbers: {len(lines)}; {cited} more are marked by their paper as cited from another one.",
         ("paper", "where", "row", "column", "value", "flag", "how"),
         lines,
     )

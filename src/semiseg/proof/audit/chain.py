@@ -58,7 +58,7 @@ class Chain:
             text = (link.fault or "").removeprefix(place).strip()
             yield Finding(Verdict.CHANGED, place, text, link.main)
         elif link.main not in missing:
-            text = f"has no lineage record ({link.path}), so nothing tells how it was made"
+            text = f"has no lineage record ({link.path}), so it is unknown how it was made"
             yield Finding(Verdict.UNPROVEN, link.main, text, link.main)
 
     def _written(self, link: Link) -> list[str]:
@@ -79,7 +79,7 @@ def rows_of(table: Link) -> list[str]:
 
 
 def wanted_job(graph: Graph, path: str) -> Job | None:
-    """The job that should make a file by the parameters, or None where they do not know it."""
+    """The job that makes a file by the current parameters, or None if no job does."""
     try:
         return graph.maker(path)
     except UserError:

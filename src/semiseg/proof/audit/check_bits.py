@@ -66,5 +66,5 @@ def _difference(entry: Entry, main: str, record: Record, found: str, facts: Mapp
     if then.get("deterministic") is False:
         others.append("it was not bound to give the same bits twice")
     if others:
-        text += f"; this says little, since the machine differs: {'; '.join(others)}"
+        text += f"; this proves little, because the machine differs: {'; '.join(others)}"
     return Finding(Verdict.UNPROVEN if others else Verdict.CHANGED, entry.path, text, main, entry.sha256, found)

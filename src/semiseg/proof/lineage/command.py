@@ -73,7 +73,7 @@ def file_tree(target: Path) -> Node:
         groups.setdefault(str(link.record["rule"]) if link.record else "no usable record", []).append(link)
     below = [_group(rule, jobs) for rule, jobs in reversed(groups.items())]
     alone = job_node(last)
-    text = f"table {last.record['params']['table']}; --row and --column tell the chain of one cell"
+    text = f"table {last.record['params']['table']}; --row and --column show the chain of one cell"
     return Node(text, alone.place, alone.facts, (*below, code_and_parameters(links)), name="groups")
 
 
