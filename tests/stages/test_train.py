@@ -204,8 +204,8 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     """DAN has an opponent with an optimiser of its own."""
     index, split = prepared_cases.build(tmp_path)
     optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
-    spec = train_spec(method, iterations=30, optimiser=optimiser)
-    spec["training"]["validation"]["every"] = 10
+    spec = train_spec(method, iterations=20, optimiser=optimiser)
+    spec["training"]["validation"]["every"] = 20
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
     command = [
@@ -223,7 +223,7 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     command += ["--state", state, "--out", target / "weights.safetensors"]
     command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
     command += ["--checkpoint-seconds", "0", "--device", "cpu"]
-    targets = sorted(random.Random(7).sample(range(5, 15), kills))
+    targets = sorted(random.Random(7).sample(range(5, 12), kills))
     for step in targets:
         _start_and_kill_at(command, state / "state.safetensors", step)
         assert not (target / "weights.safetensors").exists()
