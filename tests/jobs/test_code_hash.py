@@ -33,7 +33,7 @@ EDITS = {
     "the template of the page": ("report/page.html.j2", "<h1>", "<h2>", {"table"}),
     "the style of the page": ("report/page.css", "color:", "colour:", {"table"}),
     "a sentence of the page": ("report/texts.py", "crops of", "patches of", {"table"}),
-    "a colour of the charts": ("report/charts.py", "#0072B2", "#0072B3", {"table", "figure"}),
+    "a colour of the charts": ("report/colours.py", "#0072B2", "#0072B3", {"table", "figure"}),
     "the width of a bar": ("report/figures/bars.py", r"BAR = 0\.38", "BAR = 0.4", {"figure"}),
     # watching
     "the history of losses": ("learning/history.py", "STEPS_PER_FETCH = 20", "STEPS_PER_FETCH = 10", set()),
