@@ -1,16 +1,16 @@
-"""Rehearsals: every table's parameters shrink to something that can be planned, and two tables walk the whole road.
+"""Rehearsals: every table's parameters shrink to something that can be planned, and the jobs of two tables run to their end.
 
-`make rehearse` walks the others.
+`make rehearse` builds the others.
 """
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, prepared_cases
+import yaml
+from support import ROOT, finished_project, prepared_cases, project_folder
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256
@@ -51,14 +51,21 @@ def test_an_unknown_table_is_told():
 
 
 def rehearse(table: str, folder: Path) -> Path:
-    """The command as a user gives it; its folder."""
-    command = [sys.executable, "-m", "semiseg", "rehearse", table, "--cores", "2", "--directory", str(folder)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, encoding="utf-8"
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert table in done.stdout
+    """The jobs of a rehearsal in one process; its folder."""
+    project_folder.write_params(folder, shrunk(PARAMS, table).model_dump(mode="json"))
+    finished_project.build(folder, f"results/{table}.csv")
     return folder
+
+
+def test_the_command_builds_a_table_on_stand_ins(tmp_path):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"] = {"one": content["tables"]["la_8"] | {"rows": ["control_perfect"], "printed": []}}
+    project = project_folder.new(tmp_path / "project", content)
+    command = [sys.executable, "-m", "semiseg", "rehearse", "one", "--cores", "2"]
+    done = subprocess.run(command, cwd=project, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "rehearsal/one/results/one.csv is built" in done.stderr and "control_perfect" in done.stdout
+    assert list(rows(project / "rehearsal/one", "one")) == ["control_perfect"]
 
 
 @pytest.fixture(scope="module")
