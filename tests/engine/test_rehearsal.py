@@ -1,4 +1,4 @@
-"""Rehearsals: every table's parameters shrink to something that can be planned, and the jobs of two tables run to their end.
+"""Rehearsals: the parameters of every table shrink to something that can be planned, and two tables are built.
 
 `make rehearse` builds the others.
 """
