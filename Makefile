@@ -8,7 +8,7 @@ BIN := .venv/bin
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
 demo: .venv/installed
-	@echo "The demo: six rows on synthetic scans, about four minutes of processor time. All details: .snakemake/log"
+	@echo "The demo: six rows on synthetic scans, under five minutes of processor time. All details: .snakemake/log"
 	@$(BIN)/snakemake --cores $(CORES) results/demo.csv
 	@$(BIN)/semiseg show results/demo.csv
 
