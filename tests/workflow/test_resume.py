@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from support import finished_project, project_folder
+from support import finished_project, kills, project_folder
 from support.kills import Killer, Phase
 
 TARGET = "results/tiny/cps.csv"
@@ -38,13 +38,13 @@ def test_eight_kills_at_random_moments_change_no_bit(tmp_path):
     victims = ["job"] * 4 + ["snakemake"] * 2 + ["machine"] * 2
     chance.shuffle(victims)
     killer = Killer(killed, TARGET, chance, *OFTEN)
-    kills = []
+    hits = []
     for kill in killer.kills(victims, PHASES):
-        kills.append(kill)
+        hits.append(kill)
         print(kill)
     killer.finish()
-    assert len(kills) == 8
-    assert {kill.phase for kill in kills} == set(PHASES)
+    assert len(hits) == 8
+    assert {kill.phase for kill in hits} == set(PHASES)
     assert kills.artefacts(killed) == kills.artefacts(whole)
     assert not list(killed.rglob(".tmp-*")) and not list(killed.rglob(".*.lock"))
     assert not kills.jobs(killed)
