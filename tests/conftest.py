@@ -39,6 +39,7 @@ def pytest_configure() -> None:
     set_up_logging()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each file on one worker, all files of ``slurm`` on the same one, and begin with the longest."""
     for item in items:
