@@ -39,8 +39,8 @@ def pytest_configure() -> None:
     set_up_logging()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # what stands before `yield` runs before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keep each file on one worker, all files of ``slurm`` on the same one, and begin with the longest."""
     for item in items:
         path = item.path.relative_to(TESTS)
@@ -48,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.xdist_group("slurm" if path.parts[0] == "slurm" else path.as_posix()))
     items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
+    yield
 
 
 def _place(path: str) -> int:
