@@ -18,11 +18,11 @@ test: .venv/installed
 	@$(MAKE) --no-print-directory --jobs 2 tests lint lowest newest
 
 tests: .venv/installed
-	$(BIN)/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
 
 # For everyday work: without the tests that start Snakemake, DVC or SLURM many times.
 quick: lint
-	$(BIN)/pytest --numprocesses logical --dist loadgroup --no-loadscope-reorder -m "not slow"
+	$(BIN)/pytest --numprocesses logical --no-loadscope-reorder -m "not slow"
 
 # Twenty kills -9 at random moments of the demo, compared with an undisturbed build.
 kills: .venv/installed

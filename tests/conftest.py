@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from support.needs import root, skip
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from semiseg.base.progress import set_up_logging
 
@@ -39,16 +41,26 @@ def pytest_configure() -> None:
     set_up_logging()
 
 
-@pytest.hookimpl(wrapper=True)  # what stands before `yield` runs before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Keep each file on one worker, all files of ``slurm`` on the same one, and begin with the longest."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and begin with the longest files."""
     for item in items:
-        path = item.path.relative_to(TESTS)
-        if path.parts[0] in SLOW:
+        if item.path.relative_to(TESTS).parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group("slurm" if path.parts[0] == "slurm" else path.as_posix()))
     items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
-    yield
+
+
+class FileScheduling(LoadScopeScheduling):
+    """Each file on one worker, and all files of ``slurm`` on the same one, because a machine holds one cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "slurm" if "tests/slurm/" in file else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    """The scheduler of all parallel runs."""
+    return FileScheduling(config, log)
 
 
 def _place(path: str) -> int:
