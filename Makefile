@@ -28,10 +28,10 @@ quick: lint
 kills: .venv/installed
 	$(BIN)/python benchmarks/kills.py demo --kills 20
 
-# Tests of what depends on the versions of libraries, without those that start many processes or wait for locks.
-QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_signals.py %/test_lock.py %/test_gpu.py, \
-	$(wildcard $(patsubst %,tests/%/test_*.py,base data jobs learning papers params scoring))) \
-	tests/graph/test_requirements.py tests/report/test_views.py
+# Tests of what depends on the versions of libraries and of Python, without those that start many processes.
+QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_download.py %/test_importing.py, \
+	$(wildcard $(patsubst %,tests/%/test_*.py,data params scoring))) \
+	tests/graph/test_requirements.py tests/jobs/test_code_hash.py tests/learning/test_inference.py tests/report/test_views.py
 
 # The quick tests with the lowest versions that pyproject.toml allows, and with the newest Python of this machine.
 lowest newest: .venv/installed
