@@ -20,7 +20,7 @@ test: .venv/installed
 tests: .venv/installed
 	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
 
-# For everyday work: without the tests that start Snakemake, DVC or SLURM many times.
+# For everyday work: without the tests that take long (tests/conftest.py).
 quick: lint
 	$(BIN)/pytest --numprocesses logical --no-loadscope-reorder -m "not slow"
 

@@ -13,8 +13,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 from semiseg.base.progress import set_up_logging
 
-# Tests that start Snakemake, DVC or SLURM many times. `make quick` leaves them out.
-SLOW = ("slurm", "workflow", "engine")
+# Tests that start many processes, or train or draw much. `make quick` leaves them out.
+SLOW = (
+    "slurm/",
+    "workflow/",
+    "engine/",
+    "methods/test_methods.py",
+    "proof/test_crate.py",
+    "proof/test_tampering.py",
+    "stages/test_train.py",
+    "datasets/",
+    "data/test_bad_input.py",
+)
 # The longest files begin first, so that no core waits for the last one.
 FIRST = (
     "slurm/",
@@ -44,7 +54,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow tests, and begin with the longest files."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in SLOW:
+        if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
 
