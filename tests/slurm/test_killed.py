@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from support.slurm_controller import Job, ask
-from support.slurm_projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, training, until
+from support.slurm_projects import PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, training, until
 
 from semiseg.base.files import sha256
 
@@ -53,9 +53,13 @@ def story(project, slurm):
     until(lambda: any(slurm.state(each) == "RUNNING" for each in numbers.values()))
     running, waiting = sorted(RUNS, key=lambda name: slurm.state(numbers[name]) != "RUNNING")
     until(lambda: training(project, running))
+    process = trainer(project, running)
+    process.suspend()  # until the next call has seen the job
     call.process.kill()
     call.process.wait()
     again = Call(project, *targets)
+    until(lambda: "so that nothing is done twice" in again.said)
+    process.resume()
     status = again.wait()
     found = Story(status, again.said, slurm.history(project), running, waiting)
     print(*found.history, sep="\n")  # shown with pytest -s
