@@ -7,9 +7,10 @@ BIN := .venv/bin
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
+# The page is the target: git brings the texts of the demo's table, so that the table alone would count as made.
 demo: .venv/installed
 	@echo "The demo: six rows on synthetic scans, under five minutes of processor time. All details: .snakemake/log"
-	@$(BIN)/snakemake --cores $(CORES) results/demo.csv
+	@$(BIN)/snakemake --cores $(CORES) results/demo.html
 	@$(BIN)/semiseg show results/demo.csv
 
 # Everything. Linters, types and other versions of the libraries run beside the tests, which wait for SLURM and for locks
