@@ -87,7 +87,7 @@ SENTENCES = {
     "comments": (r"^(\s*)((?:def|return|if|for) .*)$", r"\1# a remark\n\1\2"),
     "docstrings": (r'"""(\w)', r'"""In other words: \1'),
     "errors": (r"raise UserError\(", 'raise UserError("In other words: " + '),
-    "log lines": (r"^(\s*)(say|log(?:ger)?\.\w+)\((?!\n)", r'\1\2("In other words: " + '),
+    "log lines": (r"^(\s*)(log(?:ger)?\.\w+)\((?!\n)", r'\1\2("In other words: " + '),
     "annotations of results": (r"\) -> ([^:\n]+):$", r") -> \1 | object:"),
     "annotations of arguments": (
         r"(?<!lambda )\b(path|seed|image|name|out): ([A-Z]?[a-z]+)\b(?=[,)])",

@@ -7,7 +7,7 @@ import pytest
 from semiseg.jobs.code_text import reduced
 
 ERROR = "from semiseg.base.errors import UserError\n"
-SAY = "from semiseg.base.progress import say\n"
+PROGRESS = "from semiseg.base.progress import set_up_logging\n"
 LOG = "import logging\nlog = logging.getLogger(__name__)\n"
 HYPER = "from semiseg.method import Hyper, Method\n"
 DATACLASS = "from dataclasses import dataclass\n"
@@ -18,7 +18,7 @@ SAME = {
         ERROR + 'raise UserError(f"{a} is bad")\n',
         ERROR + 'raise UserError(f"{a} is wrong: {g(b)}")\n',
     ),
-    "a line for people": ("x = 1\n", SAY + 'x = 1\nsay(f"{x} is done")\n'),
+    "where log lines go": ("x = 1\n", PROGRESS + "x = 1\nset_up_logging(x)\n"),
     "a log line": ("x = 1\n", LOG + 'x = 1\nlog.warning("%s is done", x)\n'),
     "a line of the root logger": ("x = 1\n", 'import logging\nx = 1\nlogging.info("now")\n'),
     "the words around a call in a log line": (LOG + "log.info(next(a))\n", LOG + 'log.info(f"next: {next(a)}")\n'),

@@ -73,7 +73,7 @@ class _Reducer(ast.NodeTransformer):
         self.models: set[str] = set()  # classes of this module that are pydantic models
 
     def _dotted(self, node: ast.expr) -> str:
-        """``say`` -> ``semiseg.base.progress.say``, as the module imports it; empty for what is no name."""
+        """``UserError`` -> ``semiseg.base.errors.UserError``, as the module imports it; empty for what is no name."""
         match node:
             case ast.Name():
                 return self.origins.get(node.id, "")
