@@ -17,7 +17,7 @@ from semiseg.base.files import digest, sha256
 from semiseg.jobs.scrub import shareable_yaml
 
 PACKAGE = Path(semiseg.__file__).parent
-RECORDED = ("torch", "monai", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
+RECORDED = ("torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
 
 
 def now() -> str:
