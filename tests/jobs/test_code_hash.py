@@ -64,7 +64,7 @@ EDITS = {
     "the base class of a method": ("methods/parts/two_heads.py", "BINARY = 2", "BINARY = 3", NETWORK),
     "a network that is used by name": ("networks/vnet.py", r"\(1, 2, 3, 3, 3\)", "(1, 2, 3, 3, 4)", NETWORK),
     "a loss": ("blocks/losses.py", "smooth: float = 1e-5", "smooth: float = 1e-6", NETWORK),
-    "a window of inference": ("learning/inference.py", r"step \+ 0\.5", "step + 0.4", NETWORK),
+    "a window of inference": ("learning/inference.py", r"lack // 2", "(lack + 1) // 2", NETWORK),
     "a step of training": ("learning/loop.py", r"state\.scaler\.update\(\)", "pass", {"train"}),
     "the modality of a dataset": ("datasets/flare22.py", 'modality="CT"', 'modality="MRI"', DATASET),
     "the reader of a dataset": ("datasets/flare22.py", r"(def read\(.*\n)", r"\1    X = 1\n", DATASET),
