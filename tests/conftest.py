@@ -48,6 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    """One thread in each process: tests run side by side, and idle OpenMP threads of torch would keep the cores busy."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     set_up_logging()
 
 

@@ -40,7 +40,7 @@ SEMI = [name for name in TRAINED if not method_class(name).labelled_only]
 
 def sides(name: str) -> tuple[int, int, int]:
     """A crop that serves the method: several cubes of 32 voxels where it wants cubes, else one."""
-    return (32, 64, 64) if method_class(name).cubes else (32, 32, 32)
+    return (32, 64, 64) if method_class(name).cubes else (16, 32, 32)
 
 
 def confident(name: str, network: str, seed: int = 0) -> Method:
@@ -206,19 +206,17 @@ def test_a_batch_has_no_place_for_labels_of_unlabelled_crops() -> None:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_two_steps_saved_and_two_more_equal_four(name: str, tmp_path: Path) -> None:
+def test_two_steps_saved_and_one_more_equal_three(name: str, tmp_path: Path) -> None:
     torch.manual_seed(3)
-    whole, batches = begin(build(name, filters=2)), [draw(name, seed=number) for number in range(4)]
+    whole, batches = begin(build(name, filters=2)), [draw(name, seed=number) for number in range(3)]
     for batch in batches[:2]:
         step(whole, batch)
     whole.save(tmp_path / "state.safetensors", "fingerprint")
-    for batch in batches[2:]:
-        step(whole, batch)
+    step(whole, batches[2])
     torch.manual_seed(4)
     resumed = begin(build(name, filters=2))
     resumed.resume(tmp_path / "state.safetensors", "fingerprint")
-    for batch in batches[2:]:
-        step(resumed, batch)
+    step(resumed, batches[2])
     ours, theirs = resumed.method.state_dict(), whole.method.state_dict()
     assert ours.keys() == theirs.keys()
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
