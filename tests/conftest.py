@@ -48,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """One thread in each process: tests run side by side, and idle OpenMP threads of torch would keep the cores busy."""
+    """One thread in each process, because tests run side by side and idle threads of torch keep the cores busy."""
     os.environ["OMP_NUM_THREADS"] = "1"
     set_up_logging()
 

@@ -1,11 +1,9 @@
 """Figures by target: what they show, what they refuse, and the 3D view's geometry."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from support import ROOT, finished_table, project_folder
+from support import ROOT, finished_table, project_folder, warm
 from support.finished_table import CASES, table_spec, tabulation
 
 from semiseg.base.errors import UserError
@@ -322,9 +320,7 @@ def workflow(tmp_path_factory):
 
 
 def plan(folder: Path, target: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", target]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    return warm.snakemake(folder, ["--cores", "1", "-n", target])
 
 
 def test_a_figure_is_planned_from_finished_runs(workflow):

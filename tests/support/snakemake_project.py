@@ -1,13 +1,10 @@
 """A tiny table, small enough for a minute, and calls of the real Snakemake as a user makes them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
-from support import ROOT
+from support import ROOT, warm
 
 TABLE = "results/tiny.csv"
 
@@ -37,9 +34,7 @@ def tiny_params():
 
 def snakemake(folder: Path, *arguments: str):
     """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    return warm.snakemake(folder, ["--cores", "2", *arguments])
 
 
 def planned(folder: Path, *targets: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import finished_project, kills, project_folder
+from support import finished_project, kills, project_folder, warm
 from support.kills import Killer
 from support.needs import root, skip
 
@@ -30,10 +30,10 @@ def project(tmp_path_factory):
 
 
 def snakemake(folder: Path, *arguments: str):
-    """A call that comes to its end; its output is in stderr."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """A call that comes to its end; all that it printed is in stdout."""
+    done = warm.snakemake(folder, ["--cores", "1", *arguments])
+    done.stdout += done.stderr
+    return done
 
 
 def job_of(folder: Path, path: str):
