@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import yaml
 
-from support import ROOT, project_folder
+from support import ROOT, project_folder, warm
 
 TABLE = "results/tiny.csv"
 RUN = "results/runs/la/la_small/tiny/control_perfect/seed1"
@@ -69,22 +69,22 @@ def new(folder: Path, content: dict) -> Path:
     return folder
 
 
-def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A call from a project's folder by a user whose home and host can be searched for."""
+def _user(folder: Path) -> dict[str, str]:
+    """The environment of a user whose home and host can be searched for."""
     home = folder.parent / HOME
     home.mkdir(exist_ok=True)
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(home), "HOSTNAME": HOST, "USER": HOME}
-    return subprocess.run([sys.executable, "-m", *command], cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    return {**os.environ, "HOME": str(home), "HOSTNAME": HOST, "USER": HOME}
 
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake."""
-    return call(folder, "snakemake", "--cores", "2", *arguments)
+    return warm.snakemake(folder, ["--cores", "2", *arguments], _user(folder))
 
 
 def semiseg(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A call of semiseg."""
-    return call(folder, "semiseg", *arguments)
+    command = [sys.executable, "-m", "semiseg", *arguments]
+    return subprocess.run(command, cwd=folder, env=_user(folder), capture_output=True, encoding="utf-8")
 
 
 @functools.cache
