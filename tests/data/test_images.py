@@ -16,7 +16,8 @@ from support.raw_forms import write_slice
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
 from semiseg.data.dicom import read_dicom
-from semiseg.data.images import read_nifti, read_nrrd, write_nifti
+from semiseg.data.images import TWO_PLACES, read_nifti, write_nifti
+from semiseg.data.nrrd import read_nrrd
 
 REAL = REALDATA / "dicom"
 AFFINE = np.array([[0.0, 2.0, 0, 5], [-1.5, 0, 0, 6], [0, 0, 3.0, 7], [0, 0, 0, 1]])
@@ -91,12 +92,15 @@ def test_both_versions_and_byte_orders(tmp_path: Path, kind: type, order: str) -
     np.testing.assert_allclose(volume.affine, AFFINE)
 
 
-def test_the_sform_counts_where_the_qform_disagrees(tmp_path: Path) -> None:
+def test_the_sform_counts_where_the_qform_places_the_scan_elsewhere(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(ARRAY, None)
-    image.set_qform(np.diag([9.0, 9, 9, 1]), code=1)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(np.diag([1.5, 2, 3, 1]), code=1)
     image.set_sform(AFFINE, code=2)
     nibabel.save(image, tmp_path / "a.nii.gz")
-    np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, AFFINE)
+    volume = read_nifti(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(volume.affine, AFFINE)
+    assert volume.notes == (TWO_PLACES,)
 
 
 def test_slope_and_intercept(tmp_path: Path) -> None:
