@@ -96,10 +96,10 @@ def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str
         )
     if codes["qform"] and not codes["sform"] and handedness not in (-1, 0, 1):
         raise UserError(f"{path} has pixdim[0] {handedness:g}, expected 1 or -1 beside a qform: correct its header")
-    scale = np.diag([UNITS_MM[unit]] * 3 + [1.0])
+    scale = np.array([UNITS_MM[unit]] * 3 + [1.0])[:, None]
     spacing = np.asarray(header["pixdim"][1:4], np.float64) * UNITS_MM[unit]
     check_spacing(spacing.tolist(), path)
-    affine = scale @ np.asarray(image.affine, np.float64)
+    affine = scale * np.asarray(image.affine, np.float64)
     notes: tuple[str, ...] = () if unit else (NO_UNIT,)
     if not any(codes.values()):
         notes += (NO_CODES,)
@@ -115,10 +115,10 @@ def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str
     return affine, notes
 
 
-def _agrees(image: Any, scale: Affine, affine: Affine) -> bool:
+def _agrees(image: Any, scale: Array, affine: Affine) -> bool:
     """Whether the qform places the scan where the affine of the sform does. A qform without a rotation does not."""
     try:
-        return farthest_mm(image.shape, scale @ image.get_qform(), affine) <= SAME_MM
+        return farthest_mm(image.shape, scale * image.get_qform(), affine) <= SAME_MM
     except ValueError:
         return False
 
@@ -142,11 +142,10 @@ def checked(volume: Volume, path: Path) -> Volume:
     """
     _check_array(volume.array, path)
     check_spacing(volume.spacing_mm, path)
-    farthest = farthest_mm(volume.array.shape, volume.affine, np.zeros((4, 4)))
-    if not farthest <= FARTHEST_MM:
+    if not farthest_mm(volume.array.shape, volume.affine, np.zeros((4, 4))) <= FARTHEST_MM:
         raise UserError(
-            f"{path} places the scan {farthest:g} mm from the origin, expected at most {FARTHEST_MM:g} mm: correct its "
-            "header"
+            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in volume.affine[:3, 3])} mm, expected a "
+            f"place within {FARTHEST_MM:g} mm of the origin: correct its header"
         )
     axes = volume.affine[:3, :3] / volume.spacing_mm
     if abs(np.linalg.det(axes)) < FLAT:

@@ -191,7 +191,8 @@ def _place(fields: Fields, shape: tuple[int, ...], path: Path) -> tuple[Affine, 
         )
     if not space:
         notes += (NO_SPACE,)
-    return np.diag([*SIGNS[space or "lps"], 1.0]) @ affine, notes
+    affine[:3] *= np.array(SIGNS[space or "lps"])[:, None]
+    return affine + 0.0, notes  # no minus zero
 
 
 def _directions(text: str, path: Path) -> Affine:
