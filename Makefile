@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test tests quick kills lowest newest lint schema benchmark rehearse
+.PHONY: demo test tests quick properties kills lowest newest lint schema benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -37,6 +37,10 @@ QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_download.
 # The quick tests with the lowest versions that pyproject.toml allows, and with the newest Python of this machine.
 lowest newest: .venv/installed
 	$(BIN)/python .ci/versions $@ $(QUICK)
+
+# 5,000 random raw cases, each refused or measured as by hand. The tests run 300 of them.
+properties: .venv/installed
+	SEMISEG_RANDOM_CASES=5000 $(BIN)/pytest tests/stages/test_raw_to_score.py
 
 lint: .venv/installed
 	$(BIN)/ruff check . .ci/versions

@@ -42,7 +42,7 @@ def measure_medpy(truth: np.ndarray, prediction: np.ndarray) -> list[tuple[float
 
 
 def measure_ours(truth: np.ndarray, prediction: np.ndarray) -> list[OrganScore]:
-    return organ_scores(truth, prediction, range(1, CLASSES + 1), SPACING_MM)
+    return organ_scores(truth, prediction, range(1, CLASSES + 1), np.diag(SPACING_MM))
 
 
 def worst_difference(ours: list[OrganScore], medpy: list[tuple[float, ...]]) -> float:

@@ -3,7 +3,9 @@
 import gzip
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,7 +18,8 @@ from support.raw_forms import write_slice
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
 from semiseg.data.dicom import read_dicom
-from semiseg.data.images import read_nifti, read_nrrd, write_nifti
+from semiseg.data.images import NO_CODES, NO_UNIT, TWO_PLACES, read_nifti, write_nifti
+from semiseg.data.nrrd import read_nrrd
 
 REAL = REALDATA / "dicom"
 AFFINE = np.array([[0.0, 2.0, 0, 5], [-1.5, 0, 0, 6], [0, 0, 3.0, 7], [0, 0, 0, 1]])
@@ -91,12 +94,106 @@ def test_both_versions_and_byte_orders(tmp_path: Path, kind: type, order: str) -
     np.testing.assert_allclose(volume.affine, AFFINE)
 
 
-def test_the_sform_counts_where_the_qform_disagrees(tmp_path: Path) -> None:
+def test_the_sform_counts_where_the_qform_places_the_scan_elsewhere(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(ARRAY, None)
-    image.set_qform(np.diag([9.0, 9, 9, 1]), code=1)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(np.diag([1.5, 2, 3, 1]), code=1)
     image.set_sform(AFFINE, code=2)
     nibabel.save(image, tmp_path / "a.nii.gz")
-    np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, AFFINE)
+    volume = read_nifti(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(volume.affine, AFFINE)
+    assert volume.notes == (TWO_PLACES,)
+
+
+def save(path: Path, change: Callable[[Any], object], affine: np.ndarray = AFFINE) -> Path:
+    """A plain file with sform, qform and mm, and a changed header."""
+    image = nibabel.Nifti1Image(ARRAY, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    content, header = image.to_bytes(), image.header.copy()
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    change(header)
+    path.write_bytes(header.binaryblock + content[len(header.binaryblock) :])
+    return path
+
+
+def put(**values: float) -> Callable[[Any], object]:
+    """Set fields of a header, pixdim by its number: ``pixdim2``."""
+
+    def change(header: Any) -> None:
+        for name, value in values.items():
+            if name.startswith("pixdim"):
+                header["pixdim"][int(name[-1])] = value
+            else:
+                header[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("micron", 1e3), ("meter", 1e-3), ("mm", 1), ("unknown", 1)])
+@pytest.mark.parametrize("form", ["sform", "qform", "pixdim"])
+def test_lengths_are_scaled_by_the_unit(tmp_path: Path, unit: str, factor: float, form: str) -> None:
+    codes = {"sform_code": int(form == "sform"), "qform_code": int(form == "qform")}
+
+    def change(header: Any) -> None:
+        header.set_xyzt_units(unit)
+        put(**codes)(header)
+
+    volume = read_nifti(save(tmp_path / "a.nii", change, np.diag([factor] * 3 + [1]) @ AFFINE))
+    assert volume.spacing_mm == pytest.approx((1.5, 2, 3))
+    assert (NO_UNIT in volume.notes, NO_CODES in volume.notes) == (unit == "unknown", form == "pixdim")
+    if form != "pixdim":
+        np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)
+    else:  # the centre at the origin, the first axis towards the left
+        np.testing.assert_allclose(volume.affine @ [0.5, 1, 1.5, 1], [0, 0, 0, 1], atol=1e-6)
+        assert np.diag(volume.affine)[:3] == pytest.approx([-1.5, 2, 3])
+
+
+SHEARED, FLAT = AFFINE.copy(), AFFINE.copy()
+SHEARED[1, 2] = 3 * np.tan(np.deg2rad(1))
+FLAT[:3, 2] = 0, -4, 0
+REFUSED = {
+    "a code that NIfTI does not know": (put(sform_code=9), AFFINE, "sform code 9, expected 0 to 5"),
+    "a negative code": (put(qform_code=-1), AFFINE, "qform code -1, expected 0 to 5"),
+    "a unit that NIfTI does not know": (put(xyzt_units=5), AFFINE, "unit code 5 of length, expected 1"),
+    "pixdim against sform": (
+        put(pixdim3=3.2),
+        AFFINE,
+        "voxels of 1.5 x 2 x 3.2 mm by its pixdim and of 1.5 x 2 x 3 mm by its sform, expected one size",
+    ),
+    "a handedness that is none": (put(sform_code=0, pixdim0=-2), AFFINE, r"pixdim\[0\] -2, expected 1 or -1"),
+    "a tilt of one degree": (put(), SHEARED, "1.00 degrees off the right angle .*: resample the scan first"),
+    "axes in one plane": (put(pixdim3=4), FLAT, "three axes that lie in one plane"),
+    "metres that are millimetres": (put(xyzt_units=1), AFFINE, "spacing 1500 x 2000 x 3000 mm, .* unit that it names"),
+    "a place that is no number": (
+        put(srow_x=(0, 2, 0, np.inf)),
+        AFFINE,
+        "first voxel at inf, 6, 7 mm, expected a place",
+    ),
+    "a place out of reach": (put(srow_x=(0, 2, 0, 1e7)), AFFINE, r"first voxel at 1e\+07, 6, 7 mm"),
+}
+
+
+@pytest.mark.parametrize(("change", "affine", "sentence"), REFUSED.values(), ids=REFUSED.keys())
+def test_headers_that_are_refused(
+    tmp_path: Path, change: Callable[[Any], object], affine: np.ndarray, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=rf"a\.nii .*{sentence}"):
+        read_nifti(save(tmp_path / "a.nii", change, affine))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "packed"])
+def test_bytes_that_the_header_does_not_tell_of(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    content = save(tmp_path / "a.nii", put()).read_bytes()
+    (tmp_path / "a.nii").write_bytes(pack(content))
+    np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii").array, ARRAY)
+    (tmp_path / "a.nii").write_bytes(pack(content + bytes(5)))
+    with pytest.raises(UserError, match="holds 5 bytes more than its header tells: the file is damaged"):
+        read_nifti(tmp_path / "a.nii")
+    (tmp_path / "a.nii").write_bytes(pack(content[:-5]))
+    with pytest.raises(UserError, match=r"cannot be read as NIfTI \(.*\): the file is damaged"):
+        read_nifti(tmp_path / "a.nii")
 
 
 def test_slope_and_intercept(tmp_path: Path) -> None:

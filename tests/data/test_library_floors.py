@@ -7,7 +7,8 @@ import pytest
 from nibabel.orientations import aff2axcodes
 
 from semiseg.base.volume import Volume
-from semiseg.data.images import read_nifti, read_nrrd, write_nifti
+from semiseg.data.images import read_nifti, write_nifti
+from semiseg.data.nrrd import read_nrrd
 from semiseg.data.preparation import Scan, orient
 from semiseg.params.preparation import Orient
 

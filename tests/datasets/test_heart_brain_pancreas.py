@@ -452,7 +452,7 @@ def test_real_flair_volumes(tmp_path: Path) -> None:
 @needs_real_data("dicom")
 def test_real_ct_slices_under_a_real_liver(tmp_path: Path) -> None:
     """A liver is soft tissue as well; its map, flipped along y, must be turned back by what lies under it."""
-    from semiseg.data.images import read_nrrd
+    from semiseg.data.nrrd import read_nrrd
 
     kind = get_dataset("pancreas_ct")
     with zipfile.ZipFile(DICOM / "ct_3slices.zip") as archive:

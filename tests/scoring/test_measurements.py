@@ -16,7 +16,7 @@ from semiseg.scoring.measurements import Distances, organ_scores
 
 
 def one(truth, prediction, spacing_mm=(1.0, 1.0, 1.0)):
-    return organ_scores(np.asarray(truth, np.uint8), np.asarray(prediction, np.uint8), [1], spacing_mm)[0]
+    return organ_scores(np.asarray(truth, np.uint8), np.asarray(prediction, np.uint8), [1], np.diag(spacing_mm))[0]
 
 
 def box(shape, *ranges):
@@ -86,7 +86,7 @@ def test_ids_need_not_be_consecutive_and_keep_the_given_order():
     truth, prediction = np.zeros((3, 3, 3), np.int16), np.zeros((3, 3, 3), np.int64)
     truth[0], truth[1], truth[2] = 300, 7, 999
     prediction[0], prediction[1], prediction[2] = 300, 300, -4
-    scores = organ_scores(truth, prediction, [300, 7, 12], (1, 1, 1))
+    scores = organ_scores(truth, prediction, [300, 7, 12], np.eye(3))
     counts = [(s.label, s.truth_voxels, s.predicted_voxels, s.overlap_voxels) for s in scores]
     assert counts == [(300, 9, 18, 9), (7, 9, 0, 0), (12, 0, 0, 0)]
 
@@ -94,7 +94,7 @@ def test_ids_need_not_be_consecutive_and_keep_the_given_order():
 def test_many_organs_in_eight_bits_do_not_overflow():
     ids = np.arange(1, 201)
     truth = ids.astype(np.uint8).reshape(10, 4, 5)
-    scores = organ_scores(truth, truth, ids.tolist(), (1, 1, 1))
+    scores = organ_scores(truth, truth, ids.tolist(), np.eye(3))
     assert all((s.truth_voxels, s.predicted_voxels, s.overlap_voxels) == (1, 1, 1) for s in scores)
 
 
@@ -102,16 +102,25 @@ def test_many_organs_in_eight_bits_do_not_overflow():
 def test_axis_order_memory_layout_and_type_do_not_matter(order):
     generator = np.random.default_rng(0)
     truth, prediction = generator.integers(0, 3, (2, 7, 8, 9)).astype(np.uint8)
-    expected = organ_scores(truth, prediction, [1, 2], (1.0, 2.0, 3.0))
+    expected = organ_scores(truth, prediction, [1, 2], np.diag([1.0, 2, 3]))
     turned = [np.asfortranarray(a.transpose(order)).astype(np.int32) for a in (truth, prediction)]
-    found = organ_scores(*turned, [1, 2], [(1.0, 2.0, 3.0)[axis] for axis in order])
+    found = organ_scores(*turned, [1, 2], np.diag([1.0, 2, 3])[:, order])
     for a, b in zip(expected, found, strict=True):
         assert a.columns() == pytest.approx(b.columns(), abs=1e-12)
 
 
+def test_distances_along_axes_that_are_not_perpendicular():
+    """One voxel along the second axis, whose step is (0.3, 2, 0): its length counts, not 2 mm."""
+    truth, prediction = box((5, 5, 5), (1, 2), (2, 3), (2, 3)), box((5, 5, 5), (1, 2), (3, 4), (2, 3))
+    edges = np.array([[1, 0.3, 0], [0, 2, 0], [0, 0, 3.0]])
+    (score,) = organ_scores(truth, prediction, [1], edges)
+    assert score.mm.to_truth_max == pytest.approx(math.hypot(0.3, 2))
+    assert score.diagonal_mm == pytest.approx(np.linalg.norm([5 + 1.5, 10, 15]))
+
+
 def test_masks_of_bool_are_taken():
     cube = box((4, 4, 4), (1, 3), (1, 3), (1, 3)).astype(bool)
-    assert organ_scores(cube, cube, [1], (1, 1, 1))[0].overlap_voxels == 8
+    assert organ_scores(cube, cube, [1], np.eye(3))[0].overlap_voxels == 8
 
 
 @pytest.mark.parametrize(
@@ -119,15 +128,16 @@ def test_masks_of_bool_are_taken():
     [
         ({"truth": np.zeros((2, 2, 2), np.float32)}, "truth holds float32 values, expected integer"),
         ({"prediction": np.zeros((2, 2, 3), np.uint8)}, r"shape \(2, 2, 2\) but prediction \(2, 2, 3\)"),
-        ({"spacing_mm": (1, 1)}, "expected 3 positive numbers"),
-        ({"spacing_mm": (1, 1, float("nan"))}, "expected 3 positive numbers"),
+        ({"edges_mm": np.eye(2)}, "expected 3 columns, one per array axis"),
+        ({"edges_mm": np.diag([1, 1, float("nan")])}, "expected 3 columns"),
+        ({"edges_mm": np.diag([1.0, 1, 0])}, "expected 3 columns, one per array axis, that span a space"),
         ({"labels": [0, 1]}, "expected distinct positive numbers"),
         ({"labels": [2, 2]}, "expected distinct positive numbers"),
     ],
 )
 def test_bad_input_is_one_sentence(change, message):
     empty = np.zeros((2, 2, 2), np.uint8)
-    arguments = {"truth": empty, "prediction": empty, "labels": [1], "spacing_mm": (1, 1, 1)} | change
+    arguments = {"truth": empty, "prediction": empty, "labels": [1], "edges_mm": np.eye(3)} | change
     with pytest.raises(UserError, match=message):
         organ_scores(**arguments)
 
@@ -159,7 +169,7 @@ spacings = st.tuples(*[st.floats(0.25, 6.0)] * 3)
 def test_random_label_maps_equal_medpy(data, shape, spacing_mm):
     maps = arrays(np.uint8, shape, elements=st.integers(0, 2), fill=st.sampled_from([0, 1]))
     truth, prediction = data.draw(maps), data.draw(maps)
-    for score in organ_scores(truth, prediction, [1, 2], spacing_mm):
+    for score in organ_scores(truth, prediction, [1, 2], np.diag(spacing_mm)):
         masks = truth == score.label, prediction == score.label
         if masks[0].any() and masks[1].any():
             assert_equals_medpy(score, *masks, spacing_mm)
@@ -172,7 +182,7 @@ def test_organs_that_touch_each_other_and_the_border_equal_medpy():
     truth = (1 + (grid[0] > 8) + 2 * (grid[2] > 13) + 0 * grid[1]).astype(np.uint8)
     prediction = np.roll(truth, 2, 1) * (grid.sum(0) > 9)
     prediction[17:, :3, :3] = 1  # a far island
-    for score in organ_scores(truth, prediction, [1, 2, 3, 4], (2.5, 1.25, 0.8)):
+    for score in organ_scores(truth, prediction, [1, 2, 3, 4], np.diag([2.5, 1.25, 0.8])):
         assert_equals_medpy(score, truth == score.label, prediction == score.label, (2.5, 1.25, 0.8))
 
 
@@ -183,5 +193,5 @@ def test_real_organs_equal_medpy():
     prediction = np.roll(truth, (2, -1, 1), (0, 1, 2))
     ids = [int(i) for i in np.unique(truth) if i]
     assert len(ids) >= 3
-    for score in organ_scores(truth, prediction, ids, volume.spacing_mm):
+    for score in organ_scores(truth, prediction, ids, np.diag(volume.spacing_mm)):
         assert_equals_medpy(score, truth == score.label, prediction == score.label, volume.spacing_mm)

@@ -22,8 +22,8 @@ SPACING = (2.0, 1.0, 1.0)
 
 
 def constant(array, spacing_mm=SPACING):
-    """A function that returns a label map. It is a builtin one, because worker processes cannot import this file."""
-    return partial(tuple, (array, spacing_mm))
+    """A function that returns a label map. Worker processes cannot import this file, so it is made of the package."""
+    return partial(Volume, array, np.diag([*spacing_mm, 1.0]))
 
 
 def pair(truth, prediction, case="a", grid="native", predicted_spacing=SPACING):
@@ -85,7 +85,7 @@ def test_bad_label_maps_name_the_case_and_leave_nothing(maps, tmp_path, message)
 def test_errors_come_whole_out_of_worker_processes(maps, tmp_path):
     pairs = [pair(*maps), pair(*maps, case="x", predicted_spacing=(2.0, 1.0, 1.5))]
     with pytest.raises(
-        UserError, match=r"case x .* of 2 x 1 x 1 mm but prediction is 10 x 8 x 8 voxels of 2 x 1 x 1.5"
+        UserError, match=r"case x .* of 2 x 1 x 1 mm from .* but prediction is 10 x 8 x 8 voxels of 2 x 1 x 1.5"
     ):
         evaluate(pairs, ORGANS, tmp_path / "cases.csv", workers=2)
     assert list(tmp_path.iterdir()) == []
@@ -111,10 +111,15 @@ class Project:
         geometry = Geometry(stored.shape, (3.0, 1.0, 1.0), prepared_affine, "zyx", label.shape, affine)
         write_case(folder / "prepared" / "p1.h5", PreparedCase(stored.astype(np.float32), stored, geometry))
         self.entry = {"id": "p1", "image": "imagesTr/p1_0000.nii.gz", "label": "labelsTr/p1.nii.gz"}
-        write_json(self.raw, {"dataset": "phantom", "cases": [self.entry]})
+        self.list(self.entry)
         write_json(self.prepared, {"cases": {"p1": {"file": "p1.h5"}}})
         self.predict("p1.prepared.nii.gz", Volume(stored, prepared_affine))
         self.predict("p1.nii.gz", self.volume)
+
+    def list(self, entry: dict[str, str | None]) -> None:
+        """The raw manifest."""
+        files = {self.entry["label"]: {"sha256": sha256(self.raw.parent / self.entry["label"])}}
+        write_json(self.raw, {"dataset": "phantom", "cases": [entry], "files": files})
 
     def predict(self, name: str, volume: Volume) -> None:
         folder = self.predictions.parent / "predictions"
@@ -153,7 +158,7 @@ def test_native_distances_follow_the_spacing_of_each_axis(project):
 
 def test_a_prediction_on_another_grid_is_refused(project):
     project.predict("p1.nii.gz", Volume(project.label, np.diag([1.0, 1, 2.5, 1])))
-    with pytest.raises(UserError, match=r"case p1 \(native grid\): truth is .* 1 x 1 x 3 mm but prediction is"):
+    with pytest.raises(UserError, match=r"\(native grid\): truth is .* 1 x 1 x 3 mm from 0 x 0 x 0 but prediction is"):
         project.evaluate()
     assert not project.out.exists()
 
@@ -168,7 +173,7 @@ def test_what_is_missing_or_changed_is_named(project):
     with pytest.raises(UserError, match=r"p1\.nii\.gz is missing"):
         project.evaluate()
     file.write_bytes(whole)
-    write_json(project.raw, {"dataset": "phantom", "cases": [project.entry | {"label": None}]})
+    project.list(project.entry | {"label": None})
     with pytest.raises(UserError, match="test case p1 has no label"):
         project.evaluate()
     write_json(project.prepared, {"cases": {}})

@@ -17,7 +17,7 @@ from semiseg.data.geometry import Geometry
 from semiseg.data.images import write_nifti
 from semiseg.data.store import PreparedCase, write_case
 from semiseg.params.table_spec import TableSpec
-from semiseg.scoring.measurements import organ_scores
+from semiseg.scoring.measurements import OrganScore, organ_scores
 
 SHAPE, SPACING = (10, 12, 16), (3.0, 2.0, 1.0)
 AFFINE = np.array([[0.0, 0, -1, 8], [0, -2, 0, 11], [-3, 0, 0, 15], [0, 0, 0, 1]])  # axes run down, back and left
@@ -47,14 +47,18 @@ def prediction(method: str, case: str) -> np.ndarray:
 
 def score_table(method: str) -> pd.DataFrame:
     """cases.csv of a run; the native grid is the prepared one."""
-    ids = [organ["id"] for organ in ORGANS]
     lines = [
         {"case": case, "grid": grid, "organ": organ["abbreviation"], **score.columns()}
         for case in CASES
         for grid in ("prepared", "native")
-        for organ, score in zip(ORGANS, organ_scores(truth(case), prediction(method, case), ids, SPACING), strict=True)
+        for organ, score in zip(ORGANS, _scores(method, case), strict=True)
     ]
     return pd.DataFrame(lines)
+
+
+def _scores(method: str, case: str) -> list[OrganScore]:
+    ids = [int(organ["id"]) for organ in ORGANS]
+    return organ_scores(truth(case), prediction(method, case), ids, np.diag(SPACING))
 
 
 def scoring(method: str, published: str = "la") -> dict[str, Any]:

@@ -13,11 +13,13 @@ Array = NDArray[Any]
 class Volume:
     """A 3D image or label map in space.
 
-    array: ``[x y z]`` in any dtype. affine: 4x4 float64, from voxel indices to RAS+ mm (voxel centres).
+    array: ``[x y z]`` in any dtype. affine: 4x4 float64, from voxel indices to RAS+ mm (voxel centres). notes: what a
+    reader took for granted, one text for each default, because the file does not state it (docs/datasets.md).
     """
 
     array: Array
     affine: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from semiseg.dataset import Organ
 
 AIR_HU = -200  # a CT with nothing below this holds neither air nor lung nor bowel gas
+FINEST_MM, COARSEST_MM = 0.02, 20.0  # no scanner of patients makes finer or coarser voxels
 DARKEST_MR = -500  # magnitude images start at 0, and normalised ones stay far above this
 
 
@@ -20,6 +21,14 @@ def intensity_caveat(modality: str, low: float, high: float) -> str | None:
     if modality == "CT":
         return f"intensities of {low:g} to {high:g} have no air (-1000 HU) as CT has: check that it is CT in HU"
     return f"intensities of {low:g} to {high:g} look like CT in HU: check that it is MR"
+
+
+def spacing_caveat(spacing_mm: Sequence[float]) -> str | None:
+    """Warning about a spacing that no scanner of patients has, as of a wrong unit; None where it is usual."""
+    if all(FINEST_MM <= length <= COARSEST_MM for length in spacing_mm):
+        return None
+    shown = " x ".join(f"{length:g}" for length in spacing_mm)
+    return f"spacing of {shown} mm is unusual: check the unit of length in its header"
 
 
 def organ_caveat(organs: Sequence[Organ], voxels: Sequence[int]) -> str | None:

@@ -1,6 +1,7 @@
 """Grid of a prepared case in space, and resampling of scores back to the raw scan's grid."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ from scipy import ndimage
 
 Affine = NDArray[np.float64]
 Box = tuple[slice, slice, slice]
-TOLERANCE = 1e-4  # voxels: grids that agree this well are the same
+TOLERANCE = 1e-4  # voxels: grids that agree this well need no interpolation
+SAME_MM = 0.1  # headers that place no voxel centre farther apart than this describe one grid
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,23 @@ def spacing_of(affine: Affine) -> tuple[float, float, float]:
     """Voxel size in mm along each axis of an affine."""
     a, b, c = np.sqrt((affine[:3, :3] ** 2).sum(0))
     return float(a), float(b), float(c)
+
+
+def edges_of(affine: Affine) -> NDArray[np.float64]:
+    """Steps of one voxel along each array axis in mm, as columns of an upper triangular matrix.
+
+    The patient's space is turned so that the first axis runs along x, hence distances between positions ``edges @
+    index`` are those in the patient, exactly, also where the axes are not quite perpendicular. Perpendicular axes give
+    a diagonal matrix of ``spacing_of``.
+    """
+    steps = affine[:3, :3]
+    return np.asarray(np.linalg.cholesky(steps.T @ steps).T, np.float64)
+
+
+def farthest_mm(shape: Sequence[int], one: Affine, other: Affine) -> float:
+    """Largest distance between the places that two affines give the same voxel centre, in mm."""
+    corners = np.array([[*corner, 1] for corner in itertools.product(*[(0, side - 1) for side in shape])]).T
+    return float(np.sqrt((((one - other) @ corners)[:3] ** 2).sum(0)).max())
 
 
 def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
-"""Readers of medical image files and a NIfTI writer, all for a ``Volume``: an array with its affine.
+"""Reader and writer of NIfTI for a ``Volume``, an array with its affine, and the checks of every reader.
 
 Arrays are ``[x y z]`` as nibabel gives them; ``affine`` maps voxel indices to RAS+ millimetres. Readers are strict:
-they verify checksums to the end of the file, and refuse a header that does not fit its data.
+they verify checksums to the end of the file, and refuse a header that does not fit its data or contradicts itself.
+Where a header leaves something open, the field's habit is applied, and the volume carries a note of it.
 """
 
 import gzip
@@ -15,16 +16,27 @@ import numpy as np
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 from semiseg.base.volume import Array, Volume
+from semiseg.data.geometry import SAME_MM, Affine, farthest_mm, spacing_of
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 DAMAGED = "the file is damaged, fetch it again"
+NO_UNIT = "the header names no unit of length, mm is assumed"
+NO_CODES = "the codes of qform and sform are both 0, so spacing is that of pixdim and the place is nibabel's default"
+TWO_PLACES = "qform and sform place the scan differently, the sform is used"
+UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # codes of NIfTI: unknown, metre, millimetre, micron
+CODES = range(6)  # of qform and sform, nifti1.h
+SHORTEST_MM, LONGEST_MM = 1e-4, 100.0  # voxels of any scanner lie well between
+FARTHEST_MM = 1e5  # single precision, in which predictions are stored, keeps 0.01 mm up to here
+FLAT = 0.01  # volume of the box that three unit vectors span: below, they lie in one plane
+SHEAR = 0.01  # cosine between two axes: a tilted gantry and affine registrations have more, rounding has less
 
 
 def read_nifti(path: Path) -> Volume:
-    """Read .nii or .nii.gz. If a header has both an sform and a qform, the sform is used, as in nibabel.
+    """Read .nii or .nii.gz. Lengths are scaled to mm by the header's unit.
 
-    Raises UserError if the file is missing, damaged or longer than its header states, and for all that ``checked``
-    refuses. Spacings are checked as they are stored in the header.
+    The sform counts where its code is set, then the qform, then pixdim alone, as in nibabel; the volume's notes say
+    what was assumed. Raises UserError if the file is missing, damaged or longer than its header states, if the header
+    has an unknown code or unit, if pixdim and sform differ, and for all that ``checked`` refuses.
     """
     import nibabel.imageglobals
 
@@ -32,18 +44,21 @@ def read_nifti(path: Path) -> Volume:
     try:
         with _decompressed(path) as file, nibabel.imageglobals.LoggingOutputSuppressor():
             image = _nifti_class(file).from_stream(file)
-            spacing = [float(length) for length in _stored_spacing(file, image)]
+            file.seek(0)
+            header = type(image.header).from_fileobj(file, check=False)  # as stored: nibabel corrects in silence
             array = np.asanyarray(image.dataobj)
+            # nibabel maps a plain file and leaves it standing at its end, wherever the data end
+            file.seek(image.dataobj.offset + array.size * image.dataobj.dtype.itemsize)
             surplus = sum(len(part) for part in iter(lambda: file.read(2**20), b""))  # gzip's checksum is at the end
     except UserError:
         raise
     except Exception as error:  # for damaged files nibabel, zlib and struct raise exceptions without a common base
-        raise UserError(f"{path} cannot be read as NIfTI ({_reason(error)}): {DAMAGED}") from error
+        raise UserError(f"{path} cannot be read as NIfTI ({reason_of(error)}): {DAMAGED}") from error
     if surplus:
         raise UserError(f"{path} holds {surplus} bytes more than its header tells: {DAMAGED}")
-    if not all(0 < length < np.inf for length in spacing):
-        raise UserError(f"{path} has spacing {_shown(spacing)} mm, expected positive numbers: correct its header")
-    return checked(Volume(array, np.asarray(image.affine, np.float64)), path)
+    _check_array(array, path)
+    affine, notes = _nifti_place(image, header, path)
+    return checked(Volume(array, affine, notes), path)
 
 
 def _decompressed(path: Path) -> io.BufferedIOBase:
@@ -68,11 +83,44 @@ def _nifti_class(file: io.BufferedIOBase) -> Any:
     return kind
 
 
-def _stored_spacing(file: io.BufferedIOBase, image: Any) -> Array:
-    """Spacings as stored in the header. nibabel itself replaces those that are not positive, without a warning."""
-    file.seek(0)
-    header = type(image.header).from_fileobj(file, check=False)
-    return np.asarray(header["pixdim"][1 : 1 + min(3, len(image.shape))])
+def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+    """The affine in mm, and what was assumed for it. header: as stored, without nibabel's corrections."""
+    codes = {name: int(header[f"{name}_code"]) for name in ("qform", "sform")}
+    unit, handedness = int(header["xyzt_units"]) & 7, float(header["pixdim"][0])
+    for name, code in codes.items():
+        if code not in CODES:
+            raise UserError(f"{path} has the {name} code {code}, expected 0 to {CODES[-1]}: correct its header")
+    if unit not in UNITS_MM:
+        raise UserError(
+            f"{path} has the unit code {unit} of length, expected 1 (metre), 2 (mm) or 3 (micron): correct its header"
+        )
+    if codes["qform"] and not codes["sform"] and handedness not in (-1, 0, 1):
+        raise UserError(f"{path} has pixdim[0] {handedness:g}, expected 1 or -1 beside a qform: correct its header")
+    scale = np.array([UNITS_MM[unit]] * 3 + [1.0])[:, None]
+    spacing = np.asarray(header["pixdim"][1:4], np.float64) * UNITS_MM[unit]
+    check_spacing(spacing.tolist(), path)
+    affine = scale * np.asarray(image.affine, np.float64)
+    notes: tuple[str, ...] = () if unit else (NO_UNIT,)
+    if not any(codes.values()):
+        notes += (NO_CODES,)
+    if codes["sform"]:
+        off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
+        if off.max() > SAME_MM:
+            raise UserError(
+                f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
+                "mm by its sform, expected one size: correct its header"
+            )
+    if all(codes.values()) and not _agrees(image, scale, affine):
+        notes += (TWO_PLACES,)
+    return affine, notes
+
+
+def _agrees(image: Any, scale: Array, affine: Affine) -> bool:
+    """Whether the qform places the scan where the affine of the sform does. A qform without a rotation does not."""
+    try:
+        return farthest_mm(image.shape, scale * image.get_qform(), affine) <= SAME_MM
+    except ValueError:
+        return False
 
 
 def write_nifti(path: Path, volume: Volume) -> None:
@@ -85,43 +133,47 @@ def write_nifti(path: Path, volume: Volume) -> None:
         nibabel.save(image, temporary)
 
 
-def read_nrrd(path: Path) -> Volume:
-    """Read .nrrd, or any other format that SimpleITK reads.
-
-    Raises UserError if the file is missing or damaged, and for all that ``checked`` refuses.
-    """
-    import SimpleITK as sitk
-
-    require(path)
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:  # the last line of the message is the reason
-        reason = str(error).strip().splitlines()[-1].removeprefix("sitk::ERROR: ")
-        raise UserError(f"{path} cannot be read ({reason}): {DAMAGED}") from None
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        shape = (*image.GetSize(), *([image.GetNumberOfComponentsPerPixel()] * (image.GetDimension() == 3)))
-        raise UserError(f"{path} has shape {shape}, expected one 3-D volume: keep one volume per file")
-    directions = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine = np.eye(4)
-    affine[:3, :3], affine[:3, 3] = directions, image.GetOrigin()
-    return checked(Volume(sitk.GetArrayFromImage(image).transpose(2, 1, 0), LPS_TO_RAS @ affine), path)
-
-
 def checked(volume: Volume, path: Path) -> Volume:
     """The volume, unchanged.
 
-    Raises UserError unless it is 3-D, has two or more voxels along each axis, one number per voxel, a finite affine and
-    positive spacings. path: named in the error.
+    Raises UserError unless it is 3-D with two or more voxels along each axis and one number per voxel, has spacings
+    from 0.0001 to 100 mm, lies within 100 m of the origin, and has three axes that are perpendicular up to a cosine of
+    0.01. path: named in the error.
     """
-    if volume.array.ndim != 3 or min(volume.array.shape) < 2:
-        raise UserError(f"{path} has shape {volume.array.shape}, expected one 3-D volume: keep one volume per file")
-    if volume.array.dtype.kind not in "biuf":
-        raise UserError(f"{path} holds {_kind(volume.array)}, expected one number per voxel: convert it")
-    if not np.isfinite(volume.affine).all() or min(volume.spacing_mm) <= 0:
+    _check_array(volume.array, path)
+    check_spacing(volume.spacing_mm, path)
+    if not farthest_mm(volume.array.shape, volume.affine, np.zeros((4, 4))) <= FARTHEST_MM:
         raise UserError(
-            f"{path} has spacing {_shown(volume.spacing_mm)} mm, expected three positive numbers: correct its header"
+            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in volume.affine[:3, 3])} mm, expected a "
+            f"place within {FARTHEST_MM:g} mm of the origin: correct its header"
+        )
+    axes = volume.affine[:3, :3] / volume.spacing_mm
+    if abs(np.linalg.det(axes)) < FLAT:
+        raise UserError(f"{path} has three axes that lie in one plane, expected three directions: correct its header")
+    cosines = axes.T @ axes - np.eye(3)
+    if abs(cosines).max() > SHEAR:
+        angle = 90 - np.degrees(np.arccos(abs(cosines).max()))
+        raise UserError(
+            f"{path} has axes that are {angle:.2f} degrees off the right angle (a tilted gantry, or an affine "
+            "registration), expected a straight grid: resample the scan first"
         )
     return volume
+
+
+def _check_array(array: Array, path: Path) -> None:
+    if array.ndim != 3 or min(array.shape) < 2:
+        raise UserError(f"{path} has shape {array.shape}, expected one 3-D volume: keep one volume per file")
+    if array.dtype.kind not in "biuf":
+        raise UserError(f"{path} holds {_kind(array)}, expected one number per voxel: convert it")
+
+
+def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
+    """Raise UserError, naming the file, unless every spacing is from 0.0001 to 100 mm."""
+    if not all(SHORTEST_MM <= length <= LONGEST_MM for length in spacing_mm):
+        raise UserError(
+            f"{path} has spacing {_shown(spacing_mm)} mm, expected three numbers from {SHORTEST_MM:g} to "
+            f"{LONGEST_MM:g}: correct its header or the unit that it names"
+        )
 
 
 def require(path: Path) -> None:
@@ -132,7 +184,8 @@ def require(path: Path) -> None:
         raise UserError(f"{path} is empty: fetch it again")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """An exception's message in one line, or its kind where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -141,4 +194,4 @@ def _kind(array: Array) -> str:
 
 
 def _shown(values: Sequence[float]) -> str:
-    return " x ".join(f"{value:g}" for value in values)
+    return " x ".join(f"{value:.7g}" for value in values)

@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "fetch it again") -> "Volume":
     """The label map (uint8) with each stored value replaced by ``ids[value]``.
 
-    Raises UserError with the values that are not in ``ids``, because after the mapping they could be organ ids.
+    Raises UserError for values that are not whole numbers (``semiseg.data.labels``), and for those that are not in
+    ``ids``, because after the mapping they could be organ ids.
     """
+    from dataclasses import replace
+
     import numpy as np
 
-    from semiseg.base.volume import Volume
+    from semiseg.data.labels import shown, whole
 
+    volume = whole(volume, path)
     array = np.zeros(volume.array.shape, np.uint8)
     known = np.zeros(volume.array.shape, bool)
     for stored, organ in ids.items():
@@ -27,6 +31,6 @@ def remapped(volume: "Volume", path: Path, ids: Mapping[int, int], hint: str = "
         if organ:
             array[here] = organ
     if not known.all():
-        unknown = ", ".join(f"{value:g}" for value in np.unique(volume.array[~known])[:10])
+        unknown = shown(np.unique(volume.array[~known]))
         raise UserError(f"{path} has label values {unknown}, expected {', '.join(map(str, ids))}: {hint}")
-    return Volume(array, volume.affine)
+    return replace(volume, array=array)

@@ -4,6 +4,7 @@ Two forms of a user's copy are read: the challenge's own folders (``lgemri.nrrd`
 ``mri_norm2.h5`` that yulequan/UA-MT and others distribute.
 """
 
+import re
 import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from semiseg.datasets._labels import remapped
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
-    from semiseg.data.geometry import Affine
 
 PREPARED, IMAGE, LABEL = "mri_norm2.h5", "lgemri.nrrd", "laendo.nrrd"
 SPACING_MM = 0.625
+NO_PLACE = "the file states neither spacing nor place, 0.625 mm along each axis and an origin of 0 are assumed"
+PLACING = re.compile("spac|affine|origin|direction|orient|resolution|pixdim|unit|slope|intercept|scale|element_size")
 INSIDE = 255  # value of the atrium in laendo.nrrd
 OFFICIAL_LIST = "la_uamt_8lab"  # any of the lists: each names all 100 cases
 GET = (
@@ -50,9 +52,9 @@ def read_image(path: Path) -> "Volume":
 
 
 def read_label(path: Path) -> "Volume":
-    """Label map with 1 = left atrium; UserError for other values than the challenge's 0 and 255."""
+    """Label map with 1 = left atrium; UserError for other values than 0 and 255 (NRRD) or 0 and 1 (HDF5)."""
     if path.suffix == ".h5":
-        return _read_prepared(path, "label")
+        return remapped(_read_prepared(path, "label"), path, {0: 0, 1: 1})
     return remapped(_read_nrrd(path), path, {0: 0, INSIDE: 1})
 
 
@@ -121,37 +123,35 @@ def _verify(image: "Volume", label: "Volume", path: Path) -> None:
         )
     if not np.isfinite(image.array).all():
         raise UserError(f"{path}: the image has values that are NaN or infinite: fetch it again")
-    values = np.unique(label.array)
-    if not np.isin(values, (0, 1)).all() or not values.any():
-        raise UserError(
-            f"{path}: the label has values {values[:10].tolist()}, expected background and atrium: fetch it again"
-        )
+    if not label.array.any():
+        raise UserError(f"{path}: the label has no voxel of the atrium: fetch it again")
 
 
 def _read_prepared(path: Path, name: str) -> "Volume":
     import h5py
+    import numpy as np
 
     from semiseg.base.volume import Volume
     from semiseg.data.images import checked
 
     try:
         with h5py.File(path, "r", locking=False) as file:
+            stated = [word for one in (file, file[name]) for word in one.attrs] + [*file]
             array = file[name][()]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError) as error:
         raise UserError(f"{path} cannot be read as HDF5 with image and label ({error}): fetch it again") from None
-    return checked(Volume(array, _affine()), path)
+    if placing := sorted({word for word in stated if PLACING.search(word.lower())}):
+        raise UserError(
+            f"{path} states {', '.join(placing)}, which is not read, because the distributed files state no place: "
+            "bring the distributed file or the challenge's NRRD files"
+        )
+    return checked(Volume(np.asarray(array), np.diag([SPACING_MM] * 3 + [1.0]), (NO_PLACE,)), path)
 
 
 def _read_nrrd(path: Path) -> "Volume":
-    from semiseg.data.images import read_nrrd
+    from semiseg.data.nrrd import read_nrrd
 
     return read_nrrd(path)
-
-
-def _affine() -> "Affine":
-    import numpy as np
-
-    return np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
 
 
 def _all_cases() -> tuple[str, ...]:

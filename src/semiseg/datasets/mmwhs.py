@@ -51,8 +51,9 @@ def read_image(path: Path) -> "Volume":
 def read_label(path: Path) -> "Volume":
     """Label map with ids 1..7. The stray value 421 becomes background with a message; other values are refused."""
     from semiseg.data.images import read_nifti
+    from semiseg.data.labels import whole
 
-    volume = read_nifti(path)
+    volume = whole(read_nifti(path), path)
     if count := int((volume.array == STRAY).sum()):
         case = path.name.removesuffix(LABEL)
         logger.info(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")

@@ -60,11 +60,13 @@ def read_label(path: Path) -> "Volume":
     |HU - 90| below it counts, because that is nearer to a pancreas. Raises UserError when the grids differ or neither
     candidate lies on soft tissue.
     """
-    from semiseg.base.volume import Volume
-    from semiseg.data.images import read_nifti
+    from dataclasses import replace
 
-    label, image = read_nifti(path), read_image(path.with_name(f"PANCREAS_{path.name[5:9]}.zip"))
-    label = _reoriented_to(label, image)
+    from semiseg.data.images import read_nifti
+    from semiseg.data.raw_volumes import turned_to
+
+    image = read_image(path.with_name(f"PANCREAS_{path.name[5:9]}.zip"))
+    label = turned_to(read_nifti(path), image.affine)
     if label.array.shape != image.array.shape:
         raise UserError(
             f"{path} has shape {label.array.shape}, its image {image.array.shape}: bring image and label of one case"
@@ -74,7 +76,7 @@ def read_label(path: Path) -> "Volume":
             f"{path} has voxels of {_mm(label)} mm, its image of {_mm(image)} mm: bring image and label of one case"
         )
     if not label.array.any():
-        return Volume(label.array, image.affine)
+        return replace(label, affine=image.affine)
     choices = [label.array, label.array[:, ::-1]]
     distances = [_distance_hu(image.array, choice) for choice in choices]
     if min(distances) > FARTHEST_HU:
@@ -83,24 +85,11 @@ def read_label(path: Path) -> "Volume":
             f"{PANCREAS_HU} HU on average, flipped along y {distances[1]:.0f}, expected at most {FARTHEST_HU}: bring "
             "image and label of one case"
         )
-    return Volume(choices[distances.index(min(distances))], image.affine)
+    return replace(label, array=choices[distances.index(min(distances))], affine=image.affine)
 
 
 def _mm(volume: "Volume") -> str:
     return " x ".join(f"{side:.3f}" for side in volume.spacing_mm)
-
-
-def _reoriented_to(label: "Volume", image: "Volume") -> "Volume":
-    """The label map with axes in the order and directions of the image's, by both headers."""
-    import nibabel.orientations as directions
-    import numpy as np
-
-    from semiseg.base.volume import Volume
-
-    old, new = directions.io_orientation(label.affine), directions.io_orientation(image.affine)
-    change = directions.ornt_transform(old, new)
-    array = np.asarray(directions.apply_orientation(label.array, change))
-    return Volume(array, label.affine @ directions.inv_ornt_aff(change, label.array.shape))
 
 
 def _distance_hu(image: "NDArray", label: "NDArray") -> float:  # type: ignore[type-arg]

@@ -2,8 +2,10 @@
 
 import pandas as pd
 
+from semiseg.base.progress import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
+from semiseg.report.sources import read_vanished
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -39,8 +41,19 @@ def rule_change(views: Views) -> str:
 
 
 def about_views(spec: TableSpec, views: Views) -> list[str]:
-    """How to read the views: where the printed numbers stand, what intervals and tests are."""
-    return [*about_print(spec, views), _intervals(views), _tests(spec, views)]
+    """How to read the views: where the printed numbers stand, what intervals and tests are, which organs were lost."""
+    return [*about_print(spec, views), _intervals(views), _tests(spec, views), *about_vanished(spec)]
+
+
+def about_vanished(spec: TableSpec) -> list[str]:
+    """How many organs of test cases the preparation has lost, in one sentence; nothing where it has lost none."""
+    lost = read_vanished(spec)
+    if lost.empty:
+        return []
+    return [
+        f"Organs of test cases that have no voxel left on the prepared grid, so that rules on that grid count them as"
+        f" absent ({len(lost)}): {some([f'{line.organ} of {line.case}' for line in lines_of(lost)])}."
+    ]
 
 
 def about_print(spec: TableSpec, views: Views) -> list[str]:

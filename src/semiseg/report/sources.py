@@ -61,6 +61,21 @@ def read_dice(spec: TableSpec) -> pd.DataFrame:
     return scores.groupby(["method", "case", "organ"], sort=True)["dice"].mean().reset_index()[columns]
 
 
+def read_vanished(spec: TableSpec) -> pd.DataFrame:
+    """Columns case, organ: organs of the table that a test case has on the raw grid and lost in the preparation.
+
+    Every run has the same truth, so the first score table that is on this machine counts; without any there is no row.
+    """
+    paths = (Path(folder) / "cases.csv" for folders in spec.runs.values() for folder in folders)
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        return pd.DataFrame(columns=["case", "organ"])
+    scores = read_cases(path)
+    voxels = scores.pivot(index=["case", "organ"], columns="grid", values="truth_voxels")
+    lost = voxels[(voxels[GRID] > 0) & (voxels["prepared"] == 0)].index.to_frame(index=False)
+    return lost[lost["organ"].isin(spec.abbreviations)].reset_index(drop=True)
+
+
 def find_median_case(dice: pd.DataFrame) -> str | None:
     """The case whose Dice, averaged over its organs and then over methods, is the median (the lower of two).
 

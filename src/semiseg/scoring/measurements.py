@@ -9,6 +9,7 @@ A voxel belongs to an organ's surface when one of its 6 face neighbours is not o
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -62,21 +63,22 @@ class OrganScore:
 
 
 def organ_scores(
-    truth: Array, prediction: Array, labels: Sequence[int], spacing_mm: Sequence[float]
+    truth: Array, prediction: Array, labels: Sequence[int], edges_mm: NDArray[np.float64]
 ) -> list[OrganScore]:
     """Measure all organs of a pair of label maps.
 
     truth, prediction: integers of equal shape (2-D or 3-D), axes in any order.
     labels: positive organ ids, one score each, in this order; all other ids count as background.
-    spacing_mm: voxel size along each array axis.
-    Raises UserError for unequal shapes, non-integer maps, a bad spacing or bad ids.
+    edges_mm: ``[mm axis]``, column k is the step of one voxel along array axis k (``np.diag`` of the spacings for
+    perpendicular axes).
+    Raises UserError for unequal shapes, non-integer maps, edges that span no space or bad ids.
     """
-    _check(truth, prediction, labels, spacing_mm)
-    spacing = np.asarray(spacing_mm, np.float64)
+    _check(truth, prediction, labels, edges_mm)
     ours, theirs = _renumber(truth, labels), _renumber(prediction, labels)
     truth_points, predicted_points = _surfaces(ours, len(labels)), _surfaces(theirs, len(labels))
     joint = _count(ours, theirs, len(labels))
-    diagonal = float(np.linalg.norm(np.array(truth.shape) * spacing))
+    ends = np.array(truth.shape) * list(product((1, -1), repeat=truth.ndim))
+    diagonal = float(np.linalg.norm(ends @ edges_mm.T, axis=1).max())
     return [
         OrganScore(
             label=int(label),
@@ -86,21 +88,22 @@ def organ_scores(
             truth_surface=len(truth_points[k]),
             predicted_surface=len(predicted_points[k]),
             voxel=_distances(truth_points[k], predicted_points[k]),
-            mm=_distances(truth_points[k] * spacing, predicted_points[k] * spacing),
+            mm=_distances(truth_points[k] @ edges_mm.T, predicted_points[k] @ edges_mm.T),
             diagonal_mm=diagonal,
         )
         for k, label in enumerate(labels, start=1)
     ]
 
 
-def _check(truth: Array, prediction: Array, labels: Sequence[int], spacing_mm: Sequence[float]) -> None:
+def _check(truth: Array, prediction: Array, labels: Sequence[int], edges_mm: NDArray[np.float64]) -> None:
     for name, array in (("truth", truth), ("prediction", prediction)):
         if array.dtype.kind not in "iub":
             raise UserError(f"{name} holds {array.dtype} values, expected integer label ids: convert it first")
     if truth.shape != prediction.shape:
         raise UserError(f"truth has shape {truth.shape} but prediction {prediction.shape}: give both on one grid")
-    if len(spacing_mm) != truth.ndim or not all(0 < size < np.inf for size in spacing_mm):
-        raise UserError(f"spacing {tuple(spacing_mm)} mm: expected {truth.ndim} positive numbers, one per array axis")
+    axes = truth.ndim
+    if edges_mm.shape != (axes, axes) or not 0 < abs(np.linalg.det(edges_mm)) < np.inf:
+        raise UserError(f"edges {edges_mm.tolist()} mm: expected {axes} columns, one per array axis, that span a space")
     if min(labels, default=1) < 1 or len(set(labels)) < len(labels):
         raise UserError(f"organ ids {list(labels)}: expected distinct positive numbers, 0 is background")
 

@@ -1,19 +1,19 @@
 """Rule ``prepare``: brings raw cases onto the protocol's grid. One file per case, and an index of all."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sha256, write_json
 from semiseg.base.parallel import each
+from semiseg.base.progress import some
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.raw_case import read_case
+from semiseg.data.raw_volumes import require_listed, voxels_of
 from semiseg.data.store import (
-    Label,
     has_label,
     read_geometry,
     read_label,
@@ -21,9 +21,11 @@ from semiseg.data.store import (
     read_statistics,
     write_case,
 )
-from semiseg.dataset import Dataset, RawCase, get_dataset, manifest_cases
+from semiseg.dataset import Dataset, Organ, RawCase, get_dataset, manifest_cases
 from semiseg.jobs.code_hash import code_hash
 from semiseg.params.preparation import Preparation
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
         "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
         "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
     }
+    _tell_notes(kind, index["cases"])
     _remove_stale_files(out.parent, jobs)
     write_json(out, index)
 
@@ -76,7 +79,7 @@ def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
         if case.label is not None and not case.label.any():
             raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
         write_case(job.file, case, job.made_from)
-    return _entry(job, len(dataset.organs) + 1)
+    return _entry(job, dataset.organs)
 
 
 def _job(
@@ -93,17 +96,8 @@ def _job(
 def _read(dataset: Dataset, job: CaseToPrepare) -> Scan:
     """Read the raw case. The caller must not keep a reference, so that its memory is freed after the first step."""
     scan = read_case(dataset, job.case, job.raw)
-    _check_unchanged(job)
+    require_listed(job.case, job.raw, job.hashes)
     return scan
-
-
-def _check_unchanged(job: CaseToPrepare) -> None:
-    for name, expected in job.hashes.items():
-        if sha256(job.raw / name) != expected:
-            raise UserError(
-                f"case {job.case.id}: {name} is not the file that {job.raw / 'manifest.json'} lists: "
-                "restore it, or delete the manifest and build the raw data again"
-            )
 
 
 def _finished(job: CaseToPrepare) -> bool:
@@ -116,16 +110,19 @@ def _finished(job: CaseToPrepare) -> bool:
         return False
 
 
-def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
+def _entry(job: CaseToPrepare, organs: Sequence[Organ]) -> dict[str, Any]:
     """The entry of a stored case in the index.
 
     affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine maps a raw voxel to the stored one.
-    crop: first voxel and size of the crop on the grid of its step, None without a cropping step. statistics: axes and
-    intensities before (raw) and after preparation (prepared), and notes of single steps.
+    vanished: abbreviations of the organs that the raw label map has and the prepared one has not. crop: first voxel and
+    size of the crop on the grid of its step, None without a cropping step. statistics: axes and intensities before
+    (raw) and after preparation (prepared), the raw label's voxels per class, and notes of the readers and of steps.
     """
     geometry, labelled = read_geometry(job.file), has_label(job.file)
-    counts = _voxels(read_label(job.file), classes) if labelled else None
+    counts = voxels_of(read_label(job.file), len(organs) + 1) if labelled else None
     statistics = read_statistics(job.file)
+    before = statistics["labelled"]["voxels"] if counts else []
+    vanished = [organ.abbreviation for organ in organs if counts and before[organ.id] and not counts[organ.id]]
     return {
         "file": job.file.name,
         "sha256": sha256(job.file),
@@ -136,17 +133,27 @@ def _entry(job: CaseToPrepare, classes: int) -> dict[str, Any]:
         "raw_affine": geometry.raw_affine.tolist(),
         "label": labelled,
         "voxels": counts,
+        "vanished": vanished,
         "crop": next((facts for step, facts in statistics.items() if step.startswith("crop_")), None),
         "statistics": statistics,
     }
 
 
-def _voxels(label: Label, classes: int) -> list[int]:
-    """Voxels of every class. Counted plane by plane, because bincount needs eight bytes per voxel."""
-    counts = np.zeros(classes, np.int64)
-    for plane in label:
-        counts += np.bincount(plane.ravel(), minlength=classes)
-    return [int(count) for count in counts]
+def _tell_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> None:
+    """Log each note of the readers once, with the cases that it concerns, and warn of each organ that vanished."""
+    concerned: dict[str, list[str]] = {}
+    for case, entry in cases.items():
+        for note in dict.fromkeys(note for notes in entry["statistics"]["reading"].values() for note in notes):
+            concerned.setdefault(note, []).append(case)
+    for note, named in concerned.items():
+        logger.info(f"{dataset.name}: {note} ({len(named)} of {len(cases)} cases: {some(named)})")
+    for case, entry in cases.items():
+        for abbreviation in entry["vanished"]:
+            organ = dataset.organ(abbreviation)
+            logger.warning(
+                f"warning: case {case}: {organ.name} ({entry['statistics']['labelled']['voxels'][organ.id]} voxels in "
+                "the raw label map) vanishes in the preparation: no voxel of it is left on the prepared grid"
+            )
 
 
 def _remove_stale_files(folder: Path, jobs: list[CaseToPrepare]) -> None:

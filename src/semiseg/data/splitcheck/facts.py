@@ -5,16 +5,16 @@ reads no scan.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 
-from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, write_json
 from semiseg.base.volume import Volume
+from semiseg.data.raw_volumes import read_raw_image, read_raw_label, voxels_of
 from semiseg.data.splitcheck.similarity import Signature, signature
 from semiseg.dataset import RawCase, get_dataset
 from semiseg.jobs.code_hash import code_hash
@@ -51,7 +51,7 @@ class CaseToCheck:
 
 
 def facts_of(todo: CaseToCheck) -> Facts:
-    """Facts of a case, from the cache if they are there. Raises UserError with the case for a damaged file."""
+    """Facts of a case, from the cache if they are there. Raises UserError for what preparation refuses."""
     code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{todo.dataset}")
     key = digest([todo.hashes[todo.case.image], code])[:32]
     content, darkest, small = _image(todo, todo.cache / f"{key}.npz")
@@ -63,9 +63,7 @@ def facts_of(todo: CaseToCheck) -> Facts:
 
 def _image(todo: CaseToCheck, file: Path) -> tuple[str, float, Signature]:
     if not file.exists():
-        volume = _named(todo, todo.case.image, get_dataset(todo.dataset).read_image)
-        if not np.isfinite(volume.array).all():
-            raise UserError(f"case {todo.case.id}: {todo.case.image} has values that are not finite: repair the file")
+        volume = read_raw_image(get_dataset(todo.dataset), todo.case, todo.raw)
         small = signature(volume)
         facts = {"content": _content(volume), "darkest": np.percentile(volume.array, DARKEST)}
         with atomic(file) as temporary:
@@ -77,18 +75,10 @@ def _image(todo: CaseToCheck, file: Path) -> tuple[str, float, Signature]:
 
 def _organs(todo: CaseToCheck, file: Path) -> dict[int, int]:
     if not file.exists():
-        assert todo.case.label is not None  # called for labelled cases only
-        volume = _named(todo, todo.case.label, get_dataset(todo.dataset).read_label)
-        values, counts = np.unique(volume.array, return_counts=True)
-        write_json(file, {str(int(value)): int(count) for value, count in zip(values, counts, strict=True) if value})
+        dataset = get_dataset(todo.dataset)
+        counts = voxels_of(read_raw_label(dataset, todo.case, todo.raw).array, len(dataset.organs) + 1)
+        write_json(file, {str(organ): count for organ, count in enumerate(counts) if organ and count})
     return {int(value): count for value, count in read_json(file).items()}
-
-
-def _named(todo: CaseToCheck, name: str, reader: Callable[[Path], Volume]) -> Volume:
-    try:
-        return reader(todo.raw / name)
-    except UserError as error:
-        raise UserError(f"case {todo.case.id}: {error}") from None
 
 
 def _content(volume: Volume) -> str:
