@@ -5,6 +5,7 @@ Import, datasets and the DICOM reader all list folders by this file, so that one
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -49,6 +50,17 @@ def walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
                 yield path, inside
 
 
+def raw_cases(raw: Path, image_of: CaseOf, label_of: CaseOf, nothing: str) -> list[RawCase]:
+    """The cases of a raw folder, wherever their files lie in it.
+
+    Raises UserError with the sentence ``nothing`` where there is no image, and as ``claimed`` does.
+    """
+    images, labels = claimed(raw, image_of, "image"), claimed(raw, label_of, "label map")
+    if not images:
+        raise UserError(f"{raw} {nothing}")
+    return paired(images, labels)
+
+
 def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
     """Case id -> the one file below ``raw`` that is its ``what`` ("image", "label map").
 
@@ -61,8 +73,7 @@ def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
             continue
         if case in found:
             raise UserError(
-                f"{raw} holds two files that are the {what} of case {case}, {found[case]} and {inside}, expected one: "
-                "remove the other"
+                f"{raw} holds two {what}s of case {case}, {found[case]} and {inside}, expected one: remove the other"
             )
         found[case] = str(inside)
     return found
@@ -73,6 +84,12 @@ def paired(images: Mapping[str, str], labels: Mapping[str, str]) -> list[RawCase
     if lonely := sorted(set(labels) - set(images)):
         logger.info(f"{len(lonely)} label maps have no image and are left out: {some([labels[c] for c in lonely])}")
     return [RawCase(case, images[case], labels.get(case)) for case in sorted(images)]
+
+
+def nifti_stem(path: PurePath) -> str | None:
+    """The name of a NIfTI file without ``.nii`` or ``.nii.gz``, None for another file."""
+    found = re.fullmatch(r"(.+?)\.nii(\.gz)?", path.name)
+    return None if found is None else found[1]
 
 
 def utf8(name: str | PurePath) -> bool:
