@@ -1,12 +1,12 @@
 """Datasets of one's own in the two common layouts: nnU-Net's folders, and images and label maps of equal names.
 
-Layout of nnU-Net v1 and v2: documentation/dataset_format.md of MIC-DKFZ/nnUNet. Medical Segmentation Decathlon data have
+Layout of nnU-Net v1 and v2: documentation/dataset_format.md of MIC-DKFZ/nnUNet. The Medical Segmentation Decathlon has
 its folders with equal names. A ``dataset.json`` beside the folders is compared with what the dataset's file says.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -24,7 +24,21 @@ DESCRIPTION = "dataset.json"
 NNUNET = (("imagesTr", "imagesTs"), ("labelsTr", "labelsTs"))
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 READ = (".nii.gz", ".nii", ".nrrd")
-OTHER_IMAGES = (".mha", ".mhd", ".nhdr", ".hdr", ".img", ".png", ".jpg", ".bmp", ".tif", ".tiff", ".b2nd", ".npy", ".npz")
+OTHER_IMAGES = (
+    ".mha",
+    ".mhd",
+    ".nhdr",
+    ".hdr",
+    ".img",
+    ".png",
+    ".jpg",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".b2nd",
+    ".npy",
+    ".npz",
+)
 
 
 class About(TypedDict, total=False):
@@ -145,7 +159,7 @@ def _find(layout: Layout, name: str, modality: str, organs: Sequence[Organ], get
         raise UserError(f"{raw} holds label maps without an image ({some(lonely)}): bring the images, or rename them")
     for path, inside in walk(raw):
         if inside.name == DESCRIPTION:
-            _check_description(read_json(path), str(path), name, modality, organs)
+            _check_description(read_json(path), str(path), name, modality, organs, images.values())
     return paired(images, labels)
 
 
@@ -171,7 +185,9 @@ def _stem(path: PurePosixPath) -> str | None:
     return None
 
 
-def _check_description(content: Any, where: str, name: str, modality: str, organs: Sequence[Organ]) -> None:
+def _check_description(
+    content: Any, where: str, name: str, modality: str, organs: Sequence[Organ], images: Iterable[str]
+) -> None:
     """Raise UserError where a dataset.json and the dataset's file contradict, or where it asks for what is not done."""
     if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
         raise UserError(f"{where} has no labels, expected nnU-Net's dataset.json: correct it or take it away")
@@ -179,18 +195,20 @@ def _check_description(content: Any, where: str, name: str, modality: str, organ
     names = list(channels.values()) if isinstance(channels, Mapping) else list(channels)
     if len(names) > 1:
         raise UserError(f"{where} has {len(names)} channels ({some(names)}), expected one: keep one of them")
-    if names and (str(names[0]).upper() == "CT") != (modality == "CT") and "CT" in (str(names[0]).upper(), modality):
-        pass
+    channel = str(names[0]).upper() if names else ""
+    if (channel == "CT" and modality != "CT") or (channel.startswith("MR") and modality == "CT"):
+        raise UserError(
+            f"{where} has the channel {names[0]}, {_file(name)} the modality {modality}: correct one of them"
+        )
     if "dataset" in content:
         raise UserError(f"{where} lists files by its key dataset, which is not read: name the files as nnU-Net does")
-    ending = content.get("file_ending", READ[0])
-    if ending not in READ:
-        raise UserError(f"{where} has file_ending {ending!r}, expected {', '.join(READ)}: convert the files")
+    ending = content.get("file_ending", "")
+    if other := next((image for image in images if not image.endswith(str(ending))), None):
+        raise UserError(f"{where} has file_ending {ending!r}, and {other} ends otherwise: keep one form of each file")
     found, expected = _labels(content["labels"], where), {organ.id: organ.name for organ in organs}
     if {id_: _plain(label) for id_, label in found.items()} != {id_: _plain(label) for id_, label in expected.items()}:
         raise UserError(
-            f"{where} has labels {_shown(found)}, src/semiseg/datasets/{name}.py has organs {_shown(expected)}: make "
-            "them equal"
+            f"{where} has labels {_shown(found)}, {_file(name)} has organs {_shown(expected)}: make them equal"
         )
 
 
@@ -206,6 +224,10 @@ def _labels(labels: Mapping[str, Any], where: str) -> dict[int, str]:
         if int(number):
             found[int(number)] = str(label)
     return found
+
+
+def _file(name: str) -> str:
+    return f"src/semiseg/datasets/{name}.py"
 
 
 def _plain(name: str) -> str:

@@ -24,6 +24,8 @@ LIST = f"{API}/getSeries?Collection=Pancreas-CT&format=json"
 LABELS = "https://www.cancerimagingarchive.net/wp-content/uploads/TCIA_pancreas_labels-02-05-2017-1.zip"
 CASE = re.compile(r"PANCREAS_\d{4}")
 LABEL = re.compile(r"label(\d{4})\.nii(\.gz)?")
+# names of slices: with an ending of DICOM, or without any (IM0001, 1.2.840.113619.5); LICENSE is none
+SLICE = re.compile(r".*\.(dcm|dicom|ima)|[^.]*\d[^.]*|(\d+\.)+\d+", re.IGNORECASE)
 WITHDRAWN = ("PANCREAS_0025", "PANCREAS_0070")
 SLICES = ".slices"  # slices before they are written to a zip
 PANCREAS_HU = 90  # portal-venous phase
@@ -133,7 +135,7 @@ def _place(path: PurePosixPath) -> str | None:
     if LABEL.fullmatch(path.name) or (path.suffix == ".zip" and CASE.fullmatch(path.stem)):
         return path.name
     case = next((found[0] for part in path.parts[:-1] if (found := CASE.match(part))), None)
-    if case is None or path.suffix.lower() != ".dcm":
+    if case is None or not SLICE.fullmatch(path.name):
         return None
     return f"{SLICES}/{case}/{path.parent.name}/{path.name}"
 
