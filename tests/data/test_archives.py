@@ -1,7 +1,9 @@
 """Archives from elsewhere: what is read, and every attack and damage refused by the member's name."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import re
 import stat
@@ -71,6 +73,80 @@ def test_a_member_need_not_be_read(tmp_path: Path, kind: str) -> None:
     with path.open("rb") as file:
         sizes = {str(member.name): member.size for member in members(file, path.name)}
     assert sizes == {name: len(data) for name, data in CONTENT.items()}
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tgz", "a", "a.nii.gz"])
+def test_the_content_decides_and_not_the_name(tmp_path: Path, kind: str, name: str) -> None:
+    """Browsers unpack .gz on the way, and people rename."""
+    assert read(made(tmp_path, kind, CONTENT).rename(tmp_path / name)) == CONTENT
+
+
+def test_archives_of_unusual_forms(tmp_path: Path) -> None:
+    old = tarfile.TarInfo("a")
+    old.size = 1
+    block = bytearray(old.tobuf(tarfile.USTAR_FORMAT))
+    block[257:265] = bytes(8)  # as tar wrote it before POSIX, without a mark
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 8 * 32 + sum(block[156:512]))
+    (tmp_path / "old.tar").write_bytes(bytes(block) + b"x".ljust(512, b"\0") + bytes(1024))
+    assert read(tmp_path / "old.tar") == {"a": b"x"}
+    (tmp_path / "with_program.zip").write_bytes(b"MZ" * 500 + make_zip(tmp_path / "a.zip", CONTENT).read_bytes())
+    assert read(tmp_path / "with_program.zip") == CONTENT
+    with tarfile.open(tmp_path / "pax.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}) as archive:
+        archive.addfile(tarfile.TarInfo("a" * 300))
+    assert read(tmp_path / "pax.tar") == {"a" * 300: b""}
+
+
+UNREAD: dict[str, tuple[bytes, str]] = {
+    "a.tar.bz2": (bz2.compress(b"x"), "is of the kind bzip2, which is not read .*: unpack it yourself"),
+    "a.tar.xz": (lzma.compress(b"x"), "kind xz"),
+    "a.tar.lzma": (lzma.compress(b"x", lzma.FORMAT_ALONE), "kind lzma"),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c" + NOISE, "kind 7z"),
+    "a.rar": (b"Rar!\x1a\x07\x01\x00" + NOISE, "kind rar"),
+    "a.tar.zst": (b"\x28\xb5\x2f\xfd" + NOISE, "kind zstandard"),
+    "a.tar.Z": (b"\x1f\x9d\x90" + NOISE, r"kind compress \(\.Z\)"),
+    "a.zip": (bz2.compress(b"x"), "kind bzip2"),
+    "a.tar.gz": (gzip.compress(gzip.compress(tarfile.TarInfo("a").tobuf())), "kind gzip of tar.gz"),
+    "b.tar.gz": (gzip.compress(NOISE), "is one file packed by gzip and no archive: give the folder that holds it"),
+    "a.z01": (b"PK\x07\x08PK\x03\x04" + NOISE, "part of a split archive"),
+    "a.zip.001": (b"PK\x03\x04" + NOISE, "part of a split archive"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_kinds_that_are_not_read_are_named(tmp_path: Path, name: str) -> None:
+    content, message = UNREAD[name]
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, message)
+
+
+def test_the_last_part_of_a_split_zip(tmp_path: Path) -> None:
+    whole = bytearray(make_zip(tmp_path / "a.zip", CONTENT).read_bytes())
+    end = whole.rindex(b"PK\x05\x06")
+    whole[end + 4 : end + 8] = struct.pack("<HH", 2, 2)
+    (tmp_path / "a.zip").write_bytes(whole)
+    refused(tmp_path / "a.zip", "part of a split archive")
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    """As bytes of a Latin-1 machine. UTF-8 counts where a zip states no encoding, as the Finder of macOS writes it."""
+    name = "Müller".encode("latin-1").decode("utf-8", "surrogateescape")
+    for kind in ("tar", "tar.gz"):
+        with tarfile.open(
+            tmp_path / f"a.{kind}", "w:gz" if kind == "tar.gz" else "w", format=tarfile.GNU_FORMAT
+        ) as tar:
+            tar.addfile(tarfile.TarInfo(name))
+        assert read(tmp_path / f"a.{kind}") == {name: b""}
+    written = make_zip(tmp_path / "stated.zip", {"M\u00fcller": b"x"}).read_bytes()
+    for raw, expected in (("Müller".encode(), "Müller"), (b"M\xfcller\xfc", name + "\udcfc")):
+        unstated = bytearray(written.replace("Müller".encode(), raw.ljust(7, b"_")))
+        for start, flag in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):
+            for found in re.finditer(re.escape(start), written):
+                unstated[found.start() + flag] &= ~8
+        (tmp_path / "unstated.zip").write_bytes(unstated)
+        assert read(tmp_path / "unstated.zip") == {expected: b"x"}
+    (tmp_path / "stated.zip").write_bytes(written.replace("Müller".encode(), b"M\xfcller_"))
+    refused(tmp_path / "stated.zip", r"member b'M\\xfcller_' has a name that is not UTF-8: unpack it yourself, rename")
 
 
 EVIL_NAMES = {
@@ -241,7 +317,7 @@ def test_a_flipped_bit(tmp_path: Path, kind: str) -> None:
 def test_a_web_page_under_an_archives_name(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"archive.{kind}"
     path.write_bytes(b"<!DOCTYPE html><html><body>Please log in</body></html>" * 30)
-    refused(path, "damaged or cut short")
+    refused(path, f"archive.{kind} is a web page and no archive: log in")
 
 
 def test_much_data_after_the_end_of_a_tar(tmp_path: Path) -> None:

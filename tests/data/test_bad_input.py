@@ -347,7 +347,11 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     ),
     "slices move sideways": ("pancreas_ct", series(tilted), r"move sideways by 0\.500 mm each .*: resample the series"),
     "not DICOM": ("pancreas_ct", series(text("1-05.dcm", b"words" * 99)), r"1-05\.dcm cannot be read as a DICOM slice"),
-    "no slices": ("pancreas_ct", series(only_text), r"PANCREAS_0002\.zip holds 0 DICOM slices, .*: fetch it again"),
+    "no slices": (
+        "pancreas_ct",
+        series(only_text),
+        r"zip holds 0 DICOM slices \(and 1 other files: LICENSE \(no DICOM\)\), .*: fetch it",
+    ),
     "zip cut off": ("pancreas_ct", cut(ZIP, 0.7), r"PANCREAS_0002\.zip is damaged or cut short .*fetch"),
     "zip with a flipped bit": (
         "pancreas_ct",

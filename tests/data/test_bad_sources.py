@@ -160,17 +160,17 @@ STOPPED: dict[str, tuple[Verb, str]] = {
     ),
     "two generations of folders": (
         raw_of("amos22", "imagesTr/amos_0001.nii.gz", "imagesVa/amos_0001.nii.gz"),
-        "amos_0001 in imagesTr/.* and in imagesVa, expected it in one: .*keep one",
+        "holds two images of case amos_0001, imagesTr/.* and imagesVa/.*, expected one: remove the other",
     ),
     "a case in two folders": (
         raw_of("flare22", f"a/{FLARE}_0000.nii.gz", f"b/{FLARE}_0000.nii.gz"),
-        rf"holds {FLARE}_0000\.nii\.gz in more than one folder, .*: remove the others",
+        rf"holds two images of case {FLARE}, a/.* and b/.*, expected one: remove the other",
     ),
     "a case in two grades": (
         raw_of(
             "brats19", *(f"{grade}/BraTS19_CBICA_AAP_1/BraTS19_CBICA_AAP_1_flair.nii.gz" for grade in ("HGG", "LGG"))
         ),
-        "holds case BraTS19_CBICA_AAP_1 twice, .*: remove one of them",
+        "holds two images of case BraTS19_CBICA_AAP_1, HGG/.* and LGG/.*, expected one: remove the other",
     ),
     "another year's cases": (
         raw_of("flare22", f"{FLARE}_0000.nii.gz", "FLARE23_0001_0000.nii.gz", "amos_0001_0000.nii.gz"),

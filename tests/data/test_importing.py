@@ -1,5 +1,6 @@
 """Bringing a user's copy: from folder and archives, kept or replaced, and refused without a trace."""
 
+import bz2
 import io
 import os
 import subprocess
@@ -70,6 +71,7 @@ SOURCES = {
 
 
 def write_source(tmp_path: Path, name: str, given: object) -> Path:
+    tmp_path.mkdir(exist_ok=True)
     if isinstance(given, dict):
         return write_folder(tmp_path / name, given)
     suffix = f".{name.split(' in ')[1]}" if " in " in name else ""
@@ -114,8 +116,51 @@ def test_an_archive_with_a_place_is_not_opened(tmp_path: Path) -> None:
 
 def test_archives_are_opened_one_level_deep(tmp_path: Path) -> None:
     (tmp_path / "deep.zip").write_bytes(zipped({"a.zip": zipped({"b.zip": zipped({"1.nii.gz": b"1"})})}))
-    with pytest.raises(UserError, match="holds no file of la"):
+    with pytest.raises(UserError, match=r"holds no file of la: .*: a\.zip: b\.zip \(zip in an archive in an archive\)"):
         run(tmp_path / "deep.zip", tmp_path / "raw")
+
+
+@pytest.mark.parametrize("name", ["RawData.tar.gz", "RawData.tar", "RawData.zip", "RawData", "RawData.gz"])
+@pytest.mark.parametrize("kind", ["copy.zip", "copy.tar", "copy.tar.gz"])
+def test_archives_that_are_not_what_their_names_say(tmp_path: Path, name: str, kind: str) -> None:
+    data = SOURCES[kind]
+    assert isinstance(data, bytes)
+    (tmp_path / name).write_bytes(data)
+    run(tmp_path / name, tmp_path / "raw")
+    run(write_folder(tmp_path / "folder", {name: data}), tmp_path / "raw2")
+    run(write_source(tmp_path, "in.zip", zipped({f"x/{name}": data})), tmp_path / "raw3")
+    assert [content(tmp_path / raw) for raw in ("raw", "raw2", "raw3")] == [BROUGHT] * 3
+
+
+def test_archives_of_kinds_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = bz2.compress(tarred(FILES, "w"))
+    (tmp_path / "RawData.tar.bz2").write_bytes(packed)
+    refused(
+        tmp_path / "RawData.tar.bz2", tmp_path / "raw", r"RawData\.tar\.bz2 is of the kind bzip2, which is not read"
+    )
+    folder = write_folder(tmp_path / "copy", {"a/RawData": packed, "b.7z": b"7z\xbc\xaf\x27\x1c"})
+    refused(folder, tmp_path / "raw", r"holds no file of la: .* unpack .*: .*b\.7z \(7z\), .*RawData \(bzip2\)")
+    (tmp_path / "in.zip").write_bytes(zipped({"b.7z": b"7z\xbc\xaf\x27\x1c"}))
+    refused(tmp_path / "in.zip", tmp_path / "raw", r"holds no file of la: .*in\.zip: b\.7z \(7z\)")
+    run(write_folder(folder, FILES), tmp_path / "raw")
+    assert content(tmp_path / "raw") == BROUGHT
+    assert "warning: import la: archives of these kinds are not read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["folder", "copy.tar", "copy.tar.gz"])
+def test_names_that_are_not_utf8(tmp_path: Path, form: str) -> None:
+    """Refused where the name would become a file of the dataset, by the file; others do not matter."""
+    name = "Müller".encode("latin-1").decode("utf-8", "surrogateescape")
+    files = {f"Imgs/{name}.nii.gz": b"x", f"{name}.txt": b"x", **FILES}
+    for given, fine in ((files, False), ({f"{name}/{key}": data for key, data in FILES.items()}, True)):
+        source = write_source(
+            tmp_path / str(fine), form, given if form == "folder" else tarred(given, "w:gz" if "gz" in form else "w")
+        )
+        if fine:
+            run(source, tmp_path / "raw")
+            assert content(tmp_path / "raw") == BROUGHT
+        else:
+            refused(source, tmp_path / "raw", r"Imgs/M\\udcfcller\.nii\.gz has a name that is not UTF-8: .* rename")
 
 
 def test_files_that_are_there_are_kept_and_others_replaced(tmp_path: Path) -> None:
@@ -145,7 +190,13 @@ def test_only_wanted_files_are_brought(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_what_a_mac_leaves_is_passed_over(tmp_path: Path) -> None:
-    junk = {"__MACOSX/Imgs/._Fall 1.nii.gz": b"junk", "Imgs/._Fall 1.nii.gz": b"junk", ".hidden/x.nii.gz": b"x"}
+    junk = {
+        "__MACOSX/Imgs/._Fall 1.nii.gz": b"junk",
+        "Imgs/._Fall 1.nii.gz": b"junk",
+        ".hidden/x.nii.gz": b"x",
+        "Imgs/@eaDir/Fall 1.nii.gz": b"a NAS's",
+        "Imgs/Thumbs.db": b"Windows's",
+    }
     (tmp_path / "copy.zip").write_bytes(zipped({**junk, **FILES}))
     run(tmp_path / "copy.zip", tmp_path / "raw")
     run(write_folder(tmp_path / "copy", {**junk, **FILES}), tmp_path / "raw2")
@@ -189,8 +240,8 @@ def test_a_source_of_another_dataset(tmp_path: Path, name: str) -> None:
 
 
 def test_a_file_that_is_no_archive(tmp_path: Path) -> None:
-    (tmp_path / "a.rar").write_bytes(b"Rar!")
-    refused(tmp_path / "a.rar", tmp_path / "raw", r"a\.rar holds no file of la: bring the images")
+    (tmp_path / "a.txt").write_bytes(b"words")
+    refused(tmp_path / "a.txt", tmp_path / "raw", r"a\.txt holds no file of la: bring the images")
 
 
 def test_two_generations_claim_one_place(tmp_path: Path) -> None:

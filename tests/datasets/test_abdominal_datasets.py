@@ -330,16 +330,6 @@ def test_two_generations_in_one_folder_are_refused(
     assert not (tmp_path / "raw").exists()
 
 
-def test_raw_folders_that_hold_a_case_twice_are_refused(tmp_path: Path) -> None:
-    for folder in ("imagesTr", "imagesVa"):
-        write_scan(tmp_path / "amos22" / folder / "amos_0001.nii.gz")
-        write_scan(tmp_path / "flare22" / folder / "FLARE22_Tr_0001_0000.nii.gz")
-    with pytest.raises(UserError, match=r"holds amos_0001 in imagesTr/amos_0001.nii.gz and in imagesVa"):
-        get_dataset("amos22").find(tmp_path / "amos22")
-    with pytest.raises(UserError, match=r"holds FLARE22_Tr_0001_0000.nii.gz in more than one folder"):
-        get_dataset("flare22").find(tmp_path / "flare22")
-
-
 @pytest.mark.parametrize(("given", "dataset"), [("amos22", "btcv"), ("amos22", "flare22")])
 def test_labels_with_more_organs_are_caught_when_prepared(given: str, dataset: str, raws: dict[str, Path]) -> None:
     case = next(case for case in get_dataset(given).find(raws[given]) if case.id == "amos_0078")

@@ -280,7 +280,7 @@ def test_label_three_is_refused_as_of_earlier_years(tmp_path: Path) -> None:
 def test_a_case_that_lies_there_twice_is_refused(tmp_path: Path, grade: str, ending: str) -> None:
     write_brain(tmp_path / "copy" / "HGG", BRAINS[0], (1,))
     write_brain(tmp_path / "copy" / grade, BRAINS[0], (1,), ending)
-    with pytest.raises(UserError, match=f"holds case {BRAINS[0]} twice"):
+    with pytest.raises(UserError, match=f"holds two images of case {BRAINS[0]}, HGG/.* and {grade}/"):
         import_raw("brats19", tmp_path / "copy", tmp_path / "raw")
 
 

@@ -57,6 +57,15 @@ def run(raw: Path, out: Path) -> dict[str, object]:
     return read_json(out)
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_without_a_trace(tmp_path: Path) -> None:
+    """SimpleITK would abort the process over such a name."""
+    write_nrrd(tmp_path / "copy" / "x", picture(), atrium())
+    (tmp_path / "copy" / "x").rename(tmp_path / "copy" / "Ren\udce9")
+    with pytest.raises(UserError, match=r"Ren\\udce9/laendo\.nrrd has a name that is not UTF-8: .* rename the file"):
+        import_raw("la", tmp_path / "copy", tmp_path / "data" / "la")
+    assert not list((tmp_path / "data").rglob("*"))
+
+
 def test_distributed_files_are_taken_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, raw = tmp_path / "2018LA_Seg_Training Set", tmp_path / "raw"
     for number, name in enumerate(NAMES[:2]):

@@ -1,70 +1,118 @@
-"""DICOM series as one volume (see ``semiseg.data.images``). A slice that does not fit is refused by its name."""
+"""DICOM series as one volume (see ``semiseg.data.images``). A slice that does not fit is refused by its name.
 
+SimpleITK reads the pixels (by GDCM) but neither groups nor places them. Its ImageSeriesReader leaves a damaged slice
+out in silence, and GDCM takes 1 mm, the axes of the patient or a slope of 1 where a tag is missing or cannot be read.
+Position, orientation, spacing and rescaling are therefore read from the tags here, and refused where they are no plain
+numbers.
+"""
+
+import logging
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import is_full
+from semiseg.base.progress import some
 from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
 from semiseg.data.images import DAMAGED, LPS_TO_RAS, checked, require
+from semiseg.data.raw_files import is_leftover, shown, walk
+
+logger = logging.getLogger(__name__)
 
 # Slice distances are uniform if they differ from their median by at most this fraction or so many mm, because stored
 # positions are rounded
 GAP, GAP_MM = 0.1, 0.11
 DRIFT = 0.5  # fraction of a slice distance by which a slice may lie off the uniform grid
 SHEAR = 0.01  # fraction of a slice distance by which slices may move sideways (a tilted gantry moves them further)
+ORTHONORMAL = 2e-3  # by which rounded direction cosines may miss length 1 and right angles
+
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+PROMISING = re.compile(r".*\.(dcm|dicom|ima)(\.[^.]*)?", re.IGNORECASE)  # names that promise a slice
+START = 4096  # bytes of a file that hold its first data elements
+CLASSES = "1.2.840.10008.5.1.4.1.1."
+OBJECTS = {  # DICOM objects that are no slices, by the start of their SOP class (DICOM PS3.4, B.5)
+    "1.2.840.10008.1.3.10": "index of a medium",
+    f"{CLASSES}88.": "structured report",
+    f"{CLASSES}11.": "presentation state",
+    f"{CLASSES}104.": "encapsulated document",
+    f"{CLASSES}9.": "waveform",
+    f"{CLASSES}66": "raw data, registration or segmentation",
+    f"{CLASSES}67": "real world value mapping",
+    f"{CLASSES}68.": "surface",
+    f"{CLASSES}200.": "procedure protocol",
+    f"{CLASSES}481.": "object of radiotherapy",
+}
 
 
 def read_dicom(path: Path) -> Volume:
-    """Read one series of single slices: a folder, or a zip of them, under any file names.
+    """Read one series of single slices: a folder, or an archive of them, under any file names and in any subfolder.
 
-    Intensities are rescaled by each slice's slope and intercept (HU for CT). Slices are sorted along their normal.
-    Files that are not DICOM by name nor by content (licences, lists) are ignored. Raises UserError with its name when a
-    slice is damaged, missing, doubled, of another series or size, or when distances are not uniform.
-
-    SimpleITK reads each slice, but does not group them: its ImageSeriesReader leaves a damaged slice out in silence.
+    Intensities are rescaled by each slice's slope and intercept (HU for CT); values that mark padding stay as they are.
+    Slices are sorted along their normal. Left-overs of other systems are ignored. The log names files that are passed
+    over because they are no DICOM (licences, lists) or no images (structured reports). Raises UserError with its name
+    when a slice is damaged, missing, doubled, of another series or size, without a readable spacing, orientation,
+    position or rescaling, or when distances are not uniform.
     """
     require(path)
     with tempfile.TemporaryDirectory(prefix="semiseg-") as folder:
         files = _files(path) if path.is_dir() else _unzipped(path, Path(folder))
-        slices = [_slice(name, file, path) for name, file in files.items() if _is_slice(name, file)]
+        kinds = {name: _other_kind(name, file) for name, file in files.items()}
+        slices = [_slice(name, files[name], path) for name, kind in kinds.items() if kind is None]
+    others = {name: kind for name, kind in kinds.items() if kind is not None}
+    listed = some([shown(f"{name} ({kind})") for name, kind in others.items()])
     if len(slices) < 2:
-        raise UserError(f"{path} holds {len(slices)} DICOM slices, expected a series of them: fetch it again")
+        beside = f" (and {len(others)} other files: {listed})" if others else ""
+        raise UserError(f"{path} holds {len(slices)} DICOM slices{beside}, expected a series of them: fetch it again")
+    _check_names(others, slices, path)
+    if others:
+        logger.info(f"{path}: passed over {len(others)} files that are no slices: {listed}")
     _check_alike(slices, path)
-    directions = np.array(slices[0].image.GetDirection()).reshape(3, 3)
-    slices.sort(key=lambda one: float(directions[:, 2] @ one.image.GetOrigin()))
+    directions = slices[0].directions
+    slices.sort(key=lambda one: float(directions[:, 2] @ one.position_mm))
     affine = np.eye(4)
-    affine[:3, :2] = directions[:, :2] * np.array(slices[0].image.GetSpacing()[:2])
+    affine[:3, :2] = directions[:, :2] * slices[0].spacing_mm
     affine[:3, 2] = _step_mm(slices, directions[:, 2], path)
-    affine[:3, 3] = slices[0].image.GetOrigin()
+    affine[:3, 3] = slices[0].position_mm
     array = np.concatenate([_pixels(one.image) for one in slices])
+    if padded := sum(one.padded for one in slices):
+        logger.info(f"{path}: {padded} voxels hold the value that marks padding, which is kept as an intensity")
     return checked(Volume(array.transpose(2, 1, 0), LPS_TO_RAS @ affine), path)
 
 
 @dataclass(frozen=True)
 class _Slice:
+    """A slice. position_mm: LPS. directions: of rows, of columns, and the normal, as columns. padded: such pixels."""
+
     name: str
     image: Any  # SimpleITK, with one slice
     series: str
+    frame: str
+    position_mm: Array
+    directions: Array
+    spacing_mm: Array
+    padded: int
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    return {str(inside): path for path, inside in walk(folder)}
 
 
 def _unzipped(path: Path, folder: Path) -> dict[str, Path]:
-    """Members of a zip by name. Each is written to a file named by a number, so that no member chooses its path."""
+    """Members of an archive by name. Each is written to a file named by a number, so no member chooses its path."""
     files = {}
     try:
         with path.open("rb") as archive:
             for number, member in enumerate(members(archive, str(path))):
+                if is_leftover(member.name):
+                    continue
                 files[str(member.name)] = folder / str(number)
                 with files[str(member.name)].open("wb") as target:
                     target.writelines(member.chunks())
@@ -77,40 +125,160 @@ def _unzipped(path: Path, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _is_slice(name: str, path: Path) -> bool:
-    if name.lower().endswith(".dcm"):
-        return True
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM" and Path(name).name != "DICOMDIR"
+def _other_kind(name: str, file: Path) -> str | None:
+    """What a file is that is no slice, for the log; None for a slice. The content decides, and then the name."""
+    with file.open("rb") as opened:
+        start = opened.read(START)
+    elements = start[132:] if start[128:132] == b"DICM" else start
+    if elements[:2] not in (b"\2\0", b"\x08\0"):  # the groups with which a DICOM file starts, with preamble or without
+        return None if PROMISING.fullmatch(name) else "no DICOM"
+    uid = _sop_class(elements)
+    return next((kind for prefix, kind in OBJECTS.items() if uid.startswith(prefix)), None)
+
+
+def _sop_class(elements: bytes) -> str:
+    """SOP class of a DICOM file from its first data elements, little endian; empty where they do not tell it."""
+    at = 0
+    while at + 8 <= len(elements):
+        group, element = (int.from_bytes(elements[at + k : at + k + 2], "little") for k in (0, 2))
+        kind = elements[at + 4 : at + 6]
+        if kind in (b"OB", b"OW", b"SQ", b"UN", b"UT"):
+            start, size = at + 12, int.from_bytes(elements[at + 8 : at + 12], "little")
+        elif kind.isalpha() and kind.isupper():
+            start, size = at + 8, int.from_bytes(elements[at + 6 : at + 8], "little")
+        else:  # implicit value representation
+            start, size = at + 8, int.from_bytes(elements[at + 4 : at + 8], "little")
+        if (group, element) in ((0x0002, 0x0002), (0x0008, 0x0016)):
+            return elements[start : start + size].decode("ascii", "replace").strip(" \0")
+        if group > 0x0008 or start + size > len(elements):
+            break
+        at = start + size
+    return ""
+
+
+def _check_names(others: Mapping[str, str], slices: Sequence[_Slice], path: Path) -> None:
+    """Raise UserError for a file that is no DICOM and has a name like that of a slice but for the numbers in it."""
+    names = {_without_numbers(one.name) for one in slices}
+    for name, kind in others.items():
+        if kind == "no DICOM" and _without_numbers(name) in names:
+            raise UserError(f"{path}: {shown(name)} is named like a slice and is no DICOM: {DAMAGED}")
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "#", PurePosixPath(name).name)
 
 
 def _slice(name: str, file: Path, path: Path) -> _Slice:
     import SimpleITK as sitk
 
+    where = f"{path}: {shown(name)}"
+    require(file)
     try:
         image = sitk.ReadImage(str(file), imageIO="GDCMImageIO")
     except RuntimeError:
-        raise UserError(f"{path}: {name} cannot be read as a DICOM slice: {DAMAGED}") from None
+        raise UserError(f"{where} cannot be read as a DICOM slice: {DAMAGED}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise UserError(f"{path}: {name} is a colour picture, expected one number per pixel: remove it")
+        raise UserError(f"{where} is a colour picture, expected one number per pixel: remove it")
     if image.GetDimension() != 3 or image.GetSize()[2] != 1:
-        raise UserError(f"{path}: {name} has size {image.GetSize()}, expected one slice per file: split it into slices")
-    if not image.HasMetaDataKey("0020|0032"):
-        raise UserError(f"{path}: {name} has no position (tag 0020,0032), expected one slice of a scan: remove it")
-    return _Slice(name, image, image.GetMetaData("0020|000e") if image.HasMetaDataKey("0020|000e") else "")
+        raise UserError(f"{where} has size {image.GetSize()}, expected one slice per file: split it into slices")
+    tags = {key: image.GetMetaData(key).strip(" \0") for key in image.GetMetaDataKeys()}
+    if tags.get("0028|0004") != "MONOCHROME2":  # GDCM inverts the numbers of MONOCHROME1
+        raise UserError(
+            f"{where} has the photometric interpretation {tags.get('0028|0004', '')!r} (tag 0028,0004), expected "
+            "MONOCHROME2: convert it"
+        )
+    numbers = _Tags(tags, where)
+    position = numbers.read("0020|0032", "position", 3)
+    rows_mm, columns_mm = numbers.positive("0028|0030", "pixel spacing", 2)  # between rows, between columns
+    return _Slice(
+        name=shown(name),
+        image=image,
+        series=tags.get("0020|000e", ""),
+        frame=tags.get("0020|0052", ""),
+        position_mm=np.array(position),
+        directions=numbers.directions(),
+        spacing_mm=np.array([columns_mm, rows_mm]),
+        padded=_padded(tags, _pixels(image), *numbers.rescaling()),
+    )
+
+
+@dataclass(frozen=True)
+class _Tags:
+    """The tags of a slice as texts. Each method raises UserError where a tag is missing or no plain number."""
+
+    tags: Mapping[str, str]
+    where: str
+
+    def read(self, key: str, what: str, count: int) -> list[float]:
+        """So many numbers of a tag."""
+        texts = [text.strip() for text in self.tags.get(key, "").split("\\")]
+        values = [float(text) for text in texts if DECIMAL.fullmatch(text)]
+        if len(texts) != count or len(values) != count or not np.isfinite(values).all():
+            self._refuse(key, what, f"{count} numbers" if count > 1 else "a number")
+        return values
+
+    def positive(self, key: str, what: str, count: int) -> list[float]:
+        """So many numbers above 0."""
+        values = self.read(key, what, count)
+        if min(values) <= 0:
+            self._refuse(key, what, f"{count} numbers above 0")
+        return values
+
+    def directions(self) -> Array:
+        """Unit vectors of rows, of columns and of the normal as columns, made exactly orthogonal."""
+        key, what = "0020|0037", "orientation"
+        row, column = np.array(self.read(key, what, 6)).reshape(2, 3)
+        if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > ORTHONORMAL:
+            self._refuse(key, what, "two unit vectors at right angles")
+        normal = _unit(np.cross(row, column))
+        row = _unit(np.cross(column, normal))
+        return np.stack([row, np.cross(normal, row), normal], 1)
+
+    def rescaling(self) -> tuple[float, float]:
+        """Slope and intercept. CT must state both (HU); other scans without both hold the stored numbers."""
+        slope, intercept = "0028|1053", "0028|1052"
+        if slope not in self.tags and intercept not in self.tags and self.tags.get("0008|0060") != "CT":
+            return 1.0, 0.0
+        values = self.read(slope, "rescale slope", 1)[0], self.read(intercept, "rescale intercept", 1)[0]
+        if values[0] == 0:
+            self._refuse(slope, "rescale slope", "a number other than 0")
+        return values
+
+    def _refuse(self, key: str, what: str, expected: str) -> None:
+        found = f"the {what} {self.tags[key]!r}" if self.tags.get(key) else f"no {what}"
+        tag = key.replace("|", ",")
+        raise UserError(
+            f"{self.where} has {found} (tag {tag}), expected {expected}: correct the tag, or export it again"
+        )
+
+
+def _unit(vector: Array) -> Array:
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def _padded(tags: Mapping[str, str], pixels: Array, slope: float, intercept: float) -> int:
+    """Number of pixels with the stored value that marks padding (0028,0120), or up to its limit (0028,0121)."""
+    ends = [int(tags[key]) for key in ("0028|0120", "0028|0121") if re.fullmatch(r"-?\d+", tags.get(key, ""))]
+    if "0028|0120" not in tags or not ends:
+        return 0
+    if tags.get("0028|0103") == "1":  # signed pixels; some writers store the value as if it were unsigned
+        ends = [end - (1 << 16) if end >= 1 << 15 else end for end in ends]
+    stored = np.rint((pixels - intercept) / slope)
+    return int(((stored >= min(ends)) & (stored <= max(ends))).sum())
 
 
 def _check_alike(slices: Sequence[_Slice], path: Path) -> None:
     series = Counter(one.series for one in slices)
     if len(series) > 1:
-        counts = ", ".join(f"{count} of {uid.strip()}" for uid, count in sorted(series.items()))
+        counts = ", ".join(f"{count} of {uid}" for uid, count in sorted(series.items()))
         raise UserError(f"{path} holds slices of {len(series)} series, expected one ({counts}): keep one of them")
     _check_one("size", {one.name: one.image.GetSize()[:2] for one in slices}, path)
-    _check_one("pixel spacing", {one.name: _rounded(one.image.GetSpacing()[:2], 4) for one in slices}, path)
-    _check_one("direction", {one.name: _rounded(one.image.GetDirection(), 3) for one in slices}, path)
+    _check_one("pixel spacing", {one.name: _rounded(one.spacing_mm, 4) for one in slices}, path)
+    _check_one("direction", {one.name: _rounded(one.directions.ravel(), 3) for one in slices}, path)
+    _check_one("frame of reference", {one.name: one.frame for one in slices}, path)
 
 
-def _check_one(what: str, found: Mapping[str, tuple[float, ...]], path: Path) -> None:
+def _check_one(what: str, found: Mapping[str, Hashable], path: Path) -> None:
     usual = Counter(found.values()).most_common(1)[0][0]
     other = next((name for name, value in found.items() if value != usual), None)
     if other is not None:
@@ -121,7 +289,7 @@ def _check_one(what: str, found: Mapping[str, tuple[float, ...]], path: Path) ->
 
 def _step_mm(slices: Sequence[_Slice], normal: Array, path: Path) -> Array:
     """Vector from one slice to the next, mm (LPS). Raises UserError unless the sorted slices lie on a uniform grid."""
-    positions = np.array([one.image.GetOrigin() for one in slices])
+    positions = np.array([one.position_mm for one in slices])
     along = positions @ normal
     gaps = np.diff(along)
     usual = float(np.median(gaps))
@@ -164,5 +332,5 @@ def _pixels(image: Any) -> Array:
     return np.asarray(sitk.GetArrayViewFromImage(image))
 
 
-def _rounded(values: Sequence[float], digits: int) -> tuple[float, ...]:
-    return tuple(round(value, digits) + 0.0 for value in values)
+def _rounded(values: Array, digits: int) -> tuple[float, ...]:
+    return tuple(round(float(value), digits) + 0.0 for value in values)

@@ -17,6 +17,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 from semiseg.base.volume import Array, Volume
 from semiseg.data.geometry import SAME_MM, Affine, farthest_mm, spacing_of
+from semiseg.data.raw_files import shown, utf8
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 DAMAGED = "the file is damaged, fetch it again"
@@ -177,7 +178,12 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
 
 
 def require(path: Path) -> None:
-    """Raise UserError for a file that is missing or empty."""
+    """Raise UserError for a file that is missing or empty, or whose path is not UTF-8.
+
+    SimpleITK aborts the process over such a path.
+    """
+    if not utf8(path):
+        raise UserError(f"{shown(path)} has a name that is not UTF-8: rename the file or folder")
     if not path.exists():
         raise UserError(f"{path} is missing: put the file back or build the raw data again")
     if path.is_file() and path.stat().st_size == 0:

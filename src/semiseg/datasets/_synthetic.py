@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
 from semiseg.data.images import read_nifti
 from semiseg.dataset import Dataset, Organ, RawCase
+from semiseg.datasets._layouts import find_nnunet
 from semiseg.params.config import GenerateOptions
 
 Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
@@ -34,17 +34,8 @@ def synthetic(name: str, title: str, modality: str, organs: Sequence[Organ], dra
 
 def find_cases(raw: Path, *, name: str) -> list[RawCase]:
     """Cases of ``imagesTr/<case>_0000.nii.gz`` with ``labelsTr/<case>.nii.gz`` where that exists."""
-    images = sorted((raw / "imagesTr").glob("*_0000.nii.gz"))
-    if not images:
-        raise UserError(
-            f"{raw}/imagesTr holds no *_0000.nii.gz: draw the cases with `snakemake data/raw/{name}/manifest.json`"
-        )
-    cases = []
-    for image in images:
-        case = image.name.removesuffix("_0000.nii.gz")
-        label = f"labelsTr/{case}.nii.gz"
-        cases.append(RawCase(case, f"imagesTr/{image.name}", label if (raw / label).exists() else None))
-    return cases
+    nothing = f"holds no imagesTr/*_0000.nii.gz: draw the cases with `snakemake data/raw/{name}/manifest.json`"
+    return find_nnunet(raw, nothing)
 
 
 def generate_cases(folder: Path, options: Mapping[str, Any], workers: int, *, name: str, draw: Draw) -> None:

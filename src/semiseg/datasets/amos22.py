@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
 from semiseg.data.arrival.zenodo import zenodo_file
+from semiseg.data.raw_files import nifti_stem, raw_cases
 from semiseg.data.split_lists import read_list
 from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
 
-NAME = re.compile(r"amos_\d{4}\.nii\.gz")
-CONVERTED = re.compile(r"amos_\d{4}_0000\.nii\.gz")
-PARTS = ("Tr", "Va", "Ts")  # endings of the folders: training, validation, test
-FOLDERS = ("imagesTr", "labelsTr", "imagesVa", "labelsVa", "imagesTs")
+NAME, CONVERTED = re.compile(r"amos_\d{4}"), re.compile(r"amos_\d{4}_0000")
+IMAGES, LABELS = ("imagesTr", "imagesVa", "imagesTs"), ("labelsTr", "labelsVa")  # training, validation, test
 RECORD, ARCHIVE = 7262581, "amos22.zip"
 LAST_CT, LAST_MRI = 500, 600
 OFFICIAL_LIST = "amos_dhc_10p"
@@ -33,19 +32,12 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of the raw folder, CT and MRI; UserError when there are none or a case lies in two parts."""
-    cases: dict[str, RawCase] = {}
-    for part in PARTS:
-        for image in sorted(raw.glob(f"images{part}/amos_*.nii.gz")):
-            case, label = image.name.removesuffix(".nii.gz"), f"labels{part}/{image.name}"
-            if case in cases:
-                raise UserError(
-                    f"{raw} holds {case} in {cases[case].image} and in images{part}, expected it in one: the folders "
-                    "are of two generations; keep one"
-                )
-            cases[case] = RawCase(case, f"images{part}/{image.name}", label if (raw / label).exists() else None)
-    if not cases:
-        raise UserError(f"{raw} holds no images*/amos_*.nii.gz: {GET}")
-    return list(cases.values())
+    return raw_cases(
+        raw,
+        lambda path: _case(path) if path.parent.name in IMAGES else None,
+        lambda path: _case(path) if path.parent.name in LABELS else None,
+        f"holds no images*/amos_*.nii.gz: {GET}",
+    )
 
 
 def read(path: Path) -> "Volume":
@@ -63,20 +55,21 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     from semiseg.data.arrival.importing import import_files
 
     def is_wanted(place: str) -> bool:
-        return wanted is None or not place.startswith("imagesTs/") or _case(place) in wanted
+        return wanted is None or not place.startswith("imagesTs/") or _case(PurePosixPath(place)) in wanted
 
     import_files(source, raw, dataset="amos22", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
-    if CONVERTED.fullmatch(path.name):
-        raise UserError(f"{path} has been renamed for nnU-Net, expected amos_0001.nii.gz as published: {GET}")
-    known = NAME.fullmatch(path.name) is not None and path.parent.name in FOLDERS
+    known = _case(path) is not None and path.parent.name in (*IMAGES, *LABELS)
     return f"{path.parent.name}/{path.name}" if known else None
 
 
-def _case(place: str) -> str:
-    return PurePosixPath(place).name.removesuffix(".nii.gz")
+def _case(path: PurePosixPath) -> str | None:
+    stem = nifti_stem(path) or ""
+    if CONVERTED.fullmatch(stem):
+        raise UserError(f"{path} has been renamed for nnU-Net, expected amos_0001.nii.gz as published: {GET}")
+    return stem if NAME.fullmatch(stem) else None
 
 
 def modality_of(case: str) -> str:

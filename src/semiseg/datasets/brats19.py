@@ -5,10 +5,11 @@ data/BraTS2019 prepares it. Case names: its lists, which hold all 335 cases.
 """
 
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.base.errors import UserError
+from semiseg.data.raw_files import raw_cases
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
@@ -28,20 +29,12 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of HGG and LGG; UserError when there are none or a case lies there twice."""
-    found: dict[str, dict[str, str]] = {}
-    for path in sorted(raw.glob("*/*/BraTS19_*")):
-        name = NAME.fullmatch(path.name)
-        if name is None:
-            continue
-        files = found.setdefault(name[1], {})
-        here = path.relative_to(raw).as_posix()
-        if name[2] in files:
-            raise UserError(f"{raw} holds case {name[1]} twice, {files[name[2]]} and {here}: remove one of them")
-        files[name[2]] = here
-    cases = [RawCase(case, files["flair"], files.get("seg")) for case, files in found.items() if "flair" in files]
-    if not cases:
-        raise UserError(f"{raw} holds no BraTS19_*_flair.nii.gz: {GET}")
-    return sorted(cases, key=lambda case: case.id)
+    return raw_cases(raw, partial(_case, "flair"), partial(_case, "seg"), f"holds no BraTS19_*_flair.nii.gz: {GET}")
+
+
+def _case(kind: str, path: PurePosixPath) -> str | None:
+    name = NAME.fullmatch(path.name)
+    return name[1] if name is not None and name[2] == kind else None
 
 
 def read_image(path: Path) -> "Volume":

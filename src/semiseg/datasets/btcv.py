@@ -6,17 +6,18 @@ labels).
 """
 
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
+from semiseg.data.raw_files import raw_cases
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
 
-IMAGE = re.compile(r"img\d{4}\.nii\.gz")
-LABEL = re.compile(r"label\d{4}\.nii\.gz")
+IMAGE, LABEL = re.compile(r"img(\d{4})\.nii(\.gz)?"), re.compile(r"label(\d{4})\.nii(\.gz)?")
 SLICED = re.compile(r"case\d{4}(_slice\d{3})?\.(npz|npy\.h5)")
 RELABELLED = "_multiorgan"
 TRAINING = (*range(1, 11), *range(21, 41))
@@ -29,14 +30,12 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of the raw folder; UserError when there are none."""
-    cases = []
-    for image in sorted(raw.glob("img/img*.nii.gz")):
-        case = image.name.removesuffix(".nii.gz")
-        label = f"label/label{case[-4:]}.nii.gz"
-        cases.append(RawCase(case, f"img/{image.name}", label if (raw / label).exists() else None))
-    if not cases:
-        raise UserError(f"{raw} holds no img/img*.nii.gz: {GET}")
-    return cases
+    return raw_cases(raw, partial(_case, IMAGE), partial(_case, LABEL), f"holds no img/img*.nii.gz: {GET}")
+
+
+def _case(kind: re.Pattern[str], path: PurePosixPath) -> str | None:
+    name = kind.fullmatch(path.name)
+    return None if name is None else f"img{name[1]}"
 
 
 def read(path: Path) -> "Volume":
@@ -53,10 +52,11 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     """
     from semiseg.data.arrival.importing import import_files
 
-    test = {f"img/img{number:04d}.nii.gz" for number in TEST}
+    test = {f"img{number:04d}" for number in TEST}
 
     def is_wanted(place: str) -> bool:
-        return wanted is None or place not in test or PurePosixPath(place).name.removesuffix(".nii.gz") in wanted
+        case = _case(IMAGE, PurePosixPath(place))
+        return wanted is None or case not in test or case in wanted
 
     import_files(source, raw, dataset="btcv", place=_place, get=GET, wanted=is_wanted)
 

@@ -6,29 +6,28 @@ set flare (Zenodo record, label ids looked up in the data).
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
 from semiseg.data.arrival.zenodo import zenodo_file
 from semiseg.data.organs import ORGANS
+from semiseg.data.raw_files import nifti_stem, raw_cases
 from semiseg.dataset import Dataset, FetchJson, Grid, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
 
-IMAGE_ENDING = "_0000.nii.gz"
-NAME = re.compile(r"(FLARE22_Tr_\d{4}|FLARETs_\d{4}|Case_\d{5})(_0000)?\.nii\.gz")
+IMAGE_ENDING = "_0000"
+NAME = re.compile(r"(FLARE22_Tr_\d{4}|FLARETs_\d{4}|Case_\d{5})(_0000)?\.nii(\.gz)?")
 UNLABELLED = "Case_"
-RENAMED, RENAMED_FOLDER = re.compile(r"train_\d{3,5}(_0000)?\.nii\.gz"), "guidednet"  # names in GuidedNet's lists
+RENAMED, RENAMED_FOLDER = re.compile(r"train_\d{3,5}(_0000)?\.nii(\.gz)?"), "guidednet"  # names in GuidedNet's lists
 OTHERS = {
-    "FLARE23": re.compile(r"FLARE23\w*\.nii\.gz"),
-    "FLARE21": re.compile(r"(train|validation|test)_\d{3}(_0000)?\.nii\.gz"),
+    "FLARE23": re.compile(r"FLARE23\w*\.nii(\.gz)?"),
+    "FLARE21": re.compile(r"(train|validation|test)_\d{3}(_0000)?\.nii(\.gz)?"),
     "AbdomenCT-1K (FLARE22 has no label maps of its Case_* scans, AbdomenCT-1K uses the same names)": re.compile(
-        r"Case_\d{5}\.nii\.gz"
+        r"Case_\d{5}\.nii(\.gz)?"
     ),
 }
 RECORD, ARCHIVE = 7860267, "FLARE22Train.zip"
@@ -44,27 +43,17 @@ def find(raw: Path) -> list[RawCase]:
 
     Raises UserError when there are none, when a case is there twice or a file belongs to another data set.
     """
-    labels: dict[str, Path] = {}
-    images: list[Path] = []
-    for path in sorted(raw.rglob("*.nii.gz")):
-        _refuse_others(path.name, path)
-        if path.name.endswith(IMAGE_ENDING):
-            images.append(path)
-        else:
-            labels[path.name] = path
-    if not images:
-        raise UserError(f"{raw} holds no *{IMAGE_ENDING}: {GET}")
-    if twice := [name for name, count in Counter(path.name for path in images).items() if count > 1]:
-        raise UserError(
-            f"{raw} holds {some(twice)} in more than one folder, expected one file a case: remove the others"
-        )
-    cases = []
-    for image in images:
-        case = image.name.removesuffix(IMAGE_ENDING)
-        label = labels.get(f"{case}.nii.gz")
-        name = None if label is None else label.relative_to(raw).as_posix()
-        cases.append(RawCase(case, image.relative_to(raw).as_posix(), name))
-    return cases
+    return raw_cases(raw, _image_case, _label_case, f"holds no *{IMAGE_ENDING}.nii.gz: {GET}")
+
+
+def _image_case(path: PurePosixPath) -> str | None:
+    _refuse_others(path.name, path)
+    stem = nifti_stem(path) or ""
+    return stem.removesuffix(IMAGE_ENDING) if stem.endswith(IMAGE_ENDING) else None
+
+
+def _label_case(path: PurePosixPath) -> str | None:
+    return nifti_stem(path) if _image_case(path) is None else None
 
 
 def read(path: Path) -> "Volume":
@@ -82,15 +71,14 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
     from semiseg.data.arrival.importing import import_files
 
     def is_wanted(place: str) -> bool:
-        case = PurePosixPath(place).name.removesuffix(IMAGE_ENDING)
-        return wanted is None or not case.startswith(UNLABELLED) or case in wanted
+        case = _image_case(PurePosixPath(place))
+        return wanted is None or case is None or not case.startswith(UNLABELLED) or case in wanted
 
     import_files(source, raw, dataset="flare22", place=_place, get=GET, wanted=is_wanted)
 
 
 def _place(path: PurePosixPath) -> str | None:
-    _refuse_others(path.name, path)
-    folder = "images" if path.name.endswith(IMAGE_ENDING) else "labels"
+    folder = "labels" if _image_case(path) is None else "images"
     if _is_renamed(path):
         return f"{RENAMED_FOLDER}/{folder}/{path.name}"
     return None if NAME.fullmatch(path.name) is None else f"{folder}/{path.name}"

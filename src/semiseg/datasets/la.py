@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
+from semiseg.data.raw_files import claimed, paired
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
@@ -32,18 +33,19 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of the raw folder, all in one form; UserError when it is empty or mixes both forms."""
-    prepared = sorted(path.parent.name for path in raw.glob(f"*/{PREPARED}"))
-    scans = sorted(path.parent.name for path in raw.glob(f"*/{IMAGE}"))
+    prepared, scans = _claimed(raw, PREPARED, "file"), _claimed(raw, IMAGE, "image")
     if prepared and scans:
         raise UserError(
-            f"{raw} mixes {PREPARED} ({prepared[0]}) and {IMAGE} ({scans[0]}): keep one form, remove the other"
+            f"{raw} mixes {PREPARED} ({min(prepared)}) and {IMAGE} ({min(scans)}): keep one form, remove the other"
         )
     if not prepared and not scans:
         raise UserError(f"{raw} holds no case of la: {GET}; then run `semiseg import la FOLDER`")
-    if prepared:
-        return [RawCase(case, f"{case}/{PREPARED}", f"{case}/{PREPARED}") for case in prepared]
-    with_label = {case: f"{case}/{LABEL}" if (raw / case / LABEL).exists() else None for case in scans}
-    return [RawCase(case, f"{case}/{IMAGE}", label) for case, label in with_label.items()]
+    return paired(prepared, prepared) if prepared else paired(scans, _claimed(raw, LABEL, "label map"))
+
+
+def _claimed(raw: Path, name: str, what: str) -> dict[str, str]:
+    """The files of this name, by the name of the folder in which they lie."""
+    return claimed(raw, lambda path: path.parent.name or None if path.name == name else None, what)
 
 
 def read_image(path: Path) -> "Volume":
@@ -60,7 +62,7 @@ def read_label(path: Path) -> "Volume":
 
 def applied(raw: Path) -> frozenset[str]:
     """The prepared form has been normalised on the whole scan and then cropped around its label."""
-    return frozenset({"zscore", "crop_label"}) if any(raw.glob(f"*/{PREPARED}")) else frozenset()
+    return frozenset({"zscore", "crop_label"}) if _claimed(raw, PREPARED, "file") else frozenset()
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:

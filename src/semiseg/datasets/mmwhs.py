@@ -6,10 +6,11 @@ Awesome-Medical-Dataset, resources/MM-WHS.md. Values 820 and 850 are swapped in 
 
 import logging
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from semiseg.base.errors import UserError
+from semiseg.data.raw_files import nifti_stem, raw_cases
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 from semiseg.datasets._labels import remapped
 
@@ -20,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 STORED = (205, 420, 500, 550, 600, 820, 850)
 STRAY = 421
-NAME = re.compile(r"((?:ct|mr)_(?:train|test))_\d{4}_(?:image|label)\.nii\.gz")
-IMAGE, LABEL = "_image.nii.gz", "_label.nii.gz"
+NAME = re.compile(r"((?:ct|mr)_(?:train|test))_\d{4}_(?:image|label)\.nii(?:\.gz)?")
+IMAGE, LABEL = "_image", "_label"
 GET = (
     "register for MM-WHS 2017 at https://zmiclab.github.io/zxh/0/mmwhs/ and bring its folders ct_train and mr_train "
     "(ct_train_1001_image.nii.gz with ct_train_1001_label.nii.gz, and so on), unpacked or as archives"
@@ -30,15 +31,12 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of the raw folder, CT and MRI; UserError when there are none."""
-    cases = []
-    for image in sorted(raw.glob(f"*/*{IMAGE}")):
-        case = image.name.removesuffix(IMAGE)
-        label = image.with_name(case + LABEL)
-        name = label.relative_to(raw).as_posix() if label.exists() else None
-        cases.append(RawCase(case, image.relative_to(raw).as_posix(), name))
-    if not cases:
-        raise UserError(f"{raw} holds no *{IMAGE}: {GET}")
-    return cases
+    return raw_cases(raw, partial(_case, IMAGE), partial(_case, LABEL), f"holds no *{IMAGE}.nii.gz: {GET}")
+
+
+def _case(ending: str, path: PurePosixPath) -> str | None:
+    stem = nifti_stem(path) or ""
+    return stem.removesuffix(ending) if stem.endswith(ending) else None
 
 
 def read_image(path: Path) -> "Volume":
@@ -55,7 +53,7 @@ def read_label(path: Path) -> "Volume":
 
     volume = whole(read_nifti(path), path)
     if count := int((volume.array == STRAY).sum()):
-        case = path.name.removesuffix(LABEL)
+        case = _case(LABEL, PurePosixPath(path))
         logger.info(f"mmwhs: case {case}: {count} voxels of the stray label value {STRAY} are read as background")
     organs = {stored: organ.id for stored, organ in zip(STORED, DATASET.organs, strict=True)}
     return remapped(volume, path, {0: 0, STRAY: 0, **organs})
@@ -70,7 +68,7 @@ def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
         return None if name is None else f"{name[1]}/{path.name}"
 
     def is_wanted(place: str) -> bool:
-        return wanted is None or "_test/" not in place or place.split("/")[1].removesuffix(IMAGE) in wanted
+        return wanted is None or "_test/" not in place or _case(IMAGE, PurePosixPath(place)) in wanted
 
     import_files(source, raw, dataset="mmwhs", place=place, get=GET, wanted=is_wanted)
 

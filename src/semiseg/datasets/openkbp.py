@@ -11,7 +11,7 @@ indices into a 128 x 128 x 128 array; ct.csv has a value beside each. Not stated
 """
 
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.parallel import each
 from semiseg.base.volume import Array, Volume
 from semiseg.data.images import checked, read_nifti, write_nifti
+from semiseg.data.raw_files import nifti_stem, raw_cases
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 
 GET = "run `git clone https://github.com/ababier/open-kbp` and bring its folder provided-data"
@@ -45,10 +46,16 @@ def case_id(name: str) -> str:
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of ``images/<case>.nii.gz`` with ``labels/<case>.nii.gz``; UserError when there are none."""
-    names = sorted(path.name for path in (raw / "images").glob("*_pt_*.nii.gz"))
-    if not names:
-        raise UserError(f"{raw} holds no case of openkbp: {GET}; then run `semiseg import openkbp FOLDER`")
-    return [RawCase(name.removesuffix(".nii.gz"), f"images/{name}", f"labels/{name}") for name in names]
+    return raw_cases(
+        raw,
+        partial(_case, "images"),
+        partial(_case, "labels"),
+        f"holds no case of openkbp: {GET}; then run `semiseg import openkbp FOLDER`",
+    )
+
+
+def _case(folder: str, path: PurePosixPath) -> str | None:
+    return nifti_stem(path) if path.parent.name == folder else None
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
+from semiseg.data.raw_files import raw_cases
 from semiseg.dataset import Dataset, FetchJson, Grid, Organ, Part, RawCase, RemoteFile
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ API = "https://services.cancerimagingarchive.net/nbia-api/services/v1"
 LIST = f"{API}/getSeries?Collection=Pancreas-CT&format=json"
 LABELS = "https://www.cancerimagingarchive.net/wp-content/uploads/TCIA_pancreas_labels-02-05-2017-1.zip"
 CASE = re.compile(r"PANCREAS_\d{4}")
-LABEL = re.compile(r"label\d{4}\.nii\.gz")
+LABEL = re.compile(r"label(\d{4})\.nii(\.gz)?")
+# names of slices: with an ending of DICOM, or without any (IM0001, 1.2.840.113619.5); LICENSE is none
+SLICE = re.compile(r".*\.(dcm|dicom|ima)|[^.]*\d[^.]*|(\d+\.)+\d+", re.IGNORECASE)
 WITHDRAWN = ("PANCREAS_0025", "PANCREAS_0070")
 SLICES = ".slices"  # slices before they are written to a zip
 PANCREAS_HU = 90  # portal-venous phase
@@ -36,13 +39,16 @@ GET = (
 
 def find(raw: Path) -> list[RawCase]:
     """Cases of the raw folder: one zip of DICOM slices each; UserError when there are none."""
-    cases = []
-    for image in sorted(raw.glob("PANCREAS_*.zip")):
-        label = f"label{image.stem[-4:]}.nii.gz"
-        cases.append(RawCase(image.stem, image.name, label if (raw / label).exists() else None))
-    if not cases:
-        raise UserError(f"{raw} holds no PANCREAS_*.zip: {GET}")
-    return cases
+    return raw_cases(raw, _image_case, _label_case, f"holds no PANCREAS_*.zip: {GET}")
+
+
+def _image_case(path: PurePosixPath) -> str | None:
+    return path.stem if path.suffix == ".zip" and CASE.fullmatch(str(path.with_suffix(""))) else None
+
+
+def _label_case(path: PurePosixPath) -> str | None:
+    name = LABEL.fullmatch(str(path))
+    return None if name is None else f"PANCREAS_{name[1]}"
 
 
 def read_image(path: Path) -> "Volume":
@@ -118,7 +124,7 @@ def _place(path: PurePosixPath) -> str | None:
     if LABEL.fullmatch(path.name) or (path.suffix == ".zip" and CASE.fullmatch(path.stem)):
         return path.name
     case = next((found[0] for part in path.parts[:-1] if (found := CASE.match(part))), None)
-    if case is None or path.suffix.lower() != ".dcm":
+    if case is None or not SLICE.fullmatch(path.name):
         return None
     return f"{SLICES}/{case}/{path.parent.name}/{path.name}"
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.progress import some
+from semiseg.data.raw_files import shown, utf8
 from semiseg.data.standin import BROUGHT
-from semiseg.dataset import Dataset, get_dataset
+from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.params.config import DatasetOptions
 from semiseg.params.kinds import check_case
 
@@ -57,8 +58,8 @@ def import_raw(
     if not source.exists():
         raise UserError(f"{source} does not exist: give the folder or archive that holds your copy of {dataset}")
     _import(kind, source, folder, wanted)
-    _write_manifest(kind, folder, workers)
-    for line in _differences(kind, folder, wanted):
+    cases = _write_manifest(kind, folder, workers)
+    for line in _differences(kind, cases, wanted):
         logger.info(f"import {dataset}: {line}")
 
 
@@ -78,9 +79,9 @@ def _next_step(kind: Dataset) -> str:
     return f"then run `semiseg import {kind.name} FOLDER_OR_ARCHIVE`"
 
 
-def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> Iterator[str]:
+def _differences(kind: Dataset, cases: Sequence[RawCase], wanted: frozenset[str] | None) -> Iterator[str]:
     """Sentences about cases that the copy lacks, and about cases that the publisher does not have."""
-    found = {case.id: case.label is not None for case in kind.find(folder)}
+    found = {case.id: case.label is not None for case in cases}
     for part in kind.parts:
         expected = [case for case in part.cases if not part.on_demand or wanted is None or case in wanted]
         if missing := [case for case in expected if case not in found]:
@@ -92,10 +93,13 @@ def _differences(kind: Dataset, folder: Path, wanted: frozenset[str] | None) -> 
         yield f"{len(others)} cases are not among the publisher's: {some(others)}"
 
 
-def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
+def _write_manifest(kind: Dataset, folder: Path, workers: int) -> list[RawCase]:
     """List all cases with the hashes of their files. Equal data give an equal manifest, byte for byte."""
     cases = sorted(kind.find(folder), key=lambda case: case.id)
     for case in cases:
+        for name in (case.id, case.image, case.label or ""):
+            if not utf8(name):
+                raise UserError(f"{folder} holds {shown(name)}, a name that is not UTF-8: rename the file or folder")
         check_case(case.id, str(folder))
     if twice := sorted(case for case, times in Counter(case.id for case in cases).items() if times > 1):
         raise UserError(f"{folder} holds {some(twice)} more than once, expected one scan per case: remove the others")
@@ -109,3 +113,4 @@ def _write_manifest(kind: Dataset, folder: Path, workers: int) -> None:
         "applied": sorted(kind.applied(folder)),
     }
     write_json(folder / MANIFEST, content)
+    return cases

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from semiseg.datasets.amos22 import ARCHIVE, DATASET, PARTS, RECORD, modality_of
+from semiseg.datasets.amos22 import ARCHIVE, DATASET, RECORD, modality_of
 from semiseg.standins._abdomen import Field, draw_abdomen, require_official
 
 TOP, ORIENTATION = "amos22", "LAS"
+PARTS = ("Tr", "Va", "Ts")  # endings of the folders of DATASET.parts
 CT = Field((96, 32), (0.7, 0.86), (5.0,), bottom=-225.0)
 MRI = Field((72, 30), (1.1, 1.3), (3.0,))
 ONLY_CT = ("Bla", "Pro")

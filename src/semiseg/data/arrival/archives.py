@@ -1,8 +1,11 @@
 """Zip, tar and tar.gz from untrusted sources, read member by member in bounded memory; nothing is written.
 
+The content of a file decides which of them it is, and its name never does: browsers unpack or rename what they fetch.
+
 A UserError names the first member that has an absolute path, a drive letter or ``..``, is a link, device or pipe, has
 the name of another member or differs from it only in case, is encrypted or damaged, or belongs to a bomb. A member is
-never unpacked under its own name: the caller decides where its bytes go.
+never unpacked under its own name: the caller decides where its bytes go. Bytes of a name that are not UTF-8 are kept as
+lone surrogates.
 """
 
 import contextlib
@@ -20,7 +23,33 @@ from typing import IO, BinaryIO, cast
 
 from semiseg.base.errors import UserError
 
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+ZIP, TAR, TAR_GZ, WEB_PAGE, SPLIT = "zip", "tar", "tar.gz", "web page", "part of a split archive"
+START = 4096  # bytes of a file that show its kind: a gzip header with a long name, and the packed header of a tar
+STARTS = {  # first bytes of a file -> its kind
+    b"PK\x03\x04": ZIP,
+    b"PK\x05\x06": ZIP,  # without members
+    b"PK\x07\x08": SPLIT,
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x28\xb5\x2f\xfd": "zstandard",
+    b"\x5d\x00\x00": "lzma",
+    b"LZIP": "lzip",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x1f\x9d": "compress (.Z)",
+    b"\x1f\xa0": "compress (.Z)",
+    b"MSCF": "cabinet",
+}
+GZIP = b"\x1f\x8b"
+PART = re.compile(r".*\.(\d{3}|z\d\d|part\d+\.rar)", re.IGNORECASE)  # names of the parts of a split archive
+# Endings under which a folder or archive may hold an archive. A name without any ending may too.
+NAMED = re.compile(
+    r"[^.]+|(?!.*\.nii\.gz$).*\.(zip|tar|gz|gzip|tgz|taz|bz2|bzip2|tbz2?|xz|txz|lzma|tlz|7z|rar|zst|tzst|lz|lz4|z|z\d\d|cab|\d{1,3})",
+    re.IGNORECASE,
+)
+END_OF_ZIP = 22 + (1 << 16)  # bytes of the record that ends a zip, with the longest comment
+UTF8_FLAG = 0x800  # of a member of a zip: its name is UTF-8
 CHUNK = 1 << 20
 PADDING = 16 << 20  # bytes that a tar may carry after its end; writers pad to 10 kB or so
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError)
@@ -54,22 +83,97 @@ class Member:
     chunks: Callable[[], Iterator[bytes]]
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file's name ends as an archive that ``members`` reads."""
-    return name.lower().endswith(ENDINGS)
+def may_be_archive(name: str) -> bool:
+    """Whether a file of this name may be an archive, so that its content must be looked at."""
+    return NAMED.fullmatch(name) is not None
+
+
+def kind_of(start: bytes) -> str | None:
+    """What the first ``START`` bytes of a file are the start of, None for what is no archive.
+
+    ``zip``, ``tar`` and ``tar.gz`` are read here; other kinds are words for a message.
+    """
+    if start.startswith(GZIP):
+        inner = _gunzipped(start)
+        return TAR_GZ if _is_tar(inner) else None if kind_of(inner) is None else f"gzip of {kind_of(inner)}"
+    found = next((kind for first, kind in STARTS.items() if start.startswith(first)), None)
+    if found is None and _is_tar(start):
+        return TAR
+    if found is None and re.match(rb"\s*<(!doctype html|html|\?xml)", start, re.IGNORECASE):
+        return WEB_PAGE
+    return found
+
+
+def is_read(kind: str | None) -> bool:
+    """Whether ``members`` reads archives of this kind."""
+    return kind in (ZIP, TAR, TAR_GZ)
+
+
+def _gunzipped(start: bytes) -> bytes:
+    """The first block of what a gzip file holds, as far as its start tells."""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(31).decompress(start, tarfile.BLOCKSIZE)  # 31: with gzip's header
+    return b""
+
+
+def _is_tar(start: bytes) -> bool:
+    """Whether this is the header of a tar, by its checksum, or the block of zeros that ends an empty one."""
+    block = start[: tarfile.BLOCKSIZE]
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        return True
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def members(file: BinaryIO, label: str, limits: Limits = LIMITS) -> Iterator[Member]:
     """The files in an open archive, in the order in which they are stored; ``label`` names it in messages.
 
-    All names of a zip or a plain tar are checked before the first member is given. Raises UserError.
+    All names of a zip or a plain tar are checked before the first member is given. Raises UserError, also for a file
+    that is no zip, tar or tar.gz, with what it is.
     """
     size = file.seek(0, 2)
     file.seek(0)
-    if label.lower().endswith(".zip"):
+    start = file.read(START)
+    file.seek(0)
+    kind = kind_of(start)
+    if PART.fullmatch(label) or (kind in (ZIP, None) and _is_last_part(file, size)):
+        raise UserError(f"{label} {unread(SPLIT)}")
+    if kind == ZIP or (kind is None and zipfile.is_zipfile(file)):  # a zip may have a program before it
         yield from _zip_members(file, label, size, limits)
+    elif kind == TAR:
+        for _ in _admitted(file, label, size, limits):
+            pass
+        file.seek(0)
+        yield from _admitted(file, label, size, limits)
+    elif kind == TAR_GZ:
+        yield from _gzip_members(file, label, size, limits)
+    elif kind is not None:
+        raise UserError(f"{label} {unread(kind)}")
+    elif _gunzipped(start):
+        raise UserError(f"{label} is one file packed by gzip and no archive: give the folder that holds it")
     else:
-        yield from _tar_members(file, label, size, limits)
+        raise UserError(
+            f"{label} is damaged or cut short (it does not start as a zip, tar or tar.gz): fetch the archive again"
+        )
+
+
+def _is_last_part(file: BinaryIO, size: int) -> bool:
+    """Whether the record that ends a zip says that other parts precede this file. The file is rewound."""
+    file.seek(max(0, size - END_OF_ZIP))
+    tail = file.read()
+    file.seek(0)
+    found = tail.rfind(b"PK\x05\x06")
+    return found >= 0 and tail[found + 4 : found + 6] not in (b"\0\0", b"\xff\xff", b"")  # number of this part
+
+
+def unread(kind: str) -> str:
+    """What to do about a file of a kind that is not read, as the end of a sentence."""
+    if kind == WEB_PAGE:
+        return "is a web page and no archive: log in to its publisher's site in a browser and fetch the archive again"
+    return f"is of the kind {kind}, which is not read (zip, tar and tar.gz are): unpack it yourself and give the folder"
 
 
 def safe_name(name: str, label: str) -> PurePosixPath:
@@ -82,6 +186,7 @@ def safe_name(name: str, label: str) -> PurePosixPath:
     return path
 
 
+NOT_UTF8 = "has a name that is not UTF-8: unpack it yourself, rename the file or folder, and give the folder"
 _REFUSED = "it is not unpacked; fetch the archive again from its publisher, or unpack it yourself and give the folder"
 
 
@@ -128,6 +233,8 @@ def _damage_named(where: str) -> Iterator[None]:
         yield
     except UserError:
         raise
+    except UnicodeDecodeError as error:  # a zip states that its names are UTF-8, and one is not
+        raise UserError(f"{where}: member {error.object!r} {NOT_UTF8}") from None
     except (NotImplementedError, RuntimeError) as error:  # a packing method that Python lacks
         raise UserError(f"{where} cannot be unpacked ({error}): unpack it yourself and give the folder") from None
     except DAMAGED as error:
@@ -165,9 +272,16 @@ def _zip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
         for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
             _check_zip_kind(info, label)
             if not info.is_dir():
-                admitted.append((info, register.admit(info.filename, info.file_size, info.compress_size)))
+                admitted.append((info, register.admit(_zip_name(info), info.file_size, info.compress_size)))
         for info, path in admitted:
             yield Member(path, info.file_size, _zip_reader(archive, info, label))
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name. Writers that do not state an encoding, such as the Finder of macOS, mean UTF-8 all the same."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    return info.filename.encode("cp437").decode("utf-8", "surrogateescape")
 
 
 def _zip_reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, label: str) -> Callable[[], Iterator[bytes]]:
@@ -200,14 +314,8 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from None
 
 
-def _tar_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
-    """Members of a plain tar, all checked before the first is given, or of a tar.gz, which is read once only."""
-    if label.lower().endswith(".tar"):
-        for _ in _admitted(file, label, size, limits):
-            pass
-        file.seek(0)
-        yield from _admitted(file, label, size, limits)
-        return
+def _gzip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
+    """Members of a tar.gz, which is read once only, so that its names are checked one by one."""
     with gzip.GzipFile(fileobj=file) as unpacked:
         yield from _admitted(cast("BinaryIO", unpacked), label, size, limits)
         trailing = 0
@@ -221,7 +329,9 @@ def _tar_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
 def _admitted(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
     register = _Register(label, size, limits)
     with _damage_named(label):
-        archive = tarfile.TarFile.open(fileobj=file, mode="r:", tarinfo=_StrictTarInfo)
+        archive = tarfile.TarFile.open(
+            fileobj=file, mode="r:", tarinfo=_StrictTarInfo, encoding="utf-8", errors="surrogateescape"
+        )
     with archive:
         while True:
             with _damage_named(label):

@@ -1,26 +1,43 @@
 """Import of a user's copy (folder, or zip, tar, tar.gz) into a raw folder.
 
-Archives in a folder are opened, and archives in an archive, one level deep. All files are first copied into a staging
-folder, so that a source which is refused, cut short or too large for the disk leaves the raw folder as it was.
+Archives in a folder are opened, and archives in an archive, one level deep; the log names those that are not read. All
+files are first copied into a staging folder, so that a source which is refused, cut short or too large for the disk
+leaves the raw folder as it was.
 """
 
 import contextlib
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, is_full
-from semiseg.base.progress import ByteProgress
-from semiseg.data.arrival.archives import CHUNK, Member, is_archive, members
+from semiseg.base.progress import ByteProgress, some
+from semiseg.data.arrival.archives import (
+    CHUNK,
+    NOT_UTF8,
+    START,
+    WEB_PAGE,
+    Member,
+    is_read,
+    kind_of,
+    may_be_archive,
+    members,
+    unread,
+)
+from semiseg.data.raw_files import is_leftover, shown, utf8, walk
 
 logger = logging.getLogger(__name__)
 
+# names that promise an archive: one that is damaged is refused, and not passed over
+PROMISING = re.compile(r".*\.(zip|tar|tar\.gz|tgz)", re.IGNORECASE)
 STAGING = ".incoming"  # below the raw folder, so that a file gets its final name without a second copy
 Place = Callable[[PurePosixPath], str | None]
 
@@ -38,18 +55,17 @@ def import_files(
 
     place: path inside the source -> path below ``raw``, or None for files that are not the dataset's. Members of an
     archive have its name before their own (``images.zip/a.nii.gz``), but for members of ``source`` itself. An archive
-    with a place of its own is copied as a file. Hidden files and ``__MACOSX`` are ignored. wanted: place -> False for
+    with a place of its own is copied as a file. Left-overs of other systems are ignored. wanted: place -> False for
     files that are not needed. get: which files the dataset consists of, for the message.
 
-    Raises UserError when no file has a place, when two different files have the same place, or when an archive is
-    unsafe or damaged.
+    Raises UserError when no file has a place, when two different files have the same place, when a place would have a
+    name that is not UTF-8, or when an archive is unsafe or damaged.
     """
     staging = _Staging(source, raw, dataset, place, wanted)
     try:
         staging.prepare()
         staging.fill()
-        if not staging.known:
-            raise UserError(f"{source} holds no file of {dataset}: {get}")
+        staging.check_found(get)
         staging.move_into_place()
     finally:
         shutil.rmtree(staging.folder, ignore_errors=True)
@@ -73,6 +89,7 @@ class _Staging:
         self.folder = raw / STAGING
         self.claims: dict[str, _Claim] = {}
         self.known = self.unwanted = 0
+        self.unread: dict[str, str] = {}  # archives that are not read, with their kind
 
     def prepare(self) -> None:
         """Make the folder empty, because an earlier call that was killed may have left files in it."""
@@ -86,7 +103,8 @@ class _Staging:
 
     def fill(self) -> None:
         """Walk the source and copy the files that have a place."""
-        files = [(path, inside) for path, inside in _walk(self.source) if self._is_relevant(inside)]
+        below = walk(self.source) if self.source.is_dir() else [(self.source, PurePosixPath(self.source.name))]
+        files = [(path, inside) for path, inside in below if self._is_relevant(path, inside)]
         sizes = [_size(path) for path, _ in files]
         with ByteProgress(f"import {self.dataset}", sum(sizes)) as bar:
             for (path, inside), size in zip(files, sizes, strict=True):
@@ -96,6 +114,17 @@ class _Staging:
                         self._copy_member(member, str(path) if member.name == inside else f"{path}: {member.name}")
                         bar.advance(max(0, min(before + file.tell(), before + size) - bar.bytes))
                     bar.advance(before + size - bar.bytes)
+
+    def check_found(self, get: str) -> None:
+        """Raise UserError if no file has a place; name the archives that were not read."""
+        names = some([shown(f"{name} ({kind})") for name, kind in self.unread.items()])
+        if not self.known and str(self.source) in self.unread:
+            raise UserError(f"{self.source} {unread(self.unread[str(self.source)])}")
+        if not self.known:
+            others = f"; archives of these kinds are not read, unpack them yourself: {names}" if self.unread else ""
+            raise UserError(f"{self.source} holds no file of {self.dataset}: {get}{others}")
+        if self.unread:
+            logger.warning(f"warning: import {self.dataset}: archives of these kinds are not read: {names}")
 
     def move_into_place(self) -> None:
         """Move every new file to its place in the raw folder."""
@@ -112,30 +141,55 @@ class _Staging:
 
     def _members(self, path: Path, inside: PurePosixPath, size: int, file: BinaryIO) -> Iterator[Member]:
         """A plain file as one member, or the members of an archive and of the archives in it."""
-        if not self._must_open(inside):
-            yield Member(inside, size, lambda: _chunks(file, path))
+        whole = Member(inside, size, lambda: _chunks(file, path))
+        if self.place(inside) is not None:
+            yield whole
+            return
+        if not self._is_opened(path.name, file.read(START), str(path)):
             return
         prefix = PurePosixPath() if path == self.source else inside
         for member in members(file, str(path)):
-            name = prefix / member.name
-            if self._must_open(name):
-                with self._spooled(member, f"{path}: {member.name}") as copy:
-                    for inner in members(copy, f"{path}: {member.name}"):
-                        yield Member(name / inner.name, inner.size, inner.chunks)
-            else:
+            name, origin = prefix / member.name, f"{path}: {member.name}"
+            if self._is_plain(name):
                 yield Member(name, member.size, member.chunks)
+                continue
+            chunks = member.chunks()
+            first = next(chunks, b"")
+            if self._is_opened(name.name, first[:START], origin):
+                with self._spooled(chain([first], chunks), origin) as copy:
+                    yield from self._members_of_copy(copy, name, origin)
 
-    def _is_relevant(self, inside: PurePosixPath) -> bool:
-        return not _hidden(inside) and (is_archive(inside.name) or self.place(inside) is not None)
+    def _members_of_copy(self, copy: BinaryIO, name: PurePosixPath, origin: str) -> Iterator[Member]:
+        """Members of an archive in an archive. An archive among them is not opened but noted."""
+        for inner in members(copy, origin):
+            if self._is_plain(name / inner.name):
+                yield Member(name / inner.name, inner.size, inner.chunks)
+            elif kind := kind_of(next(inner.chunks(), b"")[:START]):
+                self.unread[f"{origin}: {inner.name}"] = f"{kind} in an archive in an archive"
 
-    def _must_open(self, inside: PurePosixPath) -> bool:
-        return self._is_relevant(inside) and self.place(inside) is None
+    def _is_relevant(self, path: Path, inside: PurePosixPath) -> bool:
+        return path == self.source or may_be_archive(inside.name) or self.place(inside) is not None
 
-    def _spooled(self, member: Member, origin: str) -> BinaryIO:
+    def _is_plain(self, inside: PurePosixPath) -> bool:
+        """Whether a member cannot be an archive that must be opened."""
+        return is_leftover(inside) or not may_be_archive(inside.name) or self.place(inside) is not None
+
+    def _is_opened(self, name: str, start: bytes, origin: str) -> bool:
+        """Whether a file without a place is an archive to be opened, by its first bytes; other kinds are noted.
+
+        What an archive's name promises and is none is opened as well, so that it is refused.
+        """
+        kind = kind_of(start)
+        if kind in (None, WEB_PAGE) or is_read(kind):
+            return is_read(kind) or PROMISING.fullmatch(name) is not None
+        self.unread[origin] = kind
+        return False
+
+    def _spooled(self, chunks: Iterator[bytes], origin: str) -> BinaryIO:
         """A copy of an archive in an archive, because a zip is read from its end; the file has no name."""
         copy = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed by the caller
         try:
-            for chunk in member.chunks():
+            for chunk in chunks:
                 copy.write(chunk)
             copy.flush()
         except OSError as error:
@@ -148,9 +202,11 @@ class _Staging:
         return copy
 
     def _copy_member(self, member: Member, origin: str) -> None:
-        name = None if _hidden(member.name) else self.place(member.name)
+        name = None if is_leftover(member.name) else self.place(member.name)
         if name is None:
             return
+        if not utf8(name):
+            raise UserError(f"{shown(origin)} {NOT_UTF8}")
         self.known += 1
         if self.wanted is not None and not self.wanted(name):
             self.unwanted += 1
@@ -197,28 +253,6 @@ def _copy_unless_same(member: Member, present: Path | None, content: Path) -> bo
 def _copy_start(old: BinaryIO, new: BinaryIO, count: int) -> None:
     while count > 0:
         count -= new.write(old.read(min(CHUNK, count)))
-
-
-def _walk(source: Path) -> Iterator[tuple[Path, PurePosixPath]]:
-    """The files of a folder with their path inside it, in order, or the one file that the source is."""
-    if not source.is_dir():
-        yield source, PurePosixPath(source.name)
-        return
-    seen: set[Path] = set()
-    for folder, below, names in os.walk(source, followlinks=True):
-        if Path(folder).resolve() in seen:  # a link back
-            below.clear()
-            continue
-        seen.add(Path(folder).resolve())
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder) / name
-            if path.is_file() or path.is_symlink():
-                yield path, PurePosixPath(path.relative_to(source).as_posix())
-
-
-def _hidden(inside: PurePosixPath) -> bool:
-    return any(part.startswith(".") or part == "__MACOSX" for part in inside.parts)
 
 
 def _size(path: Path) -> int:

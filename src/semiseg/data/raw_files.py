@@ -1,0 +1,106 @@
+"""The files of a folder of scans: left-overs of other systems are passed over, and no two are image or label of a case.
+
+Import, datasets and the DICOM reader all list folders by this file, so that one rule decides what counts.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePath, PurePosixPath
+
+from semiseg.base.errors import UserError
+from semiseg.base.progress import some
+from semiseg.dataset import RawCase
+
+logger = logging.getLogger(__name__)
+
+LEFTOVER_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
+LEFTOVER_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "dicomdir", "icon\r")
+LEFTOVER_ENDING = ":zone.identifier"  # what Windows notes beside a downloaded file, as WSL shows it
+CaseOf = Callable[[PurePosixPath], str | None]  # path below the raw folder -> case id, None for a file of another kind
+
+
+def is_leftover(path: PurePath) -> bool:
+    """Whether a relative path is a file that a system has left beside the data, or lies in a folder of such files.
+
+    These are hidden files (``._x``, ``.DS_Store``), what macOS adds to archives (``__MACOSX``), what Windows keeps in
+    folders (``Thumbs.db``, ``desktop.ini``) and the index of a DICOM medium (``DICOMDIR``). Case does not count.
+    """
+    if any(part.startswith(".") or part.lower() in LEFTOVER_FOLDERS for part in path.parts):
+        return True
+    return path.name.lower() in LEFTOVER_FILES or path.name.lower().endswith(LEFTOVER_ENDING)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """The files below a folder with their path inside it, in the order of names, without left-overs.
+
+    Linked folders are followed, each once.
+    """
+    seen: set[Path] = set()
+    for here, below, names in os.walk(folder, followlinks=True):
+        if Path(here).resolve() in seen:  # a link back
+            below.clear()
+            continue
+        seen.add(Path(here).resolve())
+        below.sort()
+        for path in (Path(here) / name for name in sorted(names)):
+            inside = PurePosixPath(path.relative_to(folder).as_posix())
+            if not is_leftover(inside) and (path.is_file() or path.is_symlink()):
+                yield path, inside
+
+
+def raw_cases(raw: Path, image_of: CaseOf, label_of: CaseOf, nothing: str) -> list[RawCase]:
+    """The cases of a raw folder, wherever their files lie in it.
+
+    Raises UserError with the sentence ``nothing`` where there is no image, and as ``claimed`` does.
+    """
+    images, labels = claimed(raw, image_of, "image"), claimed(raw, label_of, "label map")
+    if not images:
+        raise UserError(f"{raw} {nothing}")
+    return paired(images, labels)
+
+
+def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
+    """Case id -> the one file below ``raw`` that is its ``what`` ("image", "label map").
+
+    Raises UserError with both files where two are of one case, because no rule could choose between them.
+    """
+    found: dict[str, str] = {}
+    for _, inside in walk(raw):
+        case = case_of(inside)
+        if case is None:
+            continue
+        if case in found:
+            raise UserError(
+                f"{raw} holds two {what}s of case {case}, {found[case]} and {inside}, expected one: remove the other"
+            )
+        found[case] = str(inside)
+    return found
+
+
+def paired(images: Mapping[str, str], labels: Mapping[str, str]) -> list[RawCase]:
+    """The cases of all images, each with its label map where there is one; the log names label maps without image."""
+    if lonely := sorted(set(labels) - set(images)):
+        logger.info(f"{len(lonely)} label maps have no image and are left out: {some([labels[c] for c in lonely])}")
+    return [RawCase(case, images[case], labels.get(case)) for case in sorted(images)]
+
+
+def nifti_stem(path: PurePath) -> str | None:
+    """The name of a NIfTI file without ``.nii`` or ``.nii.gz``, None for another file."""
+    found = re.fullmatch(r"(.+?)\.nii(\.gz)?", path.name)
+    return None if found is None else found[1]
+
+
+def utf8(name: str | PurePath) -> bool:
+    """Whether a name can be written as UTF-8; a name of other bytes holds lone surrogates."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(name: str | PurePath) -> str:
+    """A name for messages and logs: bytes that are not UTF-8 are escaped."""
+    return str(name).encode(errors="backslashreplace").decode()
