@@ -3,7 +3,7 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test tests quick properties kills lowest newest lint schema benchmark rehearse
+.PHONY: demo test tests quick steps properties kills lowest newest lint schema benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -28,6 +28,10 @@ quick: lint
 # Twenty kills -9 at random moments of the demo, compared with an undisturbed build.
 kills: .venv/installed
 	$(BIN)/python benchmarks/kills.py demo --kills 20
+
+# Whole training steps against the official scripts, runs of several steps too; the tests take the single steps alone.
+steps: .venv/installed
+	$(BIN)/pytest tests/steps --steps-dir tests/steps/cases
 
 # Tests of what depends on the versions of libraries and of Python, without those that start many processes.
 QUICK := $(filter-out %/test_bad_input.py %/test_bad_sources.py %/test_download.py %/test_importing.py, \

@@ -45,6 +45,7 @@ TESTS = Path(__file__).parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-dir", help="folder of golden cases to run in place of tests/golden/cases")
+    parser.addoption("--steps-dir", help="folder of step cases to run, runs of several steps too")
 
 
 def pytest_configure() -> None:

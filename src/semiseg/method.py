@@ -185,6 +185,19 @@ class Method(nn.Module):
         return self.context.classes
 
     @property
+    def rate_lag(self) -> int:
+        """Steps by which the method's own script sets the learning rate late: step t then has the rate of t - 1.
+
+        It counts where the protocol's rate follows iterations, and adds nothing to a lag of the protocol's own.
+        """
+        return 0
+
+    @property
+    def logged_only(self) -> frozenset[str]:
+        """Terms without gradient, which a published code computes and logs but does not train with."""
+        return frozenset()
+
+    @property
     def trained(self) -> bool:
         """Whether the method has trainable parameters. Controls have none."""
         return any(parameter.requires_grad for parameter in self.parameters())
@@ -195,7 +208,7 @@ class Method(nn.Module):
         The names are the same in every step. A term that has nothing to average is 0, not 0/0: because no voxel passes
         its mask, because a class is absent, or because its phase of the training has not begun. Divide by
         ``count.clamp(min=1)``, or return ``torch.zeros(())`` on the right device. Over the whole training the gradient
-        of every term must reach a trained network.
+        of every term must reach a trained network, unless ``logged_only`` names the term.
         """
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ A method receives its backbones from the protocol and works with every architect
 logits at the input's resolution, five encoder maps, four decoder maps, and a head.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -47,6 +47,10 @@ class Backbone(nn.Module):
         logits: Tensor = self.head(self.features(image)[-1])
         return logits
 
+    def official_modules(self) -> dict[str, str]:
+        """Module with weights -> its name in the official code; {} for a network without such code."""
+        return {}
+
     def check_sides(self, image: Tensor) -> None:
         """Raise UserError unless every spatial side can be halved as often as the encoder does."""
         sides = tuple(image.shape[2:])
@@ -55,6 +59,16 @@ class Backbone(nn.Module):
                 f"{type(self).__name__} needs crops and windows whose sides are multiples of {self.divisor}, found "
                 f"{sides}: change training.patch or inference.window of the protocol"
             )
+
+
+def official_names(module: nn.Module, modules: Mapping[str, str]) -> dict[str, str]:
+    """Name of each parameter and buffer of a network or head -> its name in a checkpoint of the official code.
+
+    modules: module with weights -> official module, such as ``Backbone.official_modules()``. Raises KeyError for a
+    weight whose module is not among them.
+    """
+    parts = {name: name.rpartition(".") for name in module.state_dict()}
+    return {name: f"{modules[owner]}.{weight}" for name, (owner, _, weight) in parts.items()}
 
 
 def _keep(weight: Tensor) -> Tensor:

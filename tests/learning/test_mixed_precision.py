@@ -74,7 +74,7 @@ def step(state: State, batch: Batch) -> None:
         }
     )
     trainer.state, trainer.schedule = state, TrainingSchedule(training, 10)
-    trainer._step(batch)
+    trainer.step(batch)
 
 
 def test_each_optimiser_steps_on_a_scaled_loss_and_the_scale_is_updated_once(state: State) -> None:

@@ -23,14 +23,14 @@ def data(tmp_path):
 
 def signalled_at(monkeypatch, step: int, number: int) -> None:
     """Send this process a signal in the middle of a step."""
-    plain = Trainer._step
+    plain = Trainer.step
 
     def noisy(trainer, batch):
         if trainer.state.iteration == step:
             os.kill(os.getpid(), number)
         plain(trainer, batch)
 
-    monkeypatch.setattr(Trainer, "_step", noisy)
+    monkeypatch.setattr(Trainer, "step", noisy)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

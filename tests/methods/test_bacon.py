@@ -13,7 +13,7 @@ from semiseg.methods.parts import bacon_contrast
 
 SIDES = (16, 16, 16)
 EARLY = TrainingTime(0, 100, 0, 10, 0.0)
-LATE = TrainingTime(50, 100, 5, 10, 1.0)
+MIDDLE, LATE = TrainingTime(50, 100, 5, 10, 1.0), TrainingTime(51, 100, 5, 10, 1.0)
 
 
 def build(slopes: tuple[float, ...] = (-30.0, 0.0, 30.0), offset: float = 0.0, **hyper: Any) -> BaCon:
@@ -34,6 +34,7 @@ def test_the_memory_fills_from_the_first_step_and_the_contrast_begins_in_the_sec
     early = method.losses(batch, EARLY)["contrast"]
     assert early == 0 and not early.requires_grad
     assert (method.centres.filled > 0).tolist() == [True, True, True]
+    assert method.losses(batch, MIDDLE)["contrast"] == 0, "the first step after the middle is the first with contrast"
     late = method.losses(batch, LATE)["contrast"]
     assert late > 0 and late.requires_grad
 

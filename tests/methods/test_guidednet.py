@@ -77,6 +77,22 @@ def test_switches_take_terms_out() -> None:
     assert set(row) == supervised | {"gt", "self", "rectify", "cross"}
 
 
+def test_the_released_rectification_has_the_value_and_no_gradient() -> None:
+    """In float16 no gradient survives at the published crop; ``paper`` is eq. 13."""
+    values = {}
+    for form in ("released", "paper"):
+        torch.manual_seed(0)
+        method = build(rectify=form)
+        for module in method.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        term = method.losses(draw(), NOW)["rectify"]
+        assert term.requires_grad is (form == "paper")
+        assert method.logged_only == ({"rectify"} if form == "released" else set())
+        values[form] = term.detach()
+    torch.testing.assert_close(values["released"], values["paper"])
+
+
 def test_class_weights_change_only_with_kt_weights() -> None:
     for switch in (True, False):
         method = build(kt_weights=switch)

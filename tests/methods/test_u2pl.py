@@ -6,7 +6,6 @@ from support.plain_network import plain_context
 from torch import Tensor
 
 from semiseg.blocks import ema
-from semiseg.blocks.info_nce import by_class
 from semiseg.blocks.memory import MemoryBank
 from semiseg.learning.build import build_method
 from semiseg.method import Batch, TrainingTime, total
@@ -17,6 +16,7 @@ from semiseg.params.config import Network, Training
 
 CLASSES = 5
 SUPERVISED, BEGUN = TrainingTime(3, 100, 0, 25, 0.0), TrainingTime(4, 100, 1, 25, 1.0)
+LATER = TrainingTime(8, 100, 2, 25, 1.0)
 RULES = u2pl_contrast.Rules(0.3, 1.0, 3, 20, 4, 2, 0.5, 4096, "official", "official")
 
 
@@ -60,12 +60,24 @@ def test_the_teacher_is_the_student_throughout_the_supervised_epoch() -> None:
     assert not torch.equal(first[0], teacher["encoder.0.0.0.weight"])
 
 
+def test_through_the_first_epoch_with_unlabelled_crops_the_teacher_is_the_student() -> None:
+    """The official code copies before each step of this epoch, and the optimiser then moves both at once."""
+    method = build()
+    with torch.no_grad():
+        method.teacher.head.weight.zero_()
+    for seed in range(2):
+        train_step(method, BEGUN, seed)
+        pairs = (("teacher", "student"), ("teacher_projection", "projection"))
+        assert all(all(map(torch.equal, *(weights_of(method, part) for part in pair))) for pair in pairs)
+
+
 def test_afterwards_the_average_counts_from_the_end_of_the_supervised_epoch() -> None:
     method = build()
-    train_step(method, SUPERVISED)
-    for step in range(3):
+    for time in (SUPERVISED, BEGUN, BEGUN):
+        train_step(method, time)
+    for step in range(2, 5):
         before = weights_of(method, "teacher", "teacher_projection")
-        train_step(method, BEGUN, seed=step)
+        train_step(method, LATER, seed=step)
         alpha = ema.warm_alpha(step, 0.99)
         after, student = (
             weights_of(method, *parts) for parts in (("teacher", "teacher_projection"), ("student", "projection"))
@@ -124,6 +136,26 @@ def test_ranks_of_negatives() -> None:
     assert not any(any(found(number, known)) for number in range(5)), "official: no labelled voxel is a negative"
 
 
+def test_the_released_one_hot_maps_stand_at_the_first_item_of_each_half() -> None:
+    given = output([0, 1, 2, 2, 0], [[0.4, 0.3, 0.3]] * 5, labelled=2)
+    members = [given.voxels_of(number).flatten().nonzero().flatten().tolist() for number in range(3)]
+    assert members == [[0, 4], [1], [2, 3]]
+    released = given._replace(one_hot="released")
+    members = [released.voxels_of(number).flatten().nonzero().flatten().tolist() for number in range(3)]
+    assert members == [[0, 2], [0], [2]]
+    alone = output([1, 2], [[0.4, 0.3, 0.3]] * 2, labelled=1)
+    same = alone._replace(one_hot="released")
+    assert all(torch.equal(alone.voxels_of(number), same.voxels_of(number)) for number in range(3)), "one item a half"
+
+
+def test_the_projection_decays_while_there_is_no_contrast() -> None:
+    """The official term is 0 times the vectors, so weight decay and momentum act on the projection."""
+    method = build()
+    method.losses(draw(), SUPERVISED)["contrast"].backward()
+    gradients = [each.grad for each in method.projection.parameters()]
+    assert all(gradient is not None and not gradient.any() for gradient in gradients)
+
+
 def test_three_classes_have_negatives_too() -> None:
     assert found(2, output([2, 2], [[0.6, 0.3, 0.1], [0.1, 0.3, 0.6]])) == [True, False]
 
@@ -152,15 +184,15 @@ def test_fewer_than_two_classes_give_nothing_but_fill_the_memory() -> None:
 
 
 def test_large_prototypes_are_means_of_different_voxels_from_everywhere() -> None:
-    groups = by_class(torch.ones(1000, dtype=torch.long), 2).of(1)
+    all_places = torch.arange(1000)
     places: list[Tensor] = []
 
     def teacher(chosen: Tensor) -> Tensor:
         places.append(chosen)
         return chosen.unsqueeze(1).float()
 
-    assert u2pl_contrast.prototype(teacher, groups, 1000, 1000) == 499.5
-    assert abs(float(u2pl_contrast.prototype(teacher, groups, 1000, 30)) - 499.5) < 40
+    assert u2pl_contrast.prototype(teacher, all_places, 1000) == 499.5
+    assert abs(float(u2pl_contrast.prototype(teacher, all_places, 30)) - 499.5) < 40
     assert len(places[1].unique()) == 30 and int(places[1].max()) < 1000
 
 

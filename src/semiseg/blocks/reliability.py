@@ -31,12 +31,12 @@ def percentiles(values: Tensor, percents: Sequence[float]) -> Tensor:
 
 
 def falling(percent: float, time: TrainingTime) -> float:
-    """Percentage that falls linearly from ``percent`` at the first iteration to 0 at the end of the training."""
-    return percent * (1 - time.iteration / time.iterations)
+    """Percentage that falls with every epoch, from ``percent`` in the first one to 0 at the end of the training."""
+    return percent * (1 - time.epoch / time.epochs)
 
 
 def rising(percent: float, time: TrainingTime) -> float:
-    """Percentage that rises linearly from ``percent`` at the first iteration to 100 at the end of the training."""
+    """Percentage that rises with every epoch, from ``percent`` in the first one to 100 at the end of the training."""
     return 100 - falling(100 - percent, time)
 
 

@@ -77,7 +77,7 @@ class Trainer:
             ):
                 if self._out_of_patience():  # before the step: a resumed run may have stopped already
                     break
-                self._step(batch.to(device))
+                self.step(batch.to(device))
                 if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
@@ -96,8 +96,8 @@ class Trainer:
         newest = max(best.iteration for best in self.state.best.values())
         return newest >= 0 and self.schedule.out_of_patience(self.state.iteration, newest)
 
-    def _step(self, batch: Batch) -> None:
-        """A step of the networks, then one of the adversaries if there are any, then the method's own updates."""
+    def step(self, batch: Batch) -> None:
+        """One training step on a batch of the device: networks, adversaries if there are any, the method's updates."""
         state, now = self.state, self.schedule.time(self.state.iteration)
         rate = self.schedule.learning_rate(now.iteration)
         for group in state.optimiser.param_groups:

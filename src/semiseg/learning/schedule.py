@@ -22,10 +22,14 @@ def steps_per_epoch(training: Training, cases: Mapping[str, int], *, labelled_on
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """All that depends on the iteration number alone; an epoch is one pass over the stream that the protocol names."""
+    """All that depends on the iteration number alone; an epoch is one pass over the stream that the protocol names.
+
+    rate_lag: the method's own lag of the learning rate (``Method.rate_lag``).
+    """
 
     training: Training
     steps_per_epoch: int
+    rate_lag: int = 0
 
     @property
     def iterations(self) -> int:
@@ -56,7 +60,8 @@ class TrainingSchedule:
     def learning_rate(self, iteration: int) -> float:
         """Learning rate of step ``iteration``."""
         rule, base = self.training.schedule, self.training.optimiser.lr
-        count = max(self._count(iteration, rule.per) - rule.lag, 0)
+        lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
+        count = max(self._count(iteration, rule.per) - lag, 0)
         if rule.rule == "poly":
             return poly(base, count, self._count(self.iterations, rule.per), rule.power)
         if rule.rule == "step":

@@ -45,7 +45,7 @@ class BaCon(AveragedNetwork):
 
     balanced_weight = Hyper(1.0, "weight w_b of the balanced classifier", f"{CODE} abc_loss_ratio")
     contrast_weight = Hyper(1.0, "weight w_c of the contrast", f"{CODE} train_step")
-    contrast_from = Hyper(0.5, "fraction of the training without contrast", f"{CODE}: 150000 of 300000 iterations")
+    contrast_from = Hyper(0.5, "fraction of the training after which the contrast begins", f"{CODE}: it > 150000")
     cutoff = Hyper(0.95, "least probability of a pseudo label", f"{CODE} abc_p_cutoff")
     contrast_cutoff = Hyper(0.98, "least probability of anchors and of vectors in the memory", CODE)
     count_by = Hyper(
@@ -101,7 +101,7 @@ class BaCon(AveragedNetwork):
 
         feature and logits: labelled rows, then weak views of the unlabelled rows.
         """
-        classes, active = self.context.classes, time.iteration >= self.contrast_from * time.iterations
+        classes, active = self.context.classes, time.iteration > self.contrast_from * time.iterations
         weak = logits[len(labels) :].float()
         score, guess = (weak.softmax(1) if self.count_by == "probability" else weak).max(1)
         ids = torch.cat([labels, guess])

@@ -33,9 +33,21 @@ class DAN(Method):
         "HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py --DAN_lr",
     )
 
+    lag = Hyper(
+        1,
+        "steps by which the learning rate is late where the protocol counts iterations",
+        "HiLab-git/SSL4MIS: code/train_adversarial_network_3D.py sets the rate after the step",
+        (0, 1),
+    )
+
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
         self.discriminator = Discriminator(context.classes)
+
+    @property
+    def rate_lag(self) -> int:
+        """The hyperparameter ``lag``."""
+        return self.lag
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss on the labelled rows, adversarial loss on the unlabelled ones."""

@@ -10,10 +10,12 @@ Follows kimjisoo12/GuidedNet (train_guidedNet_flare.py, utils/tools.py), also wh
 - The consistency acts on labelled maps and counts twice (eq. 11).
 - One class weight vector is shared; network a updates it first (eq. 16-18).
 - The cross term is a weighted CE without Dice (eq. 19).
-Departures from the code: the rectification is computed in float32. The cross term is 0, not NaN, if all pseudo labels
-are background. The initial class weights come from labelled volumes only. The code counts the first 42 cases of its
-list, and on AMOS 24 of these are unlabelled; this (``kt_init_cases: 42``) is not offered, because labels of unlabelled
-cases are unreachable by design.
+- The rectification trains nothing (``rectify: released``): the code computes it in float16, which cannot hold its
+  gradients at the published crop and batch. Its value is logged. ``rectify: paper`` trains by eq. 13 in float32.
+Departures from the code: the value of the rectification is computed in float32. The cross term is 0, not NaN, if all
+pseudo labels are background. The initial class weights come from labelled volumes only. The code counts the first 42
+cases of its list, and on AMOS 24 of these are unlabelled; this (``kt_init_cases: 42``) is not offered, because labels
+of unlabelled cases are unreachable by design.
 """
 
 from collections.abc import Mapping
@@ -58,12 +60,23 @@ class GuidedNet(Method):
     loss_max = Hyper(True, "separation of the prototypes", "eq. 10, Table 4; utils/tools.py cal_protypes")
     loss_cons = Hyper(True, "agreement of the two networks' maps", f"eq. 11, Table 4; {CODE}")
     loss_rectify = Hyper(True, "unlabelled probabilities against maps", "eq. 13; utils/tools.py gmm_loss")
+    rectify = Hyper(
+        "released",
+        "whether the rectification trains: released (it does not) or paper",
+        "released: utils/tools.py gmm_loss in float16; paper: eq. 13",
+        ("released", "paper"),
+    )
     cgmm_layer = Hyper(4, "decoder layer of the features, 1 deep to 4 full size", "Figure 5b; code: 4", (1, 2, 3, 4))
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
         initial = context.classes * knowledge_weights(context.labelled_voxels.float())
         self.register_buffer("class_weights", initial)
+
+    @property
+    def logged_only(self) -> frozenset[str]:
+        """The rectification in its released form."""
+        return frozenset({"rectify"} if self.rectify == "released" else ())
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses, similarity losses, cross term."""
@@ -104,7 +117,7 @@ class GuidedNet(Method):
             "self": (self.loss_self, own.sum()),
             "max": (self.loss_max, maximum.sum()),
             "cons": (self.loss_cons, consistency),
-            "rectify": (self.loss_rectify, rectify.sum()),
+            "rectify": (self.loss_rectify, rectify.sum() if self.rectify == "paper" else rectify.sum().detach()),
         }
         return {name: term for name, (enabled, term) in terms.items() if enabled}
 

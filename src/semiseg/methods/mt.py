@@ -40,9 +40,21 @@ class MeanTeacher(Method):
         ("student", "teacher"),
     )
 
+    lag = Hyper(
+        1,
+        "steps by which the learning rate is late where the protocol counts iterations",
+        "HiLab-git/SSL4MIS: train_mean_teacher_3D.py sets the rate after the step; 0 is the paper's",
+        (0, 1),
+    )
+
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
         self.inference_networks = (self.predict_with,)
+
+    @property
+    def rate_lag(self) -> int:
+        """The hyperparameter ``lag``."""
+        return self.lag
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised loss on the labelled rows, consistency with the noised teacher on the unlabelled ones."""

@@ -1,15 +1,19 @@
 """U2PL: using unreliable pseudo labels (Wang et al., CVPR 2022, arXiv 2203.03884), carried to volumes.
 
 The reliable pseudo labels of a mean teacher supervise by cross-entropy; its unreliable voxels are negatives of a
-class-wise contrast. Follows Haochen-Wang409/U2PL (train_semi.py, u2pl/utils/loss_helper.py), including two faults:
+class-wise contrast. Follows Haochen-Wang409/U2PL (train_semi.py, u2pl/utils/loss_helper.py), including two faults of
+the contrast; a third one is an option:
 - ``negatives: official`` keeps a voxel as a negative of class c only if the first teacher pass labels it c and the
   second pass (with dropout, on mixed crops) ranks c low. Where both passes agree the memory stays empty, and the method
   is a mean teacher with filtered labels. Look in the history whether ``contrast`` is 0, and name the option beside
   every result.
 - ``class_index: official`` compares with the wrong memory, and skips the last classes, when a crop lacks a class.
-Departures from the code: percentiles follow iterations, not epochs. In the supervised epoch the teacher equals the
-student, running statistics included, so that it can always predict; it is not reset in the next epoch. L_sup is the
-protocol's. ``low_rank`` is at most K - 1, because otherwise three classes would never give a negative.
+- ``one_hot: released`` puts the labels of all items at the first item of each half, where a voxel then carries several
+  classes. It made the numbers of the paper; the default ``per_image`` is what the paper describes.
+Through the first epoch with unlabelled crops the teacher is the student, as in the code; the average shows afterwards.
+Departures from the code: the teacher equals the student in the supervised epoch too, running statistics included, so
+that it can always predict. L_sup is the protocol's. ``low_rank`` is at most K - 1, because otherwise three classes
+would never give a negative.
 Ours (unverified), because the official task is 2D: vectors come from a pointwise head on the last decoder map after
 dropout, at full size. A prototype is made of at most ``prototype_voxels`` voxels. CutMix boxes lie in the plane of the
 last two axes and go through the full depth.
@@ -64,6 +68,7 @@ class U2PL(Method):
     temperature = Hyper(0.5, "temperature of the contrast", CONFIG)
     negatives = Hyper("official", "which voxels become negatives", "u2pl/utils/loss_helper.py", ("official", "paper"))
     class_index = Hyper("official", "whose memory a class uses", "u2pl/utils/loss_helper.py", ("official", "fixed"))
+    one_hot = Hyper("per_image", "whose labels an item carries", "u2pl/utils/utils.py", ("per_image", "released"))
     dimension = Hyper(256, "channels of a vector", CODE)
     bank_size = Hyper(30000, "vectors that the memory keeps of an organ", f"{CODE} queue_size")
     background_bank_size = Hyper(50000, "vectors that the memory keeps of the background", f"{CODE} queue_size")
@@ -75,18 +80,7 @@ class U2PL(Method):
         self.projection = PointwiseHead(self.student.widths[0], self.dimension)
         self.teacher_projection = deepcopy(self.projection).requires_grad_(False)
         self.bank = MemoryBank([self.background_bank_size] + [self.bank_size] * (context.classes - 1), self.dimension)
-        self.rules = Rules(
-            anchor_probability=self.anchor_probability,
-            key_probability=self.key_probability,
-            low_rank=self.low_rank,
-            high_rank=self.high_rank,
-            anchors=self.anchors,
-            keys_per_anchor=self.keys_per_anchor,
-            temperature=self.temperature,
-            prototype_voxels=self.prototype_voxels,
-            negatives=self.negatives,
-            class_index=self.class_index,
-        )
+        self.rules = Rules(**{name: getattr(self, name) for name in Rules._fields})
         self.register_buffer("averaged", torch.zeros((), dtype=torch.long))  # steps since the supervised epoch
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
@@ -94,20 +88,23 @@ class U2PL(Method):
         labels, count = batch.labels, len(batch.labels)
         if time.epoch < self.supervised_epochs:
             supervised = self.context.supervised(self.student(batch.images), labels)
-            return {"supervised": supervised} | dict.fromkeys(("pseudo", "contrast"), supervised.new_zeros(()))
+            return {"supervised": supervised, "pseudo": supervised.new_zeros(()), "contrast": self._nothing()}
+        if time.epoch == self.supervised_epochs:
+            self._follow(0.0)
         mixed, pseudo = mixed_pseudo_labels(self.teacher, batch.unlabelled, self.mix_probability)
         images = torch.cat([batch.images, mixed])
         feature = self.student.features(images)[-1]
         labelled, unlabelled = self.student.head(feature).tensor_split([count])
         teacher_feature, probabilities = feature_and_probabilities(self.teacher, images)
         uncertainty = entropy(probabilities[count:])
-        output = split_by_entropy(labels, pseudo, probabilities, uncertainty, falling(self.low_entropy, time))
+        percent = falling(self.low_entropy, time)
+        output = split_by_entropy(labels, pseudo, probabilities, uncertainty, percent, self.one_hot)
         student_vectors = partial(voxels.vectors, self.projection, feature)
         teacher_vectors = partial(voxels.vectors, self.teacher_projection, teacher_feature)
         return {
             "supervised": self.context.supervised(labelled, labels),
             "pseudo": pseudo_loss(unlabelled, pseudo, uncertainty, rising(self.drop_percent, time)),
-            "contrast": contrast(student_vectors, teacher_vectors, output, self.bank, self.rules),
+            "contrast": contrast(student_vectors, teacher_vectors, output, self.bank, self.rules) + self._nothing(),
         }
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
@@ -115,10 +112,20 @@ class U2PL(Method):
         return {"pseudo": self.weight, "contrast": self.contrast_weight}
 
     def after_step(self, time: TrainingTime) -> None:
-        """Copy the student into the teacher in the supervised epoch, then average; t counts from the epoch's end."""
-        alone = time.epoch < self.supervised_epochs
-        alpha = 0.0 if alone else ema.warm_alpha(int(self.averaged), self.ema_decay)
-        update = ema.update_with_buffers if alone else ema.update
-        update(self.teacher, self.student, alpha)
-        update(self.teacher_projection, self.projection, alpha)
-        self.averaged += not alone
+        """Copy the student into the teacher through the first epoch with unlabelled crops, then average.
+
+        The factor's counter t begins with that epoch. Running statistics are copied in the supervised epoch alone.
+        """
+        if time.epoch < self.supervised_epochs:
+            ema.update_with_buffers(self.teacher, self.student, 0.0)
+        alpha = ema.warm_alpha(int(self.averaged), self.ema_decay)
+        self._follow(alpha if time.epoch > self.supervised_epochs else 0.0)
+        self.averaged += time.epoch >= self.supervised_epochs
+
+    def _follow(self, alpha: float) -> None:
+        ema.update(self.teacher, self.student, alpha)
+        ema.update(self.teacher_projection, self.projection, alpha)
+
+    def _nothing(self) -> Tensor:
+        """A 0 with a gradient of 0, so that weight decay and momentum act on the projection without contrast too."""
+        return 0 * torch.stack([weight.sum() for weight in self.projection.parameters()]).sum()

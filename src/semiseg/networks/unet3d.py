@@ -39,6 +39,10 @@ class UNet3D(Backbone):
             maps.append(join(block, skip, maps[-1]))
         return (*maps[1:-1], self.dropout(maps[-1]))
 
+    def official_modules(self) -> dict[str, str]:
+        """The names of both sources."""
+        return {**encoder_names(), **decoder_names(), "head": "final"}
+
 
 class Encoder(nn.Module):
     """Five double units with 2x2x2 max pooling between them."""
@@ -60,6 +64,25 @@ class Encoder(nn.Module):
 def decoder(filters: int) -> nn.ModuleList:
     """Four double units, deepest first; each takes a skip of its width and the upsampled map of twice that width."""
     return nn.ModuleList(double_unit(3 * width, width) for width in (filters * 2**level for level in (3, 2, 1, 0)))
+
+
+def encoder_names() -> dict[str, str]:
+    """Convolutions of ``encoder`` -> their names in HiLab-git/SSL4MIS: code/networks/unet_3D.py."""
+    blocks = ("conv1", "conv2", "conv3", "conv4", "center")
+    return {
+        f"encoder.blocks.{level}.{unit}.0": f"{block}.conv{unit + 1}.0"
+        for level, block in enumerate(blocks)
+        for unit in (0, 1)
+    }
+
+
+def decoder_names() -> dict[str, str]:
+    """Convolutions of ``decoder`` -> their names in that code."""
+    return {
+        f"decoder.{level}.{unit}.0": f"up_concat{4 - level}.conv.conv{unit + 1}.0"
+        for level in range(4)
+        for unit in (0, 1)
+    }
 
 
 def double_unit(before: int, width: int) -> nn.Sequential:

@@ -50,3 +50,8 @@ class UNet3DDeep(Backbone):
             for head, feature, level in zip(self.side_heads, deeper, (3, 2, 1), strict=True)
         ]
         return (self.head(finest), *reversed(sides))
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of both sources; the heads of the deeper maps are ``dsv4``, ``dsv3`` and ``dsv2``."""
+        sides = {f"side_heads.{number}": f"dsv{4 - number}.dsv.0" for number in range(len(self.side_heads))}
+        return {**unet3d.encoder_names(), **unet3d.decoder_names(), **sides, "head": "dsv1"}

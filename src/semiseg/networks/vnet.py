@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from semiseg.network import Backbone
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # per encoder level; the decoder mirrors them
+LEVELS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # official blocks, encoder to head
+LAYERS = 3  # of a unit: convolution, norm, ReLU
 
 
 class VNet(Backbone):
@@ -50,6 +52,17 @@ class VNet(Backbone):
             maps.append(block(up(maps[-1]) + skip))
         return (*maps[1:-1], self.dropout(maps[-1]))
 
+    def official_modules(self) -> dict[str, str]:
+        """The names of both sources; a block or a change of resolution is one list ``conv`` of layers there."""
+        found = {"head": "out_conv"}
+        for level, count in enumerate(CONVOLUTIONS):
+            found |= _block_names(f"encoder.{level}", f"block_{LEVELS[level]}", count)
+        for level, count in enumerate(CONVOLUTIONS[-2::-1]):
+            found |= _unit_names(f"down.{level}", f"block_{LEVELS[level]}_dw")
+            found |= _unit_names(f"up.{level}", f"block_{LEVELS[level + 4]}_up")
+            found |= _block_names(f"decoder.{level}", f"block_{LEVELS[level + 5]}", count)
+        return found
+
 
 def _unit(convolution: nn.Module, width: int) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm3d(width), nn.ReLU(inplace=True))
@@ -58,3 +71,15 @@ def _unit(convolution: nn.Module, width: int) -> nn.Sequential:
 def _block(count: int, before: int, width: int) -> nn.Sequential:
     inputs = [before] + [width] * (count - 1)
     return nn.Sequential(*(_unit(nn.Conv3d(source, width, 3, padding=1), width) for source in inputs))
+
+
+def _block_names(ours: str, official: str, count: int) -> dict[str, str]:
+    return {
+        f"{ours}.{unit}.{layer}": f"{official}.conv.{LAYERS * unit + layer}"
+        for unit in range(count)
+        for layer in (0, 1)
+    }
+
+
+def _unit_names(ours: str, official: str) -> dict[str, str]:
+    return {f"{ours}.{layer}": f"{official}.conv.{layer}" for layer in (0, 1)}

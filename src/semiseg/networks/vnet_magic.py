@@ -18,3 +18,8 @@ class VNetMagic(vnet.VNet):
             for name, layer in module.named_children():
                 if isinstance(layer, nn.BatchNorm3d):
                     module.add_module(name, nn.InstanceNorm3d(layer.num_features))
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of vnet below ``encoder`` and ``decoder``, where the official code has two modules."""
+        part = {"encoder": "encoder", "down": "encoder", "up": "decoder", "decoder": "decoder", "head": "decoder"}
+        return {ours: f"{part[ours.split('.')[0]]}.{name}" for ours, name in super().official_modules().items()}

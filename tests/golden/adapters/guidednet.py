@@ -57,7 +57,8 @@ def consistency(i: Inputs, p: Inputs) -> Tensor:
 
 
 def method(i: Inputs, p: Inputs, **hyper: Any) -> Method:
-    return cast("guidednet", "half_ce_dice_all", p["num_classes"], {}, i.get("init_counts"), **hyper)
+    rules = {"rectify": "paper", **hyper}  # the cases have the gradient of the float32 form
+    return cast("guidednet", "half_ce_dice_all", p["num_classes"], {}, i.get("init_counts"), **rules)
 
 
 def class_weights(i: Inputs, p: Inputs) -> list[Tensor]:

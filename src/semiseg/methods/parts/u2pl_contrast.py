@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from semiseg.blocks.info_nce import Groups, by_class, info_nce, ranks
+from semiseg.blocks.info_nce import info_nce, ranks
 from semiseg.blocks.memory import MemoryBank
 from semiseg.methods.parts.u2pl_teacher import TeacherOutput
 
@@ -49,7 +49,7 @@ class Rules(NamedTuple):
 
 def keys(number: int, output: TeacherOutput, rules: Rules) -> Tensor:
     """Which voxels enter the memory of class ``number``: bool ``[b z y x]``."""
-    probability, is_class = output.probabilities[:, number], output.labels == number
+    probability, is_class = output.probabilities[:, number], output.voxels_of(number)
     rank = (output.probabilities > probability.unsqueeze(1)).sum(1)
     last_rank = output.probabilities.shape[1] - 1
     low_rank = min(rules.low_rank, last_rank)  # with few classes no rank would be left for unlabelled voxels
@@ -80,23 +80,24 @@ def contrast(
     """
     uniform = uniform or partial(torch.rand, device=output.labels.device, dtype=torch.float64)
     classes = output.probabilities.shape[1]
-    probability = output.probabilities.gather(1, output.labels.unsqueeze(1)).squeeze(1)
-    is_anchor = output.low & (probability > rules.anchor_probability)
-    reliable = by_class(torch.where(output.low, output.labels, classes), classes)
-    candidates = by_class(torch.where(is_anchor, output.labels, classes), classes)
-    reliable_sizes, candidate_sizes = torch.stack([reliable.sizes, candidates.sizes]).tolist()
+    reliable = [output.voxels_of(number) & output.low for number in range(classes)]
+    candidates = [
+        _places(found & (output.probabilities[:, number] > rules.anchor_probability))
+        for number, found in enumerate(reliable)
+    ]
+    reliable = [_places(found) for found in reliable]
     remember(teacher, output, bank, rules)
-    present = [number for number in range(classes) if reliable_sizes[number]]
+    present = [number for number in range(classes) if len(reliable[number])]
     pairs = list(enumerate(present)) if rules.class_index == "official" else [(number, number) for number in present]
-    pairs = [(number, memory) for number, memory in pairs if candidate_sizes[number] and len(bank.queue(memory))]
+    pairs = [(number, memory) for number, memory in pairs if len(candidates[number]) and len(bank.queue(memory))]
     if len(present) < 2 or not pairs:
         return torch.zeros((), device=output.labels.device)
     anchors, positives, negatives = [], [], []
     for number, memory in pairs:
-        anchors.append(candidates.of(number).inside(uniform(rules.anchors).unsqueeze(0)).squeeze(0))
+        anchors.append(candidates[number][ranks(uniform(rules.anchors), len(candidates[number]))])
         queue = bank.queue(memory)
         chosen = ranks(uniform(rules.anchors * rules.keys_per_anchor), len(queue)).view(rules.anchors, -1)
-        positives.append(prototype(teacher, reliable.of(number), reliable_sizes[number], rules.prototype_voxels))
+        positives.append(prototype(teacher, reliable[number], rules.prototype_voxels))
         negatives.append(queue[chosen])
     vectors = student(torch.cat(anchors)).chunk(len(pairs))
     losses = [
@@ -110,19 +111,25 @@ def contrast(
 def remember(teacher: Vectors, output: TeacherOutput, bank: MemoryBank, rules: Rules) -> None:
     """Push the vectors of the keys of every class in C order; of more than the memory holds only the last ones."""
     for number, size in enumerate(bank.sizes):
-        places = keys(number, output, rules).flatten().nonzero().squeeze(1)[-size:]
+        places = _places(keys(number, output, rules))[-size:]
         if len(places):
             bank.push(number, teacher(places))
 
 
 @torch.no_grad()
-def prototype(teacher: Vectors, group: Groups, size: int, most: int) -> Tensor:
-    """Mean vector ``[d]`` of a group of ``size`` voxels; of a larger group than ``most``, the mean of ``most`` voxels.
+def prototype(teacher: Vectors, places: Tensor, most: int) -> Tensor:
+    """Mean vector ``[d]`` of the voxels at places ``[n]``; of more than ``most`` voxels, the mean of ``most`` of them.
 
-    The group is then cut into ``most`` equal stretches, and one random voxel is taken from each.
+    The places are then cut into ``most`` equal stretches, and one random voxel is taken from each.
     """
-    rank = torch.arange(min(size, most), device=group.places.device)
+    size = len(places)
     if size > most:
-        offset = torch.rand(most, device=rank.device, dtype=torch.float64)
-        rank = ((rank + offset) * (size / most)).long().clamp(max=size - 1)
-    return teacher(group.places[group.starts + rank]).mean(0)
+        stretches = torch.arange(most, device=places.device)
+        offset = torch.rand(most, device=places.device, dtype=torch.float64)
+        places = places[((stretches + offset) * (size / most)).long().clamp(max=size - 1)]
+    return teacher(places).mean(0)
+
+
+def _places(mask: Tensor) -> Tensor:
+    """Places ``[n]`` of the voxels of a mask ``[b z y x]``, in C order."""
+    return mask.flatten().nonzero().squeeze(1)

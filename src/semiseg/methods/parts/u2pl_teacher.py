@@ -41,6 +41,9 @@ class TeacherOutput(NamedTuple):
     labels: true labels, then pseudo labels, ``[b z y x]``.
     probabilities: ``[b k z y x]``.
     low, high: bool ``[b z y x]``, whether a voxel has low and high entropy; both are True in labelled items.
+    one_hot: ``per_image``, where each item has its own labels; ``released``, where the first labelled item has the
+        labels of all labelled ones, the first unlabelled item those of all unlabelled ones, and no other item has any
+        (u2pl/utils/utils.py label_onehot writes every item's classes into the first one).
     """
 
     labels: Tensor
@@ -48,16 +51,33 @@ class TeacherOutput(NamedTuple):
     low: Tensor
     high: Tensor
     labelled: int
+    one_hot: str = "per_image"
+
+    def voxels_of(self, number: int) -> Tensor:
+        """The voxels of class ``number``, bool ``[b z y x]``; in the released form a voxel can have several classes."""
+        found = self.labels == number
+        if self.one_hot == "per_image":
+            return found
+        gathered = torch.zeros_like(found)
+        for half, target in zip(*(each.tensor_split([self.labelled]) for each in (found, gathered)), strict=True):
+            target[:1] = half.any(0, keepdim=True)
+        return gathered
 
 
 def split_by_entropy(
-    labels: Tensor, pseudo: Tensor, probabilities: Tensor, uncertainty: Tensor, percent: float
+    labels: Tensor,
+    pseudo: Tensor,
+    probabilities: Tensor,
+    uncertainty: Tensor,
+    percent: float,
+    one_hot: str = "per_image",
 ) -> TeacherOutput:
     """Teacher output whose voxels have low entropy up to one percentile and high entropy from another one on.
 
     These are the ``percent`` and the 100 - ``percent`` percentile of the uncertainty of all unlabelled voxels.
 
-    labels: ``[b z y x]``; pseudo (labels) and uncertainty: ``[u z y x]``; probabilities: ``[b+u k z y x]``.
+    labels: ``[b z y x]``; pseudo (labels) and uncertainty: ``[u z y x]``; probabilities: ``[b+u k z y x]``; one_hot: as
+    in ``TeacherOutput``.
     """
     low, high = percentiles(uncertainty, [percent, 100 - percent])
     labelled = torch.ones_like(labels, dtype=torch.bool)
@@ -67,4 +87,5 @@ def split_by_entropy(
         torch.cat([labelled, uncertainty <= low]),
         torch.cat([labelled, uncertainty >= high]),
         len(labels),
+        one_hot,
     )

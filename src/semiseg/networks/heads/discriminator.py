@@ -33,6 +33,11 @@ class Discriminator(nn.Module):
         logits: Tensor = self.classifier(feature.mean((2, 3, 4)))
         return logits
 
+    def official_modules(self) -> dict[str, str]:
+        """The names of both sources."""
+        blocks = {f"blocks.{number}": f"conv{number + 2}" for number in range(len(self.blocks))}
+        return {"of_map": "conv0", "of_image": "conv1", **blocks, "classifier": "classifier"}
+
 
 def _halve(before: int, after: int) -> nn.Conv3d:
     return nn.Conv3d(before, after, 4, stride=2, padding=1)

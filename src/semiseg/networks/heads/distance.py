@@ -16,3 +16,7 @@ class DistanceHead(nn.Module):
         """Signed distances in (-1, 1), float32 ``[b organs z y x]``, of decoder maps ``[b c z y x]``."""
         distances: Tensor = self.convolution(feature).float().tanh()
         return distances
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of both sources, where ``out_conv2`` is the backbone's own head, that of the segmentation."""
+        return {"convolution": "out_conv", "head": "out_conv2"}

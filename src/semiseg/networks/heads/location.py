@@ -45,3 +45,7 @@ class LocationHead(nn.Module):
             )
         scores: Tensor = self.layers(deepest)
         return scores[:, :cubes]
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of the source, whose list of layers begins after the flattening."""
+        return {f"layers.{layer}": f"fc_layer.fc_layer.{layer - 1}" for layer in (1, 2, 4)}
