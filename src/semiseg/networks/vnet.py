@@ -16,6 +16,8 @@ CONVOLUTIONS = (1, 2, 3, 3, 3)  # per encoder level; the decoder mirrors them
 class VNet(Backbone):
     """Five levels of widths f, 2f, 4f, 8f, 16f; channel dropout (p=0.5) on the bottleneck and before the head."""
 
+    batch_norm = True
+
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
         self.widths = widths = tuple(filters * 2**level for level in range(5))
