@@ -5,10 +5,15 @@ import subprocess
 import sys
 
 import pytest
+import yaml
+from support import ROOT
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.catalogue import Declared
+from semiseg.graph.graph import Graph
+from semiseg.graph.plan import Plan
+from semiseg.params.reading import parse_params
 
 BASE = '''
 from typing import Generic, TypeVar
@@ -160,3 +165,37 @@ def test_reading_declarations_imports_no_torch():
         " sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.fixture
+def broken_method(tmp_path, monkeypatch):
+    """A copy of the package in which one method's file is being written; its text is the argument."""
+    package = tmp_path / "src/semiseg"
+    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    monkeypatch.chdir(tmp_path)
+    forget()
+    yield (package / "methods/fixmatch.py").write_text
+    monkeypatch.undo()
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("class FixMatch(Method)\n", r"^src/semiseg/methods/fixmatch\.py, line 1 is not valid Python \(expected ':'\)"),
+        ("x = 1\n", r"^src/semiseg/methods/fixmatch\.py must define exactly one Method, it defines 0$"),
+    ],
+)
+def test_a_method_that_is_being_written_stops_the_tables_that_use_it_and_no_other(text, sentence, broken_method):
+    broken_method(text)
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["methods"] = {"fixmatch": {"threshold": 0.9}}
+    content["variants"]["fixmatch_low"] = {"method": "fixmatch", "parameters": {"threshold": 0.5}}
+    for row in ("fixmatch", "fixmatch_low"):
+        content["tables"][f"with_{row}"] = {**content["tables"]["demo"], "rows": ["cps", row]}
+    graph = Graph(Plan(parse_params(content)))
+    assert graph.chain("results/demo.csv")
+    for row in ("fixmatch", "fixmatch_low"):
+        with pytest.raises(UserError, match=sentence):
+            graph.chain(f"results/with_{row}.csv")

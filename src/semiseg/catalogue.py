@@ -5,18 +5,25 @@ not import torch.
 """
 
 import ast
-import difflib
 import functools
 import importlib
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from semiseg.base.errors import UserError
+from semiseg.base.names import guess, unknown
 
 PACKAGE = Path(__file__).parent
+BASES = {"methods": ("semiseg.method", "Method"), "networks": ("semiseg.network", "Backbone")}  # module, class
+WORDS = {"published": "paper", "splits": "split list"}  # of kinds whose name is not the folder's
 Base = TypeVar("Base")
+
+
+class BrokenError(UserError):
+    """The file of a plug-in is not Python, or does not define the one class that it should."""
 
 
 @functools.cache
@@ -26,17 +33,14 @@ def entries(kind: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
 
-def require(kind: str, name: str, where: str, others: Iterable[str] = ()) -> None:
+def require(kind: str, name: str, where: str = "", others: Iterable[str] = ()) -> None:
     """Raise UserError unless the plug-in folder has this entry.
 
-    where: key path in which the name stands. others: names that are allowed there besides the entries, for the error,
-    which proposes the nearest names.
+    where: key path in which the name stands, if it stands in a file. others: names that are allowed there besides the
+    entries, for the error, which proposes the nearest names.
     """
     if name not in entries(kind):
-        known = [*entries(kind), *others]
-        near = difflib.get_close_matches(name, known, n=3)
-        guess = f"; did you mean {', '.join(near)}?" if near else ""
-        raise UserError(f"{where}: unknown {kind.removesuffix('s')} {name!r}; known: {', '.join(known)}{guess}")
+        raise unknown(WORDS.get(kind, kind.removesuffix("s")), name, [*entries(kind), *others], where)
 
 
 def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
@@ -48,8 +52,28 @@ def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise UserError(_not_one(PACKAGE / kind / f"{name}.py", base.__name__, len(found)))
+        raise BrokenError(_not_one(PACKAGE / kind / f"{name}.py", base.__name__, len(found)))
     return found[0]
+
+
+def load_value(kind: str, name: str, variable: str) -> Any:
+    """The module variable of this name that the file ``<kind>/<name>.py`` defines.
+
+    Raises BrokenError, with the line, where the file cannot be imported or does not define it.
+    """
+    file = PACKAGE / kind / f"{name}.py"
+    try:
+        module = importlib.import_module(f"semiseg.{kind}.{name}")
+    except SyntaxError as error:
+        raise _not_python(Path(error.filename or file), error) from None
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{_shown(Path(last.filename))}, line {last.lineno}"
+        what = f"{type(error).__name__}: {error}"
+        raise BrokenError(f"{_shown(file)} cannot be imported ({what}, at {where}): correct it") from error
+    if not hasattr(module, variable):
+        raise BrokenError(f"{_shown(file)} must define {variable}, it defines none")
+    return getattr(module, variable)
 
 
 @functools.cache
@@ -63,13 +87,15 @@ def source_of(module: str) -> Path | None:
 
 
 def syntax_tree(file: Path) -> ast.Module:
-    """A source file of semiseg, parsed. Raises UserError naming file and line when it is not Python."""
+    """A source file of semiseg, parsed. Raises BrokenError naming file and line when it is not Python."""
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise UserError(f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it") from None
+        raise BrokenError(
+            f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it"
+        ) from None
     except ValueError as error:  # null bytes, or no UTF-8
-        raise UserError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
+        raise BrokenError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
 
 
 @dataclass(frozen=True)
@@ -84,37 +110,37 @@ class Declared:
 def hyperparameters(method: str) -> dict[str, Declared]:
     """Declared hyperparameters of a method, those of its base classes first: the ``name = Hyper(default, ...)`` lines.
 
-    Raises UserError when the file does not define exactly one method.
+    Raises BrokenError when the file does not define exactly one method.
     """
     return {
         name: _hyper(value)
-        for owner in reversed(_method_twin(method).__mro__)
+        for owner in reversed(_plug_in_twin("methods", method).__mro__)
         for name, value in vars(owner).get("assigned", {}).items()
         if _is_hyper(value)
     }
 
 
 @functools.cache
-def declared(method: str) -> dict[str, Any]:
-    """Class attributes of a method that are plain values (``labelled_only = True``), its own or of a base class.
+def declared(name: str, kind: str = "methods") -> dict[str, Any]:
+    """Class attributes of a plug-in that are plain values (``labelled_only = True``), its own or of a base class.
 
-    Raises UserError when the file does not define exactly one method.
+    kind: methods or networks. Raises BrokenError when the file does not define exactly one class of its kind.
     """
     merged: dict[str, ast.expr] = {}
-    for owner in reversed(_method_twin(method).__mro__):
+    for owner in reversed(_plug_in_twin(kind, name).__mro__):
         merged |= vars(owner).get("assigned", {})
     return {name: value.value for name, value in merged.items() if isinstance(value, ast.Constant)}
 
 
-def _method_twin(method: str) -> type:
-    """The twin of the one class in a method's file that derives from ``Method``."""
-    module = f"semiseg.methods.{method}"
-    file = PACKAGE / "methods" / f"{method}.py"
-    base = _twin("semiseg.method", "Method")
+def _plug_in_twin(kind: str, name: str) -> type:
+    """The twin of the one class in a plug-in's file that derives from the base of its kind."""
+    base_module, base_name = BASES[kind]
+    base = _twin(base_module, base_name)
+    file = PACKAGE / kind / f"{name}.py"
     classes = [node.name for node in syntax_tree(file).body if isinstance(node, ast.ClassDef)]
-    found = [twin for twin in (_twin(module, name) for name in classes) if base in twin.__mro__]
+    found = [twin for twin in (_twin(f"semiseg.{kind}.{name}", one) for one in classes) if base in twin.__mro__]
     if len(found) != 1:
-        raise UserError(_not_one(file, "Method", len(found)))
+        raise BrokenError(_not_one(file, base_name, len(found)))
     return found[0]
 
 
@@ -191,6 +217,10 @@ def _literals(choices: ast.expr | None) -> tuple[Any, ...]:
         return ()
 
 
+def _not_python(file: Path, error: SyntaxError) -> BrokenError:
+    return BrokenError(f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it")
+
+
 def _not_one(file: Path, base: str, count: int) -> str:
     return f"{_shown(file)} must define exactly one {base}, it defines {count}"
 
@@ -205,7 +235,8 @@ def check_hyper(method: str, given: Mapping[str, Any], where: str) -> None:
     known = hyperparameters(method)
     for name, value in given.items():
         if name not in known:
-            raise UserError(f"{where}.{name}: {method} has no such parameter; it has: {', '.join(known) or 'none'}")
+            has = ", ".join(known) or "none"
+            raise UserError(f"{where}.{name}: {method} has no such parameter; it has: {has}{guess(name, known)}")
         default, choices = known[name].default, known[name].choices
         if choices and value not in choices:
             raise UserError(f"{where}.{name}: expected one of {', '.join(map(str, choices))}, found {value!r}")

@@ -3,7 +3,6 @@
 Dataset modules are imported while the workflow is planned, so they keep heavy imports inside functions.
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,9 +127,12 @@ class Dataset:
 
 
 def get_dataset(name: str) -> Dataset:
-    """The dataset that the file ``semiseg/datasets/<name>.py`` defines. Raises UserError with the known ones."""
-    catalogue.require("datasets", name, "dataset")
-    dataset: Dataset = importlib.import_module(f"semiseg.datasets.{name}").DATASET
+    """The dataset that the file ``semiseg/datasets/<name>.py`` defines.
+
+    Raises UserError with the known ones, and BrokenError for a file that cannot be imported.
+    """
+    catalogue.require("datasets", name)
+    dataset: Dataset = catalogue.load_value("datasets", name, "DATASET")
     return dataset
 
 

@@ -24,9 +24,17 @@ class Backbone(nn.Module):
         logits = network.head(feature)      # equal to network(image)
 
     widths: channels of the five encoder maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
+
+    Two class attributes say which crops and windows the network takes. The planner reads them from the text of the file
+    and refuses others before any job starts; so they are plain values.
+
+    divisor: every side of a crop or window in voxels is a multiple of it.
+    batch_norm: True if the normalisation takes mean and deviation over all crops of a forward pass, and stored ones at
+        inference. False if it takes them over one crop or window, whose deepest map must then have 2 voxels or more.
     """
 
     divisor: ClassVar[int] = 16  # the encoder halves each side four times
+    batch_norm: ClassVar[bool] = False
     widths: tuple[int, ...]
     head: nn.Module
 

@@ -145,24 +145,27 @@ GOOD: dict[str, Any] = {
         ({"counts": {"labelled": 3, "unlabelled": 1, "val": 0, "test": 1}}, "labelled has 2 cases, its counts say 3"),
         ({"counts": {"labelled": 2, "unlabelled": 1, "test": 1}}, "val has 0 cases, its counts say None"),
         ({"labelled": ["a", "a"]}, "labelled names a more than once"),
-        ({"labelled": [7, "b"]}, "labelled.0: Input should be a valid string"),
+        ({"labelled": [7, "b"]}, r"labelled\.0: expected text, found 7: put it in quotes"),
         ({"test": ["a"]}, "1 cases are both labelled and test"),
         ({"shared": [{"parts": ["labelled", "val"], "cases": 1}]}, "0 cases are both labelled and val"),
-        ({"source": []}, "source: List should have at least 1 item"),
-        ({"test": [], "counts": {"labelled": 2, "unlabelled": 1, "val": 0, "test": 0}}, "test: List should have"),
-        ({"kind": "guessed"}, "kind: Input should be 'published' or 'ours'"),
-        ({"train": ["e"]}, "train: Extra inputs are not permitted"),
-        ({"val": None}, "val: Input should be a valid list"),
+        ({"source": []}, r"source: expected a list of text with at least 1 entries, found 0"),
+        (
+            {"test": [], "counts": {"labelled": 2, "unlabelled": 1, "val": 0, "test": 0}},
+            "test: expected a list of text with at least 1 entries",
+        ),
+        ({"kind": "guessed"}, r"kind: expected `published` \| `ours`, found 'guessed'"),
+        ({"train": ["e"]}, r"train is not a known key; did you mean twins\? \(allowed there: counts, "),
+        ({"val": None}, r"val: expected a list of text, found nothing"),
         ({"twins": [["a", "e"]]}, "twins .* must be two or more of its cases"),
     ],
 )
 def test_bad_lists_are_refused(changes: dict[str, Any], sentence: str) -> None:
     assert parse_list("x", yaml.safe_dump(GOOD))["test"] == ["d"]
-    with pytest.raises(UserError, match=f"split list x: {sentence}"):
+    with pytest.raises(UserError, match=f"split list x(?:, line \\d+)?: {sentence}"):
         parse_list("x", yaml.safe_dump({**GOOD, **changes}))
 
 
-@pytest.mark.parametrize("text", ["", "- a\n- b\n", "labelled: [a, b\n", "7"])
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "labelled: [a, b\n", "7", "notes: []\nnotes: []\n"])
 def test_files_that_are_no_list(text: str) -> None:
     with pytest.raises(UserError, match="split list x"):
         parse_list("x", text)

@@ -117,7 +117,7 @@ def test_rows_that_cannot_be_served_are_told(project, capsys):
 
 def test_an_unknown_table_is_one_sentence(project, capfd):
     assert main(["plan", "dmeo"]) == 2
-    assert "unknown table 'dmeo'; known: " in capfd.readouterr().err
+    assert "unknown table 'dmeo'; did you mean demo?" in capfd.readouterr().err
 
 
 def test_steps_of_a_protocol_that_counts_epochs():

@@ -1,13 +1,22 @@
 """Which protocols can serve which methods, and what is said where they cannot."""
 
 import pytest
+import torch
+import yaml
+from support import ROOT
 
-from semiseg.graph.requirements import why_not
-from semiseg.params.config import BatchSize, Training
+from semiseg import catalogue
+from semiseg.base.errors import UserError
+from semiseg.graph.plan import Plan
+from semiseg.graph.requirements import crops_do_not_fit, split_does_not_fit, why_not
+from semiseg.network import build
+from semiseg.params.config import BatchSize, Protocol, Training
+from semiseg.params.reading import parse_params
 
 
 def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
-    return Training.model_construct(patch=patch, batch=BatchSize(labelled=labelled, unlabelled=unlabelled))
+    batch = BatchSize(labelled=labelled, unlabelled=unlabelled)
+    return Training.model_construct(patch=patch, batch=batch, validation=None)
 
 
 @pytest.mark.parametrize("patch", [(64, 128, 128), (32, 64, 64), (64, 64, 64), (96, 96, 96)])
@@ -32,3 +41,61 @@ def test_halves_must_be_equal_where_crops_are_paired():
         "guidednet pairs labelled with unlabelled crops, but the protocol takes 4 and 2 in a step"
     )
     assert why_not("cps", {}, training(unlabelled=2)) is None
+
+
+CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def protocol(network, patch, window, crops=1):
+    content = dict(CONTENT["protocols"]["demo"])
+    content["network"] = {"name": network, "filters": 2}
+    content["training"] = {**content["training"], "patch": patch, "batch": {"labelled": crops, "unlabelled": 2}}
+    content["inference"] = {"window": window, "stride": [1, 1, 1]}
+    return Protocol.model_validate(content)
+
+
+def runs(network, sides, crops, *, training):
+    """Whether torch itself passes crops of these sides through the network."""
+    net = build(network, 1, 2, "default", filters=2).train(training)
+    try:
+        with torch.no_grad():
+            net(torch.zeros(crops, 1, *sides))
+    except (ValueError, UserError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("network", catalogue.entries("networks"))
+@pytest.mark.parametrize("sides", [(16, 16, 16), (16, 16, 32), (32, 16, 16), (16, 24, 16), (8, 16, 16)])
+@pytest.mark.parametrize("crops", [1, 2])
+def test_crops_and_windows_are_refused_exactly_where_torch_fails(network, sides, crops):
+    good = (32, 32, 32)
+    assert (crops_do_not_fit(protocol(network, sides, good, crops)) is None) == runs(
+        network, sides, crops, training=True
+    )
+    assert (crops_do_not_fit(protocol(network, good, sides)) is None) == runs(network, sides, 1, training=False)
+
+
+def test_a_crop_too_small_for_the_network_is_refused_with_one_that_fits():
+    content = {**CONTENT, "protocols": {**CONTENT["protocols"], "demo": dict(CONTENT["protocols"]["demo"])}}
+    content["protocols"]["demo"]["training"] = {**CONTENT["protocols"]["demo"]["training"], "patch": [16, 16, 16]}
+    with pytest.raises(UserError) as refused:
+        Plan(parse_params(content))
+    assert str(refused.value) == (
+        "protocols.demo.training.patch: 16 x 16 x 16 voxels are too few for unet3d, whose deepest map has 1/16 of each"
+        " side and needs 2 voxels or more: take 16 x 16 x 32, say"
+    )
+    content["protocols"]["demo"]["training"]["patch"] = [20, 32, 5]
+    with pytest.raises(UserError, match=r"multiples of 16, found 20 x 32 x 5: take 16 x 32 x 16, say$"):
+        Plan(parse_params(content))
+
+
+def test_a_split_without_cases_that_the_rows_need_is_refused():
+    content = {**CONTENT, "splits": {**CONTENT["splits"], "phantom_three": {}}}
+    for part, reason in {"val": "no validation cases", "unlabelled": "no unlabelled cases"}.items():
+        draw = {**CONTENT["splits"]["phantom_three"]["demo"]["draw"], part: 0}
+        content["splits"]["phantom_three"]["demo"] = {"draw": draw}
+        with pytest.raises(UserError, match=f"table demo, row .*: split demo does not serve, since it has {reason}"):
+            Plan(parse_params(content)).served("demo")
+    counts = {"labelled": 2, "unlabelled": 0, "val": 1, "test": 1}
+    assert split_does_not_fit(counts, training(), labelled_only=True) is None

@@ -9,8 +9,12 @@ import inspect
 # again and again: with its default thresholds, planning takes a quarter more processor time.
 gc.set_threshold(100_000, 50)
 
+# Snakemake's own `configfile` reads by YAML 1.1, where 1e-05 is text, and keeps the last of two equal keys. `config` has
+# what the options --config and --configfile give.
 try:
-    GRAPH = Graph(Plan(parse_params(config)))
+    for more in workflow.overwrite_configfiles:
+        load(read_text(Path(more)), str(more))
+    GRAPH = Graph(Plan(read(Path("params.yaml"), config)))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -12,12 +12,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
 from semiseg.base.progress import some
 from semiseg.params.config import Split
+from semiseg.params.sentences import sentences
+from semiseg.params.yaml_1_2 import line_of, load
 
 PARTS = ("labelled", "unlabelled", "val", "test")
 Part = Literal["labelled", "unlabelled", "val", "test"]
@@ -54,20 +56,18 @@ def read_list(name: str) -> dict[str, Any]:
     """
     entry = files("semiseg.splits").joinpath(f"{name}.yaml")
     if not entry.is_file():
-        raise UserError(f"unknown split list {name!r}; known: {', '.join(list_names())}")
+        raise unknown("split list", name, list_names())
     return parse_list(name, entry.read_text(encoding="utf-8"))
 
 
 def parse_list(name: str, text: str) -> dict[str, Any]:
     """The content of a split list's text, checked as in ``read_list``."""
+    found = load(text, f"split list {name}")
     try:
-        content = _List.model_validate(yaml.safe_load(text)).model_dump()
-    except yaml.YAMLError as error:
-        raise UserError(f"split list {name} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = _List.model_validate(found).model_dump()
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise UserError(f"split list {name}: {where}: {problem['msg']}: correct the file") from None
+        path, sentence = sentences(error, found, _List.model_json_schema())[0]
+        raise UserError(f"split list {name}, line {line_of(text, path)}: {sentence}; correct the file") from None
     for part in PARTS:
         found, stated = len(content[part]), content["counts"].get(part)
         if found != stated:

@@ -13,14 +13,13 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_text
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
+from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE
 
 logger = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     snakefile = Path("Snakefile").resolve()
     if not snakefile.exists():
         raise UserError(f"{snakefile} is missing: run from the project's folder")
-    text = yaml.safe_dump(shrunk(params, table).model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = dump(shrunk(params, table).model_dump(mode="json"))
     write_text(folder / "params.yaml", f"# Written by `semiseg rehearse {table}`.\n{text}")
     target = TABLE.format(table=table)
     command = ["--snakefile", str(snakefile), "--directory", str(folder), "--cores", cores, target]

@@ -8,14 +8,16 @@ from typing import Any
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
-from semiseg.data.split_lists import PARTS, read_list
+from semiseg.base.names import unknown
+from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
-from semiseg.graph.requirements import why_not
-from semiseg.params.config import DatasetOptions, Params, Protocol
+from semiseg.graph.requirements import split_does_not_fit, why_not
+from semiseg.params.config import DatasetOptions, Params, Protocol, Split
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Row, Table
 from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
+from semiseg.scoring.conventions import is_control
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,14 @@ class Plan:
     def table(self, name: str) -> Table:
         """A table by name; UserError lists the known ones."""
         if name not in self.params.tables:
-            raise UserError(f"unknown table {name!r}; known: {', '.join(sorted(self.params.tables))}")
+            raise unknown("table", name, sorted(self.params.tables))
         return self.params.tables[name]
 
     def row(self, table: str, method: str) -> Row:
         """A row of a table by its method; UserError lists the table's rows."""
         rows = {row.method: row for row in self.table(table).rows}
         if method not in rows:
-            raise UserError(f"table {table} has no row {method!r}; it has: {', '.join(rows)}")
+            raise unknown(f"row of table {table}", method, rows)
         return rows[method]
 
     def runs(self, table: str, method: str) -> list[Run]:
@@ -71,11 +73,18 @@ class Plan:
         return {method: reason for method, reason in reasons.items() if reason is not None}
 
     def served(self, table: str) -> list[str]:
-        """Methods of the rows that are built. UserError if the protocol can serve none of them."""
-        skipped = self.skipped(table)
-        built = [row.method for row in self.table(table).rows if row.method not in skipped]
+        """Methods of the rows that are built. UserError if the protocol or a row's split can serve none of them."""
+        definition, skipped = self.table(table), self.skipped(table)
+        built = [row.method for row in definition.rows if row.method not in skipped]
         if not built:
             raise UserError(f"table {table} has no row that its protocol can serve: {'; '.join(skipped.values())}")
+        training = self.protocol(definition.protocol).training
+        for method in built:
+            split = self.row(table, method).split or definition.split
+            counts = part_counts(self.split(definition.dataset, split))
+            reason = split_does_not_fit(counts, training, labelled_only=self.labelled_only(method))
+            if reason is not None and not is_control(method):
+                raise UserError(f"table {table}, row {method}: split {split} does not serve, since {reason}")
         return built
 
     def row_files(self, table: str) -> list[str]:
@@ -90,14 +99,14 @@ class Plan:
     def protocol(self, name: str) -> Protocol:
         """A protocol by name; UserError lists the known ones."""
         if name not in self.params.protocols:
-            raise UserError(f"unknown protocol {name!r}; known: {', '.join(sorted(self.params.protocols))}")
+            raise unknown("protocol", name, sorted(self.params.protocols))
         return self.params.protocols[name]
 
     def base(self, method: str) -> str:
         """The method behind a row: a variant's method, or the method itself."""
         variant = self.params.variants.get(method)
         base = variant.method if variant else method
-        catalogue.require("methods", base, f"row {method}", self.params.variants)
+        catalogue.require("methods", base, others=self.params.variants)
         return base
 
     def labelled_only(self, method: str) -> bool:
@@ -141,8 +150,15 @@ class Plan:
     def preparation(self, name: str) -> Preparation:
         """A preparation by name; UserError lists the known ones."""
         if name not in self.params.preparations:
-            raise UserError(f"unknown preparation {name!r}; known: {', '.join(sorted(self.params.preparations))}")
+            raise unknown("preparation", name, sorted(self.params.preparations))
         return self.params.preparations[name]
+
+    def split(self, dataset: str, name: str) -> Split:
+        """A split of a dataset by name; UserError lists the known ones."""
+        known = self.params.splits.get(dataset, {})
+        if name not in known:
+            raise unknown(f"split of {dataset}", name, sorted(known))
+        return known[name]
 
     def prepared(self, dataset: str, protocol: str) -> str:
         """Path of the index of the prepared cases that a protocol trains on."""

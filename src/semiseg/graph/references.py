@@ -1,87 +1,127 @@
-"""Names by which one section of params.yaml refers to another: each must exist; an error gives the key path."""
+"""Names and numbers by which sections of params.yaml fit each other; an error gives the key path.
+
+The files of plug-ins are checked as far as they can be read. What is wrong inside of one (``catalogue.BrokenError``) is
+told where a table needs it, and by `semiseg check-params`, so that a file that is being written stops no other table.
+"""
+
+import contextlib
+from collections.abc import Iterable
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
+from semiseg.graph.requirements import crops_do_not_fit
 from semiseg.params.config import Params
 from semiseg.params.table import Table
 
 
 def check_references(params: Params) -> None:
-    """Raise UserError for an unknown method, parameter, network, preparation, dataset, organ, protocol or split."""
+    """Raise UserError for an unknown name, a parameter that its method lacks, a crop that its network cannot take."""
+    for dataset in params.datasets:
+        catalogue.require("datasets", dataset, f"datasets.{dataset}")
+    _check_splits(params)
     _check_methods(params)
+    _check_variants_differ(params)
     _check_protocols(params)
     for name, table in params.tables.items():
         _check_table(params, name, table)
 
 
+def _check_splits(params: Params) -> None:
+    for dataset, splits in params.splits.items():
+        catalogue.require("datasets", dataset, f"splits.{dataset}")
+        for name, split in splits.items():
+            if split.list is not None:
+                catalogue.require("splits", split.list, f"splits.{dataset}.{name}.list")
+
+
 def _check_methods(params: Params) -> None:
     for method, given in params.methods.items():
         catalogue.require("methods", method, f"methods.{method}")
-        catalogue.check_hyper(method, given, f"methods.{method}")
+        with contextlib.suppress(catalogue.BrokenError):
+            catalogue.check_hyper(method, given, f"methods.{method}")
     for name, variant in params.variants.items():
         where = f"variants.{name}"
         if name in catalogue.entries("methods"):
             raise UserError(f"{where}: a method has this name; choose another")
         catalogue.require("methods", variant.method, f"{where}.method")
-        catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
-        declared = catalogue.hyperparameters(variant.method)
-        base = {key: value.default for key, value in declared.items()} | dict(params.methods.get(variant.method, {}))
-        if all(base[key] == value for key, value in variant.parameters.items()):
-            raise UserError(f"{where}: equals its method {variant.method}; change a parameter or use the method itself")
-
-    _check_variants_differ(params)
+        with contextlib.suppress(catalogue.BrokenError):
+            catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
+            declared = catalogue.hyperparameters(variant.method)
+            base = {key: value.default for key, value in declared.items()} | dict(
+                params.methods.get(variant.method, {})
+            )
+            if all(base[key] == value for key, value in variant.parameters.items()):
+                raise UserError(
+                    f"{where}: equals its method {variant.method}; change a parameter or use the method itself"
+                )
 
 
 def _check_variants_differ(params: Params) -> None:
     """Raise UserError for two variants with equal hyperparameters: one run would be trained twice."""
     seen: dict[tuple[str, str], str] = {}
     for name, variant in params.variants.items():
-        defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
-        effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
-        first = seen.setdefault((variant.method, repr(sorted(effective.items()))), name)
-        if first != name:
-            raise UserError(f"variants.{name}: equals variants.{first}; keep one of the two")
+        with contextlib.suppress(catalogue.BrokenError):
+            defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
+            effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
+            first = seen.setdefault((variant.method, repr(sorted(effective.items()))), name)
+            if first != name:
+                raise UserError(f"variants.{name}: equals variants.{first}; keep one of the two")
 
 
 def _check_protocols(params: Params) -> None:
     for name, protocol in params.protocols.items():
         where = f"protocols.{name}"
         if protocol.preparation not in params.preparations:
-            known = ", ".join(sorted(params.preparations))
-            raise UserError(f"{where}.preparation: unknown preparation {protocol.preparation!r}; known: {known}")
+            known = sorted(params.preparations)
+            raise unknown("preparation", protocol.preparation, known, f"{where}.preparation")
         catalogue.require("networks", protocol.network.name, f"{where}.network.name")
+        with contextlib.suppress(catalogue.BrokenError):
+            if reason := crops_do_not_fit(protocol):
+                raise UserError(f"{where}.{reason}")
         for method, given in protocol.methods.items():
             catalogue.require("methods", method, f"{where}.methods.{method}")
-            catalogue.check_hyper(method, given, f"{where}.methods.{method}")
+            with contextlib.suppress(catalogue.BrokenError):
+                catalogue.check_hyper(method, given, f"{where}.methods.{method}")
 
 
 def _check_table(params: Params, name: str, table: Table) -> None:
     where = f"tables.{name}"
     catalogue.require("datasets", table.dataset, f"{where}.dataset")
-    dataset = get_dataset(table.dataset)
-    for abbreviation in table.organs:
-        try:
-            dataset.organ(abbreviation)
-        except UserError as error:
-            raise UserError(f"{where}.organs: {error}") from None
+    with contextlib.suppress(catalogue.BrokenError):
+        dataset = get_dataset(table.dataset)
+        for abbreviation in table.organs:
+            try:
+                dataset.organ(abbreviation)
+            except UserError as error:
+                raise UserError(f"{where}.organs: {error}") from None
     if table.protocol not in params.protocols:
-        known = ", ".join(sorted(params.protocols))
-        raise UserError(f"{where}.protocol: unknown protocol {table.protocol!r}; known: {known}")
+        raise unknown("protocol", table.protocol, sorted(params.protocols), f"{where}.protocol")
     splits = params.splits.get(table.dataset, {})
     named = {f"rows.{row.method}.split": row.split for row in table.rows if row.split is not None}
     for key, split in {"split": table.split, **named}.items():
         if split not in splits:
-            known = ", ".join(sorted(splits)) or "none"
-            raise UserError(f"{where}.{key}: dataset {table.dataset} has no split {split!r}; it has: {known}")
+            raise unknown(f"split of {table.dataset}", split, sorted(splits), f"{where}.{key}")
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
             catalogue.require("methods", method, f"{where}.rows", params.variants)
-            catalogue.declared(method)
-    if len(set(methods)) < len(methods):
-        raise UserError(f"{where}.rows: a method occurs twice; name each row once")
+    _check_once(f"{where}.rows", "method", methods)
+    _check_once(f"{where}.rows", "label", (row.label or row.method for row in table.rows))
+    _check_once(f"{where}.seeds", "seed", map(str, table.seeds))
+    _check_once(f"{where}.organs", "organ", table.organs)
+    _check_once(f"{where}.metrics", "metric", table.metrics)
     if table.reference is not None and table.reference not in methods:
-        raise UserError(f"{where}.reference: {table.reference!r} is no row of the table; it has: {', '.join(methods)}")
+        raise unknown("row", table.reference, methods, f"{where}.reference")
     for block in table.printed:
         catalogue.require("published", block.paper, f"{where}.printed.paper")
+
+
+def _check_once(where: str, what: str, names: Iterable[str]) -> None:
+    """Raise UserError for a name that occurs twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise UserError(f"{where}: the {what} {name!r} occurs twice; give each once")
+        seen.add(name)

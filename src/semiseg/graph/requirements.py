@@ -1,10 +1,50 @@
-"""Which protocols can serve which methods. The planner imports this file, so it imports no torch."""
+"""What fits together: crops and networks, protocols and methods, splits and protocols.
+
+The planner imports this file, so it imports no torch: networks and methods declare their requirements as plain values,
+which are read from the text of their files.
+"""
 
 from collections.abc import Mapping
+from math import ceil, prod
 from typing import Any
 
 from semiseg import catalogue
-from semiseg.params.config import Training
+from semiseg.params.config import BatchSize, Protocol, Training
+
+LEAST = 2  # values per channel: a normalisation layer refuses the mean and deviation of a single one
+
+
+def crops_do_not_fit(protocol: Protocol) -> str | None:
+    """The reason why the protocol's network cannot take its crops or windows, which begins with their key; else None.
+
+    The network's class declares ``divisor`` and ``batch_norm`` (``semiseg.network.Backbone``).
+    """
+    network, batch = protocol.network.name, protocol.training.batch
+    declared = catalogue.declared(network, "networks")
+    divisor, batch_norm = declared["divisor"], declared["batch_norm"]
+    needed = {"training.patch": (protocol.training.patch, ceil(LEAST / _fewest(batch)) if batch_norm else LEAST)}
+    needed["inference.window"] = protocol.inference.window, 1 if batch_norm else LEAST
+    for key, (sides, least) in needed.items():
+        shown = _times(sides)
+        if any(side % divisor for side in sides):
+            near = _times(tuple(max(1, round(side / divisor)) * divisor for side in sides))
+            return f"{key}: {network} takes sides that are multiples of {divisor}, found {shown}: take {near}, say"
+        if prod(side // divisor for side in sides) < least:
+            larger = _times((*sides[:2], 2 * sides[2]))
+            return (
+                f"{key}: {shown} voxels are too few for {network}, whose deepest map has 1/{divisor} of each side and"
+                f" needs {least} voxels or more: take {larger}, say"
+            )
+    return None
+
+
+def _fewest(batch: BatchSize) -> int:
+    """Crops of the smallest forward pass of a step: some methods pass labelled and unlabelled ones apart."""
+    return min(batch.labelled, batch.unlabelled)
+
+
+def _times(sides: tuple[int, ...]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def why_not(method: str, hyper: Mapping[str, Any], training: Training) -> str | None:
@@ -24,9 +64,17 @@ def why_not(method: str, hyper: Mapping[str, Any], training: Training) -> str | 
         side = hyper.get(name, catalogue.hyperparameters(method)[name].default)
         number = training.patch[1] // side
         if any(length % side for length in training.patch) or number < 2 or any(x % number for x in training.patch):
-            sides = " x ".join(map(str, training.patch))
             return (
                 f"{method} cuts crops into cubes of {side} voxels ({name}), n >= 2 of them on the second axis, and"
-                f" exchanges n parts on every axis; crops of {sides} cannot be cut so"
+                f" exchanges n parts on every axis; crops of {_times(training.patch)} cannot be cut so"
             )
+    return None
+
+
+def split_does_not_fit(counts: Mapping[str, int], training: Training, *, labelled_only: bool) -> str | None:
+    """The reason why a row cannot be trained on a split with this many cases per part; None where it can."""
+    if training.validation is not None and not counts["val"]:
+        return "it has no validation cases, on which the protocol chooses the checkpoint"
+    if not labelled_only and not counts["unlabelled"]:
+        return "it has no unlabelled cases, which this method is trained on"
     return None

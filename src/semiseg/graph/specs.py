@@ -54,10 +54,7 @@ class Specs:
 
     def split(self, dataset: str, split: str) -> Spec:
         """Parameters of the rule ``split``. UserError lists the known splits of the dataset."""
-        known = self.params.splits.get(dataset, {})
-        if split not in known:
-            raise UserError(f"dataset {dataset} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
-        definition = known[split]
+        definition = self.plan.split(dataset, split)
         spec = {"dataset": dataset, "name": split, "split": as_json(definition)}
         if definition.list is None:
             return spec

@@ -18,6 +18,8 @@ LAYERS = 3  # of a unit: convolution, norm, ReLU
 class VNet(Backbone):
     """Five levels of widths f, 2f, 4f, 8f, 16f; channel dropout (p=0.5) on the bottleneck and before the head."""
 
+    batch_norm = True
+
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
         self.widths = widths = tuple(filters * 2**level for level in range(5))

@@ -11,6 +11,8 @@ from semiseg.networks import vnet
 class VNetMagic(vnet.VNet):
     """The sizes of vnet without the weights of its normalisation; torch's default initialisation."""
 
+    batch_norm = False
+
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__(channels, classes, filters)
         self.add_module("dropout", nn.Identity())

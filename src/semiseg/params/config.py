@@ -5,11 +5,24 @@ descriptions go into the JSON schema and the documentation: one sentence each, u
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from semiseg.params.kinds import CaseId, Fraction, Name, Strict, Three, Value
+from semiseg.params.kinds import (
+    Axis,
+    CaseId,
+    Fraction,
+    Name,
+    Natural,
+    NotNegative,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Strict,
+    Three,
+    Value,
+)
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
 
@@ -19,16 +32,16 @@ Clock = Literal["iteration", "epoch"]
 class GenerateOptions(Strict):
     """How a synthetic dataset is drawn."""
 
-    seed: int = Field(description="seed of the anatomy, the deformation and the noise")
+    seed: Seed = Field(description="seed of the anatomy, the deformation and the noise")
     labelled: PositiveInt = Field(description="number of cases with a label map")
-    unlabelled: Annotated[int, Field(ge=0)] = Field(description="number of cases without a label map")
+    unlabelled: Natural = Field(description="number of cases without a label map")
     size: PositiveInt = Field(description="voxels of the raw images along x and y")
 
 
 class StandinOptions(Strict):
     """A synthetic twin in place of the real collection; `semiseg rehearse` writes this section."""
 
-    seed: int = Field(description="seed of the drawing")
+    seed: Seed = Field(description="seed of the drawing")
     cases: tuple[CaseId, ...] = Field(description="official ids of the cases that are drawn")
 
 
@@ -59,15 +72,15 @@ class Counts(Strict):
     """Number of cases in each part of a split."""
 
     labelled: PositiveInt = Field(description="training cases whose labels are used")
-    unlabelled: Annotated[int, Field(ge=0)] = Field(description="training cases whose labels are not used")
-    val: Annotated[int, Field(ge=0)] = Field(description="validation cases, on which the checkpoint is chosen")
+    unlabelled: Natural = Field(description="training cases whose labels are not used")
+    val: Natural = Field(description="validation cases, on which the checkpoint is chosen")
     test: PositiveInt = Field(description="test cases, on which the table's numbers are measured")
 
 
 class Drawn(Counts):
     """A split that is drawn once from the dataset's cases."""
 
-    seed: int = Field(description="seed of the draw")
+    seed: Seed = Field(description="seed of the draw")
 
 
 class Split(Strict):
@@ -108,13 +121,17 @@ class Optimiser(Strict):
     momentum: Fraction = Field(
         description="momentum of sgd; of adam the decay of the mean gradient (beta 1), whose beta 2 is 0.999"
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="L2 penalty, added to the gradient")
+    weight_decay: NotNegative = Field(description="L2 penalty, added to the gradient")
     nesterov: bool = Field(False, description="Nesterov's momentum; sgd only")
 
     @model_validator(mode="after")
-    def _nesterov_is_sgd(self) -> "Optimiser":
+    def _momentum_fits_rule(self) -> "Optimiser":
         if self.rule == "adam" and self.nesterov:
-            raise ValueError("nesterov belongs to rule sgd")
+            raise ValueError("nesterov belongs to rule sgd: remove it, or choose sgd")
+        if self.rule == "adam" and self.momentum == 1:
+            raise ValueError("momentum of rule adam must be below 1, found 1")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0, found 0")
         return self
 
 
@@ -148,8 +165,8 @@ class Augmentation(Strict):
     """Random changes of the volume before the crop is taken, in this order. Axes are the stored array's, from 0."""
 
     rot90: bool = Field(False, description="rotation by k x 90 degrees, k in 0..3, in the plane of axes 0 and 1")
-    flip_one_of: tuple[int, ...] = Field((), description="always one flip, along one of these axes; default: none")
-    flip_each: tuple[int, ...] = Field(
+    flip_one_of: tuple[Axis, ...] = Field((), description="always one flip, along one of these axes; default: none")
+    flip_each: tuple[Axis, ...] = Field(
         (), description="a flip along each of these axes with probability 0.5; default: none"
     )
 

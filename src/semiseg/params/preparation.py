@@ -1,12 +1,23 @@
 """Preparation steps as typed objects: what may be written under ``preparations``; ``data/preparation.py`` runs them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from semiseg.params.kinds import Fraction, Spacing, Strict, Three
+from semiseg.params.kinds import (
+    Directions,
+    Natural,
+    Number,
+    Percentile,
+    PositiveFloat,
+    PositiveInt,
+    Seed,
+    Share,
+    Spacing,
+    Strict,
+    Three,
+)
 
-Directions = Annotated[str, Field(pattern=r"^[LRAPSI]{3}$")]
 STEP = Field(description="name of the step")
 ONLY = Field(
     None, description="apply the step only to scans whose axes run exactly in these directions; default: to all scans"
@@ -25,16 +36,20 @@ class Clip(Strict):
     """Clip intensities (HU for CT)."""
 
     step: Literal["clip"] = STEP
-    low: float = Field(description="lower values become this one")
-    high: float = Field(description="higher values become this one")
+    low: Number = Field(description="lower values become this one")
+    high: Number = Field(description="higher values become this one")
     only: Directions | None = ONLY
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Clip":
+        return _ordered(self)
 
 
 class ClipCumulative(Strict):
     """Clip intensities from above at a quantile of all voxels (BraTS)."""
 
     step: Literal["clip_cumulative"] = STEP
-    share: Fraction = Field(
+    share: Share = Field(
         description="the limit is the lowest grey level that at least this fraction of all voxels does not exceed"
     )
 
@@ -71,15 +86,19 @@ class Rescale(Strict):
     """(x - low) / (high - low) with percentiles of the whole volume; 0 and 100 are minimum and maximum."""
 
     step: Literal["rescale"] = STEP
-    low: Annotated[float, Field(ge=0, le=100)] = Field(description="percentile that becomes 0")
-    high: Annotated[float, Field(ge=0, le=100)] = Field(description="percentile that becomes 1")
+    low: Percentile = Field(description="percentile that becomes 0")
+    high: Percentile = Field(description="percentile that becomes 1")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Rescale":
+        return _ordered(self)
 
 
 class Scale(Strict):
     """(x - subtract) / divide, with the same two numbers for every case."""
 
     step: Literal["scale"] = STEP
-    subtract: float = Field(description="number that is subtracted first")
+    subtract: Number = Field(description="number that is subtracted first")
     divide: PositiveFloat = Field(description="number that the difference is divided by")
 
 
@@ -97,8 +116,14 @@ class CropLabel(Strict):
 
     step: Literal["crop_label"] = STEP
     at_least: tuple[PositiveInt, PositiveInt] = Field(description="smallest width of the box along x and y, voxels")
-    margin: tuple[int, int] = Field(description="random margin per side, voxels: smallest, and largest plus 1")
-    seed: int = Field(description="seed of the margins, which are drawn per case; the official code used no seed")
+    margin: tuple[Natural, Natural] = Field(description="random margin per side, voxels: smallest, and largest plus 1")
+    seed: Seed = Field(description="seed of the margins, which are drawn per case; the official code used no seed")
+
+    @model_validator(mode="after")
+    def _margin_in_order(self) -> "CropLabel":
+        if self.margin[0] >= self.margin[1]:
+            raise ValueError(f"margin must rise, found {list(self.margin)}: the second is the largest margin plus 1")
+        return self
 
 
 class CropNonzero(Strict):
@@ -114,6 +139,16 @@ class CropMiddle(Strict):
     size: tuple[PositiveFloat | None, PositiveFloat | None, PositiveFloat | None] = Field(
         description="width of the middle in mm along x, y and z; null keeps the whole axis"
     )
+
+
+Limits = TypeVar("Limits", Clip, Rescale)
+
+
+def _ordered(step: Limits) -> Limits:
+    """The step. Raises ValueError unless low is below high, since every image would become constant."""
+    if step.low >= step.high:
+        raise ValueError(f"low must be below high, found low {step.low:g} and high {step.high:g}")
+    return step
 
 
 Step = Annotated[

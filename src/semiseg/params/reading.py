@@ -1,40 +1,62 @@
-"""Reading params.yaml: every error names the key path and what is allowed there."""
+"""Reading params.yaml: every error names the line, the key path and what is allowed there."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.params.config import Params
+from semiseg.params.sentences import sentences
+from semiseg.params.yaml_1_2 import line_of, load
 
 
-def parse_params(content: Any, origin: str = "params.yaml") -> Params:
-    """Typed parameters from what YAML or Snakemake read. Raises UserError naming every wrong key path."""
+def parse_params(content: Any, text: str | None = None, origin: str = "params.yaml") -> Params:
+    """Typed parameters from the content of a file. Raises UserError naming every wrong key path.
+
+    text: the file that the content stands in, for the lines of the faults; None where it stands in no file.
+    """
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{origin}: " + "; ".join(_sentence(problem) for problem in error.errors())) from None
+        faults = sentences(error, content, Params.model_json_schema())
+        if text is None:
+            raise UserError(f"{origin}: " + "; ".join(sentence for _, sentence in faults)) from None
+        lines: dict[tuple[int, tuple[str | int, ...]], str] = {}
+        for path, sentence in faults:  # what other entries take over is a fault of one line
+            lines.setdefault((line_of(text, path), path[-1:]), sentence)
+        listed = (
+            f"line {line}: {sentence}" for (line, _), sentence in sorted(lines.items(), key=lambda one: one[0][0])
+        )
+        raise UserError(f"{origin}, {'; '.join(listed)}") from None
 
 
-def read(path: Path) -> Params:
-    """Read a parameter file. Raises UserError when it is missing or not YAML."""
+def read(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
+    """Read a parameter file. Raises UserError when it is missing or not YAML, and for every wrong key path.
+
+    changes: keys and values in place of the file's, as Snakemake's options ``--config`` and ``--configfile`` give them.
+    """
+    text = read_text(path)
+    content = load(text, str(path))
+    if not changes:
+        return parse_params(content, text, str(path))
+    return parse_params(_merged(content, changes), origin=f"{path} with --config")
+
+
+def read_text(path: Path) -> str:
+    """The text of a parameter file. Raises UserError when it is missing or cannot be read."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is no file: restore it")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run from the project's folder") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it") from None
-    except RecursionError:
-        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    return parse_params(content, str(path))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
 
 
 def schema_text() -> str:
@@ -42,40 +64,8 @@ def schema_text() -> str:
     return json.dumps(Params.model_json_schema(), indent=1, sort_keys=True) + "\n"
 
 
-def _sentence(problem: Any) -> str:
-    """One of pydantic's errors as a sentence: key path, what is allowed, what was found."""
-    path = ".".join(str(part) for part in problem["loc"]) or "the file"
-    if problem["type"] == "extra_forbidden":
-        return f"{path} is not a known key (allowed there: {', '.join(_allowed(problem['loc'])) or 'nothing'})"
-    if problem["type"] == "missing":
-        return f"{path} is missing"
-    found = "" if isinstance(problem.get("input"), Mapping) else f", found {problem.get('input')!r}"
-    return f"{path}: {problem['msg']}{found}"
-
-
-def _allowed(path: tuple[str | int, ...]) -> list[str]:
-    """Keys that the schema allows beside the last part of a key path."""
-    schema: Any = Params.model_json_schema()
-    definitions = schema["$defs"]
-    for part in path[:-1]:
-        schema = _step_into(schema, part, definitions)
-    return sorted(_resolved(schema, definitions).get("properties", {}))
-
-
-def _resolved(schema: Any, definitions: Any) -> Any:
-    for option in [schema, *schema.get("anyOf", [])]:
-        if "$ref" in option:
-            return definitions[option["$ref"].rsplit("/", 1)[-1]]
-    return schema
-
-
-def _step_into(schema: Any, part: str | int, definitions: Any) -> Any:
-    schema = _resolved(schema, definitions)
-    mapping = schema.get("discriminator", {}).get("mapping", {})
-    if part in mapping:
-        return {"$ref": mapping[part]}
-    if isinstance(part, int):
-        return schema.get("items", {})
-    named = schema.get("properties", {}).get(part) or next(iter(schema.get("patternProperties", {}).values()), None)
-    additional = schema.get("additionalProperties")
-    return named or (additional if isinstance(additional, dict) else {})
+def _merged(content: Any, changes: Any) -> Any:
+    """Content with changes put in, section by section."""
+    if not isinstance(content, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    return {**content, **{key: _merged(content.get(key), value) for key, value in changes.items()}}

@@ -2,11 +2,9 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from semiseg.params.config import Params
-
-Schema = Mapping[str, Any]
+from semiseg.params.sentences import Schema, plain, type_in_words
 
 HEAD = """\
 <!-- Written by `make schema` from src/semiseg/params; a test fails when it is older than these files. -->
@@ -78,7 +76,8 @@ def _section(title: str, model: Schema) -> str:
     text = " ".join(inspect.cleandoc(model.get("description", "")).split())
     required = model.get("required", ())
     lines = [
-        f"| `{key}` | {_type(field)} | {_default(field, key in required)} | {_cell(field.get('description', ''))} |\n"
+        f"| `{key}` | {_cell(type_in_words(field))} | {_default(field, key in required)} |"
+        f" {_cell(field.get('description', ''))} |\n"
         for key, field in model["properties"].items()
     ]
     fixed = [f"{key}: {field['const']}" for key, field in model["properties"].items() if "const" in field]
@@ -92,47 +91,7 @@ def _default(field: Schema, required: bool) -> str:
     if required:
         return "required"
     default = field.get("default")
-    return "" if default in (None, [], {}) else f"`{_plain(default)}`"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _type(field: Schema) -> str:
-    """A field's type in words."""
-    if "const" in field:
-        return f"`{_plain(field['const'])}`"
-    if "enum" in field:
-        return " \\| ".join(f"`{_plain(value)}`" for value in field["enum"])
-    parts = [part for part in (*field.get("anyOf", ()), *field.get("oneOf", ())) if part.get("type") != "null"]
-    if parts:
-        return " or ".join(dict.fromkeys(map(_type, parts)))
-    if "$ref" in field:
-        return "section"
-    match field.get("type"):
-        case "integer":
-            return "whole number" + _bounds(field)
-        case "number":
-            return "number" + _bounds(field)
-        case "boolean":
-            return "true or false"
-        case "array" if "prefixItems" in field:
-            return f"{len(field['prefixItems'])} x {_type(field['prefixItems'][0])}"
-        case "array":
-            return f"list of {_type(field['items'])}"
-        case "object":
-            return "section per name"
-    return "text"
-
-
-def _bounds(field: Schema) -> str:
-    low = {"exclusiveMinimum": "> ", "minimum": ">= "}
-    high = {"exclusiveMaximum": "< ", "maximum": "<= "}
-    found = [f"{sign}{field[key]:g}" for key, sign in (low | high).items() if key in field]
-    return f" {', '.join(found)}" if found else ""
+    return "" if default in (None, [], {}) else f"`{plain(default)}`"
 
 
 def _cell(text: str) -> str:

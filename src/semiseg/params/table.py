@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from semiseg.base.metric_names import Metric
-from semiseg.params.kinds import Name, Strict
+from semiseg.params.kinds import Name, Seed, Strict, Whole
 
 
 class Printed(Strict):
@@ -14,10 +14,10 @@ class Printed(Strict):
 
     paper: Name = Field(description="name of a file of semiseg/published, without .csv")
     table: str = Field(description="the table's number in that paper")
-    labelled: int | None = Field(
+    labelled: Whole | None = Field(
         None, description="labelled cases as that table prints them; default: none, where the table has one block"
     )
-    unlabelled: int | None = Field(
+    unlabelled: Whole | None = Field(
         None, description="unlabelled cases as that table prints them; default: none, where the table has one block"
     )
 
@@ -41,7 +41,7 @@ class Table(Strict):
     split: Name = Field(
         description="name of a split of the dataset; methods that ignore unlabelled cases use its labelled cases alone"
     )
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field(description="one run per row for each of these")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(description="one run per row for each of these")
     rows: Annotated[tuple[Row, ...], Field(min_length=1)] = Field(
         description="the rows in order; a method's name alone is a row with its defaults"
     )

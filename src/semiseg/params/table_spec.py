@@ -14,6 +14,7 @@ from semiseg.base.metric_names import Metric
 from semiseg.params.config import Hypers, Inference, Network, Training
 from semiseg.params.kinds import Strict
 from semiseg.params.preparation import Preparation
+from semiseg.params.sentences import sentences
 from semiseg.params.table import Printed
 
 
@@ -114,7 +115,7 @@ def read_spec(kind: type[Kind], content: Any, origin: str) -> Kind:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(sentence for _, sentence in sentences(error, content, kind.model_json_schema()))
         raise UserError(f"{origin} is no specification of this version ({wrong}): build the table again") from None
 
 
