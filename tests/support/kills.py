@@ -140,7 +140,7 @@ def kept(folder: Path, job: Job) -> list[float]:
     if rule == "prepare":
         return [file.stat().st_mtime for file in path.parent.glob("[!.]*.h5")]
     if rule == "predict":
-        return [file.stat().st_mtime for file in (path.parent / "predictions").glob(".*.json")]
+        return [file.stat().st_mtime for file in (path.parent / "predictions").rglob(".*.json")]
     state = Path(str(path.parent).replace("/runs/", "/state/")) / "state.safetensors"
     if rule == "train" and state.exists():
         with safe_open(state, framework="numpy") as file:

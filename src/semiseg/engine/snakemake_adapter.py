@@ -6,7 +6,9 @@ in Snakemake's manual. Written for Snakemake 9.27.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import inspect
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,32 @@ def _last_request(rule: Any, tries: int) -> dict[str, Any]:
     return values
 
 
+@_undocumented()
+def keep_outputs() -> None:
+    """Let the files of a finished job stay until a new job of the same name has replaced them.
+
+    Snakemake removes them before the new job begins, and again after it has failed. The jobs of this workflow replace
+    files only when the new ones are whole, so they need neither. Logs are removed before a job as ever. Raises
+    UnavailableError where Snakemake's notes cannot be mended (``JobHistory``), because it notes a failed job like a
+    finished one: the old files would then pass for new ones.
+    """
+    from snakemake.jobs import Job
+
+    JobHistory()
+
+    async def remove_logs(self: Any) -> None:
+        for path in self.log:
+            await path.remove(remove_non_empty_dir=False)
+
+    async def remove_nothing(self: Any, skip_outputs: Collection[Any]) -> None:
+        pass
+
+    for name, replacement in (("remove_existing_output", remove_logs), ("cleanup", remove_nothing)):
+        if inspect.signature(getattr(Job, name)).parameters.keys() != inspect.signature(replacement).parameters.keys():
+            raise UnavailableError(f"this version of Snakemake has another Job.{name} than 9.27")
+        setattr(Job, name, replacement)
+
+
 # --- the graph -------------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +201,34 @@ class JobHistory:
         if known is None or _compared(known) != _compared(record):
             self._files._write_record(output, record)
 
+    @_undocumented()
+    def stamps(self, outputs: Iterable[str]) -> list[list[int] | None]:
+        """Time of change in ns, size in bytes and inode of the note on each output, None where there is no note."""
+        return [_stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs]
+
+    @_undocumented()
+    def any_unfinished(self, outputs: Iterable[str]) -> bool:
+        """Whether a job that makes one of these outputs has begun and not ended, as after a kill."""
+        return bool(self._files._filter_incomplete_keys(outputs))
+
+    @_undocumented()
+    def set_finished(self, outputs: Iterable[str], finished: bool) -> None:
+        """Note that the job of these outputs has ended, or that it has not, so that Snakemake makes them again."""
+        for output in outputs:
+            if finished:
+                self._files._unmark_incomplete(output)
+            else:
+                self._files._mark_incomplete(output, None)
+
 
 def _compared(record: Any) -> tuple[Any, ...]:
     """What Snakemake compares with a planned job. The shell command is left out, because no lineage record has it."""
     return record.rule, record.input, record.params, record.input_checksums
+
+
+def _stamp(path: str) -> list[int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]

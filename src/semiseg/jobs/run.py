@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,40 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
                 f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
                 f"*{LINEAGE}, or delete it and build it again"
             )
-    # No record may stand beside files that are being made anew. Snakemake does not know it and cannot delete it.
-    Path(record_path(call.outputs[0])).unlink(missing_ok=True)
     # Hash code and parameters before the work, because both may be edited while it runs what was there at its start.
     code = module_hashes(*modules_of(call.rule, call.spec))
     began = {"seed": call.spec.get("seed"), "source": source()}
     software, start = environment(), now()
-    facts = work() or {}
-    ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
-    write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
+    with _whole_or_as_before(call):
+        facts = work() or {}
+        ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
+        write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
+
+
+@contextlib.contextmanager
+def _whole_or_as_before(call: Call) -> Iterator[None]:
+    """Remove what a failed job has replaced, and the record that does not fit it any more.
+
+    Outputs that it has not touched stay with their record: they are those of an earlier job that succeeded.
+    """
+    before = _stamps(call.outputs)
+    try:
+        yield
+    except BaseException:
+        replaced = [path for path, stamp in _stamps(call.outputs).items() if stamp not in (None, before[path])]
+        for path in (*replaced, *([Path(record_path(call.outputs[0]))] if replaced else [])):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, int] | None]:
+    """Inode and time of change in ns of each file, None where there is none."""
+    found: dict[Path, tuple[int, int] | None] = dict.fromkeys(paths)
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            found[path] = (status.st_ino, status.st_mtime_ns)
+    return found
 
 
 def _let_inputs_look_older(call: Call) -> None:
