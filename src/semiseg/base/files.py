@@ -91,6 +91,15 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp(path: Path | str) -> list[int] | None:
+    """Time of change in ns, size in bytes and inode of a file: equal while nobody writes it. None without a file."""
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
 def digest(content: Any) -> str:
     """sha256 of a JSON-like value, hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,6 +10,7 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.base.progress import set_up_logging
 from semiseg.cli import proofs, questions, rules, sharing
+from semiseg.jobs.checkout import check_checkout
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         set_up_logging(options.log)
+        check_checkout()
         status: int | None = options.run(options)
         sys.stdout.flush()
     except UserError as error:

@@ -7,11 +7,12 @@ in Snakemake's manual. Written for Snakemake 9.27.
 
 import contextlib
 import inspect
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from semiseg.base.files import stamp
 
 FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
 
@@ -63,6 +64,14 @@ def slurm_status_settings(workflow: Any) -> tuple[str | None, int]:
     """The plugin's settings slurm-status-command and slurm-init-seconds-before-status-checks."""
     settings = workflow.executor_settings
     return settings.status_command, settings.init_seconds_before_status_checks
+
+
+@_undocumented()
+def enters_conda(workflow: Any) -> bool:
+    """Whether jobs enter the conda environment of their rule (``--sdm conda``)."""
+    from snakemake.settings.types import DeploymentMethod
+
+    return DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
 
 @_undocumented()
@@ -203,8 +212,8 @@ class JobHistory:
 
     @_undocumented()
     def stamps(self, outputs: Iterable[str]) -> list[list[int] | None]:
-        """Time of change in ns, size in bytes and inode of the note on each output, None where there is no note."""
-        return [_stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs]
+        """The ``files.stamp`` of the note on each output."""
+        return [stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs]
 
     @_undocumented()
     def any_unfinished(self, outputs: Iterable[str]) -> bool:
@@ -224,11 +233,3 @@ class JobHistory:
 def _compared(record: Any) -> tuple[Any, ...]:
     """What Snakemake compares with a planned job. The shell command is left out, because no lineage record has it."""
     return record.rule, record.input, record.params, record.input_checksums
-
-
-def _stamp(path: str) -> list[int] | None:
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return [status.st_mtime_ns, status.st_size, status.st_ino]

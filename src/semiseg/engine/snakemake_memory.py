@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import read_json, sha256, write_json
+from semiseg.base.files import read_json, sha256, stamp, write_json
 from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
 from semiseg.graph.graph import MAIN_OUTPUTS, Graph
 from semiseg.graph.specs import as_text
@@ -73,13 +73,13 @@ def _read_new(seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, No
     records: dict[str, Record] = {}
     found: dict[str, Note] = {}
     for path in map(str, _records()):
-        stamp = _stamp(Path(path))
-        if path in seen and seen[path]["stamp"] == stamp:
+        now = stamp(path)
+        if path in seen and seen[path]["stamp"] == now:
             found[path] = dict(seen[path])
             continue
         with contextlib.suppress(UserError):
             record = records[path] = read_record(path)
-            found[path] = {"stamp": stamp, "read": _contents(record["inputs"]), "made": _contents(record["outputs"])}
+            found[path] = {"stamp": now, "read": _contents(record["inputs"]), "made": _contents(record["outputs"])}
     return records, found
 
 
@@ -143,9 +143,3 @@ def _records() -> Iterator[Path]:
 def _contents(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Beginning of the sha256 by path."""
     return {entry["path"]: entry["sha256"][:16] for entry in entries}
-
-
-def _stamp(path: Path) -> list[int]:
-    """Time of change in ns, size in bytes and inode of a file."""
-    status = path.stat()
-    return [status.st_mtime_ns, status.st_size, status.st_ino]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import digest, sha256
-from semiseg.jobs.code_hash import module_hashes, modules_of
+from semiseg.base.files import digest, sha256, stamp
+from semiseg.catalogue import PACKAGE
+from semiseg.jobs.code_hash import code_of, module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import made_by, read_record, shareable, write_record
@@ -24,12 +25,17 @@ RUNS = ("results", "runs")  # where every file was made by a job; raw data may h
 
 @dataclass(frozen=True)
 class Call:
-    """A job as the command line gives it. inputs: files it reads. outputs: files it writes, the main one first."""
+    """A job as the command line gives it.
+
+    inputs: files it reads. outputs: files it writes, the main one first. planned: hash of the code for which the job
+    was planned, None where nothing planned it.
+    """
 
     rule: str
     spec: Mapping[str, Any]
     inputs: Sequence[Path]
     outputs: Sequence[Path]
+    planned: str | None = None
 
     @property
     def lock(self) -> Path:
@@ -41,14 +47,23 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """Do the work of a job while no other process makes the same outputs, then write its lineage record.
 
     A job that waited for another one, which made exactly the same outputs, has nothing left to do. work: does the job;
-    it may return facts for the record (device, ...).
+    it may return facts for the record (device, ...). Raises UserError when the code here is not the planned one.
     """
+    _check_code(call)
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
         if waited and _is_made(call):
             logger.info(f"{call.outputs[0]} was made meanwhile")
         else:
             _make(call, work)
         _let_inputs_look_older(call)
+
+
+def _check_code(call: Call) -> None:
+    if call.planned not in (None, code_of(call.rule, call.spec)):
+        raise UserError(
+            f"{call.outputs[0]} was planned with other code than {PACKAGE} holds now, so it is not made: call Snakemake"
+            " again if the code was edited meanwhile; in a conda environment, install this checkout into it"
+        )
 
 
 def _make(call: Call, work: Callable[[], Facts | None]) -> None:
@@ -74,24 +89,14 @@ def _whole_or_as_before(call: Call) -> Iterator[None]:
 
     Outputs that it has not touched stay with their record: they are those of an earlier job that succeeded.
     """
-    before = _stamps(call.outputs)
+    before = {path: stamp(path) for path in call.outputs}
     try:
         yield
     except BaseException:
-        replaced = [path for path, stamp in _stamps(call.outputs).items() if stamp not in (None, before[path])]
+        replaced = [path for path in call.outputs if stamp(path) not in (None, before[path])]
         for path in (*replaced, *([Path(record_path(call.outputs[0]))] if replaced else [])):
             path.unlink(missing_ok=True)
         raise
-
-
-def _stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, int] | None]:
-    """Inode and time of change in ns of each file, None where there is none."""
-    found: dict[Path, tuple[int, int] | None] = dict.fromkeys(paths)
-    for path in paths:
-        with contextlib.suppress(OSError):
-            status = path.stat()
-            found[path] = (status.st_ino, status.st_mtime_ns)
-    return found
 
 
 def _let_inputs_look_older(call: Call) -> None:
