@@ -1,4 +1,4 @@
-"""A new try that fails, crashes or is killed costs nothing of the finished run before it; to undo the edit is enough."""
+"""A try that fails, crashes or is killed costs nothing of the finished run before it; to undo the edit is enough."""
 
 import os
 import shutil

@@ -23,7 +23,7 @@ rule standin:
         spec=standin_spec,
         code=standin_code,
     shell:
-        "{SEMISEG} --log {log} standin --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} standin --spec {params.spec:q} --code {params.code}"
         " --workers {threads} --out {output.out}"
 
 
@@ -49,7 +49,7 @@ rule download:
         code=download_code,
         sources=options,
     shell:
-        "{SEMISEG} --log {log} download --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} download --spec {params.spec:q} --code {params.code}"
         " {params.sources} --workers {threads} --out {output.out}"
 
 
@@ -75,7 +75,7 @@ rule raw:
         code=raw_code,
         sources=options,
     shell:
-        "{SEMISEG} --log {log} raw --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} raw --spec {params.spec:q} --code {params.code}"
         " {params.sources} --workers {threads} --out {output.out}"
 
 
@@ -100,7 +100,7 @@ rule prepare:
         spec=prepare_spec,
         code=prepare_code,
     shell:
-        "{SEMISEG} --log {log} prepare --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} prepare --spec {params.spec:q} --code {params.code}"
         " --raw {input.raw} --workers {threads} --out {output.out}"
 
 
@@ -124,5 +124,5 @@ rule split:
         spec=split_spec,
         code=split_code,
     shell:
-        "{SEMISEG} --log {log} split --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} split --spec {params.spec:q} --code {params.code}"
         " --raw {input.raw} --out {output.out}"

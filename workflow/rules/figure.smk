@@ -25,5 +25,5 @@ rule figure:
         code=figure_code,
         rows=lambda wildcards, input: " ".join(input.get("rows", ())),
     shell:
-        "{SEMISEG} --log {log} figure --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} figure --spec {params.spec:q} --code {params.code}"
         " --out {output.out} {params.rows}"

@@ -23,7 +23,7 @@ def write_partial_tables():
         rows = [ready[method] for method in whole["rows"] if method in ready]
         out = f"results/{table}.partial.csv"
         shell(
-            "{SEMISEG} --log results/logs/table/{table}.partial.log table --spec {partial:q} --out {out} {rows}"
+            "semiseg --log results/logs/table/{table}.partial.log table --spec {partial:q} --out {out} {rows}"
         )
 
 

@@ -28,7 +28,7 @@ rule train:
         code=train_code,
         state=STATE,
     shell:
-        "{SEMISEG} --log {log} train --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --slots {resources.gpu_slots} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
@@ -58,7 +58,7 @@ rule predict:
         code=predict_code,
         state=STATE,
     shell:
-        "{SEMISEG} --log {log} predict --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
         " --weights {input.weights} --prepared {input.prepared}"
         " --split {input.split} --state {params.state} --threads {threads} --slots {resources.gpu_slots}"
         " --out {output.out}"
@@ -85,6 +85,6 @@ rule evaluate:
         spec=evaluate_spec,
         code=evaluate_code,
     shell:
-        "{SEMISEG} --log {log} evaluate --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} evaluate --spec {params.spec:q} --code {params.code}"
         " --predictions {input.predictions} --prepared {input.prepared}"
         " --raw {input.raw} --workers {threads} --out {output.out}"

@@ -21,7 +21,7 @@ rule row:
         spec=row_spec,
         code=row_code,
     shell:
-        "{SEMISEG} --log {log} row --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} row --spec {params.spec:q} --code {params.code}"
         " --split {input.split} --out {output.out} {input.cases}"
 
 
@@ -46,5 +46,5 @@ rule table:
         spec=table_spec,
         code=table_code,
     shell:
-        "{SEMISEG} --log {log} table --spec {params.spec:q} --code {params.code}"
+        "semiseg --log {log} table --spec {params.spec:q} --code {params.code}"
         " --out {output.csv} {input.rows}"
