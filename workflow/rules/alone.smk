@@ -2,9 +2,11 @@
 # Two calls of Snakemake in one folder would delete each other's outputs. The second one ends at once and names the
 # first. After a call that was killed, the next one goes on without any command to unlock the folder.
 from semiseg.base.progress import set_up_logging
+from semiseg.base.surroundings import complete
 from semiseg.engine.project_lock import check_writable, claim_project
 from semiseg.jobs.checkout import check_checkout
 
+complete()
 set_up_logging()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import set_up_logging
+from semiseg.base.surroundings import complete
 from semiseg.cli import proofs, questions, rules, sharing
 from semiseg.jobs.checkout import check_checkout
 
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A user's mistake is one sentence and status 2. An unexpected error is a traceback and status 1. Both are printed to
     the terminal and written to the job's log.
     """
+    complete()
     options = _parser().parse_args(arguments)
     try:
         set_up_logging(options.log)

@@ -107,7 +107,8 @@ def keep_outputs() -> None:
     """Let the files of a finished job stay until a new job of the same name has replaced them.
 
     Snakemake removes them before the new job begins, and again after it has failed. The jobs of this workflow replace
-    files only when the new ones are whole, so they need neither. Logs are removed before a job as ever. Raises
+    files only when the new ones are whole, so they need neither. Logs are removed before a job as ever. Nor does a job
+    need to write into the old files, which DVC makes read-only and which may be another user's. Raises
     UnavailableError where Snakemake's notes cannot be mended (``JobHistory``), because it notes a failed job like a
     finished one: the old files would then pass for new ones.
     """
@@ -122,7 +123,15 @@ def keep_outputs() -> None:
     async def remove_nothing(self: Any, skip_outputs: Collection[Any]) -> None:
         pass
 
-    for name, replacement in (("remove_existing_output", remove_logs), ("cleanup", remove_nothing)):
+    async def allow_read_only(self: Any) -> None:
+        pass
+
+    replacements = {
+        "remove_existing_output": remove_logs,
+        "cleanup": remove_nothing,
+        "check_protected_output": allow_read_only,
+    }
+    for name, replacement in replacements.items():
         if inspect.signature(getattr(Job, name)).parameters.keys() != inspect.signature(replacement).parameters.keys():
             raise UnavailableError(f"this version of Snakemake has another Job.{name} than 9.27")
         setattr(Job, name, replacement)
