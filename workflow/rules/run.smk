@@ -30,7 +30,7 @@ rule train:
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --slots {resources.gpu_slots} --out {output.out}"
+        " --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
 
 
@@ -60,7 +60,7 @@ rule predict:
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
         " --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --state {params.state} --threads {threads} --slots {resources.gpu_slots}"
+        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots}"
         " --out {output.out}"
 
 

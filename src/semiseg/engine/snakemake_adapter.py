@@ -7,7 +7,7 @@ in Snakemake's manual. Written for Snakemake 9.27.
 
 import contextlib
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ def keep_outputs() -> None:
     async def allow_read_only(self: Any) -> None:
         pass
 
-    replacements = {
+    replacements: dict[str, Callable[..., Any]] = {
         "remove_existing_output": remove_logs,
         "cleanup": remove_nothing,
         "check_protected_output": allow_read_only,
