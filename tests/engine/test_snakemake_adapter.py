@@ -55,11 +55,12 @@ def jobs(output: str) -> list[str]:
     return sorted("\n".join(re.sub(r"^    (?:jobid|reason): .*\n", "", block, flags=re.M).split()) for block in blocks)
 
 
-def test_a_moved_module_costs_one_warning_and_no_job(project, tmp_path):
+def test_a_moved_module_costs_one_warning_for_each_use_and_no_job(project, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(MOVED, encoding="utf-8")
     usual, moved = call(project, "-n", TARGET), call(project, "-n", TARGET, path=str(tmp_path))
     assert WARNING not in usual
-    assert moved.count(WARNING) == 1 and moved.count("other inner parts than 9.27") == 1
+    assert moved.count(WARNING) == moved.count("finished files are removed before they are made anew") == 1
+    assert moved.count("other inner parts than 9.27") == 2
     assert "Traceback" not in moved
     assert len(jobs(usual)) == 2 and jobs(moved) == jobs(usual)
 
@@ -88,6 +89,7 @@ def test_a_target_is_built_without_a_number_of_cores(project):
         adapter.locks_its_folder,
         adapter.submits_to_slurm,
         adapter.slurm_status_settings,
+        adapter.enters_conda,
         adapter.shell_commands,
         adapter.last_requests,
         adapter.unbuilt_tables,
@@ -96,6 +98,26 @@ def test_a_target_is_built_without_a_number_of_cores(project):
 def test_a_missing_part_is_reported_as_unavailable(question):
     with pytest.raises(UnavailableError, match=r"other inner parts than 9\.27 \(.* has no attribute"):
         question(SimpleNamespace())
+
+
+def test_conda_is_told_from_other_ways_to_deploy():
+    from snakemake.settings.types import DeploymentMethod
+
+    for methods, enters in (({DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}, True), (set(), False)):
+        settings = SimpleNamespace(deployment_method=methods)
+        assert adapter.enters_conda(SimpleNamespace(deployment_settings=settings)) is enters
+
+
+def test_outputs_are_kept_only_where_the_notes_can_be_mended(monkeypatch):
+    from snakemake.jobs import Job
+
+    for name in ("remove_existing_output", "cleanup"):
+        monkeypatch.setattr(Job, name, getattr(Job, name))  # to be restored
+    monkeypatch.setattr("snakemake.persistence.RECORD_FORMAT_VERSION", adapter.FORMAT + 1)
+    before = Job.remove_existing_output
+    with pytest.raises(UnavailableError):
+        adapter.keep_outputs()
+    assert Job.remove_existing_output is before
 
 
 def test_what_depends_on_the_single_job_is_no_request():

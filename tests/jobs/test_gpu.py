@@ -8,7 +8,9 @@ import pytest
 from support.needs import root
 
 from semiseg.base.errors import UserError
-from semiseg.jobs.gpu import claimed, visible_gpus
+from semiseg.jobs.gpu import check_usable, claimed, visible_gpus
+from semiseg.stages.execution import execute
+from semiseg.stages.task import Options, Rule, Task
 
 TAKE = """
 import os, sys, time
@@ -28,7 +30,8 @@ def machine(tmp_path, monkeypatch):
     """A machine with so many GPUs, as nvidia-smi lists them, and a temporary folder of its own."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # so that it is put back after a test in which a job sets it
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -65,7 +68,7 @@ def start():
 def taken(process) -> str:
     """The GPU that a process got."""
     device, gpu = process.stdout.readline().split()
-    assert device == "auto"
+    assert device == "cuda"
     return gpu
 
 
@@ -129,10 +132,41 @@ def test_the_visible_gpus_are_read_as_cuda_reads_them(machine, monkeypatch, valu
             assert device == "cpu"
 
 
-def test_without_nvidias_tool_torch_decides(machine, monkeypatch):
+def test_without_nvidias_tool_torch_decides(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr("semiseg.jobs.gpu.DEVICES", tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
     with claimed("auto") as device:
         assert device == "auto" and "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+@pytest.mark.parametrize("answer", ["exit 9", "echo 'Failed to initialize NVML: Driver/library version mismatch'"])
+def test_a_gpu_that_nvidias_tool_does_not_show_is_seen(machine, monkeypatch, tmp_path, answer):
+    machine(0)
+    (tmp_path / "bin/nvidia-smi").write_text(f"#!/bin/sh\n{answer}\n")
+    monkeypatch.setattr("semiseg.jobs.gpu.DEVICES", tmp_path)
+    for file, wanted in (("nvidiactl", "auto"), ("nvidia0", "cuda")):
+        (tmp_path / file).touch()
+        with claimed("auto") as device:
+            assert device == wanted
+
+
+def test_a_gpu_that_torch_cannot_use_is_refused_unless_the_cpu_is_allowed(machine, caplog):
+    machine(1)
+    rule = Rule("train", lambda task: done.append(str(task.runtime().device)), (), (), on_gpu=True)
+    done = []
+    with pytest.raises(
+        UserError, match=r"^device cuda cannot be used by torch \S+ \(.+\): .* `--set-resources train:gpu=0"
+    ):
+        execute(rule, Task({}, {}, {}, Options()))
+    for options in (Options(gpu=0), Options(device="cpu")):
+        assert execute(rule, Task({}, {}, {}, options))["device"] == "cpu"
+    assert done == ["cpu", "cpu"]
+    assert [each.getMessage() for each in caplog.records][1:] == ["device: CPU, 1 thread"] * 2
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(UserError, match=r"^device cuda:97 cannot be used by torch"):
+        check_usable("cuda:97")
 
 
 def test_a_chosen_device_is_taken_as_it_is(machine):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from semiseg.base.files import write_json
+from semiseg.base.errors import UserError
+from semiseg.base.files import write_text
 from semiseg.jobs import run as jobs
+from semiseg.jobs.code_hash import code_of
 from semiseg.jobs.environment import params_hash
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
@@ -62,13 +64,33 @@ def test_jobs_in_two_folders_of_one_process_record_their_own_parameters(
     assert there["environment"]["constraints"] is None
 
 
-def test_a_record_is_gone_while_its_files_are_made_anew_and_when_that_fails() -> None:
-    write_json(record_path(OUT), {"of": "an earlier job"})
+def fail() -> None:
+    raise RuntimeError
 
-    def fail() -> None:
-        assert not Path(record_path(OUT)).exists()
+
+def test_files_of_an_earlier_job_stay_with_their_record_until_new_ones_replace_them() -> None:
+    do(write)
+    before = Path(record_path(OUT)).read_bytes()
+    with pytest.raises(RuntimeError):
+        do(fail)
+    assert OUT.read_text(encoding="utf-8") == "1\n"
+    assert Path(record_path(OUT)).read_bytes() == before
+
+    def replace_and_fail() -> None:
+        write_text(OUT, "2\n")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        do(fail)
-    assert not Path(record_path(OUT)).exists()
+        do(replace_and_fail)
+    assert not OUT.exists() and not Path(record_path(OUT)).exists(), "half of a job passes for nothing"
+
+
+def test_a_job_refuses_code_that_is_not_the_planned_one() -> None:
+    for planned in (None, code_of("row", SPEC)):
+        jobs.run(jobs.Call("row", SPEC, [], [OUT], planned), lambda: write() or {})
+    before = Path(record_path(OUT)).read_bytes()
+    with pytest.raises(
+        UserError, match=r"^row.csv was planned with other code than .*semiseg holds now.*call Snakemake"
+    ):
+        jobs.run(jobs.Call("row", SPEC, [], [OUT], "0" * 64), fail)
+    assert Path(record_path(OUT)).read_bytes() == before

@@ -33,7 +33,7 @@ def signalled_at(monkeypatch, step: int, number: int) -> None:
     monkeypatch.setattr(Trainer, "step", noisy)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
     data, tmp_path, monkeypatch, capsys, number
 ):
@@ -70,6 +70,17 @@ def test_handlers_are_put_back():
     with signals.watch():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_an_ignored_hangup_stays_ignored():
+    """As under ``nohup``: the training outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.watch() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request.save and not request.end
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_outside_the_main_thread_nothing_is_watched():

@@ -68,7 +68,7 @@ def jobs(folder: Path) -> list[Job]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, FileNotFoundError):  # it has ended meanwhile
             words = process.cmdline()
-            is_job = len(words) > 2 and words[1].endswith("/semiseg") and "--spec" in words
+            is_job = words[1:4] == ["-P", "-m", "semiseg"] and "--spec" in words
             if is_job and Path(process.cwd()) == folder.resolve():
                 found.append(Job(process, words[words.index("--spec") - 1], words[words.index("--out") + 1]))
     return found
@@ -140,7 +140,7 @@ def kept(folder: Path, job: Job) -> list[float]:
     if rule == "prepare":
         return [file.stat().st_mtime for file in path.parent.glob("[!.]*.h5")]
     if rule == "predict":
-        return [file.stat().st_mtime for file in (path.parent / "predictions").glob(".*.json")]
+        return [file.stat().st_mtime for file in (path.parent / "predictions").rglob(".*.json")]
     state = Path(str(path.parent).replace("/runs/", "/state/")) / "state.safetensors"
     if rule == "train" and state.exists():
         with safe_open(state, framework="numpy") as file:

@@ -1,20 +1,28 @@
+# The code that is planned and recorded is the code in this folder, if it holds any.
 # Two calls of Snakemake in one folder would delete each other's outputs. The second one ends at once and names the
 # first. After a call that was killed, the next one goes on without any command to unlock the folder.
 from semiseg.base.progress import set_up_logging
+from semiseg.base.surroundings import complete
 from semiseg.engine.project_lock import check_writable, claim_project
+from semiseg.jobs.checkout import check_checkout
 
+complete()
 set_up_logging()
 
 
 def check_folder():
     if adapter.is_main_call(workflow) and "--lint" not in sys.argv:
         try:
+            check_checkout()
             check_writable()
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
 
-attempt(check_folder, "whether this folder can be written is not checked")
+attempt(
+    check_folder,
+    "neither the code in this folder nor whether it can be written is checked",
+)
 
 
 @before_planning("another call in this folder is not noticed")

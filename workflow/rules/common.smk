@@ -27,6 +27,16 @@ def attempt(action, otherwise):
         logger.warning(f"{otherwise}: {error}")
 
 
+def choose_environment():
+    """Let jobs run the `semiseg` of the conda environment that they enter, or the planner's where it holds none."""
+    if adapter.enters_conda(workflow):
+        shell.prefix(
+            f'export PATH="$PATH":{shlex.quote(str(Path(sys.executable).parent))}; '
+        )
+
+
+attempt(choose_environment, "jobs run outside the conda environments of their rules")
+
 FIRST = []  # actions with their consequences, in the order of their calls
 
 

@@ -23,7 +23,8 @@ rule standin:
         spec=standin_spec,
         code=standin_code,
     shell:
-        "semiseg --log {log} standin --spec {params.spec:q} --workers {threads} --out {output.out}"
+        "semiseg --log {log} standin --spec {params.spec:q} --code {params.code}"
+        " --workers {threads} --out {output.out}"
 
 
 download_inputs, download_spec, download_code = job(GRAPH.download)
@@ -48,7 +49,8 @@ rule download:
         code=download_code,
         sources=options,
     shell:
-        "semiseg --log {log} download --spec {params.spec:q} {params.sources} --workers {threads} --out {output.out}"
+        "semiseg --log {log} download --spec {params.spec:q} --code {params.code}"
+        " {params.sources} --workers {threads} --out {output.out}"
 
 
 raw_inputs, raw_spec, raw_code = job(GRAPH.raw)
@@ -73,7 +75,8 @@ rule raw:
         code=raw_code,
         sources=options,
     shell:
-        "semiseg --log {log} raw --spec {params.spec:q} {params.sources} --workers {threads} --out {output.out}"
+        "semiseg --log {log} raw --spec {params.spec:q} --code {params.code}"
+        " {params.sources} --workers {threads} --out {output.out}"
 
 
 prepare_inputs, prepare_spec, prepare_code = job(GRAPH.prepare)
@@ -97,7 +100,8 @@ rule prepare:
         spec=prepare_spec,
         code=prepare_code,
     shell:
-        "semiseg --log {log} prepare --spec {params.spec:q} --raw {input.raw} --workers {threads} --out {output.out}"
+        "semiseg --log {log} prepare --spec {params.spec:q} --code {params.code}"
+        " --raw {input.raw} --workers {threads} --out {output.out}"
 
 
 split_inputs, split_spec, split_code = job(GRAPH.split)
@@ -120,4 +124,5 @@ rule split:
         spec=split_spec,
         code=split_code,
     shell:
-        "semiseg --log {log} split --spec {params.spec:q} --raw {input.raw} --out {output.out}"
+        "semiseg --log {log} split --spec {params.spec:q} --code {params.code}"
+        " --raw {input.raw} --out {output.out}"

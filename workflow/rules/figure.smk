@@ -25,4 +25,5 @@ rule figure:
         code=figure_code,
         rows=lambda wildcards, input: " ".join(input.get("rows", ())),
     shell:
-        "semiseg --log {log} figure --spec {params.spec:q} --out {output.out} {params.rows}"
+        "semiseg --log {log} figure --spec {params.spec:q} --code {params.code}"
+        " --out {output.out} {params.rows}"

@@ -28,8 +28,9 @@ rule train:
         code=train_code,
         state=STATE,
     shell:
-        "semiseg --log {log} train --spec {params.spec:q} --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --slots {resources.gpu_slots} --out {output.out}"
+        "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
+        " --prepared {input.prepared} --split {input.split}"
+        " --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
 
 
@@ -57,8 +58,9 @@ rule predict:
         code=predict_code,
         state=STATE,
     shell:
-        "semiseg --log {log} predict --spec {params.spec:q} --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --state {params.state} --threads {threads} --slots {resources.gpu_slots}"
+        "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
+        " --weights {input.weights} --prepared {input.prepared}"
+        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots}"
         " --out {output.out}"
 
 
@@ -83,5 +85,6 @@ rule evaluate:
         spec=evaluate_spec,
         code=evaluate_code,
     shell:
-        "semiseg --log {log} evaluate --spec {params.spec:q} --predictions {input.predictions} --prepared {input.prepared}"
+        "semiseg --log {log} evaluate --spec {params.spec:q} --code {params.code}"
+        " --predictions {input.predictions} --prepared {input.prepared}"
         " --raw {input.raw} --workers {threads} --out {output.out}"

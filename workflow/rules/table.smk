@@ -21,7 +21,8 @@ rule row:
         spec=row_spec,
         code=row_code,
     shell:
-        "semiseg --log {log} row --spec {params.spec:q} --split {input.split} --out {output.out} {input.cases}"
+        "semiseg --log {log} row --spec {params.spec:q} --code {params.code}"
+        " --split {input.split} --out {output.out} {input.cases}"
 
 
 table_inputs, table_spec, table_code = job(GRAPH.table)
@@ -45,4 +46,5 @@ rule table:
         spec=table_spec,
         code=table_code,
     shell:
-        "semiseg --log {log} table --spec {params.spec:q} --out {output.csv} {input.rows}"
+        "semiseg --log {log} table --spec {params.spec:q} --code {params.code}"
+        " --out {output.csv} {input.rows}"

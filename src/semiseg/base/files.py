@@ -8,7 +8,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,20 +22,20 @@ UNFINISHED = ".tmp-"  # prefix of the names of files that are being written
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it on success, remove it on any failure.
 
-    The temporary name keeps the suffix of ``path``, because some writers choose the format by it. Raises UserError when
-    the disk is full or the folder is not writable.
+    The temporary name keeps the suffix of ``path``, because some writers choose the format by it. The new file has the
+    permissions of the user's umask, whatever those of the file that it replaces, which may be read-only or another
+    user's. Raises UserError when the disk is full or the folder is not writable.
     """
     path = Path(path)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED, suffix="".join(path.suffixes[-2:]))
-        os.close(handle)
-        temporary = Path(name)
+        draft = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}"
+        draft.touch(exist_ok=False)
+        temporary = draft
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         if is_full(error):
@@ -89,6 +89,15 @@ def sha256(path: Path | str) -> str:
     """sha256 of a file's content, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamp(path: Path | str) -> list[int] | None:
+    """Time of change in ns, size in bytes and inode of a file: equal while nobody writes it. None without a file."""
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
 def digest(content: Any) -> str:

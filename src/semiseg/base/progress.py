@@ -28,10 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class _Terminal(logging.Handler):
-    """Prints messages to the ``sys.stderr`` of the moment, which a live progress bar replaces."""
+    """Prints messages to the ``sys.stderr`` of the moment, which a live progress bar replaces.
+
+    A terminal that is gone or full does not end the job.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(self.format(record), file=sys.stderr, flush=True)
 
 
 class _LogFile(logging.FileHandler):

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.progress import set_up_logging
+from semiseg.base.surroundings import complete
 from semiseg.cli import proofs, questions, rules, sharing
+from semiseg.jobs.checkout import check_checkout
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     A user's mistake is one sentence and status 2. An unexpected error is a traceback and status 1. Both are printed to
     the terminal and written to the job's log.
     """
+    complete()
     options = _parser().parse_args(arguments)
     try:
         set_up_logging(options.log)
+        check_checkout()
         status: int | None = options.run(options)
         sys.stdout.flush()
     except UserError as error:

@@ -27,6 +27,7 @@ def _add_rule(verbs: Any, rule: Rule) -> None:
     """Declare the verb of a rule: its parameters as JSON, the paths of its files, and how it runs."""
     verb = add_verb(verbs, rule.name, functools.partial(_run, rule), rule.function.__doc__)
     verb.add_argument("--spec", type=json.loads, required=True, help="parameters as JSON (see semiseg.graph.plan)")
+    verb.add_argument("--code", help="hash of the code for which the job was planned; other code refuses to run")
     for item in rule.inputs:
         if item.several:
             verb.add_argument(item.name, type=Path, nargs="*" if item.optional else "+", help=item.help)
@@ -58,7 +59,7 @@ def _run(rule: Rule, options: argparse.Namespace) -> None:
         restore_inputs(rule, task)
         return execute(rule, task)
 
-    run(Call(rule.name, task.spec, rule.read(task), rule.written(task)), work)
+    run(Call(rule.name, task.spec, rule.read(task), rule.written(task), options.code), work)
 
 
 def _import(options: argparse.Namespace) -> None:

@@ -56,6 +56,7 @@ def _add(paths: list[str]) -> None:
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.lock import LockError
     from dvc.repo import Repo
+    from dvc.scm import SCMError
 
     before = {pointer: pointer.read_bytes() if pointer.exists() else None for pointer in map(_pointer, paths)}
     try:
@@ -69,6 +70,10 @@ def _add(paths: list[str]) -> None:
     except NotDvcRepoError:
         raise UserError(
             "this folder is not under DVC, so nothing can be kept: copy .dvc/config of the project, or call `dvc init`"
+        ) from None
+    except SCMError as error:
+        raise UserError(
+            f"DVC works with git ({error}): call `git init`, or `dvc config core.no_scm true` to go on without git"
         ) from None
     except LockError:
         raise UserError("another DVC command is at work in this project: wait until it has ended, call again") from None

@@ -6,10 +6,13 @@ in Snakemake's manual. Written for Snakemake 9.27.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from semiseg.base.files import stamp
 
 FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
 
@@ -64,6 +67,14 @@ def slurm_status_settings(workflow: Any) -> tuple[str | None, int]:
 
 
 @_undocumented()
+def enters_conda(workflow: Any) -> bool:
+    """Whether jobs enter the conda environment of their rule (``--sdm conda``)."""
+    from snakemake.settings.types import DeploymentMethod
+
+    return DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+
+
+@_undocumented()
 def shell_commands(workflow: Any) -> dict[str, str]:
     """The shell command of each rule, as the rule states it."""
     return {rule.name: rule.shellcmd for rule in workflow.rules}
@@ -89,6 +100,41 @@ def _last_request(rule: Any, tries: int) -> dict[str, Any]:
         with contextlib.suppress(Exception):  # not given, or an expression that fails without its job
             values[name] = evaluate(rule.resources[name], None, **known).value
     return values
+
+
+@_undocumented()
+def keep_outputs() -> None:
+    """Let the files of a finished job stay until a new job of the same name has replaced them.
+
+    Snakemake removes them before the new job begins, and again after it has failed. The jobs of this workflow replace
+    files only when the new ones are whole, so they need neither. Logs are removed before a job as ever. Nor does a job
+    need to write into the old files, which DVC makes read-only and which may be another user's. Raises
+    UnavailableError where Snakemake's notes cannot be mended (``JobHistory``), because it notes a failed job like a
+    finished one: the old files would then pass for new ones.
+    """
+    from snakemake.jobs import Job
+
+    JobHistory()
+
+    async def remove_logs(self: Any) -> None:
+        for path in self.log:
+            await path.remove(remove_non_empty_dir=False)
+
+    async def remove_nothing(self: Any, skip_outputs: Collection[Any]) -> None:
+        pass
+
+    async def allow_read_only(self: Any) -> None:
+        pass
+
+    replacements: dict[str, Callable[..., Any]] = {
+        "remove_existing_output": remove_logs,
+        "cleanup": remove_nothing,
+        "check_protected_output": allow_read_only,
+    }
+    for name, replacement in replacements.items():
+        if inspect.signature(getattr(Job, name)).parameters.keys() != inspect.signature(replacement).parameters.keys():
+            raise UnavailableError(f"this version of Snakemake has another Job.{name} than 9.27")
+        setattr(Job, name, replacement)
 
 
 # --- the graph -------------------------------------------------------------------------------------------------------
@@ -172,6 +218,25 @@ class JobHistory:
         known = self._files._read_record(output)
         if known is None or _compared(known) != _compared(record):
             self._files._write_record(output, record)
+
+    @_undocumented()
+    def stamps(self, outputs: Iterable[str]) -> list[list[int] | None]:
+        """The ``files.stamp`` of the note on each output."""
+        return [stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs]
+
+    @_undocumented()
+    def any_unfinished(self, outputs: Iterable[str]) -> bool:
+        """Whether a job that makes one of these outputs has begun and not ended, as after a kill."""
+        return bool(self._files._filter_incomplete_keys(outputs))
+
+    @_undocumented()
+    def set_finished(self, outputs: Iterable[str], finished: bool) -> None:
+        """Note that the job of these outputs has ended, or that it has not, so that Snakemake makes them again."""
+        for output in outputs:
+            if finished:
+                self._files._unmark_incomplete(output)
+            else:
+                self._files._mark_incomplete(output, None)
 
 
 def _compared(record: Any) -> tuple[Any, ...]:

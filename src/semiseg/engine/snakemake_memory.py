@@ -6,6 +6,11 @@ Snakemake compares times, and the times of copied files mean nothing: right file
 Therefore, before a call is planned, Snakemake's notes are written for every record that is new or has changed since
 the last call. They are written again for a job that read a file whose content is another now, as after merging the
 runs of two people.
+
+A record also outlives the jobs that came to nothing after it. The files of a finished job stay until a new job of the
+same name has replaced them, but Snakemake notes a failed job like a finished one, calls a killed one unfinished, and
+believes ``--touch``. So where it has noted something and the record is still the old one, the files decide: if they
+are those of the record, the notes become those of the record, otherwise the job is noted as unfinished.
 """
 
 import contextlib
@@ -16,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import read_json, write_json
+from semiseg.base.files import read_json, sha256, stamp, write_json
 from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
 from semiseg.graph.graph import MAIN_OUTPUTS, Graph
 from semiseg.graph.specs import as_text
@@ -24,7 +29,8 @@ from semiseg.jobs.record import Record, read_record, shareable
 from semiseg.paths import RUN, STATE, record_path
 
 SEEN = Path(".snakemake/metadata/lineage_records.json")  # is deleted together with Snakemake's notes
-# Of one record. stamp: of its file; read, made: content by path; other: paths read whose content is another now
+# Of one record. stamp: of its file; read, made: content by path; other: paths read whose content is another now;
+# noted: stamps of Snakemake's notes on its outputs
 Note = dict[str, Any]
 
 
@@ -42,11 +48,19 @@ def restore(graph: Graph, commands: Mapping[str, str]) -> int:
         made = {path: content for note in found.values() for path, content in note["made"].items()}
         for path, note in found.items():
             note["other"] = [name for name, content in note["read"].items() if made.get(name, content) != content]
-            if note != seen.get(path):
-                record = records.get(path) or read_record(path)
-                job = finished_job(record, graph, commands, note["other"])
-                for output in _contents(record["outputs"]):
-                    history.write(output, job)
+            note["noted"] = history.stamps(note["made"])
+            unfinished = history.any_unfinished(note["made"])
+            if note == seen.get(path) and not unfinished:
+                continue
+            if (unfinished or _is_old(note, seen.get(path))) and not _are_there(note["made"]):
+                history.set_finished(note["made"], False)
+                continue
+            record = records.get(path) or read_record(path)
+            job = finished_job(record, graph, commands, note["other"])
+            for output in note["made"]:
+                history.write(output, job)
+            history.set_finished(note["made"], True)
+            note["noted"] = history.stamps(note["made"])
         if found != seen:
             write_json(SEEN, found)
     except OSError as error:
@@ -59,14 +73,24 @@ def _read_new(seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, No
     records: dict[str, Record] = {}
     found: dict[str, Note] = {}
     for path in map(str, _records()):
-        stamp = _stamp(Path(path))
-        if path in seen and seen[path]["stamp"] == stamp:
+        now = stamp(path)
+        if path in seen and seen[path]["stamp"] == now:
             found[path] = dict(seen[path])
             continue
         with contextlib.suppress(UserError):
             record = records[path] = read_record(path)
-            found[path] = {"stamp": stamp, "read": _contents(record["inputs"]), "made": _contents(record["outputs"])}
+            found[path] = {"stamp": now, "read": _contents(record["inputs"]), "made": _contents(record["outputs"])}
     return records, found
+
+
+def _is_old(note: Note, before: Note | None) -> bool:
+    """Whether a record is that of the last call, while Snakemake's notes on its files are not."""
+    return before is not None and note["stamp"] == before["stamp"] and note["noted"] != before.get("noted")
+
+
+def _are_there(made: Mapping[str, str]) -> bool:
+    """Whether all outputs of a record have the content that it gives."""
+    return all(Path(path).is_file() and sha256(path).startswith(content) for path, content in made.items())
 
 
 def finished_job(record: Record, graph: Graph, commands: Mapping[str, str], other: Collection[str] = ()) -> FinishedJob:
@@ -119,9 +143,3 @@ def _records() -> Iterator[Path]:
 def _contents(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Beginning of the sha256 by path."""
     return {entry["path"]: entry["sha256"][:16] for entry in entries}
-
-
-def _stamp(path: Path) -> list[int]:
-    """Time of change in ns, size in bytes and inode of a file."""
-    status = path.stat()
-    return [status.st_mtime_ns, status.st_size, status.st_ino]

@@ -16,6 +16,7 @@ FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "s
 WITHOUT_EFFECT = (
     "semiseg.base.errors",  # texts for people
     "semiseg.base.progress",
+    "semiseg.base.surroundings",
     "semiseg.base.terminal",
     "semiseg.catalogue",  # finds plug-ins by name, reads what they declare for the planner
     "semiseg.data.checks",  # warns

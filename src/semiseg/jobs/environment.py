@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-import semiseg
-from semiseg.base.files import digest, sha256
+from semiseg.base.files import sha256
+from semiseg.catalogue import PACKAGE
+from semiseg.jobs.checkout import package_hash
 from semiseg.jobs.scrub import shareable_yaml
 
-PACKAGE = Path(semiseg.__file__).parent
 RECORDED = ("torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
 
 
@@ -45,13 +45,6 @@ def params_hash(path: Path = Path("params.yaml")) -> str | None:
         return None
     except (yaml.YAMLError, UnicodeDecodeError):  # reading the parameters reports what is wrong
         return sha256(path)
-
-
-def package_hash() -> str:
-    """sha256 over the names and bytes of all files of the package."""
-    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    listed = {path.relative_to(PACKAGE).as_posix(): sha256(path) for path in files}
-    return digest(listed)
 
 
 def environment() -> dict[str, Any]:

@@ -6,7 +6,8 @@ A GPU has one slot unless the profile sets more (``gpu_slots`` in ``profiles/wor
 CUDA_VISIBLE_DEVICES are used, or all where it is not set. A SLURM job that was given one GPU uses it without a slot,
 because SLURM has already counted the jobs on it.
 
-Nothing here starts CUDA, because CUDA reads the environment only once, when it starts.
+Until a job has its GPU nothing here starts CUDA, because CUDA reads the environment only once, when it starts. Then
+``check_usable`` does: a job that sees a GPU never runs on the CPU unless the user allows it.
 """
 
 import contextlib
@@ -26,36 +27,60 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+DEVICES = Path("/dev")  # holds a file per GPU, also where nvidia-smi is missing or fails
 
 
 @contextlib.contextmanager
 def claimed(device: str, slots: int = 1) -> Iterator[str]:
-    """Yield the device to use while the block runs: ``cpu``, a name of torch's, or ``auto`` for the only visible GPU.
+    """Yield the device to use while the block runs: ``cpu``, a name of torch's, or ``auto`` where torch has to look.
 
-    device: ``auto`` waits for a free slot of a GPU and hides the other GPUs from this process. Any other value is the
-    user's choice and yielded unchanged. slots: jobs per GPU. Raises UserError for fewer than one slot.
+    device: ``auto`` waits for a free slot of a GPU, hides the other GPUs from this process and yields ``cuda``. Any
+    other value is the user's choice and yielded unchanged. slots: jobs per GPU. Raises UserError for fewer than one
+    slot.
     """
     if slots < 1:
         raise UserError(f"gpu_slots is {slots}, expected 1 or more jobs per GPU")
-    gpus = visible_gpus() if device == "auto" else None
-    if gpus is None or (len(gpus) == 1 and "SLURM_JOB_ID" in os.environ):
+    if device != "auto":
         yield device
+        return
+    gpus = visible_gpus()
+    if gpus is None:
+        yield "cuda" if any(DEVICES.glob("nvidia[0-9]*")) else "auto"
     elif not gpus:
         yield "cpu"
+    elif len(gpus) == 1 and "SLURM_JOB_ID" in os.environ:
+        yield "cuda"
     else:
         with _slot(gpus, slots) as gpu:
             os.environ[VISIBLE] = gpu
-            yield device
+            yield "cuda"
 
 
 def visible_gpus() -> list[str] | None:
-    """GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES; None without nvidia-smi, when torch decides."""
+    """GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES; None where nothing names any."""
     installed = _installed()
     if VISIBLE not in os.environ:
         return installed
     named = [name.strip() for name in os.environ[VISIBLE].split(",")]
     wrong = next((place for place, name in enumerate(named) if not re.fullmatch(r"\d+|(GPU|MIG)-.+", name)), len(named))
     return named[:wrong]  # CUDA, too, ignores all names after an unknown one
+
+
+def check_usable(device: str) -> None:
+    """Raise UserError when torch cannot compute on this device, as with a build without CUDA or an old driver."""
+    if device == "auto":
+        return
+    import torch
+
+    try:
+        torch.ones(1, device=device).sum().item()
+    except (RuntimeError, AssertionError) as error:  # torch raises the latter for a build without CUDA
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise UserError(
+            f"device {device} cannot be used by torch {torch.__version__} ({reason}): install a build of torch for this"
+            " machine's driver, or allow the CPU with `--set-resources train:gpu=0 predict:gpu=0` (a direct call:"
+            " `--device cpu`)"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -107,10 +132,10 @@ def _key(gpu: str) -> str:
 
 
 def _installed() -> list[str] | None:
-    """UUIDs of the machine's GPUs in the machine's order; None without nvidia-smi."""
+    """UUIDs of the machine's GPUs in the machine's order; None where nvidia-smi is missing, fails or lists none."""
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
         answer = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer.stdout.split()
+    return [line.strip() for line in answer.stdout.splitlines() if line.startswith(("GPU-", "MIG-"))] or None

@@ -148,7 +148,7 @@ class LockFile:
         """Make the lock file; False when there is one."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # as the user's umask has it
         except FileExistsError:
             return False
         except OSError as error:

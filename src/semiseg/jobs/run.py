@@ -3,14 +3,15 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import digest, sha256
-from semiseg.jobs.code_hash import module_hashes, modules_of
+from semiseg.base.files import digest, sha256, stamp
+from semiseg.catalogue import PACKAGE
+from semiseg.jobs.code_hash import code_of, module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import made_by, read_record, shareable, write_record
@@ -24,12 +25,17 @@ RUNS = ("results", "runs")  # where every file was made by a job; raw data may h
 
 @dataclass(frozen=True)
 class Call:
-    """A job as the command line gives it. inputs: files it reads. outputs: files it writes, the main one first."""
+    """A job as the command line gives it.
+
+    inputs: files it reads. outputs: files it writes, the main one first. planned: hash of the code for which the job
+    was planned, None where nothing planned it.
+    """
 
     rule: str
     spec: Mapping[str, Any]
     inputs: Sequence[Path]
     outputs: Sequence[Path]
+    planned: str | None = None
 
     @property
     def lock(self) -> Path:
@@ -41,14 +47,23 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """Do the work of a job while no other process makes the same outputs, then write its lineage record.
 
     A job that waited for another one, which made exactly the same outputs, has nothing left to do. work: does the job;
-    it may return facts for the record (device, ...).
+    it may return facts for the record (device, ...). Raises UserError when the code here is not the planned one.
     """
+    _check_code(call)
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
         if waited and _is_made(call):
             logger.info(f"{call.outputs[0]} was made meanwhile")
         else:
             _make(call, work)
         _let_inputs_look_older(call)
+
+
+def _check_code(call: Call) -> None:
+    if call.planned not in (None, code_of(call.rule, call.spec)):
+        raise UserError(
+            f"{call.outputs[0]} was planned with other code than {PACKAGE} holds now, so it is not made: call Snakemake"
+            " again if the code was edited meanwhile; in a conda environment, install this checkout into it"
+        )
 
 
 def _make(call: Call, work: Callable[[], Facts | None]) -> None:
@@ -58,15 +73,30 @@ def _make(call: Call, work: Callable[[], Facts | None]) -> None:
                 f"{path} has no lineage record beside it, as after an incomplete copy: copy it again with its "
                 f"*{LINEAGE}, or delete it and build it again"
             )
-    # No record may stand beside files that are being made anew. Snakemake does not know it and cannot delete it.
-    Path(record_path(call.outputs[0])).unlink(missing_ok=True)
     # Hash code and parameters before the work, because both may be edited while it runs what was there at its start.
     code = module_hashes(*modules_of(call.rule, call.spec))
     began = {"seed": call.spec.get("seed"), "source": source()}
     software, start = environment(), now()
-    facts = work() or {}
-    ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
-    write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
+    with _whole_or_as_before(call):
+        facts = work() or {}
+        ended = {"environment": {**software, **facts}, "time": {"start": start, "end": now()}}
+        write_record(call.rule, call.spec, code, call.inputs, call.outputs, {**began, **ended})
+
+
+@contextlib.contextmanager
+def _whole_or_as_before(call: Call) -> Iterator[None]:
+    """Remove what a failed job has replaced, and the record that does not fit it any more.
+
+    Outputs that it has not touched stay with their record: they are those of an earlier job that succeeded.
+    """
+    before = {path: stamp(path) for path in call.outputs}
+    try:
+        yield
+    except BaseException:
+        replaced = [path for path in call.outputs if stamp(path) not in (None, before[path])]
+        for path in (*replaced, *([Path(record_path(call.outputs[0]))] if replaced else [])):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _let_inputs_look_older(call: Call) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last one: the terminal is gone
 
 
 class StopRequest:
@@ -33,15 +33,17 @@ class StopRequest:
 
 @contextlib.contextmanager
 def watch() -> Iterator[StopRequest]:
-    """Handle SIGTERM and SIGINT inside the block, which reads the yielded object after each of its steps.
+    """Handle these signals inside the block, which reads the yielded object after each of its steps.
 
-    Only the main thread may handle signals, so nothing is handled in another thread.
+    A signal that the process was started to ignore, as ``nohup`` does with SIGHUP, stays ignored. Only the main thread
+    may handle signals, so nothing is handled in another thread.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request) for number in SIGNALS}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, request) for number in handled}
     try:
         yield request
     finally:

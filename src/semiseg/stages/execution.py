@@ -1,5 +1,6 @@
 """Doing one job of a rule: as the command line gives it, or again as its lineage record gives it."""
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,22 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.jobs.gpu import claimed
+from semiseg.base.terminal import counted
+from semiseg.jobs.gpu import check_usable, claimed
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
+logger = logging.getLogger(__name__)
+
 
 def execute(rule: Rule, task: Task) -> dict[str, Any]:
-    """Do a job. Returns facts about the device for its record; none where the rule needs no GPU."""
+    """Do a job. Returns facts about the device for its record; none where the rule needs no GPU.
+
+    The log says which device the job really uses. Raises UserError for a device that cannot be used.
+    """
     if not rule.on_gpu:
         rule.function(task)
         return {}
-    with claimed(task.options.device, task.options.slots) as device:
+    wanted = task.options.device if task.options.gpu else "cpu"
+    with claimed(wanted, task.options.slots) as device:
         from semiseg.jobs.environment import device_facts
 
+        check_usable(device)
         task = replace(task, options=replace(task.options, device=device))
+        facts = device_facts(str(task.runtime().device))
+        logger.info(f"device: {_in_words(facts)}")
         rule.function(task)
-        return device_facts(str(task.runtime().device))
+        return facts
+
+
+def _in_words(facts: Mapping[str, Any]) -> str:
+    if facts["device"] == "cpu":
+        return f"CPU, {counted(facts['threads'], 'thread')}"
+    return f"{facts['device']}, driver {facts['driver'] or 'unknown'}, CUDA {facts['cuda']}"
 
 
 def repeat(record: Mapping[str, Any], folder: Path, workers: int) -> dict[str, Any]:

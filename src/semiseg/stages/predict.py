@@ -23,17 +23,22 @@ from semiseg.method import Method
 from semiseg.params.config import Inference, Network
 from semiseg.params.kinds import check_case
 
+NEW = ".new"  # where the files of a call lie until all of them are made
+
 
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
-    Cases that an interrupted call has finished with the same weights, data and code are kept. The manifest holds the
-    hash of each file and is written last. Raises UserError for a test case that was not prepared.
+    Cases that an interrupted call has finished with the same weights, data and code are kept. The files of earlier
+    predictions stay until all new ones are made (in ``predictions/.new``), so a call that fails loses none of them.
+    The manifest holds the hash of each file and is written last. Raises UserError for a test case that was not
+    prepared.
     """
     index, cases = read_json(prepared), read_json(split)["test"]
     predictor = _predictor(spec, trained, index["classes"], runtime.device)
-    folder = out.parent / "predictions"
+    folder, new = out.parent / "predictions", out.parent / "predictions" / NEW
     sweep(folder)
+    sweep(new)
     made_from = [spec, sha256(trained), code_of("predict", spec)]
     files: dict[str, str] = {}
     with Progress(f"predict {spec['method']}", len(cases), "case") as bar:
@@ -43,12 +48,23 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
             check_case(case, str(split))
             entry = index["cases"][case]
             mark = digest([*made_from, entry])
-            if not _finished(folder, case, mark):
-                predictor.write(prepared.parent / entry["file"], folder, case)
-                write_json(folder / f".{case}.json", {"made_from": mark, **_hashes(folder, case)})
-            files |= _hashes(folder, case)
+            place = next((place for place in (new, folder) if _finished(place, case, mark)), None)
+            if place is None:
+                place = new
+                predictor.write(prepared.parent / entry["file"], place, case)
+                write_json(_note(place, case), {"made_from": mark, **_hashes(place, case)})
+            files |= _hashes(place, case)
             bar.step(case=case)
+    _bring_in(new, folder)
     write_json(out, {"cases": cases, "files": files})
+
+
+def _bring_in(new: Path, folder: Path) -> None:
+    """Move all files from ``new`` into ``folder``, in place of those with the same names."""
+    if new.exists():
+        for file in sorted(new.iterdir()):
+            file.replace(folder / file.name)
+        new.rmdir()
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,11 @@ def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: tor
     return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, classes, device)
 
 
+def _note(folder: Path, case: str) -> Path:
+    """The file that says from what the files of a case were made."""
+    return folder / f".{case}.json"
+
+
 def _names(case: str) -> tuple[str, str]:
     return f"{case}.nii.gz", f"{case}.prepared.nii.gz"
 
@@ -104,7 +125,7 @@ def _hashes(folder: Path, case: str) -> dict[str, str]:
 
 def _finished(folder: Path, case: str, mark: str) -> bool:
     """Whether an earlier call has finished this case from the same inputs."""
-    note = folder / f".{case}.json"
+    note = _note(folder, case)
     if not note.exists() or not all((folder / name).exists() for name in _names(case)):
         return False
     return bool(read_json(note) == {"made_from": mark, **_hashes(folder, case)})

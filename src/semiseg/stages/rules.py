@@ -109,7 +109,7 @@ def _figure_files(task: Task) -> list[str]:
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
-OF_GPU = ("device", "slots", "threads")
+OF_GPU = ("device", "gpu", "slots", "threads")
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule

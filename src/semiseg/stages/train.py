@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import digest, read_json, sweep, write_json
+from semiseg.base.files import atomic, digest, read_json, sweep, write_json
 from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -78,15 +78,15 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
 
 
 def _finish(trainer: Trainer, out: Outputs) -> None:
-    """Write history, cost and chosen weights."""
+    """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
     state = trainer.state
     networks, best = chosen(state)
-    state.history.write(out.history)
-    write_json(out.cost, record(state.cost, state.method, state.iteration, state.device))
     score = best.score if trainer.validator else None
-    weights.save(
-        out.weights, best.weights, {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
-    )
+    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
+    with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
+        state.history.write(history)
+        write_json(cost, record(state.cost, state.method, state.iteration, state.device))
+        weights.save(file, best.weights, note)
     logger.info(
         f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}"
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.graph.graph import Graph
-from semiseg.jobs.environment import package_hash, params_hash
+from semiseg.jobs.checkout import package_hash
+from semiseg.jobs.environment import params_hash
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
 from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.check_files import check_content
