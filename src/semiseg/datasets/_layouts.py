@@ -170,7 +170,8 @@ def _import(layout: Layout, name: str, get: str, source: Path, raw: Path, wanted
 
 
 def _read(path: Path) -> "Volume":
-    from semiseg.data.images import read_nifti, read_nrrd
+    from semiseg.data.images import read_nifti
+    from semiseg.data.nrrd import read_nrrd
 
     return read_nrrd(path) if path.suffix == ".nrrd" else read_nifti(path)
 
