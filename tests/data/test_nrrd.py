@@ -58,6 +58,7 @@ def test_what_the_header_leaves_open_is_noted(tmp_path: Path) -> None:
         ("bz2", bz2.compress(ARRAY.tobytes("F"))),
         ("ascii", " ".join(map(str, ARRAY.ravel("F"))).encode()),
     ],
+    ids=["gzip", "bz2", "ascii"],
 )
 def test_encodings(tmp_path: Path, encoding: str, data: bytes) -> None:
     volume = read_nrrd(write(tmp_path / "a.nrrd", PLACED + MM, data, encoding=encoding))

@@ -43,7 +43,7 @@ EDITS = {
     # parameters, plug-ins and what surrounds a job
     "a new parameter": ("params/config.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
     "the label of a row": ("params/table_spec.py", "def label", "X = 1\n\n    def label", {"row", "table", "figure"}),
-    "how plug-ins are read": ("catalogue.py", r"n=3\b", "n=5", set()),
+    "how plug-ins are read": ("catalogue.py", r"it defines none", "there is none", set()),
     "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
     "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
     # texts of declarations
