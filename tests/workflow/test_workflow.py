@@ -108,7 +108,7 @@ def test_tables_and_ablations_train_each_run_once(built):
 @pytest.mark.parametrize(
     ("target", "sentence"),
     [
-        ("results/demoo.csv", "unknown table 'demoo'; known: amos_10pct, "),
+        ("results/demoo.csv", "unknown table 'demoo'; did you mean demo?"),
         ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
         (
