@@ -16,12 +16,16 @@ SHOWN = 60  # characters of a value that a sentence shows
 def sentences(error: ValidationError, content: Any, schema: Schema) -> list[tuple[Path, str]]:
     """A key path and a sentence for each fault of ``content``, which ``schema`` describes."""
     found: dict[Path, str] = {}
+    keys: set[Path] = set()
     for problem in error.errors():
         path = _path(problem["loc"], content, problem["type"])
+        if problem["loc"][-1:] == ("[key]",):
+            keys.add(path)
         if path not in found or problem["type"] == "finite_number":  # which says more than the other kinds of a value
             found[path] = _sentence(problem, path, content, schema)
     inner = {path[:length] for path in found for length in range(len(path))}
-    return [(path, text) for path, text in found.items() if path not in inner]  # of a union: the nearest alternative
+    # Of a union only the nearest alternative is named; a wrong key is named whatever its section holds.
+    return [(path, text) for path, text in found.items() if path in keys or path not in inner]
 
 
 def type_in_words(field: Schema) -> str:
