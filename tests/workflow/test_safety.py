@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import shared_project
+from support import ROOT, shared_project
 from support.prepared_cases import raw_spec
 from support.shared_project import (
     CASES,
@@ -104,7 +104,8 @@ def test_tags_of_python_in_parameters_are_refused(
 def test_snakemake_refuses_tags_of_python(bare: Path) -> None:
     (bare / "params.yaml").write_text("".join(f"k{i}: {tag}\n" for i, tag in enumerate(TAGS)), encoding="utf-8")
     result = snakemake(bare, "-n", TABLE)
-    assert result.returncode == 1 and "params.yaml is not valid YAML: could not determine a constructor for the tag" in result.stdout + result.stderr
+    assert result.returncode == 1
+    assert "params.yaml is not valid YAML: could not determine a constructor" in result.stdout + result.stderr
     assert nothing_ran(bare.parent)
 
 
@@ -152,7 +153,7 @@ def test_snakemake_plans_nothing_with_such_names(bare: Path) -> None:
     for name in ("$(touch run)", "../../out"):
         write_params(bare, everywhere(name))
         result = snakemake(bare, f"results/{name}.csv")
-        assert result.returncode == 1 and "String should match pattern" in result.stderr
+        assert result.returncode == 1 and "expected a name of letters, digits and _" in result.stdout + result.stderr
     assert nothing_ran(bare.parent)
 
 
@@ -165,9 +166,7 @@ def test_cases_of_a_stand_in_cannot_lead_out_of_its_folder(
     write_params(tmp_path, content)
     assert main(["check-params"]) == 2
     told = capsys.readouterr().err
-    assert [
-        n for n in range(len(CASE_NAMES)) if f"datasets.la.standin.cases.{n}: String should match" not in told
-    ] == []
+    assert [n for n in range(len(CASE_NAMES)) if f"datasets.la.standin.cases.{n}: expected an id" not in told] == []
 
 
 # --- params.yaml: texts that reach a rule's shell ---------------------------------------------------------------------
@@ -184,7 +183,7 @@ def test_texts_and_file_names_reach_the_jobs_and_run_nothing(project: Path) -> N
 def test_a_figure_and_a_partial_table_run_nothing_either(copy: Path) -> None:
     content = yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))
     content["variants"] = {"wild": {"method": "cps", "parameters": {"weight": 1e38}}}
-    content["tables"]["tiny"]["rows"].append({"method": "wild", "label": SHELL})
+    content["tables"]["tiny"]["rows"].append({"method": "wild", "label": f"wild {SHELL}"})
     write_params(copy, content)
     result = snakemake(copy, TABLE, "results/tiny/figures/boxes.png")
     assert result.returncode == 1 and "no row wild: train did not finish" in result.stdout + result.stderr
@@ -212,8 +211,8 @@ def test_dvc_runs_nothing_and_removes_nothing_that_a_key_names(tmp_path: Path) -
         content["tables"][name] = json.loads(json.dumps(table))
         content["datasets"][name], content["splits"][name] = {}, {}
     write_params(project, content)
-    for dependency in ("src/semiseg", "data/raw"):
-        (project / dependency).mkdir(parents=True)
+    (project / "data/raw").mkdir(parents=True)
+    (project / "src").symlink_to(ROOT / "src")
     for dataset in ("la", "a`touch run`"):
         (project / f"data/raw/{dataset}.sha256").write_text("0")
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
@@ -223,7 +222,8 @@ def test_dvc_runs_nothing_and_removes_nothing_that_a_key_names(tmp_path: Path) -
         command = ["dvc", "repro", "--single-item", target] if target else ["dvc", "repro", "--keep-going"]
         done = subprocess.run(command, cwd=project, env=env, capture_output=True, encoding="utf-8")
         assert done.returncode != 0
-        assert "String should match pattern" in done.stderr or ".." in target  # DVC itself stumbles over the dots
+        # DVC itself stumbles over the dots
+        assert "expected a name of letters, digits and _" in done.stderr or ".." in target
     assert (tmp_path / "out.keep.csv").read_text() == "precious"
     assert nothing_ran(tmp_path)
 
@@ -426,7 +426,7 @@ def test_parameters_of_a_crate_are_checked(crate: Path) -> None:
     listed(crate, "params.yaml", f"a: {TAGS[0]}\n".encode())
     refused(crate, "params.yaml is not valid YAML")
     listed(crate, "params.yaml", yaml.safe_dump(everywhere("../../out")).encode())
-    refused(crate, "String should match pattern")
+    refused(crate, "expected a name of letters, digits and _")
 
 
 def test_records_and_lists_of_a_crate_cannot_name_files_outside(crate: Path, exported: Path) -> None:
