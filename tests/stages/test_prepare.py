@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from support.prepared_cases import raw_spec
@@ -12,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.data.geometry import to_native
-from semiseg.data.images import read_nifti, write_nifti
+from semiseg.data.images import NO_UNIT, read_nifti, write_nifti
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.store import read_geometry, read_image, read_label, write_case
 from semiseg.params.preparation import Preparation
@@ -244,6 +245,58 @@ def test_the_index(tmp_path: Path) -> None:
     assert read_label(tmp_path / "out" / entry["file"]).sum() == 60
 
 
+def test_an_organ_that_vanishes_is_told_by_case_and_organ(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    label = block((16, 15, 12))
+    label[10, 10, 9] = 2
+    write_raw(tmp_path / "raw", "a", picture(), label)
+    write_raw(tmp_path / "raw", "b", picture(1), block((16, 15, 12)))
+    coarse = {
+        "axes": "zyx",
+        "steps": [{"step": "resample", "spacing": (5.0, 6.0, 9.0), "library": "scipy", "order": 1}],
+    }
+    for _ in range(2):  # the second call finds the cases finished
+        caplog.clear()
+        index = run(tmp_path / "raw", tmp_path / "out" / "index.json", coarse)
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warned == [
+            "warning: case a: right kidney (1 voxels in the raw label map) vanishes in the preparation: no voxel of it "
+            "is left on the prepared grid"
+        ]
+    entry = index["cases"]["a"]
+    assert entry["vanished"] == ["R.kid"] and entry["voxels"][2] == 0
+    assert entry["statistics"]["labelled"]["voxels"][1:3] == [60, 1]
+    assert index["cases"]["b"]["vanished"] == []
+
+
+def test_what_a_header_leaves_open_is_noted_per_case_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good(tmp_path / "raw", "a", "b", "c")
+    for case in "ab":
+        name = f"{case}_0000.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(picture(), LPI), tmp_path / "raw" / "imagesTr" / name)
+    caplog.set_level("INFO")
+    index = run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    told = [record.getMessage() for record in caplog.records if NO_UNIT in record.getMessage()]
+    assert told == [f"phantom: {NO_UNIT} (2 of 3 cases: a, b)"]
+    notes = {case: entry["statistics"]["reading"] for case, entry in index["cases"].items()}
+    assert notes["a"] == {"image": [NO_UNIT], "label": []} and notes["c"] == {"image": [], "label": []}
+
+
+def test_a_spacing_of_no_scanner_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tiny = np.diag([0.001, 0.001, 0.001, 1]) @ LPI
+    write_nifti(tmp_path / "raw" / "imagesTr" / "a_0000.nii.gz", Volume(picture(), tiny))
+    run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    assert "warning: case a: spacing of 0.002 x 0.0025 x 0.004 mm is unusual: check the unit" in caplog.text
+
+
+def test_a_grid_of_one_plane_is_refused(tmp_path: Path) -> None:
+    good(tmp_path / "raw", "a")
+    flat = {"axes": "xyz", "steps": [{"step": "resample", "shape": (8, 8, 1), "library": "scipy", "order": 1}]}
+    with pytest.raises(UserError, match=r"^case a: the prepared image has shape \(8, 8, 1\), expected two or more"):
+        run(tmp_path / "raw", tmp_path / "out" / "index.json", flat)
+
+
 def test_processes_do_not_change_a_byte(tmp_path: Path) -> None:
     good(tmp_path / "raw", "a", "b", "c")
     one = run(tmp_path / "raw", tmp_path / "one" / "index.json")
@@ -318,8 +371,6 @@ def test_refusals_name_the_case(tmp_path: Path, content: dict[str, Any], sentenc
 
 
 def test_damaged_files_and_four_dimensions_name_the_case(tmp_path: Path) -> None:
-    import nibabel
-
     raw, out = tmp_path / "raw", tmp_path / "out" / "index.json"
     good(raw, "a")
     file = raw / "imagesTr" / "a_0000.nii.gz"
