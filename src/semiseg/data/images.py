@@ -31,6 +31,7 @@ FLAT = 0.01  # volume of the box that three unit vectors span: below, they lie i
 SHEAR = 0.01  # cosine between two axes: a tilted gantry and affine registrations have more, rounding has less
 
 
+@np.errstate(invalid="ignore", over="ignore")  # headers that hold no number or one out of reach are refused by name
 def read_nifti(path: Path) -> Volume:
     """Read .nii or .nii.gz. Lengths are scaled to mm by the header's unit.
 
@@ -103,13 +104,13 @@ def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str
     notes: tuple[str, ...] = () if unit else (NO_UNIT,)
     if not any(codes.values()):
         notes += (NO_CODES,)
-    if codes["sform"]:
-        off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
-        if off.max() > SAME_MM:
-            raise UserError(
-                f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
-                "mm by its sform, expected one size: correct its header"
-            )
+    _check_place(affine, image.shape, path)
+    off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
+    if off.max() > SAME_MM:
+        raise UserError(
+            f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
+            "mm by its sform, expected one size: correct its header"
+        )
     if all(codes.values()) and not _agrees(image, scale, affine):
         notes += (TWO_PLACES,)
     return affine, notes
@@ -133,6 +134,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
         nibabel.save(image, temporary)
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def checked(volume: Volume, path: Path) -> Volume:
     """The volume, unchanged.
 
@@ -141,13 +143,18 @@ def checked(volume: Volume, path: Path) -> Volume:
     0.01. path: named in the error.
     """
     _check_array(volume.array, path)
-    check_spacing(volume.spacing_mm, path)
-    if not farthest_mm(volume.array.shape, volume.affine, np.zeros((4, 4))) <= FARTHEST_MM:
+    _check_place(volume.affine, volume.array.shape, path)
+    return volume
+
+
+def _check_place(affine: Affine, shape: Sequence[int], path: Path) -> None:
+    check_spacing(spacing_of(affine), path)
+    if not farthest_mm(shape, affine, np.zeros((4, 4))) <= FARTHEST_MM:
         raise UserError(
-            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in volume.affine[:3, 3])} mm, expected a "
-            f"place within {FARTHEST_MM:g} mm of the origin: correct its header"
+            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in affine[:3, 3])} mm, expected a place "
+            f"within {FARTHEST_MM:g} mm of the origin: correct its header"
         )
-    axes = volume.affine[:3, :3] / volume.spacing_mm
+    axes = affine[:3, :3] / spacing_of(affine)
     if abs(np.linalg.det(axes)) < FLAT:
         raise UserError(f"{path} has three axes that lie in one plane, expected three directions: correct its header")
     cosines = axes.T @ axes - np.eye(3)
@@ -157,7 +164,6 @@ def checked(volume: Volume, path: Path) -> Volume:
             f"{path} has axes that are {angle:.2f} degrees off the right angle (a tilted gantry, or an affine "
             "registration), expected a straight grid: resample the scan first"
         )
-    return volume
 
 
 def _check_array(array: Array, path: Path) -> None:

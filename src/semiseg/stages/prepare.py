@@ -76,6 +76,11 @@ def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     dataset = get_dataset(job.dataset)
     if not _finished(job):
         case = run_steps(_read(dataset, job), job.preparation, job.applied)
+        if min(case.image.shape) < 2:
+            raise UserError(
+                f"case {job.case.id}: the prepared image has shape {case.image.shape}, expected two or more voxels "
+                "along each axis: use a finer grid or a larger crop"
+            )
         if case.label is not None and not case.label.any():
             raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
         write_case(job.file, case, job.made_from)
