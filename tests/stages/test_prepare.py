@@ -290,11 +290,12 @@ def test_a_spacing_of_no_scanner_is_a_warning(tmp_path: Path, caplog: pytest.Log
     assert "warning: case a: spacing of 0.002 x 0.0025 x 0.004 mm is unusual: check the unit" in caplog.text
 
 
-def test_a_grid_of_one_plane_is_refused(tmp_path: Path) -> None:
+def test_a_grid_on_which_no_prediction_could_be_stored_is_refused(tmp_path: Path) -> None:
     good(tmp_path / "raw", "a")
-    flat = {"axes": "xyz", "steps": [{"step": "resample", "shape": (8, 8, 1), "library": "scipy", "order": 1}]}
-    with pytest.raises(UserError, match=r"^case a: the prepared image has shape \(8, 8, 1\), expected two or more"):
-        run(tmp_path / "raw", tmp_path / "out" / "index.json", flat)
+    step = {"step": "resample", "library": "scipy", "order": 1}
+    for target, shape in (({"shape": (8, 8, 1)}, r"\(8, 8, 1\)"), ({"spacing": (120.0, 2.5, 4.0)}, r"\(1, 15, 12\)")):
+        with pytest.raises(UserError, match=rf"^case a: the prepared image has shape {shape} .*, expected 2 to 32767"):
+            run(tmp_path / "raw", tmp_path / "out" / "index.json", {"axes": "xyz", "steps": [{**step, **target}]})
 
 
 def test_processes_do_not_change_a_byte(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ TWO_PLACES = "qform and sform place the scan differently, the sform is used"
 UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # codes of NIfTI: unknown, metre, millimetre, micron
 CODES = range(6)  # of qform and sform, nifti1.h
 SHORTEST_MM, LONGEST_MM = 1e-4, 100.0  # voxels of any scanner lie well between
+LONGEST_SIDE = 32767  # voxels: NIfTI-1, in which predictions are stored, counts no further
 FARTHEST_MM = 1e5  # single precision, in which predictions are stored, keeps 0.01 mm up to here
 FLAT = 0.01  # volume of the box that three unit vectors span: below, they lie in one plane
 SHEAR = 0.01  # cosine between two axes: a tilted gantry and affine registrations have more, rounding has less
@@ -138,7 +139,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
 def checked(volume: Volume, path: Path) -> Volume:
     """The volume, unchanged.
 
-    Raises UserError unless it is 3-D with two or more voxels along each axis and one number per voxel, has spacings
+    Raises UserError unless it is 3-D with 2 to 32,767 voxels along each axis and one number per voxel, has spacings
     from 0.0001 to 100 mm, lies within 100 m of the origin, and has three axes that are perpendicular up to a cosine of
     0.01. path: named in the error.
     """
@@ -169,6 +170,8 @@ def _check_place(affine: Affine, shape: Sequence[int], path: Path) -> None:
 def _check_array(array: Array, path: Path) -> None:
     if array.ndim != 3 or min(array.shape) < 2:
         raise UserError(f"{path} has shape {array.shape}, expected one 3-D volume: keep one volume per file")
+    if max(array.shape) > LONGEST_SIDE:
+        raise UserError(f"{path} has shape {array.shape}, expected at most {LONGEST_SIDE} voxels a side: cut it")
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path} holds {_kind(array)}, expected one number per voxel: convert it")
 
