@@ -259,8 +259,8 @@ def test_an_organ_that_vanishes_is_told_by_case_and_organ(tmp_path: Path, caplog
         index = run(tmp_path / "raw", tmp_path / "out" / "index.json", coarse)
         warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert warned == [
-            "warning: case a: right kidney (1 voxels in the raw label map) vanishes in the preparation: no voxel of it "
-            "is left on the prepared grid"
+            "warning: case a: right kidney (voxels in the raw label map: 1) vanishes in the preparation, no voxel of "
+            "it is left on the prepared grid: use a finer grid if it is to be scored there"
         ]
     entry = index["cases"]["a"]
     assert entry["vanished"] == ["R.kid"] and entry["voxels"][2] == 0

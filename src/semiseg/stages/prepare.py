@@ -164,9 +164,10 @@ def _tell_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> Non
     for case, entry in cases.items():
         for abbreviation in entry["vanished"]:
             organ = dataset.organ(abbreviation)
+            voxels = entry["statistics"]["labelled"]["voxels"][organ.id]
             logger.warning(
-                f"warning: case {case}: {organ.name} ({entry['statistics']['labelled']['voxels'][organ.id]} voxels in "
-                "the raw label map) vanishes in the preparation: no voxel of it is left on the prepared grid"
+                f"warning: case {case}: {organ.name} (voxels in the raw label map: {voxels}) vanishes in the "
+                "preparation, no voxel of it is left on the prepared grid: use a finer grid if it is to be scored there"
             )
 
 
