@@ -221,6 +221,7 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "axes in one plane": ("phantom", header(IMAGE, 296, "f", *FLAT), "lie in one plane, .*: correct its header"),
     "a tilted gantry": ("phantom", header(LABEL, 304, "f", 1.0), "14.04 degrees off the right angle .*: resample"),
     "pixdim against sform": ("phantom", header(LABEL, 88, "f", 4.5), "by its pixdim and .* by its sform, .*: correct"),
+    "code that NIfTI does not know": ("phantom", header(IMAGE, 254, "h", 9), "sform code 9, expected 0 to 5: correct"),
     "unit that NIfTI does not know": ("phantom", header(IMAGE, 123, "B", 5), "unit code 5 of length, .*: correct its"),
     "axis that is no number": ("phantom", header(IMAGE, 280, "f", np.nan), "spacing .*: correct its header"),
     # values
