@@ -21,6 +21,7 @@ SLOW = (
     "methods/test_methods.py",
     "proof/test_crate.py",
     "proof/test_tampering.py",
+    "stages/test_raw_to_score.py",
     "stages/test_train.py",
     "datasets/",
     "data/test_bad_input.py",

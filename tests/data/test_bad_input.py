@@ -72,6 +72,16 @@ def header(name: str, offset: int, kind: str, *values: float) -> Spoil:
     return spoil
 
 
+def plain(offset: int, kind: str, value: float) -> Spoil:
+    """The image unpacked, and its header written over."""
+
+    def spoil(raw: Path) -> None:
+        header(IMAGE, offset, kind, value)(raw)
+        (raw / IMAGE).write_bytes(gzip.decompress((raw / IMAGE).read_bytes()))
+
+    return spoil
+
+
 def more_data(raw: Path) -> None:
     (raw / IMAGE).write_bytes(gzip.compress(gzip.decompress((raw / IMAGE).read_bytes()) + b"\0" * 30, mtime=0))
 
@@ -178,6 +188,7 @@ def only_text(folder: Path) -> None:
     (folder / "LICENSE").write_text("terms")
 
 
+FLAT = (0, 2.5, 4, -20, 0, 0, 0, 11)  # the rows of y and z in the sform: the third axis runs along the second
 ZIP = "PANCREAS_0002.zip"
 REFUSED: dict[str, tuple[str, Spoil, str]] = {
     # NIfTI
@@ -201,6 +212,17 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "no spacing": ("phantom", header(IMAGE, 80, "f", 0.0), r"spacing 0 x 2\.5 x 4 mm, .*: correct its header"),
     "negative spacing": ("phantom", header(IMAGE, 88, "f", -4.0), r"spacing 2 x 2\.5 x -4 mm, .*: correct its header"),
     "spacing that is no number": ("phantom", header(LABEL, 84, "f", np.nan), "spacing 2 x nan x 4 mm, .*: correct its"),
+    "plain, header tells of less data": ("phantom", plain(46, "h", 10), r"holds 960 bytes more than its header tells"),
+    "place that is no number": (
+        "phantom",
+        header(IMAGE, 292, "f", np.inf),
+        "first voxel at inf, .*: correct its header",
+    ),
+    "axes in one plane": ("phantom", header(IMAGE, 296, "f", *FLAT), "lie in one plane, .*: correct its header"),
+    "a tilted gantry": ("phantom", header(LABEL, 304, "f", 1.0), "14.04 degrees off the right angle .*: resample"),
+    "pixdim against sform": ("phantom", header(LABEL, 88, "f", 4.5), "by its pixdim and .* by its sform, .*: correct"),
+    "code that NIfTI does not know": ("phantom", header(IMAGE, 254, "h", 9), "sform code 9, expected 0 to 5: correct"),
+    "unit that NIfTI does not know": ("phantom", header(IMAGE, 123, "B", 5), "unit code 5 of length, .*: correct its"),
     "axis that is no number": ("phantom", header(IMAGE, 280, "f", np.nan), "spacing .*: correct its header"),
     # values
     "NaN": (

@@ -16,6 +16,7 @@ from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.standin import get_standin
 from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.dataset import get_dataset
+from semiseg.datasets.la import NO_PLACE
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw, import_raw
 
@@ -83,6 +84,23 @@ def test_distributed_files_are_taken_as_they_are(tmp_path: Path, capsys: pytest.
     np.testing.assert_array_equal(read_image(stored), picture(1))
     np.testing.assert_array_equal(read_label(stored), atrium())
     assert read_geometry(stored).spacing_mm == (0.625, 0.625, 0.625)
+
+
+def test_a_place_that_a_file_states_is_not_dropped(tmp_path: Path) -> None:
+    """The distributed files state none, so 0.625 mm are assumed; a file that states one is another file."""
+    for number, state in enumerate(
+        (
+            lambda file: file.attrs.update({"spacing": (1.0, 1.0, 2.0)}),
+            lambda file: file["image"].attrs.update({"element_size_um": (1.0, 1.0, 2.0)}),
+            lambda file: file.create_dataset("affine", data=np.eye(4)),
+        )
+    ):
+        path = write_h5(tmp_path / str(number), picture(), atrium())
+        with h5py.File(path, "a") as file:
+            state(file)
+        with pytest.raises(UserError, match=r"mri_norm2\.h5 states (spacing|element_size_um|affine), which"):
+            LA.read_image(path)
+    assert LA.read_image(write_h5(tmp_path / "plain", picture(), atrium())).notes == (NO_PLACE,)
 
 
 def test_the_challenges_own_folders_go_through_the_preparation(tmp_path: Path) -> None:

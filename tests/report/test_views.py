@@ -14,7 +14,8 @@ from semiseg.papers.reading import printed
 from semiseg.report.cells import read_rows
 from semiseg.report.cost import COST, cost_as_csv, read_cost
 from semiseg.report.grids import views_grid
-from semiseg.report.notes import about_views, rule_change
+from semiseg.report.notes import about_vanished, about_views, rule_change
+from semiseg.report.sources import read_vanished
 from semiseg.report.views import VIEWS, as_csv, build_views, largest_rule_change
 from semiseg.stages.row import row
 
@@ -183,6 +184,17 @@ def test_notes_tell_sources_tests_and_doubts(project):
     assert "Printed numbers of doubtful reading (?): MT (Dice)." in about_views(spec, views)
     missing = spec.model_copy(update={"runs": {"mt": spec.runs["mt"]}})
     assert about_views(missing, views)[-1] == "No tests: the reference Sup only was not rebuilt."
+
+
+def test_organs_that_the_preparation_lost_are_counted_in_the_notes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scores = finished_table.score_table("mt")
+    assert read_vanished(spec_with()).empty  # no score table is on this machine
+    is_lost = (scores["grid"] == "prepared") & (scores["organ"] == "Rod") & scores["case"].isin(["case3", "case4"])
+    scores.loc[is_lost, "truth_voxels"] = 0
+    finished_table.write_table(Path(finished_table.RUN.format(method="mt", seed=7), "cases.csv"), scores)
+    (note,) = about_vanished(spec_with())  # the rod is not in the first case at all
+    assert note.endswith("so that rules on that grid count them as absent (2): Rod of case3, Rod of case4.")
 
 
 def test_grid_without_print_has_no_columns_for_it(project, default):

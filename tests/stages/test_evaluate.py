@@ -163,6 +163,28 @@ def test_a_prediction_on_another_grid_is_refused(project):
     assert not project.out.exists()
 
 
+@pytest.mark.parametrize("kind", [">f8", "<f4", ">i8"])
+def test_the_scored_truth_is_what_preparation_reads(project, kind):
+    """A label map of another type, with noise, another rounding of its spacing, and along other axes."""
+    affine = np.diag([1.0, 1, 3.01, 1])
+    label = project.label[::-1].astype(kind)
+    affine[0] = [-1, 0, 0, 7]
+    noisy = label * 1.0001 if kind[1] == "f" else label
+    write_nifti(project.raw.parent / project.entry["label"], Volume(noisy.astype(kind), affine))
+    project.list(project.entry)
+    project.predict("p1.nii.gz", Volume(np.roll(project.label, 1, axis=2), project.volume.affine))
+    project.evaluate()
+    frame = read_cases(project.out)
+    native = frame[(frame.grid == "native") & (frame.label == 2)].iloc[0]
+    assert (native.truth_voxels, native.to_truth_mean_voxel, native.to_truth_mean_mm) == (1, 1.0, 3.0)
+
+
+def test_a_label_map_that_changed_behind_the_manifest_is_refused(project):
+    write_nifti(project.raw.parent / project.entry["label"], Volume(project.label[:, ::-1], project.volume.affine))
+    with pytest.raises(UserError, match=r"case p1: labelsTr/p1\.nii\.gz is not the file that .*manifest\.json lists"):
+        project.evaluate()
+
+
 def test_what_is_missing_or_changed_is_named(project):
     file = project.predictions.parent / "predictions" / "p1.nii.gz"
     whole = file.read_bytes()

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from support.prepared_cases import raw_spec
@@ -12,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.data.geometry import to_native
-from semiseg.data.images import read_nifti, write_nifti
+from semiseg.data.images import NO_UNIT, read_nifti, write_nifti
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.store import read_geometry, read_image, read_label, write_case
 from semiseg.params.preparation import Preparation
@@ -139,13 +140,13 @@ def test_cumulative_clip_by_hand() -> None:
 
 def test_crop_of_what_is_not_zero_leaves_the_last_plane_out() -> None:
     array = np.zeros((9, 8, 7), np.float32)
-    array[2:6, 1:8, 3:6] = np.random.default_rng(0).uniform(1, 2, (4, 7, 3))
+    array[2:6, 1:8, 3:5] = np.random.default_rng(0).uniform(1, 2, (4, 7, 2))
     label = (array > 1.5).astype(np.uint8)
     case = run_steps(Scan("a", array, label, np.eye(4)), steps({"step": "crop_nonzero"}), frozenset())
-    np.testing.assert_array_equal(case.image, array[2:5, 1:7, 3:5])
-    np.testing.assert_array_equal(case.label, label[2:5, 1:7, 3:5])
+    np.testing.assert_array_equal(case.image, array[2:5, 1:7, 3:4])
+    np.testing.assert_array_equal(case.label, label[2:5, 1:7, 3:4])
     np.testing.assert_array_equal(case.geometry.affine[:3, 3], [2, 1, 3])
-    assert case.statistics["crop_nonzero"] == {"start": [2, 1, 3], "size": [3, 6, 2]}
+    assert case.statistics["crop_nonzero"] == {"start": [2, 1, 3], "size": [3, 6, 1]}
     with pytest.raises(UserError, match="case a: the image has no box of voxels that are not 0"):
         run_steps(
             Scan("a", np.zeros((4, 4, 4), np.float32), None, np.eye(4)), steps({"step": "crop_nonzero"}), frozenset()
@@ -244,6 +245,59 @@ def test_the_index(tmp_path: Path) -> None:
     assert read_label(tmp_path / "out" / entry["file"]).sum() == 60
 
 
+def test_an_organ_that_vanishes_is_told_by_case_and_organ(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    label = block((16, 15, 12))
+    label[10, 10, 9] = 2
+    write_raw(tmp_path / "raw", "a", picture(), label)
+    write_raw(tmp_path / "raw", "b", picture(1), block((16, 15, 12)))
+    coarse = {
+        "axes": "zyx",
+        "steps": [{"step": "resample", "spacing": (5.0, 6.0, 9.0), "library": "scipy", "order": 1}],
+    }
+    for _ in range(2):  # the second call finds the cases finished
+        caplog.clear()
+        index = run(tmp_path / "raw", tmp_path / "out" / "index.json", coarse)
+        warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert warned == [
+            "warning: case a: right kidney (voxels in the raw label map: 1) vanishes in the preparation, no voxel of "
+            "it is left on the prepared grid: use a finer grid if it is to be scored there"
+        ]
+    entry = index["cases"]["a"]
+    assert entry["vanished"] == ["R.kid"] and entry["voxels"][2] == 0
+    assert entry["statistics"]["labelled"]["voxels"][1:3] == [60, 1]
+    assert index["cases"]["b"]["vanished"] == []
+
+
+def test_what_a_header_leaves_open_is_noted_per_case_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good(tmp_path / "raw", "a", "b", "c")
+    for case in "ab":
+        name = f"{case}_0000.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(picture(), LPI), tmp_path / "raw" / "imagesTr" / name)
+    caplog.set_level("INFO")
+    index = run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    told = [record.getMessage() for record in caplog.records if NO_UNIT in record.getMessage()]
+    assert told == [f"phantom: {NO_UNIT} (2 of 3 cases: a, b)"]
+    notes = {case: entry["statistics"]["reading"] for case, entry in index["cases"].items()}
+    assert notes["a"] == {"image": [NO_UNIT], "label": []} and notes["c"] == {"image": [], "label": []}
+
+
+def test_a_spacing_of_no_scanner_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tiny = np.diag([0.001, 0.001, 0.001, 1]) @ LPI
+    write_nifti(tmp_path / "raw" / "imagesTr" / "a_0000.nii.gz", Volume(picture(), tiny))
+    run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    assert "warning: case a: spacing of 0.002 x 0.0025 x 0.004 mm is unusual: check the unit" in caplog.text
+
+
+def test_a_grid_on_which_no_prediction_could_be_stored_is_refused(tmp_path: Path) -> None:
+    good(tmp_path / "raw", "a")
+    step = {"step": "resample", "library": "scipy", "order": 1}
+    for target, shape in (({"shape": (8, 8, 1)}, r"\(8, 8, 1\)"), ({"spacing": (120.0, 2.5, 4.0)}, r"\(1, 15, 12\)")):
+        with pytest.raises(UserError, match=rf"^case a: the prepared image has shape {shape} .*, expected 2 to 32767"):
+            run(tmp_path / "raw", tmp_path / "out" / "index.json", {"axes": "xyz", "steps": [{**step, **target}]})
+
+
 def test_processes_do_not_change_a_byte(tmp_path: Path) -> None:
     good(tmp_path / "raw", "a", "b", "c")
     one = run(tmp_path / "raw", tmp_path / "one" / "index.json")
@@ -318,8 +372,6 @@ def test_refusals_name_the_case(tmp_path: Path, content: dict[str, Any], sentenc
 
 
 def test_damaged_files_and_four_dimensions_name_the_case(tmp_path: Path) -> None:
-    import nibabel
-
     raw, out = tmp_path / "raw", tmp_path / "out" / "index.json"
     good(raw, "a")
     file = raw / "imagesTr" / "a_0000.nii.gz"

@@ -55,6 +55,7 @@ class _File:
     place: str
 
 
+@np.errstate(invalid="ignore")
 def write(form: str, seed: int, ids: int, inside: int, image: Path, label: Path) -> RandomCase:
     """Write one case. form: nifti or nrrd. ids: organs of the dataset. inside: the value that is stored for organ 1."""
     rng = np.random.default_rng([seed, form == "nrrd"])

@@ -27,11 +27,13 @@ TWO_PLACES = "qform and sform place the scan differently, the sform is used"
 UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # codes of NIfTI: unknown, metre, millimetre, micron
 CODES = range(6)  # of qform and sform, nifti1.h
 SHORTEST_MM, LONGEST_MM = 1e-4, 100.0  # voxels of any scanner lie well between
+LONGEST_SIDE = 32767  # voxels: NIfTI-1, in which predictions are stored, counts no further
 FARTHEST_MM = 1e5  # single precision, in which predictions are stored, keeps 0.01 mm up to here
 FLAT = 0.01  # volume of the box that three unit vectors span: below, they lie in one plane
 SHEAR = 0.01  # cosine between two axes: a tilted gantry and affine registrations have more, rounding has less
 
 
+@np.errstate(invalid="ignore", over="ignore")  # headers that hold no number or one out of reach are refused by name
 def read_nifti(path: Path) -> Volume:
     """Read .nii or .nii.gz. Lengths are scaled to mm by the header's unit.
 
@@ -104,13 +106,13 @@ def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str
     notes: tuple[str, ...] = () if unit else (NO_UNIT,)
     if not any(codes.values()):
         notes += (NO_CODES,)
-    if codes["sform"]:
-        off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
-        if off.max() > SAME_MM:
-            raise UserError(
-                f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
-                "mm by its sform, expected one size: correct its header"
-            )
+    _check_place(affine, image.shape, path)
+    off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
+    if off.max() > SAME_MM:
+        raise UserError(
+            f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
+            "mm by its sform, expected one size: correct its header"
+        )
     if all(codes.values()) and not _agrees(image, scale, affine):
         notes += (TWO_PLACES,)
     return affine, notes
@@ -134,21 +136,27 @@ def write_nifti(path: Path, volume: Volume) -> None:
         nibabel.save(image, temporary)
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def checked(volume: Volume, path: Path) -> Volume:
     """The volume, unchanged.
 
-    Raises UserError unless it is 3-D with two or more voxels along each axis and one number per voxel, has spacings
+    Raises UserError unless it is 3-D with 2 to 32,767 voxels along each axis and one number per voxel, has spacings
     from 0.0001 to 100 mm, lies within 100 m of the origin, and has three axes that are perpendicular up to a cosine of
     0.01. path: named in the error.
     """
     _check_array(volume.array, path)
-    check_spacing(volume.spacing_mm, path)
-    if not farthest_mm(volume.array.shape, volume.affine, np.zeros((4, 4))) <= FARTHEST_MM:
+    _check_place(volume.affine, volume.array.shape, path)
+    return volume
+
+
+def _check_place(affine: Affine, shape: Sequence[int], path: Path) -> None:
+    check_spacing(spacing_of(affine), path)
+    if not farthest_mm(shape, affine, np.zeros((4, 4))) <= FARTHEST_MM:
         raise UserError(
-            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in volume.affine[:3, 3])} mm, expected a "
-            f"place within {FARTHEST_MM:g} mm of the origin: correct its header"
+            f"{path} has its first voxel at {', '.join(f'{value:g}' for value in affine[:3, 3])} mm, expected a place "
+            f"within {FARTHEST_MM:g} mm of the origin: correct its header"
         )
-    axes = volume.affine[:3, :3] / volume.spacing_mm
+    axes = affine[:3, :3] / spacing_of(affine)
     if abs(np.linalg.det(axes)) < FLAT:
         raise UserError(f"{path} has three axes that lie in one plane, expected three directions: correct its header")
     cosines = axes.T @ axes - np.eye(3)
@@ -158,12 +166,13 @@ def checked(volume: Volume, path: Path) -> Volume:
             f"{path} has axes that are {angle:.2f} degrees off the right angle (a tilted gantry, or an affine "
             "registration), expected a straight grid: resample the scan first"
         )
-    return volume
 
 
 def _check_array(array: Array, path: Path) -> None:
     if array.ndim != 3 or min(array.shape) < 2:
         raise UserError(f"{path} has shape {array.shape}, expected one 3-D volume: keep one volume per file")
+    if max(array.shape) > LONGEST_SIDE:
+        raise UserError(f"{path} has shape {array.shape}, expected at most {LONGEST_SIDE} voxels a side: cut it")
     if array.dtype.kind not in "biuf":
         raise UserError(f"{path} holds {_kind(array)}, expected one number per voxel: convert it")
 

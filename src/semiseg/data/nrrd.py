@@ -67,6 +67,7 @@ TEXT = ("txt", "text", "ascii")
 Fields = Mapping[str, str]
 
 
+@np.errstate(invalid="ignore", over="ignore")  # headers that hold no number or one out of reach are refused by name
 def read_nrrd(path: Path) -> Volume:
     """Read .nrrd with its data in the same file. Lengths are scaled to mm by the header's unit.
 

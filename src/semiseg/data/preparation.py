@@ -52,7 +52,7 @@ def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> 
 
     applied: names of the steps to skip, because they were applied to the raw files already. The statistics describe
     intensities and axis directions before the first and after the last step, and hold the facts of each step. Raises
-    UserError, which names the case, if a step cannot be applied, or if the prepared image is not finite or is flat.
+    UserError, which names the case, if a step cannot be applied or the prepared image is not finite.
     """
     raw_shape, raw_affine = _three(scan.image.shape), scan.affine
     scan = scan.with_facts("raw", _described(scan.image, scan.affine))
@@ -62,11 +62,6 @@ def run_steps(scan: Scan, preparation: Preparation, applied: frozenset[str]) -> 
     if preparation.axes == "zyx":
         image, affine = image.transpose(2, 1, 0), affine[:, [2, 1, 0, 3]]
         label = None if label is None else label.transpose(2, 1, 0)
-    if min(image.shape) < 2:
-        raise UserError(
-            f"case {scan.case}: the prepared image has shape {image.shape}, expected two or more voxels along each "
-            "axis: use a finer grid or a larger crop"
-        )
     prepared = _described(image, affine)
     if not np.isfinite(prepared["mean"]):
         raise UserError(f"case {scan.case}: the prepared image is not finite: check the preparation's steps")

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PREPARED, IMAGE, LABEL = "mri_norm2.h5", "lgemri.nrrd", "laendo.nrrd"
 SPACING_MM = 0.625
 NO_PLACE = "the file states neither spacing nor place, 0.625 mm along each axis and an origin of 0 are assumed"
-PLACING = re.compile("spac|affine|origin|direction|orient|resolution|pixdim|unit|slope|intercept|scale|element_size")
+PLACING = re.compile(
+    "spac|affine|origin|direction|orient|resolution|pixdim|unit|slope|intercept|scale|offset|element_size"
+)
 INSIDE = 255  # value of the atrium in laendo.nrrd
 OFFICIAL_LIST = "la_uamt_8lab"  # any of the lists: each names all 100 cases
 GET = (

@@ -10,6 +10,8 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.progress import some
+from semiseg.data.geometry import Geometry
+from semiseg.data.images import LONGEST_MM, LONGEST_SIDE, SHORTEST_MM
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.raw_case import read_case
 from semiseg.data.raw_volumes import require_listed, voxels_of
@@ -76,10 +78,22 @@ def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     dataset = get_dataset(job.dataset)
     if not _finished(job):
         case = run_steps(_read(dataset, job), job.preparation, job.applied)
+        _check_grid(job, case.geometry)
         if case.label is not None and not case.label.any():
             raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
         write_case(job.file, case, job.made_from)
     return _entry(job, dataset.organs)
+
+
+def _check_grid(job: CaseToPrepare, geometry: Geometry) -> None:
+    """Raise UserError for a grid on which a prediction could not be stored and read again."""
+    sides, spacing = geometry.shape, geometry.spacing_mm
+    if min(sides) < 2 or max(sides) > LONGEST_SIDE or min(spacing) < SHORTEST_MM or max(spacing) > LONGEST_MM:
+        raise UserError(
+            f"case {job.case.id}: the prepared image has shape {sides} and spacing "
+            f"{' x '.join(f'{length:g}' for length in spacing)} mm, expected 2 to {LONGEST_SIDE} voxels of "
+            f"{SHORTEST_MM:g} to {LONGEST_MM:g} mm along each axis: use another grid or a larger crop"
+        )
 
 
 def _job(
@@ -150,9 +164,10 @@ def _tell_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> Non
     for case, entry in cases.items():
         for abbreviation in entry["vanished"]:
             organ = dataset.organ(abbreviation)
+            voxels = entry["statistics"]["labelled"]["voxels"][organ.id]
             logger.warning(
-                f"warning: case {case}: {organ.name} ({entry['statistics']['labelled']['voxels'][organ.id]} voxels in "
-                "the raw label map) vanishes in the preparation: no voxel of it is left on the prepared grid"
+                f"warning: case {case}: {organ.name} (voxels in the raw label map: {voxels}) vanishes in the "
+                "preparation, no voxel of it is left on the prepared grid: use a finer grid if it is to be scored there"
             )
 
 
