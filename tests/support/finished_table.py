@@ -67,7 +67,7 @@ def scoring(method: str, published: str = "la") -> dict[str, Any]:
 
 def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
     """Specification of the rule ``table`` as JSON, as ``Specs.table`` gives it."""
-    validation = {"every": 2, "per": "iteration", "start": 0.5, "region": "volume", "absent": "zero", "patience": None}
+    validation = {"every": 2, "per": "iteration", "first": None, "region": "volume", "absent": "zero", "patience": None}
     return {
         "table": "toy",
         "title": "Toy <table> & 50 % of it",
