@@ -9,10 +9,10 @@ from semiseg.params.table_spec import TableSpec
 ORDERS = {
     "endless": "each list in one random order after the other",
     "two_stream": "a new random order of both lists for every pass over the labelled one",
-    "two_stream_repeated": "the labelled list repeated to the length of the unlabelled one, so that a case may come twice"
-    " in a step",
-    "two_loaders": "the labelled list repeated to the length of the unlabelled one, so that a case may come twice in a"
+    "two_stream_repeated": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a"
     " step",
+    "two_loaders": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a step,"
+    " and a smaller last step of what is left",
 }
 PARTS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 
