@@ -75,7 +75,7 @@ def _network(name: str) -> str:
 def _budget(one: Training) -> str:
     if one.iterations is not None:
         return f"{one.iterations:,} iterations"
-    return counted(one.epochs or 0, "epoch") + (" and one more at their last rate" if one.extra_epochs else "")
+    return counted(one.epochs or 0, "epoch") + (" and one more" if one.extra_epochs else "")
 
 
 def _optimiser(one: Optimiser) -> str:

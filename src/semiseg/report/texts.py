@@ -9,8 +9,8 @@ from semiseg.params.table_spec import TableSpec
 ORDERS = {
     "endless": "each list in one random order after the other",
     "two_stream": "a new random order of both lists for every pass over the labelled one",
-    "two_stream_repeated": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a"
-    " step",
+    "two_stream_repeated": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in"
+    " a step",
     "two_loaders": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a step,"
     " and a smaller last step of what is left",
 }
@@ -50,7 +50,7 @@ def _times(sides: Sequence[int]) -> str:
 def _budget(training: Training) -> str:
     if training.iterations:
         return f"{training.iterations} iterations"
-    return f"{training.epochs} epochs" + (" and one more at their last rate" if training.extra_epochs else "")
+    return f"{training.epochs} epochs" + (" and one more" if training.extra_epochs else "")
 
 
 def _seeds(seeds: Sequence[int]) -> str:
