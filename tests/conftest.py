@@ -19,6 +19,7 @@ SLOW = (
     "workflow/",
     "engine/",
     "methods/test_methods.py",
+    "steps/",
     "proof/test_crate.py",
     "proof/test_tampering.py",
     "stages/test_raw_to_score.py",

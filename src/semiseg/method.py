@@ -53,7 +53,7 @@ class TrainingTime:
     """The position of a step in the training.
 
     iteration, epoch: numbers of finished steps and epochs BEFORE this step; both start at 0.
-    iterations, epochs: length of the whole training.
+    iterations, epochs: length of the whole training, without the protocol's extra epochs.
     ramp: the protocol's ramp-up at this step, in [0, 1]; methods multiply the weight of an unsupervised term with it.
     """
 

@@ -27,7 +27,6 @@ def test_draws_of_a_class_reach_each_of_its_voxels_in_order() -> None:
     found = groups.inside(every(6).expand(5, 2, 6))
     assert found[0, 0].tolist() == [2, 2, 2, 5, 5, 5] and torch.equal(found[:, 0], found[:, 1])
     assert found[1, 0].tolist() == [1, 1, 3, 3, 6, 6]
-    assert groups.of(3).inside(every(2).unsqueeze(0)).tolist() == [[0, 7]]
 
 
 def test_draws_outside_a_class_reach_all_others_but_voxels_of_no_class() -> None:

@@ -1,11 +1,16 @@
 """Clocks and learning rates of the three protocols, against numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
+import yaml
+from support import ROOT
 
-from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
-from semiseg.params.config import Training
+from semiseg.learning.build import build_method
+from semiseg.learning.order import Order
+from semiseg.learning.schedule import TrainingSchedule
+from semiseg.params.config import Network, Training
 
 BASE = {
     "patch": [8, 8, 8],
@@ -44,7 +49,7 @@ def test_la_rate_is_cut_every_2500_steps():
 
 
 def test_validation_starts_late_repeats_and_closes():
-    rule = {"every": 20, "per": "iteration", "start": 0.5, "region": "volume", "absent": "zero"}
+    rule = {"every": 20, "per": "iteration", "first": 60, "region": "volume", "absent": "zero"}
     table = schedule(iterations=90, schedule={"rule": "constant"}, ramp={}, validation=rule)
     assert [i + 1 for i in range(90) if table.validates_after(i)] == [60, 80, 90]
 
@@ -62,6 +67,68 @@ def test_patience_counts_epochs_without_gain():
 )  # fmt: skip
 def test_an_epoch_is_one_pass_over_the_stream(stream, labelled_only, steps):
     training = schedule(epochs=1, epoch=stream, schedule={"rule": "constant"}, ramp={}).training
-    found = steps_per_epoch(training, {"labelled": 7, "unlabelled": 17}, labelled_only=labelled_only)
-    assert found == steps, "two crops of each stream in a step; a supervised row takes four labelled ones"
-    assert steps_per_epoch(training, {"labelled": 1, "unlabelled": 1}, labelled_only=labelled_only) == 1
+    found = Order.of(training, {"labelled": 7, "unlabelled": 17}, labelled_only=labelled_only)
+    assert found.steps_per_epoch == steps, (
+        "two crops of each stream in a step; a supervised row takes four labelled ones"
+    )
+    few = Order.of(training, {"labelled": 1, "unlabelled": 1}, labelled_only=labelled_only)
+    assert few.steps_per_epoch == 1
+
+
+def published(name):
+    """Training of a protocol of params.yaml, with 8 steps an epoch."""
+    given = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["protocols"][name]["training"]
+    return TrainingSchedule(Training.model_validate(given), 8)
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("dhc", 300), ("dhc_short", 200), ("dhc_amos", 200)])
+def test_dhc_runs_one_epoch_more_than_its_rates_count_and_validates_after_epochs_1_11_21(name, epochs):
+    """The official loop is range(max_epoch + 1): 301 and 201 epochs."""
+    table = published(name)
+    assert table.iterations == 8 * (epochs + 1)
+    after = [step + 1 for step in range(table.iterations) if table.validates_after(step)]
+    assert after == [8 * epoch for epoch in range(1, epochs + 2, 10)]
+    last = table.time(table.iterations - 1)
+    assert (last.epoch, last.epochs) == (epochs, epochs)
+    assert table.learning_rate(table.iterations - 1) == pytest.approx(0.03 * (1 - (epochs - 1) / epochs) ** 0.9)
+    assert last.ramp == pytest.approx(math.exp(-5 / epochs**2))
+
+
+@pytest.mark.parametrize(("name", "first"), [("guidednet", 10200), ("guidednet_mmwhs", 5200)])
+def test_guidednet_validates_strictly_after_the_half(name, first):
+    table = published(name)
+    after = [step + 1 for step in range(table.iterations) if table.validates_after(step)]
+    assert after == list(range(first, table.iterations + 1, 200))
+
+
+def test_brats_lags_by_one_step():
+    """HiLab-git/SSL4MIS sets the rate after the step, so steps 0 and 1 share the base rate."""
+    table = published("brats19")
+    assert table.learning_rate(0) == table.learning_rate(1) == 0.01
+    assert table.learning_rate(15111) == pytest.approx(0.00532348578), "the step case of MT"
+
+
+@pytest.mark.parametrize(("method", "lag"), [("mt", 1), ("dan", 1), ("cps", 0), ("guidednet", 0)])
+def test_mt_and_dan_lag_in_every_protocol_that_counts_iterations(method, lag):
+    network, voxels = Network(name="unet3d", filters=2), [1.0, 1.0]
+    own = build_method(method, {}, network, None, voxels).rate_lag
+    assert own == lag
+    table = published("guidednet")
+    late = replace(table, rate_lag=own)
+    assert late.learning_rate(100) == table.learning_rate(100 - lag)
+    assert replace(published("dhc"), rate_lag=own).learning_rate(33) == published("dhc").learning_rate(33)
+    assert replace(published("brats19"), rate_lag=own).learning_rate(9) == published("brats19").learning_rate(9)
+
+
+def test_a_lag_of_mt_is_an_option():
+    assert build_method("mt", {"lag": 0}, Network(name="unet3d", filters=2), None, [1.0, 1.0]).rate_lag == 0
+
+
+def test_a_rate_never_counts_beyond_its_length():
+    table = schedule(epochs=2, extra_epochs=1, schedule={"rule": "poly", "per": "epoch"}, ramp={})
+    assert table.iterations == 30 and table.learning_rate(29) == 0
+
+
+def test_an_order_whose_epochs_contradict_the_protocol_is_refused():
+    with pytest.raises(ValueError, match="order two_stream has epochs of the labelled cases: give epoch: labelled"):
+        schedule(epochs=1, epoch="unlabelled", order="two_stream", schedule={"rule": "constant"}, ramp={})

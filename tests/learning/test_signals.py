@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+import pandas as pd
 import pytest
 import torch
 from support.prepared_cases import build, outputs, train_spec
@@ -47,6 +48,31 @@ def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
     train(train_spec(), *data, tmp_path / "state", parts, SELDOM)
     assert "continuing from step 4 " in capsys.readouterr().err
     assert parts.weights.read_bytes() == whole.weights.read_bytes()
+
+
+def test_a_run_of_the_dhc_kind_continues_in_the_middle_of_its_last_epoch(data, tmp_path, monkeypatch):
+    """Three of four cases in a step, one in the next; one epoch more than the rates count; validated after 1 and 3."""
+    spec = train_spec(
+        "mt",
+        iterations=None,
+        epochs=2,
+        extra_epochs=1,
+        order="two_loaders",
+        batch={"labelled": 3, "unlabelled": 3},
+        augmentation={"flip_each": [1, 2], "crop": "first"},
+        validation={"every": 2, "per": "epoch", "first": 1, "region": "centre_crop", "absent": "half"},
+    )
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    whole, parts = outputs(tmp_path / "whole"), outputs(tmp_path / "parts")
+    train(spec, *data, tmp_path / "state_whole", whole, SELDOM)
+    history = pd.read_csv(whole.history)
+    assert (history.index[history["val_dice"].notna()] + 1).tolist() == [2, 6]
+    signalled_at(monkeypatch, 4, signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(spec, *data, tmp_path / "state", parts, SELDOM)
+    train(spec, *data, tmp_path / "state", parts, SELDOM)
+    assert parts.weights.read_bytes() == whole.weights.read_bytes()
+    assert parts.history.read_bytes() == whole.history.read_bytes()
 
 
 def test_in_a_slurm_job_the_signal_saves_and_the_work_goes_on(data, tmp_path, monkeypatch):

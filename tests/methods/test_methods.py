@@ -17,6 +17,7 @@ from semiseg.data.store import PreparedCase, write_case
 from semiseg.learning.batches import Sampler, StoredCase
 from semiseg.learning.build import build_method
 from semiseg.learning.loop import Trainer, start
+from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import State
 from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime, hyperparameters, method_class, total
@@ -162,8 +163,8 @@ def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         image = rng.standard_normal(shape).astype(np.float32)
         write_case(folder / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
         cases.append(StoredCase(folder / f"{number}.h5", shape))
-    size = BatchSize(labelled=2, unlabelled=2)
-    batch = Sampler(cases[:1], cases[1:], size, sides(name), Augmentation(), seed=0)[0]
+    order = Order("endless", 1, 1, BatchSize(labelled=2, unlabelled=2), "unlabelled")
+    batch = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0)[0]
     batch.unlabelled.requires_grad_()
     method = confident(name, "unet3d")
     first = {term: value.detach() for term, value in method.losses(batch, FIRST).items()}

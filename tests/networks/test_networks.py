@@ -11,7 +11,7 @@ from semiseg.blocks import ema
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.blocks.perturbations import noisy
 from semiseg.blocks.ramps import poly, step_decay
-from semiseg.network import build
+from semiseg.network import build, official_names
 
 NAMES = ["vnet", "unet3d", "unet3d_ds"]
 
@@ -59,7 +59,23 @@ def test_images_may_have_several_channels(name: str) -> None:
     assert not torch.allclose(network(image), network(image * torch.tensor([1.0, 0.0]).view(1, 2, 1, 1, 1)))
 
 
+@pytest.mark.parametrize("name", [*NAMES, "vnet_magic"])
+def test_every_weight_has_its_name_in_the_official_checkpoint(name: str) -> None:
+    """The step cases hold the names of the backbones that they use; here: complete, and none twice."""
+    network = build(name, 1, 3, "default", filters=2)
+    names = official_names(network, network.official_modules())
+    assert names.keys() == network.state_dict().keys() and len(set(names.values())) == len(names)
+    head = {"unet3d": "final", "unet3d_ds": "dsv1", "vnet": "out_conv", "vnet_magic": "decoder.out_conv"}[name]
+    assert names["head.weight"] == f"{head}.weight"
+
+
+def test_a_weight_without_an_official_name_is_an_error() -> None:
+    with pytest.raises(KeyError, match=r"encoder\.0\.0\.1"):
+        official_names(build("vnet", 1, 3, "default", filters=2), {"encoder.0.0.0": "block_one.conv.0"})
+
+
 def test_deep_supervision_gives_all_scales_at_full_size_finest_first() -> None:
+    torch.manual_seed(0)
     network, image = build("unet3d_ds", 1, 3, "default", filters=2).eval(), torch.randn(1, 1, 32, 32, 32)
     outputs = network.outputs(image)  # type: ignore[operator]
     assert [output.shape for output in outputs] == [(1, 3, 32, 32, 32)] * 4

@@ -95,7 +95,9 @@ def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
     assert "One run per row (seed 7)" in text
-    assert "the best mean Dice on whole volumes of the validation cases, measured every 2 iterations from 50 %" in text
+    assert "of the validation cases, measured every 2 iterations, first after 50;" in text
+    assert "Order of the cases: each list in one random order after the other." in text
+    assert "Forms of the methods: MT &amp; co_1: form released" in text
     assert "Published convention (rule la)" in text
     assert "Sound convention (rule sound)" in text
     assert "Best mean Dice (%): MT &amp; co_1" in text

@@ -67,7 +67,9 @@ def test_history_names_every_term_and_every_validation(tmp_path):
     expected = ["iteration", "lr", "total", "loss_supervised", "loss_consistency", "val_dice"]
     assert list(history.columns) == expected
     assert history["iteration"].tolist() == list(range(6))
-    assert (history.index[history["val_dice"].notna()] + 1).tolist() == [4, 6], "from 40 % on, every 2, and at the end"
+    assert (history.index[history["val_dice"].notna()] + 1).tolist() == [4, 6], (
+        "from step 4 on, every 2, and at the end"
+    )
 
 
 def test_the_checkpoint_with_the_best_validation_is_kept(tmp_path):

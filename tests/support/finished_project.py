@@ -36,7 +36,7 @@ def params() -> dict[str, Any]:
     whole = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     protocol = whole["protocols"]["la_small"]
     protocol["network"]["filters"] = 2
-    validation = {"every": 1, "per": "iteration", "start": 0.0, "region": "volume", "absent": "zero"}
+    validation = {"every": 1, "per": "iteration", "region": "volume", "absent": "zero"}
     protocol["training"] |= {"patch": [32, 32, 16], "iterations": 2, "validation": validation}
     protocol["inference"] = {"window": [32, 32, 16], "stride": [32, 32, 16]}
     return {

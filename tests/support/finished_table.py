@@ -71,7 +71,7 @@ def scoring(method: str, published: str = "la") -> dict[str, Any]:
 
 def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
     """Specification of the rule ``table`` as JSON, as ``Specs.table`` gives it."""
-    validation = {"every": 2, "per": "iteration", "start": 0.5, "region": "volume", "absent": "zero", "patience": None}
+    validation = {"every": 2, "per": "iteration", "first": 50, "region": "volume", "absent": "zero", "patience": None}
     return {
         "table": "toy",
         "title": "Toy <table> & 50 % of it",
@@ -90,12 +90,14 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
             "batch": {"labelled": 2, "unlabelled": 1},
             "iterations": 100,
             "epochs": None,
+            "extra_epochs": 0,
             "epoch": "labelled",
+            "order": "endless",
             "supervised": "half_ce_dice_all",
             "optimiser": {"rule": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False},
             "schedule": {"rule": "poly", "per": "iteration", "lag": 0, "power": 0.9, "every": 2500, "factor": 0.1},
             "ramp": {"per": "iteration", "every": 1, "length": None, "lag": 0},
-            "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": []},
+            "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": [], "crop": "last"},
             "amp": False,
             "validation": validation,
         },
@@ -108,7 +110,7 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
         "skipped": {},
         "failed": {},
         "variants": {},
-        "hyper": {method: {} for method in ROWS},
+        "hyper": {method: {"weight": 0.1, "form": "released"} if method == "mt" else {} for method in ROWS},
         "runs": {method: [RUN.format(method=method, seed=seed) for seed in seeds] for method in ROWS},
         "split": SPLIT,
         "prepared": PREPARED,

@@ -76,7 +76,7 @@ def train_spec(method: str = "sup_only", iterations: int = 6, **training: Any) -
             "schedule": {"rule": "poly"},
             "ramp": {"length": 3},
             "augmentation": {"rot90": True, "flip_one_of": [0, 1]},
-            "validation": {"every": 2, "per": "iteration", "start": 0.4, "region": "volume", "absent": "zero"},
+            "validation": {"every": 2, "per": "iteration", "first": 4, "region": "volume", "absent": "zero"},
             **training,
         },
     }

@@ -28,11 +28,6 @@ class Groups(NamedTuple):
         rank = ranks(uniform, self.sizes.sum() - sizes)
         return self._at(torch.where(rank < starts, rank, rank + sizes))
 
-    def of(self, number: int) -> "Groups":
-        """The group of one class, as a ``Groups`` of a single class."""
-        row = slice(number, number + 1)
-        return Groups(self.places, self.starts[row], self.sizes[row])
-
     def _at(self, index: Tensor) -> Tensor:
         return self.places[index.clamp(max=len(self.places) - 1)]
 

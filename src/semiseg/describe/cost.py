@@ -14,7 +14,8 @@ from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import BYTES, Work, prepared_voxels, work
-from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
+from semiseg.learning.order import Order
+from semiseg.learning.schedule import TrainingSchedule
 from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
@@ -105,8 +106,8 @@ class TableView:
     def iterations(self, run: Run) -> int:
         """Steps of a run; where the protocol counts epochs, from the cases of its split."""
         training, alone = self.protocol.training, self.plan.labelled_only(run.method)
-        steps = steps_per_epoch(training, self.counts(run.split), labelled_only=alone)
-        return TrainingSchedule(training, steps).iterations
+        order = Order.of(training, self.counts(run.split), labelled_only=alone)
+        return TrainingSchedule(training, order.steps_per_epoch).iterations
 
 
 @dataclass(frozen=True)

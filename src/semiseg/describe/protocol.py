@@ -6,6 +6,7 @@ from semiseg import catalogue
 from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
 from semiseg.describe.preparation import steps
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
+from semiseg.report.texts import ORDERS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
 SUPERVISED = {
@@ -45,6 +46,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "patch": f"{times(one.patch)} voxels ({axes})",
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
         "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
+        "order": ORDERS[one.order],
         "supervised": SUPERVISED[one.supervised],
         "optimiser": _optimiser(one.optimiser),
         "schedule": _schedule(one.schedule),
@@ -71,7 +73,9 @@ def _network(name: str) -> str:
 
 
 def _budget(one: Training) -> str:
-    return f"{one.iterations:,} iterations" if one.iterations is not None else counted(one.epochs or 0, "epoch")
+    if one.iterations is not None:
+        return f"{one.iterations:,} iterations"
+    return counted(one.epochs or 0, "epoch") + (" and one more" if one.extra_epochs else "")
 
 
 def _optimiser(one: Optimiser) -> str:
@@ -105,7 +109,8 @@ def _augmentation(one: Training) -> str:
           if one.augmentation.flip_each else []),
     ]  # fmt: skip
     half = "; half precision on a GPU" if one.amp else ""
-    return ", ".join([*changes, "random crop"]) + half
+    steps = ["random crop", *changes] if one.augmentation.crop == "first" else [*changes, "random crop"]
+    return ", ".join(steps) + half
 
 
 def _either(axes: tuple[int, ...], word: str = "or") -> str:
@@ -116,7 +121,7 @@ def _checkpoint(one: Training) -> str:
     rule = one.validation
     if rule is None:
         return "the last one; no case is looked at to choose it"
-    start = f" from {100 * rule.start:.0f} % of the training on" if rule.start else ""
+    start = f", first after {counted(rule.first, rule.per)}" if rule.first else ""
     stop = f", stopped after {counted(rule.patience, rule.per)} without gain" if rule.patience else ""
     region = "whole volumes" if rule.region == "volume" else "centre crops"
     return (

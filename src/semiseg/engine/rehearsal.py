@@ -93,7 +93,7 @@ def _short(training: Training) -> Training:
     if training.validation is not None:
         # two validations, because scoring whole volumes takes longest
         every = 1 if training.validation.per == "epoch" else max(ceil(training.validation.every * factor), 2)
-        few["validation"] = training.validation.model_copy(update={"every": every, "patience": None})
+        few["validation"] = training.validation.model_copy(update={"every": every, "first": None, "patience": None})
     return training.model_copy(update=few)
 
 

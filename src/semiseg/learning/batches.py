@@ -1,6 +1,6 @@
 """Batches as a pure function of (seed, step), so that a resumed run has the same crops with any number of workers.
 
-Only crops are read from the store, never whole volumes. In the official code rotation and flips act on the volume
+Only crops are read from the store, never whole volumes. In most official loaders rotation and flips act on the volume
 before the crop is taken. Here the box of the crop is mapped back to the stored volume, read there, and then rotated and
 flipped.
 """
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from semiseg.data.store import read_image_crop, read_label_crop
+from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
 from semiseg.method import Batch
-from semiseg.params.config import Augmentation, BatchSize
-
-LABELLED, UNLABELLED = 0, 1  # numbers of the two streams of crops, part of their seeds
+from semiseg.params.config import Augmentation
 
 
 @dataclass(frozen=True)
@@ -33,72 +32,92 @@ class StoredCase:
 class Crop:
     """Position and orientation of a crop.
 
-    rotations: quarter turns of the volume in the plane of axes 0 and 1; flips: axes that are flipped after that; start:
-    first voxel of the crop in the rotated and flipped volume, negative in its padding.
+    start, size: box in the stored volume; starts are negative, and ends too large, in its padding. rotations: quarter
+    turns of what was read there, in the plane of axes 0 and 1; flips: axes that are flipped after that.
     """
 
+    start: tuple[int, ...]
+    size: tuple[int, ...]
     rotations: int
     flips: tuple[int, ...]
-    start: tuple[int, ...]
 
 
 def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[int], augmentation: Augmentation) -> Crop:
     """Draw rotation, flips and position.
 
-    As in the official loaders: if any side is not longer than the patch, every axis is padded with
-    max((patch - side) // 2 + 3, 0) zeros on both ends. The start is uniform in [0, side - patch), end excluded. With
-    ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror image, because quarter turns and one flip never give
-    the original volume; the official loaders never show it either.
+    The position is one in the rotated and flipped volume, or in the stored one where the crop comes first; the two
+    differ in the end that a crop never reaches. With ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror
+    image, because quarter turns and one flip never give the original volume; the official loaders never show it either.
     """
     rotations = int(rng.integers(4)) if augmentation.rot90 else 0
     flips = tuple(axis for axis in augmentation.flip_each if rng.random() < 0.5)
     if augmentation.flip_one_of:
         flips += (int(rng.choice(augmentation.flip_one_of)),)
-    sides = (shape[1], shape[0], *shape[2:]) if rotations % 2 else tuple(shape)
+    if augmentation.crop == "first":
+        size = _turned(patch, rotations)
+        return Crop(draw_start(rng, shape, size), size, rotations, flips)
+    start = draw_start(rng, _turned(shape, rotations), patch)
+    return Crop(*stored_box(start, shape, patch, rotations, flips), rotations, flips)
+
+
+def draw_start(rng: np.random.Generator, sides: Sequence[int], patch: Sequence[int]) -> tuple[int, ...]:
+    """Draw the first voxel of a crop, as the official loaders do.
+
+    If any side is not longer than the patch, every axis is padded with max((patch - side) // 2 + 3, 0) zeros on both
+    ends. The start is uniform in [0, side - patch), end excluded, of the padded volume; it is negative in the padding.
+    """
     pads = [0] * len(sides)
     if any(side <= size for side, size in zip(sides, patch, strict=True)):
         pads = [max((size - side) // 2 + 3, 0) for side, size in zip(sides, patch, strict=True)]
     room = [side + 2 * pad - size for side, size, pad in zip(sides, patch, pads, strict=True)]
-    start = tuple(int(rng.integers(0, free)) - pad for free, pad in zip(room, pads, strict=True))
-    return Crop(rotations, flips, start)
+    return tuple(int(rng.integers(0, free)) - pad for free, pad in zip(room, pads, strict=True))
 
 
-def stored_box(crop: Crop, shape: Sequence[int], patch: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Start and size of the crop in the stored volume: flips are reversed first, then the quarter turns."""
-    start, size = list(crop.start), list(patch)
-    sides = [shape[1], shape[0], *shape[2:]] if crop.rotations % 2 else list(shape)
-    for axis in crop.flips:
-        start[axis] = sides[axis] - start[axis] - size[axis]
-    for _ in range(crop.rotations):  # np.rot90: row i of the result is column n - 1 - i of the source
-        start[0], start[1] = start[1], sides[0] - start[0] - size[0]
+def stored_box(
+    start: Sequence[int], shape: Sequence[int], patch: Sequence[int], rotations: int, flips: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Start and size in the stored volume of a crop that starts at ``start`` of the rotated and flipped one.
+
+    Flips are reversed first, then the quarter turns.
+    """
+    first, size, sides = list(start), list(patch), list(_turned(shape, rotations))
+    for axis in flips:
+        first[axis] = sides[axis] - first[axis] - size[axis]
+    for _ in range(rotations):  # np.rot90: row i of the result is column n - 1 - i of the source
+        first[0], first[1] = first[1], sides[0] - first[0] - size[0]
         size[0], size[1] = size[1], size[0]
         sides[0], sides[1] = sides[1], sides[0]
-    return start, size
+    return tuple(first), tuple(size)
+
+
+def _turned(sides: Sequence[int], rotations: int) -> tuple[int, ...]:
+    """The sides of a box after quarter turns in the plane of axes 0 and 1."""
+    return (sides[1], sides[0], *sides[2:]) if rotations % 2 else tuple(sides)
 
 
 def rotate(array: NDArray[np.generic], crop: Crop) -> NDArray[np.generic]:
-    """Rotate and flip an array that was read at ``stored_box``."""
+    """Rotate and flip an array that was read at the crop's box."""
     return np.flip(np.rot90(array, crop.rotations, (0, 1)), crop.flips)
 
 
 @dataclass(frozen=True)
 class Sampler(Dataset[Batch]):
-    """Data set whose item number ``step`` is the batch of that step, from a labelled and an unlabelled stream of crops.
-
-    A stream takes the cases in a random order, then in another random order, and so on without end.
-    """
+    """Data set whose item number ``step`` is the batch of that step, with crops of the cases that ``order`` names."""
 
     labelled: Sequence[StoredCase]
     unlabelled: Sequence[StoredCase]
-    size: BatchSize
+    order: Order
     patch: tuple[int, int, int]
     augmentation: Augmentation
     seed: int
 
     def __getitem__(self, step: int) -> Batch:
-        pairs = [self._crop(LABELLED, step, slot) for slot in range(self.size.labelled)]
+        known, others = self.order.cases(self.seed, step)
+        pairs = [self._crop(LABELLED, step, slot, self.labelled[number]) for slot, number in enumerate(known)]
         images, labels = [image for image, _ in pairs], [label for _, label in pairs]
-        unlabelled = [self._crop(UNLABELLED, step, slot)[0] for slot in range(self._unlabelled_slots)]
+        unlabelled = [
+            self._crop(UNLABELLED, step, slot, self.unlabelled[number])[0] for slot, number in enumerate(others)
+        ]
         empty = torch.empty(0, 1, *self.patch)
         return Batch(
             images=torch.from_numpy(np.stack(images))[:, None],
@@ -106,26 +125,18 @@ class Sampler(Dataset[Batch]):
             unlabelled=torch.from_numpy(np.stack(unlabelled))[:, None] if unlabelled else empty,
         )
 
-    @property
-    def _unlabelled_slots(self) -> int:
-        return self.size.unlabelled if self.unlabelled else 0
-
-    def _crop(self, stream: int, step: int, slot: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _crop(
+        self, stream: int, step: int, slot: int, case: StoredCase
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image and label of one crop; the label of an unlabelled crop is not read, and its array is empty."""
-        cases = self.unlabelled if stream == UNLABELLED else self.labelled
-        per_step = self.size.unlabelled if stream == UNLABELLED else self.size.labelled
-        case = cases[self._case_number(stream, len(cases), step * per_step + slot)]
-        crop = draw_crop(
-            np.random.default_rng([self.seed, stream, 1, step, slot]), case.shape, self.patch, self.augmentation
+        rng = np.random.default_rng([self.seed, stream, CROP, step, slot])
+        crop = draw_crop(rng, case.shape, self.patch, self.augmentation)
+        image = rotate(read_image_crop(case.path, crop.start, crop.size), crop)
+        if stream == UNLABELLED:
+            return np.ascontiguousarray(image), np.empty(0, np.uint8)
+        return np.ascontiguousarray(image), np.ascontiguousarray(
+            rotate(read_label_crop(case.path, crop.start, crop.size), crop)
         )
-        start, size = stored_box(crop, case.shape, self.patch)
-        image = rotate(read_image_crop(case.path, start, size), crop)
-        label = rotate(read_label_crop(case.path, start, size), crop) if stream == LABELLED else np.empty(0, np.uint8)
-        return np.ascontiguousarray(image), np.ascontiguousarray(label)
-
-    def _case_number(self, stream: int, cases: int, position: int) -> int:
-        round_number, place = divmod(position, cases)
-        return int(np.random.default_rng([self.seed, stream, 0, round_number]).permutation(cases)[place])
 
 
 def batches(sampler: Sampler, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:

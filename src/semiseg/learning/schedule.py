@@ -1,23 +1,10 @@
 """The schedule of a training: its length, the training time of a step, its learning rate, and when to validate."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
 from semiseg.method import TrainingTime
 from semiseg.params.config import Training
-
-
-def steps_per_epoch(training: Training, cases: Mapping[str, int], *, labelled_only: bool) -> int:
-    """Steps of one epoch: one pass over the protocol's stream of crops, one crop per case.
-
-    cases: number of labelled and of unlabelled cases. labelled_only: the method fills the whole batch with labelled
-        crops, so that its epoch is one pass over the labelled cases.
-    """
-    batch, stream = training.batch, training.epoch
-    if labelled_only:
-        return max(cases["labelled"] // (batch.labelled + batch.unlabelled), 1)
-    return max(cases[stream] // (batch.labelled if stream == "labelled" else batch.unlabelled), 1)
 
 
 @dataclass(frozen=True)
@@ -33,27 +20,27 @@ class TrainingSchedule:
 
     @property
     def iterations(self) -> int:
-        """Length of the whole training."""
+        """Length of the whole training, extra epochs included."""
+        return self.counted + self.training.extra_epochs * self.steps_per_epoch
+
+    @property
+    def counted(self) -> int:
+        """The length T of which rates, ramps and methods count fractions: that without extra epochs."""
         if self.training.iterations is not None:
             return self.training.iterations
         assert self.training.epochs is not None  # the parameters allow exactly one of the two
         return self.training.epochs * self.steps_per_epoch
 
-    @property
-    def epochs(self) -> int:
-        """Length of the whole training in epochs; the last one may be incomplete."""
-        return -(-self.iterations // self.steps_per_epoch)
-
     def time(self, iteration: int) -> TrainingTime:
         """The training time that a method receives in step ``iteration``."""
         ramp = self.training.ramp
         counter = max(self._count(iteration, ramp.per) - ramp.lag, 0) // ramp.every
-        whole = self._count(self.iterations, ramp.per) // ramp.every
+        whole = self._count(self.counted, ramp.per) // ramp.every
         return TrainingTime(
             iteration=iteration,
-            iterations=self.iterations,
+            iterations=self.counted,
             epoch=iteration // self.steps_per_epoch,
-            epochs=self.epochs,
+            epochs=-(-self.counted // self.steps_per_epoch),  # the last one may be incomplete
             ramp=sigmoid_rampup(counter, whole if ramp.length is None else ramp.length),
         )
 
@@ -63,7 +50,8 @@ class TrainingSchedule:
         lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
         count = max(self._count(iteration, rule.per) - lag, 0)
         if rule.rule == "poly":
-            return poly(base, count, self._count(self.iterations, rule.per), rule.power)
+            length = self._count(self.counted, rule.per)
+            return poly(base, min(count, length), length, rule.power)
         if rule.rule == "step":
             return step_decay(base, count, rule.every, rule.factor)
         return base
@@ -73,9 +61,9 @@ class TrainingSchedule:
         rule = self.training.validation
         if rule is None:
             return False
-        done = iteration + 1
-        every = rule.every * (self.steps_per_epoch if rule.per == "epoch" else 1)
-        return done == self.iterations or (done % every == 0 and done >= rule.start * self.iterations)
+        done, unit = iteration + 1, self.steps_per_epoch if rule.per == "epoch" else 1
+        first, every = unit * (rule.first or rule.every), unit * rule.every
+        return done == self.iterations or (done >= first and (done - first) % every == 0)
 
     def out_of_patience(self, iteration: int, best_iteration: int) -> bool:
         """Whether training stops early, because there was no new best for ``patience`` iterations or epochs."""

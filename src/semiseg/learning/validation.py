@@ -14,7 +14,13 @@ from semiseg.learning.inference import slide
 from semiseg.method import Method
 from semiseg.params.config import Inference, Validation
 
+Sides = tuple[int, int, int]
 TINY = 1e-8  # smoothing of the DHC code: a class absent from truth and prediction scores 0.5
+
+
+def centre_start(shape: Sides, patch: Sides) -> list[int]:
+    """First voxel of the centre crop; halves are rounded to the even number (xmed-lab/DHC: code/data/transforms.py)."""
+    return [round((side - size) / 2) for side, size in zip(shape, patch, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Validator:
 
     cases: Sequence[StoredCase]
     classes: int
-    patch: tuple[int, int, int]
+    patch: Sides
     rule: Validation
     inference: Inference
     device: torch.device
@@ -38,7 +44,7 @@ class Validator:
 
     def _case(self, method: Method, networks: tuple[str, ...], case: StoredCase) -> NDArray[np.float64]:
         if self.rule.region == "centre_crop":
-            start = [(side - size) // 2 for side, size in zip(case.shape, self.patch, strict=True)]
+            start = centre_start(case.shape, self.patch)
             image = read_image_crop(case.path, start, self.patch)
             truth = read_label_crop(case.path, start, self.patch)
         else:

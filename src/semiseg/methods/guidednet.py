@@ -61,10 +61,7 @@ class GuidedNet(Method):
     loss_cons = Hyper(True, "agreement of the two networks' maps", f"eq. 11, Table 4; {CODE}")
     loss_rectify = Hyper(True, "unlabelled probabilities against maps", "eq. 13; utils/tools.py gmm_loss")
     rectify = Hyper(
-        "released",
-        "whether the rectification trains: released (it does not) or paper",
-        "released: utils/tools.py gmm_loss in float16; paper: eq. 13",
-        ("released", "paper"),
+        "released", "released: the rectification is logged alone; paper: it trains", "eq. 13", ("released", "paper")
     )
     cgmm_layer = Hyper(4, "decoder layer of the features, 1 deep to 4 full size", "Figure 5b; code: 4", (1, 2, 3, 4))
 

@@ -162,12 +162,17 @@ class Ramp(Strict):
 
 
 class Augmentation(Strict):
-    """Random changes of the volume before the crop is taken, in this order. Axes are the stored array's, from 0."""
+    """Random changes of the volume, in this order. Axes are the stored array's, from 0."""
 
     rot90: bool = Field(False, description="rotation by k x 90 degrees, k in 0..3, in the plane of axes 0 and 1")
     flip_one_of: tuple[Axis, ...] = Field((), description="always one flip, along one of these axes; default: none")
     flip_each: tuple[Axis, ...] = Field(
         (), description="a flip along each of these axes with probability 0.5; default: none"
+    )
+    crop: Literal["last", "first"] = Field(
+        "last",
+        description="whether the random crop is taken after these changes or before them; it never reaches the last"
+        " position, which is another end of the scan where the crop is flipped afterwards",
     )
 
 
@@ -175,8 +180,10 @@ class Validation(Strict):
     """When and on what the checkpoint is chosen: the best mean Dice over organs and validation cases is kept."""
 
     every: PositiveInt = Field(description="iterations or epochs between two validations; the last step validates too")
-    per: Clock = Field(description="what every and patience count")
-    start: Fraction = Field(0.0, description="fraction of the training before the first validation")
+    per: Clock = Field(description="what every, first and patience count")
+    first: PositiveInt | None = Field(
+        None, description="iterations or epochs that are over at the first validation; default: every"
+    )
     region: Literal["volume", "centre_crop"] = Field(
         description="volume: whole volumes by sliding window; centre_crop: one crop of the patch's size in the middle"
     )
@@ -198,8 +205,18 @@ class Training(Strict):
     batch: BatchSize = Field(description="crops per step")
     iterations: PositiveInt | None = Field(None, description="length of the training in steps")
     epochs: PositiveInt | None = Field(None, description="length of the training in epochs")
+    extra_epochs: Literal[0, 1] = Field(
+        0, description="epochs after the last one that learning rate, ramp and methods count (as in official code)"
+    )
     epoch: Literal["labelled", "unlabelled"] = Field(
         description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
+    )
+    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders"] = Field(
+        "endless",
+        description="order of the cases. endless: each list in a random order, then in another one, without end."
+        " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
+        " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
+        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
@@ -218,6 +235,15 @@ class Training(Strict):
     def _one_budget(self) -> "Training":
         if (self.iterations is None) == (self.epochs is None):
             raise ValueError("give exactly one of iterations, epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_of_the_order(self) -> "Training":
+        own = {"two_stream": "labelled", "two_stream_repeated": "unlabelled", "two_loaders": "unlabelled"}
+        if own.get(self.order, self.epoch) != self.epoch:
+            raise ValueError(
+                f"order {self.order} has epochs of the {own[self.order]} cases: give epoch: {own[self.order]}"
+            )
         return self
 
 

@@ -6,6 +6,14 @@ from typing import Any
 from semiseg.params.config import Inference, Training
 from semiseg.params.table_spec import TableSpec
 
+ORDERS = {
+    "endless": "each list in one random order after the other",
+    "two_stream": "a new random order of both lists for every pass over the labelled one",
+    "two_stream_repeated": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in"
+    " a step",
+    "two_loaders": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a step,"
+    " and a smaller last step of what is left",
+}
 PARTS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 
 
@@ -19,9 +27,20 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" trained on other cases prints its own counts. Protocol {spec.protocol}: network {spec.network.name} with"
         f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
         f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
-        f" unlabelled per step, {_budget(training)}. {_seeds(spec.seeds)} {_checkpoint(training)}"
-        f" {_inference(spec.inference, validated=training.validation is not None)}"
+        f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. {_seeds(spec.seeds)}"
+        f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
+        f"{_forms(spec)}"
     )
+
+
+def _forms(spec: TableSpec) -> str:
+    """The forms that the methods have here where a published code and a paper differ, or several codes; "" if none."""
+    chosen = {
+        method: [f"{name} {value}" for name, value in spec.hyper[method].items() if isinstance(value, str)]
+        for method in spec.runs
+    }
+    found = "; ".join(f"{spec.label(method)}: {', '.join(forms)}" for method, forms in chosen.items() if forms)
+    return f" Forms of the methods: {found}." if found else ""
 
 
 def _times(sides: Sequence[int]) -> str:
@@ -29,7 +48,9 @@ def _times(sides: Sequence[int]) -> str:
 
 
 def _budget(training: Training) -> str:
-    return f"{training.iterations} iterations" if training.iterations else f"{training.epochs} epochs"
+    if training.iterations:
+        return f"{training.iterations} iterations"
+    return f"{training.epochs} epochs" + (" and one more" if training.extra_epochs else "")
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -42,9 +63,9 @@ def _checkpoint(training: Training) -> str:
     rule = training.validation
     if rule is None:
         return "The last checkpoint is used; no case was looked at to choose it."
-    start = f" from {100 * rule.start:.0f} % of the training on" if rule.start else ""
     where = "whole volumes" if rule.region == "volume" else "centre crops"
     unit = {"iteration": "iterations", "epoch": "epochs"}[rule.per]
+    start = f", first after {rule.first}" if rule.first else ""
     return (
         f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, measured every"
         f" {rule.every} {unit}{start}; test cases play no part in it."

@@ -18,11 +18,12 @@ from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.cost import Cost, record
 from semiseg.learning.history import History
 from semiseg.learning.loop import Trainer, chosen, start
-from semiseg.learning.schedule import TrainingSchedule, steps_per_epoch
+from semiseg.learning.order import Order
+from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import STATE
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
-from semiseg.params.config import BatchSize, Inference, Network, Training
+from semiseg.params.config import Inference, Network, Training
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +63,12 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
     inference = Inference.model_validate(spec["inference"])
-    sampler, steps = _sampler(method, training, cases, spec["seed"])
+    sampler = _sampler(method, training, cases, spec["seed"])
     trainer = Trainer(
         title=f"train {spec['method']}",
         state=start(method, inference, training.optimiser, runtime.device, training.amp),
         sampler=sampler,
-        schedule=TrainingSchedule(training, steps),
+        schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
         runtime=runtime,
         path=state / STATE,
@@ -92,18 +93,13 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     )
 
 
-def _sampler(
-    method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int
-) -> tuple[Sampler, int]:
-    """The sampler, and the steps of one epoch. A supervised row fills the whole batch with labelled crops."""
-    size, unlabelled = training.batch, cases["unlabelled"]
-    if method.labelled_only:
-        size, unlabelled = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled), []
-    elif not unlabelled:
+def _sampler(method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int) -> Sampler:
+    """The sampler. A supervised row fills the whole batch with labelled crops."""
+    if not cases["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
     counts = {part: len(stored) for part, stored in cases.items()}
-    sampler = Sampler(cases["labelled"], unlabelled, size, training.patch, training.augmentation, seed)
-    return sampler, steps_per_epoch(training, counts, labelled_only=method.labelled_only)
+    order = Order.of(training, counts, labelled_only=method.labelled_only)
+    return Sampler(cases["labelled"], cases["unlabelled"], order, training.patch, training.augmentation, seed)
 
 
 def _validator(

@@ -13,7 +13,7 @@ MODEL = {"aux_classifier": "head", "backbone.layer1": "layer1", "backbone.layer2
 
 def run(case: Case) -> dict[str, Any]:
     given, setting = Given(case), case["setting"]
-    voxels = given.inputs["label"][0][0].numel() * setting["labelled_per_batch"]
+    voxels = given.inputs["label"][0][0].numel() * max(setting["labelled_per_batch"], setting["unlabelled_per_batch"])
     method = make(
         "bacon",
         setting["classes"],

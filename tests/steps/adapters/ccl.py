@@ -11,7 +11,7 @@ MODEL = {"fc": "head", "layer1": "layer1", "layer2": "layer2"}
 
 def run(case: Case) -> dict[str, Any]:
     given, setting = Given(case), case["setting"]
-    voxels = given.inputs["label"][0][0].numel()
+    voxels = given.inputs["label"][0][0].numel() * max(setting["labelled_per_batch"], setting["unlabelled_per_batch"])
     method = make(
         "ccl",
         setting["classes"],
@@ -22,8 +22,8 @@ def run(case: Case) -> dict[str, Any]:
         complementary_fraction=setting["complementary_share"],
         temperature=setting["temperature"],
         dimension=setting["dimension"],
-        labelled_samples=voxels * setting["labelled_per_batch"],
-        unlabelled_samples=voxels * setting["unlabelled_per_batch"],
+        labelled_samples=voxels,
+        unlabelled_samples=voxels,
         ema_decay=setting["ema_decay"],
     )
     model = {official: f"network.{ours}" for official, ours in MODEL.items()}

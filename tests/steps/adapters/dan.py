@@ -25,7 +25,7 @@ def run(case: Case) -> dict[str, Any]:
         supervised,
         weight=setting["consistency"],
         discriminator_lr=setting["discriminator_learning_rate"],
-        lag=setting["schedule"]["lag"],
+        lag=setting["schedule"].get("lag", 0),
     )
     names = {"model": of_network(method, "network"), "discriminator": of_network(method, "discriminator")}
     stage = Run(method, by_iteration(setting), setting, names)

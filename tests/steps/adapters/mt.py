@@ -7,7 +7,7 @@ from steps.stage import Case, Given, Run, backbone, by_iteration, make, of_netwo
 
 def run(case: Case) -> dict[str, Any]:
     given, setting = Given(case), case["setting"]
-    hyper = {"weight": setting["weight"], "ema_decay": setting["ema_decay"], "lag": setting["schedule"]["lag"]}
+    hyper = {"weight": setting["weight"], "ema_decay": setting["ema_decay"], "lag": setting["schedule"].get("lag", 0)}
     method = make("mt", setting["classes"], backbone("unet3d", setting["filters"]), "half_ce_dice_all", **hyper)
     stage = Run(method, by_iteration(setting), setting, {role: of_network(method, role) for role in given.start})
     stage.load(given.start)
