@@ -61,6 +61,7 @@ def import_raw(
     cases = _write_manifest(kind, folder, workers)
     for line in _differences(kind, cases, wanted):
         logger.info(f"import {dataset}: {line}")
+    logger.info(f"import {dataset}: {len(cases)} cases are in {folder}; next: `semiseg describe {dataset}`")
 
 
 def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:
