@@ -19,12 +19,13 @@ import numpy as np
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import is_full
+from semiseg.base.names import shown
 from semiseg.base.progress import some
 from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
 from semiseg.data.dicom_tags import NO_DICOM, Tags, other_kind, padded_pixels
 from semiseg.data.images import DAMAGED, LPS_TO_RAS, checked, require
-from semiseg.data.raw_files import is_leftover, shown, walk
+from semiseg.data.raw_files import is_leftover, walk
 
 logger = logging.getLogger(__name__)
 

@@ -90,17 +90,3 @@ def nifti_stem(path: PurePath) -> str | None:
     """The name of a NIfTI file without ``.nii`` or ``.nii.gz``, None for another file."""
     found = re.fullmatch(r"(.+?)\.nii(\.gz)?", path.name)
     return None if found is None else found[1]
-
-
-def utf8(name: str | PurePath) -> bool:
-    """Whether a name can be written as UTF-8; a name of other bytes holds lone surrogates."""
-    try:
-        str(name).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(name: str | PurePath) -> str:
-    """A name for messages and logs: bytes that are not UTF-8 are escaped."""
-    return str(name).encode(errors="backslashreplace").decode()

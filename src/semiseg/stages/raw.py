@@ -8,9 +8,9 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
+from semiseg.base.names import shown, utf8
 from semiseg.base.parallel import each
 from semiseg.base.progress import some
-from semiseg.data.raw_files import shown, utf8
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.params.config import DatasetOptions
