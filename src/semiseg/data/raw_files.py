@@ -93,8 +93,8 @@ def check_unused(raw: Path, cases: Sequence[RawCase], others: Container[str]) ->
         found = _channel(path)
         if found is not None and (path.parent, found[1]) in first:
             raise UserError(
-                f"{raw}/{path} is channel {int(found[2])} of case {first[path.parent, found[1]]} by its name, expected one "
-                "channel a case (_0000): leave the others out, and name the channel that counts _0000"
+                f"{raw}/{path} is channel {int(found[2])} of case {first[path.parent, found[1]]} by its name, expected "
+                "one channel a case (_0000): leave the others out, and name the channel that counts _0000"
             )
     if data := [str(path) for path in unused if path.suffix.lower() not in TEXTS]:
         logger.warning(f"warning: {len(data)} files of {raw} belong to no case and are left out: {some(data)}")
