@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import read_json
 from semiseg.data.raw_files import is_leftover, walk
 from semiseg.dataset import RawCase, get_dataset
 from semiseg.stages.raw import build_raw
@@ -110,17 +111,31 @@ def test_two_files_of_a_case_are_refused_and_leftovers_are_not(tmp_path: Path, d
     assert find(raw) == [RawCase(found.id, image, None)]
 
 
-def test_label_maps_without_image_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path, "img/img0001.nii.gz", "label/label0001.nii.gz", "label/label0002.nii.gz")
-    assert [case.id for case in get_dataset("btcv").find(tmp_path)] == ["img0001"]
-    assert "1 label maps have no image and are left out: label/label0002.nii.gz" in capsys.readouterr().err
+def spec(dataset: str) -> dict[str, object]:
+    return {"dataset": dataset, "options": {}, "standin": False, "wanted": None}
+
+
+def test_files_that_belong_to_no_case_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, "img/img0001.nii.gz", "label/label0001.nii.gz", "label/label0002.nii.gz", "old.nii", "a.txt")
+    build_raw(spec("btcv"), tmp_path)
+    assert [case["id"] for case in read_json(tmp_path / "manifest.json")["cases"]] == ["img0001"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert len(lines) == 1
+    assert lines[0].endswith(" belong to no case and are left out: old.nii, label/label0002.nii.gz")
+
+
+def test_a_second_channel_is_refused_whatever_the_dataset_finds(tmp_path: Path) -> None:
+    """A dataset that looks for its first channel alone, as users write it."""
+    write(tmp_path, "images/FLARE22_Tr_0001_0000.nii.gz", "images/FLARE22_Tr_0001_0001.nii.gz")
+    with pytest.raises(UserError, match=r"_0001_0001\.nii\.gz is channel 1 of case FLARE22_Tr_0001 by its name, exp"):
+        build_raw(spec("flare22"), tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_names_that_are_not_utf8_are_refused_in_a_raw_folder(tmp_path: Path) -> None:
     """A folder that was filled by hand on a Latin-1 machine: the id of the case, and a folder alone."""
-    spec = {"dataset": "flare22", "options": {}, "standin": False, "wanted": None}
     for name in ("images/M\udcfcller_0000.nii.gz", "M\udcfcller/FLARE22_Tr_0001_0000.nii.gz"):
         shutil.rmtree(tmp_path / "raw", ignore_errors=True)
         with pytest.raises(UserError, match=r"raw holds .*M\\udcfcller.*, a name that is not UTF-8: rename the file"):
-            build_raw(spec, write(tmp_path / "raw", name))
+            build_raw(spec("flare22"), write(tmp_path / "raw", name))
         assert not (tmp_path / "raw" / "manifest.json").exists()

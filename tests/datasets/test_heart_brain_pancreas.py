@@ -345,6 +345,17 @@ def test_an_archive_of_the_retrievers_folder_is_packed_alike(tmp_path: Path) -> 
     ).read_bytes()
 
 
+def test_slices_without_an_ending_are_packed_too(tmp_path: Path) -> None:
+    write_abdomen(tmp_path / "copy", "PANCREAS_0001", abdomen()[1])
+    for path in (tmp_path / "copy").rglob("*.dcm"):
+        path.rename(path.with_name(f"IM{path.stem[-4:]}"))
+    for name in ("DICOMDIR", "LICENSE", "._IM0001"):
+        (tmp_path / "copy" / "Pancreas-CT" / "PANCREAS_0001" / "1.2" / "1.2.3" / name).write_text("no slice")
+    import_raw("pancreas_ct", tmp_path / "copy", tmp_path / "raw")
+    with zipfile.ZipFile(tmp_path / "raw" / "PANCREAS_0001.zip") as archive:
+        assert archive.namelist() == ["IM-001", "IM-002", "IM-003", "IM-004"]
+
+
 def test_two_series_of_a_case_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     for series in ("1.2.3", "1.2.4"):
         write_abdomen(tmp_path / "copy", "PANCREAS_0001", abdomen()[1], series)

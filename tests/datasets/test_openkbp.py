@@ -57,6 +57,14 @@ def label_map() -> np.ndarray:
     return label
 
 
+def test_a_patient_that_lies_there_twice_is_refused(tmp_path: Path) -> None:
+    for folder in ("provided-data/train-pats/pt_1", "old/pt_1"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "ct.csv").write_text(",data\n")
+    with pytest.raises(UserError, match=r"two ct\.csv files of case train_pt_1, old/pt_1/ct\.csv and provided-data/"):
+        import_raw("openkbp", tmp_path, tmp_path / "raw")
+
+
 def test_a_published_patient_becomes_hu_and_a_label_map_in_its_place_in_space(tmp_path: Path) -> None:
     write_patient(tmp_path / "provided-data" / "validation-pats" / "pt_201")
     raw = tmp_path / "raw"

@@ -1,6 +1,7 @@
 """The table in its forms, and on the terminal."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from support import finished_table
 from support.finished_table import ROWS, SPLIT
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import read_json, write_json
 from semiseg.params.table_spec import TableSpec
 from semiseg.paths import FORMS
 from semiseg.report.cells import ranks, read_rows, shares, under
@@ -66,6 +68,26 @@ def write_rows() -> list[Path]:
 
 def rows_with(**columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame({"method": ["a", "b", "control_perfect", "c"], **columns})
+
+
+def test_a_split_that_leaks_is_told_in_every_form(built, tmp_path, monkeypatch):
+    """The table's split, and one on which a single row is trained."""
+    shutil.copytree(built, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    spec = finished_table.tabulation()
+    content = {**read_json(SPLIT), "serious": ["patient P2 is on both sides: a (labelled), b (test)"]}
+    write_json(SPLIT, content)
+    write_json(
+        Path(SPLIT).with_name("other.json"), {**content, "split": "other", "serious": ["c and d show the same scan"]}
+    )
+    Path("results/runs/other/mt").mkdir(parents=True)
+    Path("results/runs/mt/seed7").rename("results/runs/other/mt/seed7")
+    spec["runs"]["mt"] = ["results/runs/other/mt/seed7"]
+    tabulate(spec, [Path(f"results/toy/{method}.csv") for method in ROWS], OUT)
+    for form in (".html", ".md", ".tex"):
+        text = OUT.with_suffix(form).read_text()
+        assert f"Split {content['split']} misleads: patient P2 is on both sides: a (labelled), b (test)." in text
+        assert "Split other misleads: c and d show the same scan." in text
 
 
 def test_all_forms_are_written(project):

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from semiseg.base.errors import UserError
+from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import atomic
 from semiseg.base.volume import Array, Volume
 from semiseg.data.geometry import SAME_MM, Affine, farthest_mm, spacing_of
-from semiseg.data.raw_files import shown, utf8
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 DAMAGED = "the file is damaged, fetch it again"

@@ -6,7 +6,7 @@ Import, datasets and the DICOM reader all list folders by this file, so that one
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from semiseg.base.errors import UserError
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 LEFTOVER_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 LEFTOVER_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", "dicomdir", "icon\r")
 LEFTOVER_ENDING = ":zone.identifier"  # what Windows notes beside a downloaded file, as WSL shows it
+TEXTS = (".json", ".txt", ".md", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".pdf", ".html", ".log")
 CaseOf = Callable[[PurePosixPath], str | None]  # path below the raw folder -> case id, None for a file of another kind
 
 
@@ -79,10 +80,33 @@ def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
     return found
 
 
+def check_unused(raw: Path, cases: Sequence[RawCase], others: Container[str]) -> None:
+    """Warn of the files below ``raw`` that belong to no case. Raises UserError for another channel of a case.
+
+    others: names of files that are no data. Texts are none either.
+    """
+    used = {name for case in cases for name in (case.image, case.label)}
+    unused = [inside for _, inside in walk(raw) if str(inside) not in used and inside.name not in others]
+    images = {case.image: case.id for case in cases}
+    first = {(PurePosixPath(image).parent, found[1]): images[image] for image in images if (found := _channel(image))}
+    for path in unused:
+        found = _channel(path)
+        if found is not None and (path.parent, found[1]) in first:
+            raise UserError(
+                f"{raw}/{path} is channel {int(found[2])} of case {first[path.parent, found[1]]} by its name, expected "
+                "one channel a case (_0000): leave the others out, and name the channel that counts _0000"
+            )
+    if data := [str(path) for path in unused if path.suffix.lower() not in TEXTS]:
+        logger.warning(f"warning: {len(data)} files of {raw} belong to no case and are left out: {some(data)}")
+
+
+def _channel(path: str | PurePosixPath) -> re.Match[str] | None:
+    """Case and channel in a name as nnU-Net gives it: ``CASE_0000.nii.gz``."""
+    return re.fullmatch(r"(.+)_(\d{4})\.\D+", PurePosixPath(path).name)
+
+
 def paired(images: Mapping[str, str], labels: Mapping[str, str]) -> list[RawCase]:
-    """The cases of all images, each with its label map where there is one; the log names label maps without image."""
-    if lonely := sorted(set(labels) - set(images)):
-        logger.info(f"{len(lonely)} label maps have no image and are left out: {some([labels[c] for c in lonely])}")
+    """The cases of all images, each with its label map where there is one."""
     return [RawCase(case, images[case], labels.get(case)) for case in sorted(images)]
 
 
@@ -90,17 +114,3 @@ def nifti_stem(path: PurePath) -> str | None:
     """The name of a NIfTI file without ``.nii`` or ``.nii.gz``, None for another file."""
     found = re.fullmatch(r"(.+?)\.nii(\.gz)?", path.name)
     return None if found is None else found[1]
-
-
-def utf8(name: str | PurePath) -> bool:
-    """Whether a name can be written as UTF-8; a name of other bytes holds lone surrogates."""
-    try:
-        str(name).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(name: str | PurePath) -> str:
-    """A name for messages and logs: bytes that are not UTF-8 are escaped."""
-    return str(name).encode(errors="backslashreplace").decode()

@@ -7,8 +7,8 @@ from typing import Any
 
 from semiseg.base.volume import Volume
 from semiseg.data.images import read_nifti
+from semiseg.data.layouts import find_nnunet
 from semiseg.dataset import Dataset, Organ, RawCase
-from semiseg.datasets._layouts import find_nnunet
 from semiseg.params.config import GenerateOptions
 
 Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]

@@ -19,7 +19,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.parallel import each
 from semiseg.base.volume import Array, Volume
 from semiseg.data.images import checked, read_nifti, write_nifti
-from semiseg.data.raw_files import nifti_stem, raw_cases
+from semiseg.data.raw_files import claimed, nifti_stem, raw_cases
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 
 GET = "run `git clone https://github.com/ababier/open-kbp` and bring its folder provided-data"
@@ -59,12 +59,20 @@ def _case(folder: str, path: PurePosixPath) -> str | None:
 
 
 def import_from(source: Path, raw: Path, wanted: frozenset[str] | None) -> None:
-    """Write the wanted patients below ``source`` as NIfTI files. UserError if none is there or one is damaged."""
-    patients = {case_id(path.parent.name): path.parent for path in sorted(source.rglob("pt_*/ct.csv"))}
+    """Write the wanted patients below ``source`` as NIfTI files.
+
+    Raises UserError if there is none, or one is damaged or lies there twice.
+    """
+    patients = {case: (source / csv).parent for case, csv in claimed(source, _patient, "ct.csv file").items()}
     if not patients:
         raise UserError(f"{source} holds no patient of openkbp (pt_*/ct.csv): {GET}")
     chosen = [(case, path) for case, path in patients.items() if wanted is None or case in wanted]
     each(partial(_convert, raw), chosen, 1, "import openkbp")
+
+
+def _patient(path: PurePosixPath) -> str | None:
+    folder = path.parent.name
+    return case_id(folder) if path.name == "ct.csv" and folder.startswith("pt_") else None
 
 
 def _convert(raw: Path, patient: tuple[str, Path]) -> None:

@@ -17,7 +17,8 @@ from semiseg.base.terminal import terminal
 from semiseg.data.split import resolved
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.splitcheck.facts import CaseToCheck, Facts, facts_of
-from semiseg.data.splitcheck.findings import Finding, findings, organ_counts
+from semiseg.data.splitcheck.findings import findings, organ_counts
+from semiseg.data.splitcheck.leaks import Finding
 from semiseg.data.splitcheck.pairs import Pair, close_pairs
 from semiseg.data.splitcheck.similarity import SAME
 from semiseg.dataset import get_dataset, manifest_cases

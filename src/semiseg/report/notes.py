@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from semiseg.base.files import read_json
 from semiseg.base.progress import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
-from semiseg.report.sources import read_vanished
+from semiseg.report.sources import read_vanished, split_files
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -17,6 +18,15 @@ FLAG_WORDS = {
     "doubtful": "of doubtful reading",
     "cited": "cited by the paper from elsewhere",
 }
+
+
+def about_splits(spec: TableSpec) -> list[str]:
+    """A sentence per serious leak of the splits that the rows train on: the table's own first."""
+    sentences = []
+    for path in split_files(spec):
+        content = read_json(path)
+        sentences += [f"Split {content['split']} misleads: {leak}." for leak in content.get("serious", ())]
+    return list(dict.fromkeys(sentences))
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

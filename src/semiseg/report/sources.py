@@ -29,6 +29,16 @@ class Shown:
     predictions: Mapping[str, Scan]
 
 
+def split_files(spec: TableSpec) -> list[Path]:
+    """The files of the splits of a table that are here: its own, then those that single rows are trained on.
+
+    The folder of a row's runs names its split.
+    """
+    names = [Path(folders[0]).parents[1].name for folders in spec.runs.values()]
+    own = Path(spec.split)
+    return [path for path in dict.fromkeys([own, *(own.with_name(f"{name}.json") for name in names)]) if path.exists()]
+
+
 def read_histories(spec: TableSpec) -> dict[str, list[pd.DataFrame]]:
     """Per method the history of each run that has steps; methods without any (controls) are left out."""
     found: dict[str, list[pd.DataFrame]] = {}

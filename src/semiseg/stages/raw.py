@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
+from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.progress import some
-from semiseg.data.raw_files import shown, utf8
+from semiseg.data.raw_files import check_unused
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.params.config import DatasetOptions
@@ -61,6 +62,7 @@ def import_raw(
     cases = _write_manifest(kind, folder, workers)
     for line in _differences(kind, cases, wanted):
         logger.info(f"import {dataset}: {line}")
+    logger.info(f"import {dataset}: {len(cases)} cases are in {folder}; next: `semiseg describe {dataset}`")
 
 
 def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:
@@ -101,6 +103,7 @@ def _write_manifest(kind: Dataset, folder: Path, workers: int) -> list[RawCase]:
             if not utf8(name):
                 raise UserError(f"{folder} holds {shown(name)}, a name that is not UTF-8: rename the file or folder")
         check_case(case.id, str(folder))
+    check_unused(folder, cases, others=(MANIFEST,))
     if twice := sorted(case for case, times in Counter(case.id for case in cases).items() if times > 1):
         raise UserError(f"{folder} holds {some(twice)} more than once, expected one scan per case: remove the others")
     names = sorted({name for case in cases for name in (case.image, case.label) if name is not None})

@@ -1,31 +1,23 @@
 """Findings on a split: leaks, patients on both sides, mixed modalities, suspicious intensities, missing organs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
 
 from semiseg.base.progress import some
 from semiseg.data.checks import AIR_HU, DARKEST_MR, suspicious_darkest
 from semiseg.data.split_lists import PARTS
 from semiseg.data.splitcheck.facts import Facts
+from semiseg.data.splitcheck.leaks import (
+    Finding,
+    Parts,
+    known_twins,
+    patients_on_both_sides,
+    severity_of,
+    twice,
+    with_part,
+)
 from semiseg.data.splitcheck.pairs import Pair
 from semiseg.data.splitcheck.similarity import SAME
 from semiseg.dataset import Dataset
-
-Parts = Mapping[str, Sequence[str]]
-Severity = Literal["serious", "warning", "note"]
-SIDES = {"labelled": "train", "unlabelled": "train", "val": "val", "test": "test"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A fault of a split, or a fact worth knowing. serious: results on this split are misleading."""
-
-    severity: Severity
-    kind: str
-    cases: tuple[str, ...]
-    text: str
 
 
 def findings(
@@ -34,10 +26,10 @@ def findings(
     """All findings, serious ones first. twins: groups of case ids of one scan, by the list's own notes."""
     seen = {one.case: one for one in facts}
     found = [
-        *_twice(parts),
+        *twice(parts),
         *(same := list(_same_scan(kind, parts, seen, pairs))),
-        *_known_twins(parts, twins, same),
-        *_patients(kind, parts),
+        *known_twins(parts, twins, same),
+        *patients_on_both_sides(kind, parts),
         *_modalities(kind, parts),
         *_intensities(kind, facts),
         *_organs(kind, parts, seen),
@@ -55,30 +47,6 @@ def organ_counts(kind: Dataset, parts: Parts, facts: Sequence[Facts]) -> dict[st
     }
 
 
-def _places(parts: Parts, case: str) -> list[str]:
-    return [part for part in PARTS if case in parts[part]]
-
-
-def _with_part(parts: Parts, case: str) -> str:
-    return f"{case} ({' and '.join(_places(parts, case))})"
-
-
-def _sides(parts: Parts, cases: Sequence[str]) -> set[str]:
-    return {SIDES[part] for case in cases for part in _places(parts, case)}
-
-
-def _severity(parts: Parts, cases: Sequence[str]) -> Severity:
-    return "serious" if len(_sides(parts, cases)) > 1 else "warning"
-
-
-def _twice(parts: Parts) -> Iterator[Finding]:
-    for first, second in combinations(PARTS, 2):
-        both = tuple(case for case in parts[first] if case in set(parts[second]))
-        if both:
-            text = f"cases that are both {first} and {second} ({len(both)}): {some(both)}"
-            yield Finding("warning" if SIDES[first] == SIDES[second] else "serious", "same case", both, text)
-
-
 def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: Sequence[Pair]) -> Iterator[Finding]:
     for pair in pairs:
         cases = (pair.one, pair.other)
@@ -86,35 +54,12 @@ def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: S
         if not equal and pair.score < SAME:
             continue
         how = "identical voxels" if equal else f"similarity {pair.score:.3f}"
-        severity = _severity(parts, cases)
-        text = f"{_with_part(parts, pair.one)} and {_with_part(parts, pair.other)} show the same scan: {how}"
+        severity = severity_of(parts, cases)
+        text = f"{with_part(parts, pair.one)} and {with_part(parts, pair.other)} show the same scan: {how}"
         if not equal and kind.patient(pair.one) == kind.patient(pair.other):
             severity = "note" if severity == "warning" else severity
             text += ", of one patient by their names"
         yield Finding(severity, "same scan", cases, text)
-
-
-def _known_twins(parts: Parts, twins: Sequence[Sequence[str]], seen: Sequence[Finding]) -> Iterator[Finding]:
-    """Twins in the list's notes, but for those that the scans have shown."""
-    pairs = {frozenset(one.cases) for one in seen}
-    for group in twins:
-        if all(frozenset(pair) in pairs for pair in combinations(group, 2)):
-            continue
-        shown = ", ".join(_with_part(parts, case) for case in group)
-        text = f"{shown} show the same scan, according to the list's notes"
-        yield Finding(_severity(parts, group), "known twins", tuple(group), text)
-
-
-def _patients(kind: Dataset, parts: Parts) -> Iterator[Finding]:
-    scans: dict[str, list[str]] = {}
-    for case in dict.fromkeys(case for part in PARTS for case in parts[part]):
-        scans.setdefault(kind.patient(case), []).append(case)
-    for patient, cases in scans.items():
-        if len(cases) > 1 and len(_sides(parts, cases)) > 1:
-            shown = ", ".join(_with_part(parts, case) for case in cases)
-            yield Finding(
-                "serious", "patient on both sides", tuple(cases), f"patient {patient} is on both sides: {shown}"
-            )
 
 
 def _modalities(kind: Dataset, parts: Parts) -> Iterator[Finding]:
