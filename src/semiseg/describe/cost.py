@@ -169,7 +169,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
             {
                 "left to train": f"{sum(line.runs - line.finished for line in trained)} of "
                 f"{sum(line.runs for line in trained)} runs, {_duration(hours)} on one GPU",
-                "longest run": f"{_duration(longest.run_hours)}, {longest.label}; a job ended by a time limit continues",
+                "longest run": f"{_duration(longest.run_hours)}, {longest.label}; a job that is ended continues",
                 "GPU memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
                 "host memory": host_memory(),
                 "disk": _disk(view, lines),
