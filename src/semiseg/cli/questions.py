@@ -11,7 +11,12 @@ FOUND = 1  # exit status of check-split when it finds something serious
 
 def add(verbs: Any) -> None:
     """Declare these verbs."""
-    add_verb(verbs, "check-params", _check_params)
+    params = add_verb(verbs, "check-params", _check_params)
+    params.add_argument(
+        "--names",
+        action="store_true",
+        help="keys, values and names alone; default: also sources, lists, printed numbers and files of plug-ins",
+    )
     check = add_verb(verbs, "check-split", _check_split)
     check.add_argument("dataset")
     check.add_argument("split")
@@ -43,7 +48,9 @@ def _check_params(options: argparse.Namespace) -> None:
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
 
-    print(check_params(Plan(read(Path("params.yaml")))))
+    plan = Plan(read(Path("params.yaml")))
+    if not options.names:
+        print(check_params(plan))
 
 
 def _check_split(options: argparse.Namespace) -> int:
