@@ -1,15 +1,27 @@
 """What the pages say about files, commands and messages is so."""
 
+import io
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from rich.console import Console
 from support import ROOT
 
-from semiseg.cli.main import main
+from semiseg.cli.main import _parser, main
+from semiseg.describe.command import describe
+from semiseg.graph.graph import Graph
+from semiseg.graph.plan import Plan
+from semiseg.params.reading import read
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
+PARAMS = read(ROOT / "params.yaml")
+GRAPH = Graph(Plan(PARAMS))
 # Built or written by users, so absent in a clone.
 MADE = ("src/semiseg/methods/", "src/semiseg/datasets/", "src/semiseg/splits/", "data/", "results/")
 
@@ -36,17 +48,75 @@ def test_every_make_target_that_is_named_exists(page):
     assert set(re.findall(r"`?make ([a-z]+)`", page.read_text(encoding="utf-8"))) <= targets
 
 
+def commands_of(text: str) -> list[list[str]]:
+    """Every command of semiseg, Snakemake and DVC in the code blocks of a page, as words, without comments."""
+    blocks = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S))
+    calls = [part for line in blocks.splitlines() for part in re.sub(r"\s#\s.*", "", line).split("&&")]
+    return [shlex.split(call) for call in calls if re.match(r"\s*(semiseg|snakemake|dvc repro|dvc exp run) ", call)]
+
+
+def check_semiseg(words: list[str]) -> None:
+    """Raise SystemExit unless the verb takes these arguments."""
+    options = _parser().parse_args(words)
+    names = Plan(PARAMS)
+    for given in (getattr(options, "target", None), *getattr(options, "targets", ()), getattr(options, "table", None)):
+        if given is not None and "TABLE" not in str(given):
+            assert str(given) in PARAMS.tables or GRAPH.maker(str(given)) is not None, given
+    if words[0] == "describe" and words[1] != words[1].upper():
+        describe(names, words[1], Console(file=io.StringIO()))
+
+
+def targets_of(words: list[str]) -> list[str]:
+    """The targets of a call of Snakemake, after its parser has taken all its options."""
+    from snakemake.cli import get_argument_parser
+
+    options = get_argument_parser().parse_args(words)
+    assert all((ROOT / profile).is_dir() for profile in options.profile or ())
+    return [target for target in options.targets or () if "<" not in target and "TABLE" not in target]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_every_verb_that_is_shown_exists(page, capsys):
-    text = page.read_text(encoding="utf-8")
-    shown = re.findall(r"`semiseg ([a-z][a-z-]+)", text)
-    for block in re.findall(r"^```\n(.*?)^```", text, re.M | re.S):
-        shown += re.findall(r"^(?:\S+ )*?semiseg ([a-z][a-z-]+)", block, re.M)
-    for verb in sorted(set(shown)):
+def test_every_command_in_a_block_is_one_that_its_program_takes(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    for program, *words in commands_of(page.read_text(encoding="utf-8")):
+        if program == "semiseg":
+            check_semiseg(words)
+        elif program == "snakemake":
+            assert all(GRAPH.maker(target) is not None for target in targets_of(words)), words
+        else:
+            stage, _, item = words[-1].partition("@")
+            assert item in getattr(PARAMS, stages[stage]["foreach"].strip("${}")), words
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "src/semiseg").rglob("*.py")) + PAGES, ids=lambda file: file.name)
+def test_every_command_that_a_sentence_names_exists(file, capsys):
+    """Messages, help texts and pages name verbs of semiseg and options of Snakemake that there are."""
+    from snakemake.cli import get_argument_parser
+
+    text = _literals(file)
+    for verb in set(re.findall(r"`semiseg ([a-z][a-z-]+)", text)):
         with pytest.raises(SystemExit) as ended:
             main([verb, "--help"])
         assert ended.value.code == 0, verb
+    known = get_argument_parser().format_help() if "`snakemake" in text else ""
+    for call in re.findall(r"`snakemake ([^`]*)`", text):
+        for option in re.findall(r"(?:^| )(--?[a-z][\w-]*)", call):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", known), call
     capsys.readouterr()
+
+
+def test_what_show_and_describe_advise_works_without_further_options(monkeypatch):
+    """`snakemake results/x.csv` needs no --cores, because profiles/default gives it."""
+    monkeypatch.chdir(ROOT)
+    shown = io.StringIO()
+    for name in ("demo", "flare22_10pct"):
+        describe(Plan(PARAMS), name, Console(file=shown, width=200))
+    advised = re.findall(r"snakemake (results/\S+)", shown.getvalue())
+    assert advised == ["results/demo.csv", "results/flare22_10pct.csv"]
+    call = [sys.executable, "-m", "snakemake", "-n", *advised]
+    done = subprocess.run(call, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_commonest_errors_are_quoted_as_the_code_raises_them():

@@ -9,7 +9,7 @@ import functools
 import importlib
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,10 +100,15 @@ def syntax_tree(file: Path) -> ast.Module:
 
 @dataclass(frozen=True)
 class Declared:
-    """A hyperparameter as its method declares it; ``choices`` is empty where any value will do."""
+    """A hyperparameter as its method declares it; ``choices`` is empty where any value will do.
+
+    meaning, source: as in ``semiseg.method.Hyper``; empty where they are not written out.
+    """
 
     default: Any
     choices: tuple[Any, ...]
+    meaning: str = field(default="", compare=False)
+    source: str = field(default="", compare=False)
 
 
 @functools.cache
@@ -113,7 +118,7 @@ def hyperparameters(method: str) -> dict[str, Declared]:
     Raises BrokenError when the file does not define exactly one method.
     """
     return {
-        name: _hyper(value)
+        name: _hyper(value, vars(owner)["constants"])
         for owner in reversed(_plug_in_twin("methods", method).__mro__)
         for name, value in vars(owner).get("assigned", {}).items()
         if _is_hyper(value)
@@ -122,14 +127,25 @@ def hyperparameters(method: str) -> dict[str, Declared]:
 
 @functools.cache
 def declared(name: str, kind: str = "methods") -> dict[str, Any]:
-    """Class attributes of a plug-in that are plain values (``labelled_only = True``), its own or of a base class.
+    """Class attributes of a plug-in that are written out (``labelled_only = True``), its own or of a base class.
 
     kind: methods or networks. Raises BrokenError when the file does not define exactly one class of its kind.
     """
     merged: dict[str, ast.expr] = {}
     for owner in reversed(_plug_in_twin(kind, name).__mro__):
         merged |= vars(owner).get("assigned", {})
-    return {name: value.value for name, value in merged.items() if isinstance(value, ast.Constant)}
+    literals = {name: _literal(value) for name, value in merged.items()}
+    return {name: value for name, value in literals.items() if value is not None}
+
+
+def overrides(method: str, function: str) -> bool:
+    """Whether a method, or a base class of it, defines a function that ``Method`` defines too."""
+    base = _twin(*BASES["methods"])
+    return any(
+        function in vars(owner).get("functions", ())
+        for owner in _plug_in_twin("methods", method).__mro__
+        if owner is not base
+    )
 
 
 def _plug_in_twin(kind: str, name: str) -> type:
@@ -148,7 +164,8 @@ def _plug_in_twin(kind: str, name: str) -> type:
 def _twin(module: str, name: str) -> type:
     """A class with the bases of a class in the source, as far as they stand in semiseg; others become ``object``.
 
-    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions. The order of base
+    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions, ``functions`` the
+    names of its functions, and ``constants`` what its module assigns. The order of base
     classes is Python's own, because the twin is a class.
     """
     file = source_of(module)
@@ -158,7 +175,9 @@ def _twin(module: str, name: str) -> type:
         if isinstance(node, ast.ClassDef) and node.name == name:
             found = [_twin_of_base(base, module, imported) for base in node.bases]
             bases = tuple(dict.fromkeys(twin for twin in found if twin is not object))
-            return type(name, bases, {"assigned": dict(_assignments(node))})
+            functions = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            body = {"assigned": dict(_assignments(node)), "functions": functions, "constants": dict(_assignments(tree))}
+            return type(name, bases, body)
     if name in imported:
         return _twin(*imported[name])
     return object
@@ -185,7 +204,7 @@ def _imported(tree: ast.Module) -> dict[str, tuple[str, str]]:
     }
 
 
-def _assignments(node: ast.ClassDef) -> Iterable[tuple[str, ast.expr]]:
+def _assignments(node: ast.ClassDef | ast.Module) -> Iterable[tuple[str, ast.expr]]:
     for statement in node.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
@@ -202,19 +221,32 @@ def _is_hyper(value: ast.expr) -> bool:
     return isinstance(called, ast.Name) and called.id == "Hyper"
 
 
-def _hyper(value: ast.expr) -> Declared:
+def _hyper(value: ast.expr, constants: Mapping[str, ast.expr]) -> Declared:
     assert isinstance(value, ast.Call)
     given = {keyword.arg: keyword.value for keyword in value.keywords}
     given |= dict(zip(("default", "meaning", "source", "choices"), value.args, strict=False))
-    return Declared(ast.literal_eval(given["default"]), _literals(given.get("choices")))
+    meaning, source = (_text(given.get(name), constants) for name in ("meaning", "source"))
+    return Declared(ast.literal_eval(given["default"]), tuple(_literal(given.get("choices")) or ()), meaning, source)
 
 
-def _literals(choices: ast.expr | None) -> tuple[Any, ...]:
-    """The choices, where they are written out; others are checked when the method is built."""
+def _text(value: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:
+    """A text that is written out, with the module's constants that stand in it."""
+    match value:
+        case ast.Name(id=name) if name in constants:
+            return _text(constants[name], {})
+        case ast.JoinedStr(values=parts):
+            return "".join(_text(part, constants) for part in parts)
+        case ast.FormattedValue(value=part):
+            return _text(part, constants)
+    return str(_literal(value) or "")
+
+
+def _literal(value: ast.expr | None) -> Any:
+    """A value that is written out; None for others, which are known only when the method is built."""
     try:
-        return () if choices is None else tuple(ast.literal_eval(choices))
+        return None if value is None else ast.literal_eval(value)
     except ValueError:
-        return ()
+        return None
 
 
 def _not_python(file: Path, error: SyntaxError) -> BrokenError:

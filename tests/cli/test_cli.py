@@ -1,9 +1,11 @@
 """The command line: mistakes are one sentence and a status, and every job leaves a log."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
+from support import ROOT
 
 from semiseg.cli.main import main
 
@@ -21,8 +23,9 @@ def test_a_crash_is_a_traceback_status_1_and_in_the_log(tmp_path, capfd, monkeyp
         raise AttributeError("'Batch' object has no attribute 'nothing'")
 
     monkeypatch.setattr("semiseg.report.show.show", crash)
-    log = tmp_path / "logs" / "show.log"
-    assert main(["--log", str(log), "show", "results/nothing.csv"]) == 1
+    log, table = tmp_path / "logs" / "show.log", tmp_path / "table.csv"
+    table.touch()
+    assert main(["--log", str(log), "show", str(table)]) == 1
     shown = capfd.readouterr().err
     assert shown.startswith("error: AttributeError was not expected") and "Traceback (most recent call last)" in shown
     assert shown.endswith("AttributeError: 'Batch' object has no attribute 'nothing'\n")
@@ -78,3 +81,42 @@ def test_help_names_every_verb(capsys):
     asks = ("import", "check-split", "describe", "rehearse", "plan", "published", "show", "schema")
     for verb in (*jobs, *asks):
         assert f"\n    {verb} " in shown or f"\n    {verb}\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ("show results/dmo.csv", "unknown table 'dmo'; did you mean demo?"),
+        ("show demo", "no rule makes demo: name results/demo.csv"),
+        ("show results/la_8.csv", "results/la_8.csv does not exist: build it with `snakemake results/la_8.csv`"),
+        ("lineage demo", "no rule makes demo: name results/demo.csv"),
+        ("lineage results/dmo.csv", "unknown table 'dmo'; did you mean demo?"),
+        (
+            "lineage results/demo.pdf",
+            "no rule makes results/demo.pdf: name a table such as results/demo.csv; did you mean",
+        ),
+        ("plan dmeo", "unknown table 'dmeo'; did you mean demo?"),
+        ("rehearse dmeo", "unknown table 'dmeo'; did you mean demo?"),
+        ("rehearse openkbp_small", "table openkbp_small cannot be rehearsed: openkbp has no stand-in"),
+        ("keep dmeo", "unknown table 'dmeo'; did you mean demo?"),
+        ("keep-raw btv", "unknown dataset 'btv'; known: "),
+        ("check-split la 8lb", "dataset la: unknown split '8lb'; known: 16lab, "),
+        ("check-split la 8lab", "then call `semiseg import la FOLDER_OR_ARCHIVE`"),
+        ("check-split laa 8lab", "unknown dataset 'laa'; known: "),
+        ("import btv .", "unknown dataset 'btv'; known: amos22, "),
+        ("published check flare22", "unknown paper 'flare22'; known: crln, "),
+        ("describe fixmatch", "'fixmatch' is no table, dataset, "),
+    ],
+)
+def test_a_mistyped_name_is_told_before_data_is_missed(call, sentence, tmp_path, monkeypatch, capfd):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "Snakefile").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(call.split()) == 2
+    assert sentence in capfd.readouterr().err
+
+
+def test_outside_the_project_the_folder_is_named(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "results/demo.csv"]) == 2
+    assert "params.yaml: run from the project's folder" in capfd.readouterr().err

@@ -241,7 +241,7 @@ def test_a_split_of_params_that_is_not_built(project: Path) -> None:
         check_split(PLAN, "mmwhs", "10pct", 1)
     with pytest.raises(UserError, match=r"data/raw/btcv/manifest\.json is missing: register"):
         check_split(PLAN, "btcv", "10pct", 1)
-    with pytest.raises(UserError, match="dataset mmwhs has no split 'mine'; it has: 10pct"):
+    with pytest.raises(UserError, match="dataset mmwhs: unknown split 'mine'; known: 10pct"):
         check_split(PLAN, "mmwhs", "mine", 1)
     write_json(project / "data/splits/mmwhs/mine.json", {"labelled": ["ct_train_1001"]})
     with pytest.raises(UserError, match=r"mine.json is no split"):

@@ -1,12 +1,15 @@
 """Front pages: every name has one, and it tells what matters."""
 
+import functools
 import io
+import shutil
 import subprocess
 import sys
 from typing import ClassVar
 
 import pytest
 import torch
+import yaml
 from rich.console import Console
 from support import ROOT
 from torch import nn
@@ -16,13 +19,14 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.data.split_lists import list_names, read_list
 from semiseg.dataset import get_dataset
+from semiseg.describe.check_params import check_params
 from semiseg.describe.command import describe
 from semiseg.describe.preparation import steps
 from semiseg.graph.plan import Plan
 from semiseg.learning.loop import start
-from semiseg.method import Context, Method
+from semiseg.method import Context, Method, hyperparameters, method_class
 from semiseg.params.preparation import Preparation
-from semiseg.params.reading import read
+from semiseg.params.reading import parse_params, read
 
 PARAMS = read(ROOT / "params.yaml")
 PLAN = Plan(PARAMS)
@@ -114,7 +118,7 @@ def test_steps_in_words() -> None:
     ("name", "near"), [("flare2", "flare22"), ("la_9", "la_8"), ("la/8lb", "la/8lab"), ("xyzzy", "datasets are")]
 )
 def test_an_unknown_name_gives_close_ones(name: str, near: str) -> None:
-    with pytest.raises(UserError, match=f"'{name}' is no dataset.*{near}"):
+    with pytest.raises(UserError, match=f"'{name}' is no table.*{near}"):
         describe(PLAN, name)
 
 
@@ -138,3 +142,53 @@ def test_a_supervised_row_has_no_unlabelled_cases() -> None:
     text = page("la_8")
     assert "V-Net sup_only 8lab 8 labelled, 20 test" in text
     assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text
+
+
+@pytest.mark.parametrize("name", catalogue.entries("methods"))
+def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str) -> None:
+    text, kind = page(name), method_class(name)
+    assert f"src/semiseg/methods/{name}.py" in text
+    for key, hyper in hyperparameters(kind).items():
+        default = str(hyper.default).lower() if isinstance(hyper.default, bool) else str(hyper.default)
+        assert f"{key} {default}" in text
+        assert hyper.source.split()[0] in text and hyper.meaning.split()[0] in text
+    required = text.partition("what it asks of a protocol")[2]
+    assert ("as many unlabelled as labelled crops" in required) == kind.equal_halves
+    assert ("can be cut into cubes" in required) == bool(kind.cubes)
+    assert ("labelled cases alone" in required) == kind.labelled_only
+    assert ("trained against the networks" in required) == (kind.adversaries is not Method.adversaries)
+    assert all(f"{network} ({start})" in required for network, start in kind.networks.items())
+
+
+def test_a_variant_shows_its_own_values_and_all_methods_are_listed() -> None:
+    text = page("dvcl_tau_5")
+    assert "variant of dvcl, changed: temperature 5.0" in text and "temperature 5.0 temperature of HqCL" in text
+    text = page("methods")
+    assert all(f" {name} " in text for name in (*catalogue.entries("methods"), *PARAMS.variants))
+
+
+def wrong(changes) -> str:
+    """What check-params says of the project's parameters with some entries changed, by key path."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for path, value in changes.items():
+        *parents, last = path.split("/")
+        functools.reduce(lambda place, part: place[part], parents, content)[last] = value
+    with pytest.raises(UserError) as refused:
+        check_params(Plan(parse_params(content)))
+    return str(refused.value)
+
+
+def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None:
+    assert check_params(PLAN).startswith("params.yaml: ") and f"{len(PARAMS.tables)} tables" in check_params(PLAN)
+    assert "datasets.la.source: /nowhere does not exist" in wrong({"datasets/la/source": "/nowhere"})
+    block = [{"paper": "crln", "table": "99"}]
+    assert wrong({"tables/la_8/printed": block}).startswith("tables.la_8.printed: crln")
+    draw = {"draw": {"labelled": 4, "unlabelled": 0, "val": 2, "test": 6, "seed": 22}}
+    assert "it has no unlabelled cases" in wrong({"splits/phantom_three/demo": draw})
+    package = tmp_path / "semiseg"
+    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "methods/unused.py").write_text("x = 1\n")
+    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    for function in (catalogue.entries, catalogue.source_of, catalogue._twin):
+        monkeypatch.setattr(catalogue, function.__name__, function.__wrapped__)
+    assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})

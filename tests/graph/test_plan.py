@@ -1,6 +1,7 @@
 """What `semiseg plan` says: counted work, measured runs, disk, and what is there already."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from support import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
+from semiseg.dataset import get_dataset
 from semiseg.describe.cost import TableView
+from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
-from semiseg.learning.estimate import CROPS, prepared_voxels, work
+from semiseg.learning.estimate import count, prepared_voxels, work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
 
@@ -32,13 +35,24 @@ def plan():
 
 
 def test_work_grows_with_crops_and_voxels_and_counts_once(plan, tmp_path):
-    small = work(spec(plan, patch=list(CROPS[0]), batch={"labelled": 1, "unlabelled": 1}), 14, tmp_path)
+    small = work(spec(plan, patch=[16, 16, 32], batch={"labelled": 1, "unlabelled": 1}), 14, tmp_path)
     files = list(tmp_path.iterdir())
-    large = work(spec(plan, patch=[64, 128, 64], batch={"labelled": 2, "unlabelled": 2}), 14, tmp_path)
+    large = work(spec(plan, patch=[32, 32, 64], batch={"labelled": 2, "unlabelled": 2}), 14, tmp_path)
     assert list(tmp_path.iterdir()) == files, "the same method, network and code are counted once"
-    assert large.operations == pytest.approx(8 * small.operations, rel=1e-3)
-    assert small.memory < large.memory < 8 * small.memory, "weights do not grow with the crop"
+    assert large.operations == pytest.approx(16 * small.operations, rel=1e-3)
+    assert small.memory < large.memory < 16 * small.memory, "weights do not grow with the crop"
     assert small.parameters == large.parameters == 2 * work(spec(plan, method="sup_only"), 14, tmp_path).parameters
+
+
+@pytest.mark.parametrize("method", ["sup_only", "mt", "guidednet"])
+def test_what_is_counted_without_the_large_operations_is_what_a_whole_step_takes(plan, method):
+    """Torch's own counter, and a step in which every operation is done, agree with the quick count."""
+    row, crop = spec(plan, method=method), (16, 32, 32)
+    quick = count(row, 4, crop)  # comes first, as its look at shapes would be counted too
+    with FlopCounterMode(display=False) as counter:
+        whole = count(row, 4, crop, real=True)
+    assert quick == whole
+    assert whole.operations == counter.get_total_flops() > 1e8
 
 
 def test_operations_of_one_network_and_of_two(plan, tmp_path):
@@ -84,7 +98,23 @@ def test_a_plan_before_anything_runs(project, capsys):
     assert "2 of 2 runs, about" in text and "10 TFLOP/s (given)" in text
     assert "V-Net 0 of 1 9,448,866" in text
     assert "estimated" in text and "already there" not in text
-    assert "prepared cases at most" in text
+    assert "80 prepared cases" not in text and "100 prepared cases" in text and "label maps of 2 runs" in text
+    assert "la_uamt_8lab can be formed from the official files: 100 cases, 100 of them on registration" in text
+
+
+def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):
+    """Memory as the rules request it, the longest run, and a list that the publisher's files cannot form."""
+    shutil.copytree(ROOT / "workflow", project / "workflow")
+    text = said(capsys, "brats19_25", "--tflops", "10")
+    assert "host memory prepare 4 GB a thread, train 16 GB, predict 16 GB, evaluate 4 GB" in text
+    assert float(re.search(r"longest run about ([0-9.]+) hours", text)[1]) > 1
+    params = read(ROOT / "params.yaml")
+    lists = {name: list_of(params, get_dataset(one.dataset), params.splits[one.dataset][one.split], name)
+             for name, one in params.tables.items()}  # fmt: skip
+    assert lists["flare22_10pct"].endswith("table flare22_10pct_open has a list that can be formed")
+    assert "which lack 2 of its 82 cases" in lists["pancreas_12"] and "pancreas_12_open" in lists["pancreas_12"]
+    assert lists["amos_5pct"].endswith("can be formed from the official files: 360 cases, all are open")
+    assert lists["demo"] == "drawn from the cases that are there"
 
 
 def test_finished_runs_are_measured_and_not_counted_again(project, capsys):

@@ -75,7 +75,7 @@ WRONG = {
     "an unknown split": (
         "tables/demo/split",
         "x",
-        r"tables\.demo\.split: unknown split of phantom_three 'x'; known: demo$",
+        r"tables\.demo\.split: unknown split 'x'; known: demo$",
     ),
     "an unknown method": ("tables/demo/rows", ["cpps"], r"tables\.demo\.rows: unknown method 'cpps'; did you mean cps"),
     "a mistyped variant": (

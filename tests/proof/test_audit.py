@@ -178,7 +178,7 @@ def test_source_that_is_not_python_any_more_is_told_in_a_sentence(project, tmp_p
     edit(source / "semiseg/datasets/phantom_mri.py", "import", ")import")
     result = finished_project.command("audit", TABLE, source=source)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.splitlines()[-1].startswith("error: ") and "Traceback" not in result.stderr
     assert "semiseg/datasets/phantom_mri.py, line " in result.stderr
     assert "is not valid Python (" in result.stderr
 
@@ -661,7 +661,7 @@ def test_a_tree_tells_where_a_record_or_a_file_cannot_be_read(project, capsys):
         ((TABLE, "--row", "cps"), "--row is given without --column: a cell needs both"),
         ((TABLE, "--column", "LA"), "--column is given without --row: a cell needs both"),
         ((WEIGHTS, "--row", "cps", "--column", "LA"), "is no table: name one such as results/demo.csv"),
-        (("results/none.csv",), "results/none.csv is not here: build it with `snakemake results/none.csv`"),
+        (("results/none.csv",), "unknown table 'none'; known: tiny"),
         (("params.yaml",), "params.yaml has no lineage record, so nothing tells what it was made from"),
     ],
 )

@@ -20,6 +20,7 @@ from support.shared_project import (
     RUN,
     SHELL,
     TABLE,
+    call,
     new,
     params,
     semiseg,
@@ -104,8 +105,7 @@ def test_tags_of_python_in_parameters_are_refused(
 def test_snakemake_refuses_tags_of_python(bare: Path) -> None:
     (bare / "params.yaml").write_text("".join(f"k{i}: {tag}\n" for i, tag in enumerate(TAGS)), encoding="utf-8")
     result = snakemake(bare, "-n", TABLE)
-    assert result.returncode == 1
-    assert "params.yaml is not valid YAML: could not determine a constructor" in result.stdout + result.stderr
+    assert result.returncode == 1 and "params.yaml is not valid YAML" in result.stdout + result.stderr
     assert nothing_ran(bare.parent)
 
 
@@ -128,6 +128,7 @@ def everywhere(name: str) -> dict[str, Any]:
     return json.loads(json.dumps(content))  # no aliases
 
 
+NO_NAME = "expected a name of letters, digits and _"
 PLACES = (
     *(f"{section}.@.[key]" for section in ("datasets", "preparations", "protocols", "tables", "methods", "variants")),
     "splits.@.[key]", "splits.la.@.[key]", "methods.cps.@.[key]", "variants.@.method", "variants.@.parameters.@.[key]",
@@ -145,15 +146,16 @@ def test_names_that_are_no_plain_words_are_refused_wherever_they_stand(
     write_params(tmp_path, everywhere(name))
     assert main(["check-params"]) == 2
     told = capsys.readouterr().err
-    places = [place.removesuffix(".[key]").replace("@", name) for place in PLACES]
-    assert [place for place in places if f"{place}: expected a name of letters, digits and _" not in told] == []
+    assert [
+        place for place in PLACES if f"{place.removesuffix('.[key]').replace('@', name)}: {NO_NAME}" not in told
+    ] == []
 
 
 def test_snakemake_plans_nothing_with_such_names(bare: Path) -> None:
     for name in ("$(touch run)", "../../out"):
         write_params(bare, everywhere(name))
         result = snakemake(bare, f"results/{name}.csv")
-        assert result.returncode == 1 and "expected a name of letters, digits and _" in result.stdout + result.stderr
+        assert result.returncode == 1 and NO_NAME in result.stdout + result.stderr
     assert nothing_ran(bare.parent)
 
 
@@ -166,7 +168,9 @@ def test_cases_of_a_stand_in_cannot_lead_out_of_its_folder(
     write_params(tmp_path, content)
     assert main(["check-params"]) == 2
     told = capsys.readouterr().err
-    assert [n for n in range(len(CASE_NAMES)) if f"datasets.la.standin.cases.{n}: expected an id" not in told] == []
+    assert [
+        n for n in range(len(CASE_NAMES)) if f"datasets.la.standin.cases.{n}: expected an id of a case" not in told
+    ] == []
 
 
 # --- params.yaml: texts that reach a rule's shell ---------------------------------------------------------------------
@@ -222,8 +226,7 @@ def test_dvc_runs_nothing_and_removes_nothing_that_a_key_names(tmp_path: Path) -
         command = ["dvc", "repro", "--single-item", target] if target else ["dvc", "repro", "--keep-going"]
         done = subprocess.run(command, cwd=project, env=env, capture_output=True, encoding="utf-8")
         assert done.returncode != 0
-        # DVC itself stumbles over the dots
-        assert "expected a name of letters, digits and _" in done.stderr or ".." in target
+        assert NO_NAME in done.stdout + done.stderr or ".." in target  # DVC itself stumbles over the dots
     assert (tmp_path / "out.keep.csv").read_text() == "precious"
     assert nothing_ran(tmp_path)
 
@@ -426,7 +429,7 @@ def test_parameters_of_a_crate_are_checked(crate: Path) -> None:
     listed(crate, "params.yaml", f"a: {TAGS[0]}\n".encode())
     refused(crate, "params.yaml is not valid YAML")
     listed(crate, "params.yaml", yaml.safe_dump(everywhere("../../out")).encode())
-    refused(crate, "expected a name of letters, digits and _")
+    refused(crate, NO_NAME)
 
 
 def test_records_and_lists_of_a_crate_cannot_name_files_outside(crate: Path, exported: Path) -> None:
@@ -510,8 +513,8 @@ def test_zips_with_harm_in_their_names_are_refused(
 
 def test_a_folder_that_is_not_empty_is_left_alone(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    done = semiseg(tmp_path, "unpack", str(exported), str(tmp_path))
+    done = call(tmp_path, "semiseg", "unpack", str(exported), str(tmp_path))
     assert done.returncode == 2 and "is not empty: give a new folder" in done.stderr
-    done = semiseg(tmp_path, "unpack", str(tmp_path / "none.zip"), str(tmp_path / "new"))
+    done = call(tmp_path, "semiseg", "unpack", str(tmp_path / "none.zip"), str(tmp_path / "new"))
     assert done.returncode == 2 and "is neither a folder nor a .zip file" in done.stderr
     assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "new").exists()

@@ -109,13 +109,13 @@ def test_tables_and_ablations_train_each_run_once(built):
     ("target", "sentence"),
     [
         ("results/demoo.csv", "unknown table 'demoo'; did you mean demo?"),
-        ("results/tiny/mtt.csv", "table tiny has no row 'mtt'; it has: sup_only, cps"),
+        ("results/tiny/mtt.csv", "table tiny: unknown row 'mtt'; known: sup_only, cps"),
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
         (
             "data/splits/la/3lab.json",
-            "dataset la has no split '3lab'; it has: 16lab, 4lab, 8lab, mcf_fold0",
+            "dataset la: unknown split '3lab'; known: 16lab, 4lab, 8lab, mcf_fold0",
         ),
-        ("results/runs/phantom_three/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; known: "),
+        ("results/runs/phantom_three/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; did you mean cps"),
         ("results/runs/phantom_three/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
     ],
 )

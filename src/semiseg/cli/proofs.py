@@ -35,8 +35,10 @@ def add(verbs: Any) -> None:
 
 def _lineage(options: argparse.Namespace) -> None:
     """Print everything that a file or a cell of a table was made from, down to the raw scans."""
+    from semiseg.graph.targets import check_target
     from semiseg.proof.lineage.command import cell_tree, file_tree, show
 
+    check_target(options.target)
     if (options.row is None) != (options.column is None):
         given, lacking = ("row", "column") if options.column is None else ("column", "row")
         raise UserError(f"--{given} is given without --{lacking}: a cell needs both")

@@ -11,7 +11,12 @@ FOUND = 1  # exit status of check-split when it finds something serious
 
 def add(verbs: Any) -> None:
     """Declare these verbs."""
-    add_verb(verbs, "check-params", _check_params)
+    params = add_verb(verbs, "check-params", _check_params)
+    params.add_argument(
+        "--names",
+        action="store_true",
+        help="keys, values and names alone; default: also sources, lists, printed numbers and files of plug-ins",
+    )
     check = add_verb(verbs, "check-split", _check_split)
     check.add_argument("dataset")
     check.add_argument("split")
@@ -38,11 +43,14 @@ def add(verbs: Any) -> None:
 
 
 def _check_params(options: argparse.Namespace) -> None:
-    """Check every key, name and reference of params.yaml."""
+    """Check params.yaml: keys, values, names, files of plug-ins, lists, crops, splits and printed numbers."""
+    from semiseg.describe.check_params import check_params
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
 
-    Plan(read(Path("params.yaml")))
+    plan = Plan(read(Path("params.yaml")))
+    if not options.names:
+        print(check_params(plan))
 
 
 def _check_split(options: argparse.Namespace) -> int:
@@ -56,7 +64,10 @@ def _check_split(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    """Print a description of a dataset, split (DATASET/SPLIT or a list), preparation, protocol or table."""
+    """Print a description of a table, dataset, split (DATASET/SPLIT or a list), protocol, preparation or method.
+
+    `semiseg describe methods` lists all methods and variants.
+    """
     from semiseg.describe.command import describe
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
@@ -86,8 +97,10 @@ def _plan(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     """Print a finished table."""
+    from semiseg.graph.targets import check_target
     from semiseg.report.show import show
 
+    check_target(options.table)
     show(options.table)
 
 

@@ -1,4 +1,4 @@
-"""Verbs that share results: keep keep-raw (by DVC), export unpack (as a research object)."""
+"""Verbs that keep, share and delete: keep keep-raw (by DVC), export unpack (as a research object), clean."""
 
 import argparse
 from pathlib import Path
@@ -21,6 +21,9 @@ def add(verbs: Any) -> None:
     export.add_argument(
         "--keep-paths", action="store_true", help="leave paths and passwords in params.yaml as they are"
     )
+    clean = add_verb(verbs, "clean", _clean)
+    clean.add_argument("table")
+    clean.add_argument("--dry-run", action="store_true", help="only list them, with size and how each comes back")
     unpack = add_verb(verbs, "unpack", _unpack)
     unpack.add_argument("crate", type=Path, metavar="CRATE", help="a folder or zip that `semiseg export` has written")
     unpack.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder")
@@ -57,6 +60,15 @@ def _export(options: argparse.Namespace) -> None:
         licence=options.licence,
         author=options.author,
     )
+
+
+def _clean(options: argparse.Namespace) -> None:
+    """Delete prepared cases and predictions of a table, which jobs make again. Weights, scores and records stay."""
+    from semiseg.engine.clean import clean
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
+
+    clean(Plan(read(Path("params.yaml"))), options.table, dry_run=options.dry_run)
 
 
 def _unpack(options: argparse.Namespace) -> None:

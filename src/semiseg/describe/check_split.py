@@ -38,8 +38,13 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
     """
     kind = get_dataset(dataset)
     manifest, file = Path(RAW.format(dataset=dataset)), Path(SPLIT.format(dataset=dataset, split=name))
+    if not file.exists():
+        plan.split(dataset, name)  # a mistyped name is told before data is missed
     if not manifest.exists():
-        raise UserError(f"{manifest} is missing: {kind.how_to_get}; then run `snakemake {manifest}`")
+        then = (
+            f"`snakemake {manifest}`" if kind.import_from is None else f"`semiseg import {dataset} FOLDER_OR_ARCHIVE`"
+        )
+        raise UserError(f"{manifest} is missing: {kind.how_to_get}; then call {then}")
     parts = _parts(read_json(file) if file.exists() else resolved(Specs(plan).split(dataset, name), manifest), file)
     cache = file.parent / ".signatures"
     facts = each(facts_of, _cases_to_check(dataset, parts, manifest, cache), workers, f"look at {dataset}")

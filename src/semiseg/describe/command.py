@@ -11,7 +11,7 @@ from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.base.terminal import Page, terminal
 from semiseg.data.split_lists import list_names
-from semiseg.describe import dataset, preparation, protocol, split, table
+from semiseg.describe import dataset, method, preparation, protocol, split, table
 from semiseg.graph.plan import Plan
 
 
@@ -23,7 +23,7 @@ def describe(plan: Plan, name: str, console: Console | None = None) -> None:
         near = get_close_matches(name, known, n=5, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else f"datasets are {', '.join(pages['dataset'])}"
         raise UserError(
-            f"{name!r} is no dataset, split (DATASET/SPLIT or a list), preparation, protocol or table: {hint}"
+            f"{name!r} is no table, dataset, split (DATASET/SPLIT or a list), protocol, preparation or method: {hint}"
         )
     console = console or terminal()
     for place, draw in enumerate(named[name] for named in pages.values() if name in named):
@@ -46,5 +46,6 @@ def _pages(plan: Plan) -> Mapping[str, Mapping[str, Callable[[], Page]]]:
         },
         "list": {name: partial(split.list_page, params, name) for name in list_names()},
         "protocol": {name: partial(protocol.page, params, name) for name in params.protocols},
+        "method": method.pages(plan),
         "preparation": {name: partial(preparation.page, params, name) for name in params.preparations},
     }

@@ -9,11 +9,12 @@ from typing import Any
 from semiseg.base.files import read_json
 from semiseg.base.progress import Progress
 from semiseg.base.terminal import Page, columns, facts, heading, items, terminal, title
-from semiseg.data.split_lists import PARTS, part_counts
+from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
+from semiseg.describe.needs import GIB, disk, host_memory, list_of
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
-from semiseg.learning.estimate import BYTES, Work, prepared_voxels, work
+from semiseg.learning.estimate import BYTES, Work, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.params.config import Protocol
@@ -23,8 +24,6 @@ from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
 
 COUNTED = Path("results/counted")  # work per step, kept between calls
 ASSUMED_SPEED = 5e12  # operations per second that a data-centre GPU keeps up on such networks; our assumption
-VOXEL_BYTES = 5  # image and label of a prepared case, before compression
-GIB = 2**30
 COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "memory (GiB)", "")
 
 
@@ -40,18 +39,24 @@ class Price:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table: its price, runs that are finished, iterations that are left."""
+    """One row of the table: its price, runs that are finished, iterations that are left, and those of a whole run."""
 
     label: str
     price: Price
     finished: int
     runs: int
     left: int
+    longest: int
 
     @property
     def hours(self) -> float:
         """Training that is left, validation not counted."""
         return self.left * self.price.seconds / 3600
+
+    @property
+    def run_hours(self) -> float:
+        """Training of one run from its first step to its last, validation not counted."""
+        return self.longest * self.price.seconds / 3600
 
 
 def plan_table(plan: Plan, table: str, speed: float | None) -> None:
@@ -148,22 +153,30 @@ def _line(view: TableView, method: str, counted: Work, measured: Measured, pace:
     else:
         price = Price(counted.operations / pace, counted.memory, counted.parameters, "estimated")
     done = [run for run in runs if (Path(run.folder) / "weights.safetensors").exists()]
-    left = sum(view.iterations(run) for run in runs if run not in done) if price.parameters else 0
-    return Line(view.plan.row(view.name, method).label or method, price, len(done), len(runs), left)
+    steps = {run: view.iterations(run) if price.parameters else 0 for run in runs}
+    left = sum(number for run, number in steps.items() if run not in done)
+    label = view.plan.row(view.name, method).label or method
+    return Line(label, price, len(done), len(runs), left, max(steps.values()))
 
 
 def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
     hours = sum(line.hours for line in lines)
     most = max(lines, key=lambda line: line.price.memory)
+    longest = max(lines, key=lambda line: line.run_hours)
     trained = [line for line in lines if line.price.parameters]
     return [
         title("plan", view.name, view.table.title),
         facts(
             {
                 "left to train": f"{sum(line.runs - line.finished for line in trained)} of "
-                f"{sum(line.runs for line in trained)} runs, about {hours:.1f} hours on one GPU",
-                "memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
+                f"{sum(line.runs for line in trained)} runs, {_duration(hours)} on one GPU",
+                "longest run": f"{_duration(longest.run_hours)}, {longest.label}; a job that is ended continues",
+                "GPU memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
+                "host memory": host_memory(),
                 "disk": _disk(view, lines),
+                "list of cases": list_of(
+                    view.plan.params, view.dataset, view.plan.split(view.table.dataset, view.table.split), view.name
+                ),
                 "speed": pace,
             }
         ),
@@ -172,6 +185,13 @@ def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
         *items("rows left out", [f"{method}: {why}" for method, why in view.plan.skipped(view.name).items()]),
         *items("already there", _present(view)),
     ]
+
+
+def _duration(hours: float) -> str:
+    """A time in words: hours, or minutes of less than one."""
+    return (
+        f"about {hours:.1f} hours" if hours >= 1 else f"about {max(1, round(60 * hours))} minutes" if hours else "none"
+    )
 
 
 def _cells(line: Line) -> tuple[str, ...]:
@@ -183,17 +203,12 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 
 def _disk(view: TableView, lines: Iterable[Line]) -> str:
-    """Raw and prepared scans as if uncompressed, weights; label maps are small beside them."""
-    weights = sum(BYTES * line.price.parameters * line.runs for line in lines)
-    parts = [f"weights {weights / GIB:.1f} GiB"]
-    counts = view.counts(view.table.split)
-    cases = sum(counts[part] for part in PARTS)
-    typical = view.dataset.typical
-    if typical is not None:
-        steps = [step.model_dump() for step in view.preparation.steps]
-        voxels = prepared_voxels(typical.shape, typical.spacing_mm, steps)
-        parts.insert(0, f"{cases} prepared cases at most {cases * voxels * VOXEL_BYTES / GIB:.1f} GiB")
-    return ", ".join(parts)
+    """Scans and label maps as if uncompressed, and weights."""
+    weights = sum(BYTES * line.price.parameters * line.runs for line in lines) / GIB
+    runs = sum(len(runs) for runs in view.runs.values())
+    most = disk(view.dataset, view.preparation, view.counts(view.table.split), runs)
+    parts = [f"{what} {size:.1f} GiB" for what, size in most.items()]
+    return "; ".join([*([f"before compression {', '.join(parts)}"] if parts else []), f"weights {weights:.1f} GiB"])
 
 
 def _present(view: TableView) -> list[str]:

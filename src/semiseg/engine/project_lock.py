@@ -4,10 +4,12 @@ import atexit
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.jobs.lock import PACE, Occupied, Pace, held_at_once
+from semiseg.jobs.lock_owner import Holder
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +31,26 @@ def claim_project(pace: Pace = PACE) -> None:
     After a Snakemake that was killed, its locks on files are removed, so that nobody needs ``snakemake --unlock``.
     """
     claim = contextlib.ExitStack()
-    try:
-        before = claim.enter_context(held_at_once(MEMORY / "semiseg.lock", pace))
-    except Occupied as occupied:
-        raise UserError(_refusal(occupied, pace)) from None
+    before = claim.enter_context(project_held(pace))
     atexit.register(claim.close)
     if before is not None:
         logger.info(f"{before.description()} worked in this folder and is gone: going on from what it left")
         for stale in (MEMORY / "locks").glob("*.lock"):
             stale.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def project_held(pace: Pace = PACE) -> Iterator[Holder | None]:
+    """Hold the lock of the current folder; yields the gone holder whose lock was taken over, or None.
+
+    Raises UserError while another process holds it.
+    """
+    with contextlib.ExitStack() as claim:
+        try:
+            before = claim.enter_context(held_at_once(MEMORY / "semiseg.lock", pace))
+        except Occupied as occupied:
+            raise UserError(_refusal(occupied, pace)) from None
+        yield before
 
 
 def _refusal(occupied: Occupied, pace: Pace) -> str:

@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_text
 from semiseg.data.split_lists import PARTS, read_list
@@ -38,6 +39,11 @@ def shrunk(params: Params, table: str) -> Params:
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
     if options.generate is None:
+        if kind.name not in catalogue.entries("standins"):
+            known = ", ".join(catalogue.entries("standins"))
+            raise UserError(
+                f"table {table} cannot be rehearsed: {kind.name} has no stand-in; datasets with one: {known}"
+            )
         standin = StandinOptions(seed=SEED, cases=tuple(_cases(kind, splits.values())))
         options = DatasetOptions.model_validate({"standin": standin})
     few = wanted.model_copy(update={"title": f"Rehearsal on stand-ins: {wanted.title}", "seeds": wanted.seeds[:1]})
@@ -111,6 +117,8 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     command = ["--snakefile", str(snakefile), "--directory", str(folder), "--cores", cores, target]
     done = subprocess.run([sys.executable, "-m", "snakemake", *command], check=False)
     if done.returncode != 0:
-        raise UserError(f"the rehearsal of {table} failed: its jobs' logs are in {folder / 'results' / 'logs'}")
+        logs = folder / "results" / "logs"
+        where = f"its jobs' logs are in {logs}" if logs.is_dir() else "no job ran, and the reason stands above"
+        raise UserError(f"the rehearsal of {table} failed: {where}")
     logger.info(f"{folder / target} is built: its numbers come from stand-ins and show only that every job runs")
     return folder / target

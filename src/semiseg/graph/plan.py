@@ -53,7 +53,7 @@ class Plan:
         """A row of a table by its method; UserError lists the table's rows."""
         rows = {row.method: row for row in self.table(table).rows}
         if method not in rows:
-            raise unknown(f"row of table {table}", method, rows)
+            raise unknown("row", method, rows, f"table {table}")
         return rows[method]
 
     def runs(self, table: str, method: str) -> list[Run]:
@@ -157,7 +157,7 @@ class Plan:
         """A split of a dataset by name; UserError lists the known ones."""
         known = self.params.splits.get(dataset, {})
         if name not in known:
-            raise unknown(f"split of {dataset}", name, sorted(known))
+            raise unknown("split", name, sorted(known), f"dataset {dataset}")
         return known[name]
 
     def prepared(self, dataset: str, protocol: str) -> str:

@@ -102,7 +102,7 @@ def _check_table(params: Params, name: str, table: Table) -> None:
     named = {f"rows.{row.method}.split": row.split for row in table.rows if row.split is not None}
     for key, split in {"split": table.split, **named}.items():
         if split not in splits:
-            raise unknown(f"split of {table.dataset}", split, sorted(splits), f"{where}.{key}")
+            raise unknown("split", split, sorted(splits), f"{where}.{key}")
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:

@@ -30,7 +30,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9 .-]*")
 
 def read_paper(paper: str) -> pd.DataFrame:
     """All numbers of a paper, as ``read_file`` gives them; UserError lists the known papers."""
-    catalogue.require("published", paper, "published")
+    catalogue.require("published", paper)
     return read_file(catalogue.PACKAGE / "published" / f"{paper}.csv")
 
 

@@ -10,22 +10,22 @@ from semiseg.params.kinds import NAME, PATTERNS
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
+KEY = "[key]"  # how pydantic ends the location of a key
 SHOWN = 60  # characters of a value that a sentence shows
 
 
 def sentences(error: ValidationError, content: Any, schema: Schema) -> list[tuple[Path, str]]:
     """A key path and a sentence for each fault of ``content``, which ``schema`` describes."""
     found: dict[Path, str] = {}
-    keys: set[Path] = set()
+    keys = set()
     for problem in error.errors():
         path = _path(problem["loc"], content, problem["type"])
-        if problem["loc"][-1:] == ("[key]",):
+        if problem["loc"][-1] == KEY:
             keys.add(path)
         if path not in found or problem["type"] == "finite_number":  # which says more than the other kinds of a value
             found[path] = _sentence(problem, path, content, schema)
-    inner = {path[:length] for path in found for length in range(len(path))}
-    # Of a union only the nearest alternative is named; a wrong key is named whatever its section holds.
-    return [(path, text) for path, text in found.items() if path in keys or path not in inner]
+    inner = {path[:length] for path in found for length in range(len(path))} - keys
+    return [(path, text) for path, text in found.items() if path not in inner]  # of a union: the nearest alternative
 
 
 def type_in_words(field: Schema) -> str:
@@ -99,7 +99,7 @@ def _sentence(problem: Any, path: Path, content: Any, schema: Schema) -> str:
             return (
                 f"{name}.{_tag(problem)}: unknown {_tag(problem)} {tag!r}; known: {', '.join(known)}{guess(tag, known)}"
             )
-    if location[-1:] == ("[key]",):
+    if location[-1] == KEY:
         return f"{name}: expected a {PATTERNS[NAME]} as the key: rename it, or put it in quotes"
     expected, value = _expected(schema, location), _value(content, path)
     if problem["type"] == "finite_number":

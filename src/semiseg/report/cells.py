@@ -43,7 +43,8 @@ def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
     frames = [_read_row(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if list(frame.columns) != list(frames[0].columns):
-            raise UserError(f"{path} has other columns than {paths[0]}: build both again with `snakemake -f`")
+            again = f"`snakemake -f {paths[0]} {path}`"
+            raise UserError(f"{path} has other columns than {paths[0]}: build both again with {again}")
     frames.sort(key=lambda frame: is_control(frame["method"].iloc[0]))
     return pd.concat(frames, ignore_index=True)
 

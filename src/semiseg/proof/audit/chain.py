@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from semiseg.base.errors import UserError
+from semiseg.catalogue import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.manifest import manifest_of
@@ -79,9 +80,14 @@ def rows_of(table: Link) -> list[str]:
 
 
 def wanted_job(graph: Graph, path: str) -> Job | None:
-    """The job that makes a file by the current parameters, or None if no job does."""
+    """The job that makes a file by the current parameters, or None if no job does.
+
+    Raises BrokenError where the file of a plug-in cannot be read.
+    """
     try:
         return graph.maker(path)
+    except BrokenError:
+        raise
     except UserError:
         return None
 

@@ -10,6 +10,7 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest
 from semiseg.base.progress import some
+from semiseg.catalogue import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.code_hash import module_hashes
@@ -26,6 +27,8 @@ def check_wanted(link: Link, graph: Graph) -> Iterator[Finding]:
     """Findings about a recorded job that differs from what the parameters and the code here would do."""
     try:
         reasons = list(_reasons(link, graph))
+    except BrokenError:  # says nothing about what the parameters ask for
+        raise
     except UserError as error:
         reasons = [f"params.yaml does not ask for it any more: {error}"]
     for reason in reasons:

@@ -1,0 +1,112 @@
+"""Verb ``clean``: delete the volumes of a table, which are made again when a job needs them.
+
+Volumes are prepared cases and predicted label maps. Weights, scores, manifests, records and raw data are never touched.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from semiseg.base.errors import UserError
+from semiseg.base.files import sha256
+from semiseg.base.progress import some
+from semiseg.engine.project_lock import project_held
+from semiseg.graph.plan import Plan
+from semiseg.jobs.code_hash import code_of
+from semiseg.jobs.lock import held
+from semiseg.jobs.manifest import listed_files
+from semiseg.jobs.record import read_record
+from semiseg.paths import record_path
+
+MIB, GIB = 2**20, 2**30
+COMES_BACK = {
+    "prepare": "prepared again from data/raw when a job or a figure needs them",
+    "predict": "predicted again from the weights when a job or a figure needs them",
+}
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """The volumes that a manifest lists and that are here.
+
+    bytes: their size. rule: what made them. obstacle: why they could not be made again, so that they stay; else empty.
+    """
+
+    manifest: Path
+    files: tuple[Path, ...]
+    bytes: int
+    rule: str
+    obstacle: str
+
+    @property
+    def line(self) -> str:
+        """What becomes of them, in a sentence."""
+        size = f"{self.manifest.parent}: {len(self.files)} volumes, {_size(self.bytes)}"
+        return f"{size}: stay, because {self.obstacle}" if self.obstacle else f"{size}: {COMES_BACK[self.rule]}"
+
+
+def clean(plan: Plan, table: str, *, dry_run: bool, show: Callable[[str], None] = print) -> None:
+    """Delete the volumes behind a table, or only list them with size and the way in which they come back.
+
+    Works in the current folder, which no other Snakemake may be using. Raises UserError for an unknown table.
+    """
+    found = [one for one in map(volumes, _manifests(plan, table)) if one.files]
+    if not found:
+        show(f"table {table} has no volumes here: nothing to delete")
+        return
+    with contextlib.nullcontext() if dry_run else project_held():
+        for one in found:
+            if not (dry_run or one.obstacle):
+                _delete(one)
+            show(one.line)
+    freed = _size(sum(one.bytes for one in found if not one.obstacle))
+    show(f"{'would free' if dry_run else 'freed'} {freed}; weights, scores, records and raw data stay")
+
+
+def _delete(one: Volumes) -> None:
+    with held(one.manifest.with_name(f".{one.manifest.name}.lock"), f"volumes of {one.manifest}"):
+        for file in one.files:
+            file.unlink(missing_ok=True)
+
+
+def _size(number: int) -> str:
+    return f"{number / GIB:.1f} GiB" if number >= GIB else f"{number / MIB:.1f} MiB"
+
+
+def volumes(manifest: Path) -> Volumes:
+    """The volumes of a manifest, and whether they can be made again as they are."""
+    files = tuple(path for path in listed_files(manifest) if path.exists())
+    rule = {"index.json": "prepare", "predictions.json": "predict"}[manifest.name]
+    return Volumes(manifest, files, sum(path.stat().st_size for path in files), rule, _obstacle(manifest) or "")
+
+
+def _manifests(plan: Plan, table: str) -> list[Path]:
+    """The manifests of the prepared cases and of the predictions behind a table that are here."""
+    definition = plan.table(table)
+    runs = [run for method in plan.served(table) for run in plan.runs(table, method)]
+    paths = [
+        plan.prepared(definition.dataset, definition.protocol),
+        *(f"{run.folder}/predictions.json" for run in runs),
+    ]
+    return [Path(path) for path in paths if Path(path).exists()]
+
+
+def _obstacle(manifest: Path) -> str | None:
+    """Why the volumes of a manifest could not be made again, as ``restore_volumes`` makes them; None where they can."""
+    try:
+        record = read_record(record_path(manifest))
+    except UserError as error:
+        return str(error)
+    if record["code"]["hash"] != code_of(record["rule"], record["params"]):
+        return f"{manifest} was made by other code than this"
+    for entry in record["inputs"]:
+        source = Path(entry["path"])
+        if not source.exists() or sha256(source) != entry["sha256"]:
+            return f"{source}, from which they were made, is missing or another"
+        missing = [path for path in listed_files(source) if not path.exists()]
+        if missing and source.name == "manifest.json":
+            return f"{source} lists scans that are not here ({some([str(path) for path in missing], 2)})"
+        if missing and (reason := _obstacle(source)):
+            return reason
+    return None
