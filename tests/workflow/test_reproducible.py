@@ -18,18 +18,17 @@ TESTS = Path(__file__).parents[1]
 BUILD = """
 import os, sys
 from pathlib import Path
-if "entries" in sys.argv:  # the order of directory entries, before anything else is imported
-    for name in ("listdir", "scandir"):
-        def turned(*given, plain=getattr(os, name)):
-            found = plain(*given)
-            items = list(found)[::-1]
-            return items if plain.__name__ == "listdir" else Turned(items)
-        class Turned(list):
-            def __enter__(self): return self
-            def __exit__(self, *given): pass
-            def __next__(self): return self.pop()
-            def close(self): pass
-        setattr(os, name, turned)
+class Turned:  # entries of a folder in the opposite order
+    def __init__(self, entries): self.entries = iter(list(entries)[::-1])
+    def __iter__(self): return self
+    def __next__(self): return next(self.entries)
+    def __enter__(self): return self
+    def __exit__(self, *given): pass
+    def close(self): pass
+if "entries" in sys.argv:
+    listed, scanned = os.listdir, os.scandir
+    os.listdir = lambda *given: listed(*given)[::-1]
+    os.scandir = lambda *given: Turned(scanned(*given))
 if __name__ == "__main__":
     from support import finished_project
     finished_project.build(Path.cwd(), workers=3 if "workers" in sys.argv else 1)
