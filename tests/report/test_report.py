@@ -144,6 +144,7 @@ def test_prediction_on_another_grid_is_refused(project):
     path = Path(f"results/runs/mt/seed7/predictions/{CASES[2]}.prepared.nii.gz")
     for file in path.parent.iterdir():
         write_nifti(file, Volume(np.zeros((3, 3, 3), np.uint8), AFFINE))
+    finished_table.list_predictions(path.parent.parent)
     with pytest.raises(UserError, match="does not lie on the grid of the prepared case"):
         written_page()
 

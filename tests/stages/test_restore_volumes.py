@@ -1,6 +1,7 @@
-"""Missing volumes are made again from the record beside their manifest, as they were or not at all."""
+"""Missing and other volumes are made again from the record beside their manifest, as they were or not at all."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from semiseg.cli.main import main
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
+from semiseg.proof.audit.command import Options, audit
+from semiseg.report.sources import read_dice, read_shown_case
 from semiseg.stages import predict
 from semiseg.stages.restore_volumes import restore_volumes
 
@@ -89,6 +92,45 @@ def test_one_missing_volume_is_enough_and_nothing_happens_where_none_is_missing(
     lost.unlink()
     restore_volumes(PREDICTIONS)
     assert sha256(lost) == expected and threads == [1]
+
+
+@pytest.fixture
+def experiment(project):
+    """After the way back from an experiment: manifests are those of the table, volumes are those of the experiment."""
+    other = PREDICTIONS.parent.with_name("seed2") / "predictions"
+    shutil.copytree(other, PREDICTIONS.parent / "predictions", dirs_exist_ok=True)
+    expected = listed_files(PREDICTIONS)
+    assert {path: sha256(path) for path in expected} != expected
+    return expected
+
+
+def test_volumes_of_an_experiment_are_made_again_for_the_job_that_reads_them(experiment, capsys):
+    evaluate = finished_project.graph().maker(f"{RUN}/cases.csv")
+    scores = sha256(evaluate.main)
+    assert main(finished_project.arguments(evaluate)) == 0
+    assert "of its volumes are not here and are made again" in capsys.readouterr().err
+    assert sha256(evaluate.main) == scores
+    assert {path: sha256(path) for path in experiment} == experiment
+
+
+def test_volumes_of_an_experiment_count_as_absent_for_audit_page_and_figure(experiment):
+    report = audit(finished_project.graph(), [PREDICTIONS], Options())
+    assert report.proven and report.away == {str(PREDICTIONS): len(experiment)}
+    assert "of the volumes beside it are of other parameters and count as not here" in report.notes[0].text
+    spec = finished_project.graph().specs.table("tiny")
+    case = sorted(experiment)[0].name.split(".")[0]
+    shown = read_shown_case(spec, read_dice(spec)[lambda table: table["case"] == case])
+    assert shown is not None and shown.predictions == {}
+    wrong = PREDICTIONS.parent / "predictions" / f"{case}.nii.gz"
+    wrong.write_bytes(wrong.read_bytes() + b"x")
+    assert not audit(finished_project.graph(), [PREDICTIONS], Options()).proven, "no job has made this one"
+
+
+def test_a_prepared_volume_that_was_changed_is_made_again(project):
+    path, expected = next(iter(listed_files(INDEX).items()))
+    path.write_bytes(path.read_bytes() + b"x")
+    restore_volumes(INDEX)
+    assert sha256(path) == expected
 
 
 def test_volumes_that_come_out_otherwise_are_deleted_and_the_manifest_stays(project):

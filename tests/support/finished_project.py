@@ -65,11 +65,11 @@ def graph() -> Graph:
     return Graph(Plan(read(Path("params.yaml"))))
 
 
-def build(folder: Path, target: str = TABLE) -> None:
+def build(folder: Path, target: str = TABLE, workers: int = 1) -> None:
     """Do every job behind a target in ``folder``, which holds a params.yaml."""
     with contextlib.chdir(folder):
         for job in graph().chain(target):
-            assert main(arguments(job)) == 0, job.main
+            assert main(arguments(job, workers)) == 0, job.main
 
 
 _finished: list[Path] = []
@@ -99,13 +99,14 @@ def copy_of_source(folder: Path) -> Path:
     return folder
 
 
-def arguments(job: Job) -> list[str]:
+def arguments(job: Job, workers: int = 1) -> list[str]:
     """A job's command line, as the Snakemake rule writes it."""
     rule = RULES[job.rule]
     outputs = dict(zip((output.name for output in rule.outputs), job.outputs.values(), strict=False))
     options = {name: path for name, path in {**job.inputs, **outputs}.items() if name in rule.file_names}
     options |= {name: f"results/{name}/{job.main}" for name in rule.scratch}
-    options |= {name: "1" for name in ("workers", "threads") if name in rule.options}
+    numbers = {"workers": workers, "threads": 1}  # threads are part of the bits, workers are not
+    options |= {name: str(number) for name, number in numbers.items() if name in rule.options}
     named = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     several = [path for item in rule.inputs if item.several for path in job.inputs.get(item.name, ())]
     return [job.rule, "--spec", as_text(job.spec), *named, *several]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from semiseg.base.files import atomic, write_json
+from semiseg.base.files import atomic, sha256, write_json
 from semiseg.base.volume import Volume
 from semiseg.data.geometry import Geometry
 from semiseg.data.images import write_nifti
@@ -136,7 +136,9 @@ def build(root: Path, seeds: tuple[int, ...] = (7,)) -> None:
     for case in CASES:
         image = (truth(case) + noise.normal(0, 0.2, SHAPE)).astype(np.float32)
         write_case((root / PREPARED).parent / f"{case}.h5", PreparedCase(image, truth(case), geometry))
-    write_json(root / PREPARED, {"axes": "zyx", "cases": {case: {"file": f"{case}.h5"} for case in CASES}})
+    files = {case: (root / PREPARED).parent / f"{case}.h5" for case in CASES}
+    entries = {case: {"file": file.name, "sha256": sha256(file)} for case, file in files.items()}
+    write_json(root / PREPARED, {"axes": "zyx", "cases": entries})
     for method in ROWS:
         for seed in seeds:
             folder = root / RUN.format(method=method, seed=seed)
@@ -145,6 +147,13 @@ def build(root: Path, seeds: tuple[int, ...] = (7,)) -> None:
             for case in CASES:
                 file = folder / "predictions" / f"{case}.prepared.nii.gz"
                 write_nifti(file, Volume(prediction(method, case), AFFINE))
+            list_predictions(folder)
+
+
+def list_predictions(folder: Path) -> None:
+    """Write the manifest of the label maps that lie in a run's folder now."""
+    files = {file.name: sha256(file) for file in sorted((folder / "predictions").iterdir())}
+    write_json(folder / "predictions.json", {"cases": CASES, "files": files})
 
 
 def history(method: str) -> pd.DataFrame:

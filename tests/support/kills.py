@@ -15,6 +15,7 @@ import psutil
 from safetensors import safe_open
 
 from semiseg.base.files import read_json, sha256
+from semiseg.jobs.manifest import CHECKED
 from semiseg.jobs.record import is_measured
 from semiseg.paths import LINEAGE
 
@@ -154,7 +155,12 @@ def artefacts(folder: Path, parts: Sequence[str] = ("data", "results")) -> dict[
     for part in parts:
         for path in sorted((folder / part).rglob("*")):
             name = path.relative_to(folder).as_posix()
-            if path.is_dir() or set(path.relative_to(folder).parts) & set(TEMPORARY) or is_measured(name):
+            if (
+                path.is_dir()
+                or set(path.relative_to(folder).parts) & set(TEMPORARY)
+                or is_measured(name)
+                or path.suffix == CHECKED
+            ):
                 continue
             found[name] = str(read_json(path)["id"]) if name.endswith(LINEAGE) else sha256(path)
     return found

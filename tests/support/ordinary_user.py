@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import semiseg
@@ -18,14 +18,17 @@ FIRST, SECOND, GROUP = 2001, 2002, 2000  # numbers without an entry in /etc/pass
 
 
 def call(
-    user: int, folder: Path, *module: str, umask: int = 0o002, **environment: str
+    user: int, folder: Path, *module: str, umask: int = 0o002, path: Sequence[Path] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """``python -m`` with these words in a folder, by a user of ``GROUP`` who has no name and no other group."""
+    """``python -m`` with these words in a folder, by a user of ``GROUP`` who has no name and no other group.
+
+    path: further folders in which Python looks for modules, before all others.
+    """
     root("becoming another user")
     home = folder / f".home{user}"
     home.mkdir(exist_ok=True)
     os.chown(home, user, GROUP)
-    packages = [Path(semiseg.__file__).parent.parent, sysconfig.get_path("purelib")]
+    packages = [*path, Path(semiseg.__file__).parent.parent, sysconfig.get_path("purelib")]
     env = {name: text for name, text in os.environ.items() if name not in ("USER", "LOGNAME")}
     env |= {"HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, packages))}
     return subprocess.run(

@@ -98,9 +98,16 @@ def test_a_kill_of_the_job_and_of_snakemake_leaves_the_old_run(project):
     state.unlink()
 
 
-def test_what_is_only_touched_is_not_believed(project):
+def test_what_is_only_touched_is_not_believed(project, tmp_path, monkeypatch):
+    """Neither by Snakemake, whatever the user's own profile compares, nor by the last command of DVC's stage."""
     with_weight(project, 0.3)
     assert snakemake(project, "--touch", finished_project.TABLE).endswith("exit 0")
+    kept = call(project, "semiseg", "keep", "tiny")
+    assert kept.endswith("exit 2") and "Traceback" not in kept
+    assert f"{finished_project.TABLE} does not belong to params.yaml and the code here (cps: results/runs/" in kept
+    assert "was made with other parameters: hyper.weight was 0.2, is 0.3): build it with `snakemake" in kept
+    (tmp_path / "config.yaml").write_text("rerun-triggers: [mtime]\n")
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", str(tmp_path))
     assert snakemake(project, "-n", finished_project.TABLE).count("rule train:") == 2
 
 

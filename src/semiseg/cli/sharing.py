@@ -32,10 +32,14 @@ def add(verbs: Any) -> None:
 def _keep(options: argparse.Namespace) -> None:
     """Put a built table and its files under DVC, for `dvc push` and `dvc pull`."""
     from semiseg.engine.dvc import keep
+    from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
     from semiseg.params.reading import read
+    from semiseg.proof.audit.belonging import check_belonging
 
-    keep(Plan(read(Path("params.yaml"))), options.table)
+    plan = Plan(read(Path("params.yaml")))
+    check_belonging(Graph(plan), options.table)
+    keep(plan, options.table)
 
 
 def _keep_raw(options: argparse.Namespace) -> None:

@@ -220,9 +220,9 @@ class JobHistory:
             self._files._write_record(output, record)
 
     @_undocumented()
-    def stamps(self, outputs: Iterable[str]) -> list[list[int] | None]:
+    def stamps(self, outputs: Iterable[str]) -> dict[str, list[int] | None]:
         """The ``files.stamp`` of the note on each output."""
-        return [stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs]
+        return {output: stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs}
 
     @_undocumented()
     def any_unfinished(self, outputs: Iterable[str]) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import sha256, stamp, write_json
 from semiseg.jobs.record import read_plain
 
+CHECKED = ".checked"  # how the name of the file with kept hashes ends
 Content = Mapping[str, Any]
 Names = Iterator[tuple[str, str]]  # name of a file, relative to the manifest's folder; sha256
 
@@ -28,6 +30,42 @@ def listed_files(manifest: Path) -> dict[Path, str]:
         return {_inside(manifest, name): str(sha256) for name, sha256 in read(content)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(f"{manifest} is not a list of files ({error!r}): restore it, or build it again") from None
+
+
+def unfit_files(manifest: Path) -> list[Path]:
+    """The files that a manifest lists and that are missing or have other content.
+
+    Hashes are kept in a hidden file beside the manifest, so that a file is read again only when it has changed.
+    """
+    listed, kept = listed_files(manifest), manifest.with_name(f".{manifest.name}{CHECKED}")
+    known = _known(kept)
+    names = {path.relative_to(manifest.parent).as_posix(): path for path in listed if path.is_file()}
+    found = {name: _checked(known, name, path) for name, path in names.items()}
+    if found != known:
+        with contextlib.suppress(UserError, OSError):  # as in a folder of somebody else
+            write_json(kept, found)
+    contents = {path: found[name]["sha256"] for name, path in names.items()}
+    return [path for path, content in listed.items() if contents.get(path) != content]
+
+
+def fits(manifest: Path, path: Path) -> bool:
+    """Whether a file is here with the content that its manifest lists."""
+    return manifest.exists() and path.is_file() and listed_files(manifest).get(path) == sha256(path)
+
+
+def _known(kept: Path) -> Mapping[str, Any]:
+    with contextlib.suppress(UserError, OSError):
+        content = read_plain(kept) if kept.exists() else {}
+        return content if isinstance(content, dict) else {}
+    return {}
+
+
+def _checked(known: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """Stamp and sha256 of a file; the kept ones where the stamp is still the same."""
+    entry, now = known.get(name), stamp(path)
+    if isinstance(entry, dict) and entry.get("stamp") == now and isinstance(entry.get("sha256"), str):
+        return entry
+    return {"stamp": now, "sha256": sha256(path)}
 
 
 def manifest_of(path: Path) -> Path | None:

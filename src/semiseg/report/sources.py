@@ -10,6 +10,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.images import read_nifti
 from semiseg.data.store import read_geometry, read_image, read_label
+from semiseg.jobs.manifest import fits
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.pictures import Scan, radiological
 from semiseg.scoring.cases import read_cases
@@ -102,15 +103,18 @@ def find_median_case(dice: pd.DataFrame) -> str | None:
 def read_shown_case(spec: TableSpec, dice: pd.DataFrame) -> Shown | None:
     """Read the median case and what the first run of each method predicted for it; None where nothing can be shown.
 
+    A volume that is not the one that its manifest lists counts as absent, as after the way back from an experiment.
     Raises UserError for a damaged prediction, or one on another grid than the prepared case.
     """
     case, index_path = find_median_case(dice), Path(spec.prepared)
     if case is None or not index_path.exists():
         return None
     entry = read_json(index_path)["cases"].get(case)
-    if entry is None or not (index_path.parent / entry["file"]).exists():
+    if entry is None:
         return None
     stored = index_path.parent / entry["file"]
+    if not fits(index_path, stored):
+        return None
     affine = read_geometry(stored).affine
     per_method = dice[dice["case"] == case].groupby("method")["dice"].mean()
     image, truth = radiological(read_image(stored), affine), radiological(read_label(stored), affine)
@@ -122,7 +126,7 @@ def _predictions(runs: Mapping[str, Sequence[str]], case: str, truth: Scan) -> d
     found = {}
     for method, folders in runs.items():
         path = Path(folders[0]) / "predictions" / f"{case}.prepared.nii.gz"
-        if path.exists() and not is_control(method):
+        if not is_control(method) and fits(path.parent.with_suffix(".json"), path):
             volume = read_nifti(path)
             found[method] = radiological(volume.array, volume.affine)
             if found[method].array.shape != truth.array.shape:

@@ -1,8 +1,9 @@
-"""Restoration of missing volumes that a manifest lists: prepared cases and predictions.
+"""Restoration of volumes that are missing, or not those of their manifest: prepared cases and predictions.
 
 These volumes are caches. Results that were pulled or copied come with manifests and lineage records, but without
-volumes. The record beside a manifest names the job that made the volumes. This job is run again, and its volumes are
-the same as before if the hash of the manifest is.
+volumes. After the way back from an experiment, the volumes are still those of the experiment. The record beside a
+manifest names the job that made the volumes. This job is run again, and its volumes are the same as before if the hash
+of the manifest is.
 """
 
 import logging
@@ -12,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
 from semiseg.jobs.code_hash import code_of
 from semiseg.jobs.lock import held
-from semiseg.jobs.manifest import listed_files
+from semiseg.jobs.manifest import unfit_files
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
 from semiseg.stages.execution import recorded_task, repeat
@@ -23,40 +24,38 @@ logger = logging.getLogger(__name__)
 
 
 def restore_inputs(rule: Rule, task: Task) -> None:
-    """Restore the missing volumes that a task reads. Raises UserError as ``restore_volumes`` does."""
+    """Restore the volumes that a task reads. Raises UserError as ``restore_volumes`` does."""
     for name in rule.restores:
         restore_volumes(task.files[name], task.options.workers)
 
 
 def restore_volumes(manifest: Path, workers: int = 1) -> None:
-    """Make the volumes of a manifest (``index.json`` of prepared cases, ``predictions.json``) again if any is missing.
+    """Make the volumes of a manifest (``index.json`` of prepared cases, ``predictions.json``) again where one is wrong.
 
-    Nothing happens where all volumes are there. Raises UserError when they cannot be made as they were; the manifest
-    then keeps its content, and the new volumes are deleted.
+    Nothing happens where all volumes are those that the manifest lists. Raises UserError when they cannot be made as
+    they were; the manifest then keeps its content, and the new volumes are deleted.
     """
-    if not _missing(manifest):
+    if not unfit_files(manifest):
         return
     with held(manifest.with_name(f".{manifest.name}.lock"), f"volumes of {manifest}"):
-        missing = _missing(manifest)
-        if not missing:  # another job has made them while this one waited for the lock
+        unfit = unfit_files(manifest)
+        if not unfit:  # another job has made them while this one waited for the lock
             return
         record = read_record(record_path(manifest))
         rule = record["rule"]
         if record["code"]["hash"] != code_of(rule, record["params"]):
             raise UserError(f"{manifest} was made by other code, and its volumes are not here: {_remedy(rule)}")
-        logger.info(f"{manifest}: {len(missing)} of its volumes are not here and are made again")
+        logger.info(f"{manifest}: {len(unfit)} of its volumes are not here and are made again")
+        for path in unfit:
+            path.unlink(missing_ok=True)
         before = manifest.read_text(encoding="utf-8")
         restore_inputs(RULES[rule], recorded_task(record, manifest.parent, Options(workers=workers)))
         repeat(record, manifest.parent, workers)
         if sha256(manifest) != record["outputs"][0]["sha256"]:
             write_text(manifest, before)
-            for path in missing:
+            for path in unfit:
                 path.unlink(missing_ok=True)
             raise UserError(f"the volumes of {manifest} come out otherwise on this machine: {_remedy(rule)}")
-
-
-def _missing(manifest: Path) -> list[Path]:
-    return [path for path in listed_files(manifest) if not path.exists()]
 
 
 def _remedy(rule: str) -> str:

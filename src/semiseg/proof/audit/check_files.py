@@ -6,7 +6,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.jobs.manifest import listed_files
-from semiseg.jobs.record import OUTSIDE, kind_of
+from semiseg.jobs.record import OUTSIDE, kind_of, read_plain
 from semiseg.proof.audit.hashing import hash_files
 from semiseg.proof.audit.verdicts import Finding, Note, Verdict, short
 from semiseg.proof.crate.absent import WEIGHTS, read_absent
@@ -51,6 +51,15 @@ def check_content(chain: Sequence[Link], workers: int, quick: bool) -> Content:
         _check_sizes(link, content)
         _check_origin(link, records, content)
     return content
+
+
+def made_from_others(chain: Sequence[Link]) -> list[Finding]:
+    """Findings about jobs whose inputs are not what other records of the chain say; by records, without a hash."""
+    content = Content({}, _expected(chain)[1])
+    records = {entry.path: link.record["id"] for link in chain if link.record for entry in link.outputs}
+    for link in chain:
+        _check_origin(link, records, content)
+    return [found for found in content.findings if found.verdict is Verdict.STALE]
 
 
 def _expected(chain: Sequence[Link]) -> tuple[dict[str, str], dict[str, str]]:
@@ -113,7 +122,15 @@ def _no_file(path: str, expected: str, maker: str) -> Finding:
 
 
 def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, maker: str) -> None:
-    """Check the files of a manifest. They are a cache, which may be absent as a whole but not in part."""
+    """Check the files of a manifest. They are a cache, which may be absent as a whole but not in part.
+
+    Predictions that another job has made, as before the way back from an experiment, count as absent.
+    """
+    others = [path for path, digest in listed.items() if _is_of_another_job(path, digest, content.hashes[str(path)])]
+    if others:
+        content.away[manifest] = len(others)
+        text = f"{len(others)} of the volumes beside it are of other parameters and count as not here"
+        content.notes.append(Note(text, (manifest,)))
     lost = [path for path in listed if content.hashes[str(path)] is None]
     no_files = [path for path in lost if path.exists()]
     content.findings.extend(_no_file(str(path), listed[path], maker) for path in no_files)
@@ -126,8 +143,20 @@ def _check_list(manifest: str, listed: Mapping[Path, str], content: Content, mak
         content.findings.append(Finding(Verdict.MISSING, str(path), text, maker, listed[path]))
     for path, digest in listed.items():
         found = content.hashes[str(path)]
-        if found not in (None, digest):
+        if found not in (None, digest) and path not in others:
             content.findings.append(_changed(str(path), digest, str(found), maker))
+
+
+def _is_of_another_job(path: Path, expected: str, found: str | None) -> bool:
+    """Whether a prediction is whole, but not the listed one: the note that its job wrote beside it has its hash."""
+    note = path.with_name(f".{path.name.removesuffix('.nii.gz').removesuffix('.prepared')}.json")
+    if found in (None, expected) or not note.exists():
+        return False
+    try:
+        content = read_plain(note)
+    except UserError:
+        return False
+    return isinstance(content, dict) and content.get(path.name) == found
 
 
 def _check_origin(link: Link, records: Mapping[str, str], content: Content) -> None:
