@@ -182,6 +182,14 @@ def test_slices_of_two_frames_of_reference(tmp_path: Path) -> None:
         read_dicom(tmp_path)
 
 
+def test_a_slice_that_is_a_broken_link(tmp_path: Path) -> None:
+    write_series(tmp_path, STORED)
+    (tmp_path / "1-06.dcm").unlink()
+    (tmp_path / "1-06.dcm").symlink_to(tmp_path / "away")
+    with pytest.raises(UserError, match=r"1-06\.dcm is a link to a file that is missing"):
+        read_dicom(tmp_path)
+
+
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     """SimpleITK would abort over such a path; in an archive a name is no path."""
     write_series(tmp_path / "S", STORED)

@@ -86,7 +86,10 @@ class _Slice:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {str(inside): path for path, inside in walk(folder)}
+    files = {str(inside): path for path, inside in walk(folder)}
+    if broken := next((path for path in files.values() if not path.exists()), None):
+        raise UserError(f"{shown(broken)} is a link to a file that is missing: put the file back")
+    return files
 
 
 def _unzipped(path: Path, folder: Path) -> dict[str, Path]:
