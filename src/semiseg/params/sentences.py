@@ -20,7 +20,7 @@ def sentences(error: ValidationError, content: Any, schema: Schema) -> list[tupl
     keys = set()
     for problem in error.errors():
         path = _path(problem["loc"], content, problem["type"])
-        if problem["loc"][-1] == KEY:
+        if problem["loc"][-1:] == (KEY,):
             keys.add(path)
         if path not in found or problem["type"] == "finite_number":  # which says more than the other kinds of a value
             found[path] = _sentence(problem, path, content, schema)
