@@ -58,7 +58,8 @@ def commands_of(text: str) -> list[list[str]]:
 def examples_of(text: str) -> set[str]:
     """Names that the YAML blocks of a page give to datasets, protocols, tables and the like of its readers."""
     blocks = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)]
-    return {name for block in blocks for section in block.values() if isinstance(section, dict) for name in section}
+    sections = [section for block in blocks if isinstance(block, dict) for section in block.values()]
+    return {name for section in sections if isinstance(section, dict) for name in section}
 
 
 def names_one(words: list[str], examples: set[str]) -> bool:

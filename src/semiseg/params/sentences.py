@@ -99,7 +99,7 @@ def _sentence(problem: Any, path: Path, content: Any, schema: Schema) -> str:
             return (
                 f"{name}.{_tag(problem)}: unknown {_tag(problem)} {tag!r}; known: {', '.join(known)}{guess(tag, known)}"
             )
-    if location[-1] == KEY:
+    if location[-1:] == (KEY,):
         return f"{name}: expected a {PATTERNS[NAME]} as the key: rename it, or put it in quotes"
     expected, value = _expected(schema, location), _value(content, path)
     if problem["type"] == "finite_number":
