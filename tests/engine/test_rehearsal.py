@@ -47,7 +47,7 @@ def test_every_table_shrinks_to_a_plan_on_official_cases(table):
 
 
 def test_an_unknown_table_is_told():
-    with pytest.raises(UserError, match="unknown table 'amos_6pct'; known: amos_10pct"):
+    with pytest.raises(UserError, match="unknown table 'amos_6pct'; did you mean amos_5pct"):
         shrunk(PARAMS, "amos_6pct")
 
 

@@ -113,5 +113,5 @@ def test_listed_cases_must_exist_and_have_labels(tmp_path: Path) -> None:
     raw = manifest(tmp_path, [case for case in everyone if case != parts["test"][3]], [parts["test"][3]])
     with pytest.raises(UserError, match=f"without a label .*{parts['test'][3]}"):
         split(spec, raw, tmp_path / "s.json")
-    with pytest.raises(UserError, match=r"unknown split list 'la_9lab'; known: .*la_uamt_8lab"):
+    with pytest.raises(UserError, match=r"unknown split list 'la_9lab'; did you mean la_uamt_8lab"):
         split({**spec, "split": {"list": "la_9lab"}}, raw, tmp_path / "s.json")

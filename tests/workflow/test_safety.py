@@ -187,7 +187,7 @@ def test_texts_and_file_names_reach_the_jobs_and_run_nothing(project: Path) -> N
 def test_a_figure_and_a_partial_table_run_nothing_either(copy: Path) -> None:
     content = yaml.safe_load((copy / "params.yaml").read_text(encoding="utf-8"))
     content["variants"] = {"wild": {"method": "cps", "parameters": {"weight": 1e38}}}
-    content["tables"]["tiny"]["rows"].append({"method": "wild", "label": SHELL})
+    content["tables"]["tiny"]["rows"].append({"method": "wild", "label": f"{SHELL} 2"})
     write_params(copy, content)
     result = snakemake(copy, TABLE, "results/tiny/figures/boxes.png")
     assert result.returncode == 1 and "no row wild: train did not finish" in result.stdout + result.stderr
