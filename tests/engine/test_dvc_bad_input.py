@@ -31,7 +31,7 @@ def test_a_table_that_is_not_built_cannot_be_kept(project):
     assert sentence.startswith(
         "error: results/runs/phantom_mri is not there, so table tiny is not built: call `dvc repro"
     )
-    assert refused(project, "semiseg", "keep", "tinny").startswith("error: unknown table 'tinny'; known: ")
+    assert refused(project, "semiseg", "keep", "tinny").startswith("error: unknown table 'tinny'; ")
     assert refused(project, "semiseg", "keep-raw", "la").startswith("error: data/raw/la/manifest.json is not there")
 
 

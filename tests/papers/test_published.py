@@ -79,7 +79,7 @@ def test_counts_may_be_left_out_where_a_table_has_one_block():
 
 
 def test_what_is_not_there_lists_what_is():
-    with pytest.raises(UserError, match="unknown published 'guided'; known: crln, dvcl"):
+    with pytest.raises(UserError, match="unknown paper 'guided'; known: crln, dvcl"):
         read_paper("guided")
     with pytest.raises(UserError, match=r"guidednet has no table '9' .* it has: 1, 2, 3, 4, text"):
         find("guidednet", "9")
@@ -393,7 +393,7 @@ def test_the_verb_is_done_with_findings_and_fails_on_bad_files(tmp_path, capfd, 
     assert main(["published", "check", "skcdf"]) == 0
     assert "CLD" in capfd.readouterr().out
     assert main(["published", "check", "gidednet"]) == 2
-    assert "unknown published 'gidednet'; known: crln" in capfd.readouterr().err
+    assert "unknown paper 'gidednet'; known: crln" in capfd.readouterr().err
     bad = tmp_path / "bad.csv"
     bad.write_text(FILE.read_text(encoding="utf-8").replace("94.21", "94,21", 1), encoding="utf-8")
     monkeypatch.setattr(page, "read", lambda paper: prints(read_file(bad), paper))

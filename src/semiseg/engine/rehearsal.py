@@ -39,11 +39,6 @@ def shrunk(params: Params, table: str) -> Params:
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
     if options.generate is None:
-        if kind.name not in catalogue.entries("standins"):
-            known = ", ".join(catalogue.entries("standins"))
-            raise UserError(
-                f"table {table} cannot be rehearsed: {kind.name} has no stand-in; datasets with one: {known}"
-            )
         standin = StandinOptions(seed=SEED, cases=tuple(_cases(kind, splits.values())))
         options = DatasetOptions.model_validate({"standin": standin})
     few = wanted.model_copy(update={"title": f"Rehearsal on stand-ins: {wanted.title}", "seeds": wanted.seeds[:1]})
@@ -111,6 +106,10 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     snakefile = Path("Snakefile").resolve()
     if not snakefile.exists():
         raise UserError(f"{snakefile} is missing: run from the project's folder")
+    dataset = Plan(params).table(table).dataset
+    if get_dataset(dataset).generate is None and dataset not in catalogue.entries("standins"):
+        known = ", ".join(catalogue.entries("standins"))
+        raise UserError(f"table {table} cannot be rehearsed: {dataset} has no stand-in; datasets with one: {known}")
     text = dump(shrunk(params, table).model_dump(mode="json"))
     write_text(folder / "params.yaml", f"# Written by `semiseg rehearse {table}`.\n{text}")
     target = TABLE.format(table=table)

@@ -1,6 +1,6 @@
 """Estimated cost of a training step, counted on steps with small crops, and estimated size of a prepared case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -9,9 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import TorchDispatchMode, flop_registry, tree_flatten, tree_map  # type: ignore[attr-defined]
 
 from semiseg import catalogue
 from semiseg.base.files import digest, read_json, write_json
@@ -142,9 +140,9 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return args[0].zero_()  # weights, which no operation that is done here reads
         if packet not in LARGE and packet not in flop_registry:
             return func(*args, **kwargs)
-        key = (func, tuple(map(_shape, tree_leaves((args, kwargs)))))
+        key = (func, tuple(map(_shape, tree_flatten((args, kwargs))[0])))
         if key not in self.known:
-            bare = tree_map_only(Tensor, lambda tensor: tensor.to("meta"), (args, kwargs))
+            bare = _on_tensors(lambda tensor: tensor.to("meta"), (args, kwargs))
             results = func(*bare[0], **bare[1])
             work = flop_registry[packet](*args, **kwargs, out_val=results) if packet in flop_registry else 0
             self.known[key] = work, results
@@ -153,7 +151,12 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if self.real or packet not in LARGE:
             return func(*args, **kwargs)
         is_pointwise = packet is aten.convolution and prod(args[1].shape[2:]) == 1
-        return tree_map_only(Tensor, _normal if is_pointwise else _zeros, results)
+        return _on_tensors(_normal if is_pointwise else _zeros, results)
+
+
+def _on_tensors(function: Callable[[Tensor], Tensor], values: Any) -> Any:
+    """Values, however they are nested, with a function applied to the tensors among them."""
+    return tree_map(lambda value: function(value) if isinstance(value, Tensor) else value, values)
 
 
 def _normal(bare: Tensor) -> Tensor:
