@@ -15,7 +15,7 @@ from semiseg.data.drawing.canvas import Ellipsoid, Tube, Union, reoriented
 from semiseg.data.images import read_nifti
 from semiseg.dataset import get_dataset
 from semiseg.datasets import phantom, phantom_mri, phantom_three
-from semiseg.params.config import GenerateOptions
+from semiseg.params.data import GenerateOptions
 from semiseg.stages.raw import build_raw
 
 SMALL = {"seed": 5, "labelled": 2, "unlabelled": 1, "size": 40}

@@ -12,7 +12,7 @@ from semiseg.base.files import read_json, write_json
 from semiseg.data.split import draw
 from semiseg.data.split_lists import read_list
 from semiseg.dataset import get_dataset
-from semiseg.params.config import Drawn
+from semiseg.params.data import Drawn
 from semiseg.stages.split import split
 
 PARTS = ("labelled", "unlabelled", "val", "test")

@@ -16,7 +16,7 @@ from semiseg.base.progress import some
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.splitcheck.leaks import leaks
 from semiseg.dataset import get_dataset
-from semiseg.params.config import Drawn, Split
+from semiseg.params.data import Drawn, Split
 
 DRAWS = 100  # tries until a draw keeps patients together
 TOGETHER = (

@@ -9,7 +9,7 @@ from semiseg.base.volume import Volume
 from semiseg.data.images import read_nifti
 from semiseg.data.layouts import find_nnunet
 from semiseg.dataset import Dataset, Organ, RawCase
-from semiseg.params.config import GenerateOptions
+from semiseg.params.data import GenerateOptions
 
 Draw = Callable[[GenerateOptions, int], tuple[Volume, Volume]]
 

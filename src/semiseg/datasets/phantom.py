@@ -11,7 +11,7 @@ from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
-    from semiseg.params.config import GenerateOptions
+    from semiseg.params.data import GenerateOptions
 
 ORIENTATIONS = ("LPI", "RAS", "LAS", "LPS")
 SLICES_MM = (2.5, 3.0, 4.0, 5.0)

@@ -10,7 +10,7 @@ from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
-    from semiseg.params.config import GenerateOptions
+    from semiseg.params.data import GenerateOptions
 
 ORIENTATIONS = ("LPS", "RAS")
 

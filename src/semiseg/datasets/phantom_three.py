@@ -11,7 +11,7 @@ from semiseg.datasets._synthetic import synthetic
 
 if TYPE_CHECKING:
     from semiseg.base.volume import Volume
-    from semiseg.params.config import GenerateOptions
+    from semiseg.params.data import GenerateOptions
 
 ORGANS = (Organ(1, "liver", "Liv"), Organ(2, "kidneys", "Kid"), Organ(3, "stomach", "Sto"))
 PARTS = {1: ("Liv",), 2: ("R.kid", "L.kid"), 3: ("Sto",)}  # label id here: the phantom's organs

@@ -9,7 +9,8 @@ from semiseg.base.progress import some
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset
 from semiseg.learning.estimate import prepared_voxels
-from semiseg.params.config import Params, Split
+from semiseg.params.config import Params
+from semiseg.params.data import Split
 from semiseg.params.preparation import Preparation
 
 GIB = 2**30

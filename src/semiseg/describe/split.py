@@ -8,7 +8,8 @@ from semiseg.base.files import sha256
 from semiseg.base.progress import some
 from semiseg.base.terminal import Page, facts, items, title
 from semiseg.data.split_lists import PARTS, part_counts, read_list
-from semiseg.params.config import Params, Split
+from semiseg.params.config import Params
+from semiseg.params.data import Split
 
 WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 KINDS = {"published": "published; names and order as in its source", "ours": "ours, not published by anyone"}

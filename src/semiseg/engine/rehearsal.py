@@ -19,7 +19,8 @@ from semiseg.base.files import write_text
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
-from semiseg.params.config import Counts, DatasetOptions, Params, Protocol, Split, StandinOptions, Training
+from semiseg.params.config import Params, Protocol, Training
+from semiseg.params.data import Counts, DatasetOptions, Split, StandinOptions
 from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE
 

@@ -13,7 +13,8 @@ from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import split_does_not_fit, why_not
-from semiseg.params.config import DatasetOptions, Params, Protocol, Split
+from semiseg.params.config import Params, Protocol
+from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Row, Table
 from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files

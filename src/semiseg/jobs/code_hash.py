@@ -25,6 +25,7 @@ WITHOUT_EFFECT = (
     "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
     "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
     "semiseg.params.config",  # checks parameters, which a job is given resolved
+    "semiseg.params.data",
     "semiseg.params.kinds",
     "semiseg.params.preparation",
     "semiseg.params.reading",

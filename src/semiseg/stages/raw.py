@@ -14,7 +14,7 @@ from semiseg.base.progress import some
 from semiseg.data.raw_files import check_unused
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, RawCase, get_dataset
-from semiseg.params.config import DatasetOptions
+from semiseg.params.data import DatasetOptions
 from semiseg.params.kinds import check_case
 
 logger = logging.getLogger(__name__)
