@@ -41,9 +41,11 @@ EDITS = {
     "what a signal does": ("learning/signals.py", "signal.SIGTERM, signal.SIGINT", "signal.SIGTERM,", set()),
     "a warning about a scan": ("data/checks.py", "AIR_HU = -200", "AIR_HU = -300", set()),
     # parameters, plug-ins and what surrounds a job
-    "a new parameter": ("params/config.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
+    "a new parameter": ("params/data.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),
     "the label of a row": ("params/table_spec.py", "def label", "X = 1\n\n    def label", {"row", "table", "figure"}),
-    "how plug-ins are read": ("catalogue.py", r"it defines none", "there is none", set()),
+    "how plug-ins are read": ("catalogue.py", r"len\(found\) != 1", "len(found) > 1", set()),
+    "how a mistyped name is guessed": ("base/names.py", r"n=3\b", "n=5", set()),
+    "how a wrong parameter is told": ("params/sentences.py", "SHOWN = 60", "SHOWN = 70", set()),
     "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
     "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
     # texts of declarations

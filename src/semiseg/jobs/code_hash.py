@@ -15,6 +15,7 @@ FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "s
 # No output depends on these modules, so an edit of them must not make a result stale:
 WITHOUT_EFFECT = (
     "semiseg.base.errors",  # texts for people
+    "semiseg.base.names",
     "semiseg.base.progress",
     "semiseg.base.surroundings",
     "semiseg.base.terminal",
@@ -28,6 +29,8 @@ WITHOUT_EFFECT = (
     "semiseg.params.data",
     "semiseg.params.kinds",
     "semiseg.params.preparation",
+    "semiseg.params.sentences",
+    "semiseg.params.yaml_1_2",  # reads parameters, and lists of cases, whose result is a split
     "semiseg.params.reading",
     "semiseg.params.table",
 )
