@@ -75,7 +75,7 @@ def test_a_specification_is_the_same_after_json(table):
 def test_a_specification_of_another_version_is_refused_with_the_wrong_keys(project):
     content = {**finished_table.tabulation(), "seeds": "7", "colour": "red"}
     del content["prepared"]
-    with pytest.raises(UserError, match=r"of this version \(colour is not .*; prepared is missing.*; seeds: expected"):
+    with pytest.raises(UserError, match=r"of this version \(seeds: expected .*; prepared is missing.*; colour is not"):
         read_spec(TableSpec, content, "the record of results/toy.csv")
 
 
