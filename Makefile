@@ -13,10 +13,10 @@ demo: .venv/installed
 	@$(BIN)/snakemake --cores $(CORES) results/demo.html
 	@$(BIN)/semiseg show results/demo.csv
 
-# Everything. Linters, types and other versions of the libraries run beside the tests, which wait for SLURM and for locks
-# at times. One worker has all tests on SLURM, because a machine holds one cluster.
+# Everything, with the pinned versions. Linters and types run beside the tests, which wait for SLURM and for locks at times.
+# One worker has all tests on SLURM, because a machine holds one cluster.
 test: .venv/installed
-	@$(MAKE) --no-print-directory --jobs 2 tests lint lowest newest
+	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
 tests: .venv/installed
 	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder

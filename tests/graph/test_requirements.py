@@ -1,16 +1,13 @@
 """Which protocols can serve which methods, and what is said where they cannot."""
 
 import pytest
-import torch
 import yaml
 from support import ROOT
 
-from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.graph.plan import Plan
-from semiseg.graph.requirements import crops_do_not_fit, split_does_not_fit, why_not
-from semiseg.network import build
-from semiseg.params.config import BatchSize, Protocol, Training
+from semiseg.graph.requirements import split_does_not_fit, why_not
+from semiseg.params.config import BatchSize, Training
 from semiseg.params.reading import parse_params
 
 
@@ -44,36 +41,6 @@ def test_halves_must_be_equal_where_crops_are_paired():
 
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-
-
-def protocol(network, patch, window, crops=1):
-    content = dict(CONTENT["protocols"]["demo"])
-    content["network"] = {"name": network, "filters": 2}
-    content["training"] = {**content["training"], "patch": patch, "batch": {"labelled": crops, "unlabelled": 2}}
-    content["inference"] = {"window": window, "stride": [1, 1, 1]}
-    return Protocol.model_validate(content)
-
-
-def runs(network, sides, crops, *, training):
-    """Whether torch itself passes crops of these sides through the network."""
-    net = build(network, 1, 2, "default", filters=2).train(training)
-    try:
-        with torch.no_grad():
-            net(torch.zeros(crops, 1, *sides))
-    except (ValueError, UserError):
-        return False
-    return True
-
-
-@pytest.mark.parametrize("network", catalogue.entries("networks"))
-@pytest.mark.parametrize("sides", [(16, 16, 16), (16, 16, 32), (32, 16, 16), (16, 24, 16), (8, 16, 16)])
-@pytest.mark.parametrize("crops", [1, 2])
-def test_crops_and_windows_are_refused_exactly_where_torch_fails(network, sides, crops):
-    good = (32, 32, 32)
-    assert (crops_do_not_fit(protocol(network, sides, good, crops)) is None) == runs(
-        network, sides, crops, training=True
-    )
-    assert (crops_do_not_fit(protocol(network, good, sides)) is None) == runs(network, sides, 1, training=False)
 
 
 def test_a_crop_too_small_for_the_network_is_refused_with_one_that_fits():
