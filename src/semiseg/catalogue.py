@@ -65,6 +65,9 @@ def load_value(kind: str, name: str, variable: str) -> Any:
     try:
         module = importlib.import_module(f"semiseg.{kind}.{name}")
     except SyntaxError as error:
+        if error.filename is None:  # Python names no file that holds null bytes
+            for path in sorted(PACKAGE.rglob("*.py")):
+                syntax_tree(path)
         raise _not_python(Path(error.filename or file), error) from None
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]

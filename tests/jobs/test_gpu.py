@@ -8,7 +8,7 @@ import pytest
 from support.needs import root
 
 from semiseg.base.errors import UserError
-from semiseg.jobs.gpu import check_usable, claimed, visible_gpus
+from semiseg.jobs.gpu import claimed, has_share, visible_gpus, why_unusable
 from semiseg.stages.execution import execute
 from semiseg.stages.task import Options, Rule, Task
 
@@ -164,9 +164,22 @@ def test_a_gpu_that_torch_cannot_use_is_refused_unless_the_cpu_is_allowed(machin
     assert [each.getMessage() for each in caplog.records][1:] == ["device: CPU, 1 thread"] * 2
 
 
+def test_a_share_of_a_gpu_that_slurm_gives_is_tried_before_the_cpu(machine, monkeypatch, caplog):
+    machine(1)
+    done = []
+    rule = Rule("train", lambda task: done.append(task.options.device), (), (), on_gpu=True)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert not has_share()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert has_share()
+    execute(rule, Task({}, {}, {}, Options(gpu=0)))
+    assert done == ["cpu"]  # the share is tried first, and no GPU here is real
+    assert "the CPU computes, as gpu=0 allows: device cuda cannot be used by torch" in caplog.text
+
+
 def test_an_unknown_device_is_refused():
-    with pytest.raises(UserError, match=r"^device cuda:97 cannot be used by torch"):
-        check_usable("cuda:97")
+    assert str(why_unusable("cuda:97")).startswith("device cuda:97 cannot be used by torch")
 
 
 def test_a_chosen_device_is_taken_as_it_is(machine):

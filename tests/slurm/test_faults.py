@@ -49,7 +49,8 @@ def project(slurm, tmp_path_factory):
     build(folder, (*DISTURBED, "undisturbed"), STEPS, storm=["sup_only", "wild"])
     local(folder, *PREPARED, WEIGHTS.format(protocol="undisturbed"))
     resources = {
-        "gpu": "1 if wildcards.protocol == 'preempted' else 0",
+        "gpu": 0,
+        "gres": "'gpu:1' if wildcards.protocol == 'preempted' else ''",
         "checkpoint_seconds": "0 if wildcards.protocol == 'preempted' else 120",
         "runtime": "1 if attempt == 1 and wildcards.protocol == 'late' else 60",
         "mem_mb": "300 if attempt == 1 and wildcards.protocol == 'hungry' else min(1500 * attempt, 3000)",

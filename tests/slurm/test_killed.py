@@ -32,7 +32,7 @@ def project(slurm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed") / "project"
     build(folder, (*RUNS, "undisturbed"), iterations=60)
     local(folder, *PREPARED, WEIGHTS.format(protocol="undisturbed"))
-    edit_profile(folder, {"train": {"gpu": 4}})
+    edit_profile(folder, {"train": {"gpu": 0, "gres": "gpu:4"}})
     return folder
 
 

@@ -13,7 +13,7 @@ RUN = "results/runs/phantom_mri/la_small/tiny/{method}/seed1"
 def call(slurm, tmp_path_factory):
     """A call that built a table through SLURM, with the words of the DVC stage; memory in sizes of this machine."""
     folder = build(tmp_path_factory.mktemp("cluster"), tiny=["sup_only", "control_perfect"])
-    edit_profile(folder, {})
+    edit_profile(folder, {rule: {"gpu": 0, "gres": "gpu:1"} for rule in ("train", "predict")})  # no GPU here is real
     call = Call(folder, "--cores", "all", "--force", "results/tiny.csv")
     assert call.wait() == 0, call.said[-3000:]
     return call

@@ -20,7 +20,6 @@ from support.shared_project import (
     RUN,
     SHELL,
     TABLE,
-    call,
     new,
     params,
     semiseg,
@@ -513,8 +512,8 @@ def test_zips_with_harm_in_their_names_are_refused(
 
 def test_a_folder_that_is_not_empty_is_left_alone(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
-    done = call(tmp_path, "semiseg", "unpack", str(exported), str(tmp_path))
+    done = semiseg(tmp_path, "unpack", str(exported), str(tmp_path))
     assert done.returncode == 2 and "is not empty: give a new folder" in done.stderr
-    done = call(tmp_path, "semiseg", "unpack", str(tmp_path / "none.zip"), str(tmp_path / "new"))
+    done = semiseg(tmp_path, "unpack", str(tmp_path / "none.zip"), str(tmp_path / "new"))
     assert done.returncode == 2 and "is neither a folder nor a .zip file" in done.stderr
     assert (tmp_path / "mine").read_text() == "mine" and not (tmp_path / "new").exists()

@@ -7,7 +7,7 @@ CUDA_VISIBLE_DEVICES are used, or all where it is not set. A SLURM job that was 
 because SLURM has already counted the jobs on it.
 
 Until a job has its GPU nothing here starts CUDA, because CUDA reads the environment only once, when it starts. Then
-``check_usable`` does: a job that sees a GPU never runs on the CPU unless the user allows it.
+``why_unusable`` does: a job that sees a GPU never runs on the CPU unless the user allows it.
 """
 
 import contextlib
@@ -66,21 +66,27 @@ def visible_gpus() -> list[str] | None:
     return named[:wrong]  # CUDA, too, ignores all names after an unknown one
 
 
-def check_usable(device: str) -> None:
-    """Raise UserError when torch cannot compute on this device, as with a build without CUDA or an old driver."""
+def has_share() -> bool:
+    """Whether SLURM gave this job a GPU or a share of one: it then names them in the environment."""
+    return "SLURM_JOB_ID" in os.environ and VISIBLE in os.environ and bool(visible_gpus())
+
+
+def why_unusable(device: str) -> str | None:
+    """Why torch cannot compute on this device, as with a build without CUDA or an old driver; None where it can."""
     if device == "auto":
-        return
+        return None
     import torch
 
     try:
         torch.ones(1, device=device).sum().item()
     except (RuntimeError, AssertionError) as error:  # torch raises the latter for a build without CUDA
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise UserError(
+        return (
             f"device {device} cannot be used by torch {torch.__version__} ({reason}): install a build of torch for this"
             " machine's driver, or allow the CPU with `--set-resources train:gpu=0 predict:gpu=0` (a direct call:"
             " `--device cpu`)"
-        ) from None
+        )
+    return None
 
 
 @contextlib.contextmanager

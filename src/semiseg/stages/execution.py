@@ -9,7 +9,7 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.terminal import counted
-from semiseg.jobs.gpu import check_usable, claimed
+from semiseg.jobs.gpu import claimed, has_share, why_unusable
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
@@ -19,16 +19,21 @@ logger = logging.getLogger(__name__)
 def execute(rule: Rule, task: Task) -> dict[str, Any]:
     """Do a job. Returns facts about the device for its record; none where the rule needs no GPU.
 
-    The log says which device the job really uses. Raises UserError for a device that cannot be used.
+    The log says which device the job really uses. A job that requested no whole GPU takes the share of one that SLURM
+    gives it, if torch can use it, and else the CPU. Raises UserError for any other device that cannot be used.
     """
     if not rule.on_gpu:
         rule.function(task)
         return {}
-    wanted = task.options.device if task.options.gpu else "cpu"
-    with claimed(wanted, task.options.slots) as device:
+    may_use_cpu = task.options.device == "auto" and not task.options.gpu
+    with claimed("cpu" if may_use_cpu and not has_share() else task.options.device, task.options.slots) as device:
         from semiseg.jobs.environment import device_facts
 
-        check_usable(device)
+        if reason := why_unusable(device):
+            if not may_use_cpu:
+                raise UserError(reason)
+            logger.info(f"the CPU computes, as gpu=0 allows: {reason}")
+            device = "cpu"
         task = replace(task, options=replace(task.options, device=device))
         facts = device_facts(str(task.runtime().device))
         logger.info(f"device: {_in_words(facts)}")
