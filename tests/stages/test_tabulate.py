@@ -85,7 +85,7 @@ def test_a_split_that_leaks_is_told_in_every_form(built, tmp_path, monkeypatch):
     spec["runs"]["mt"] = ["results/runs/other/mt/seed7"]
     tabulate(spec, [Path(f"results/toy/{method}.csv") for method in ROWS], OUT)
     for form in (".html", ".md", ".tex"):
-        text = OUT.with_suffix(form).read_text()
+        text = OUT.with_suffix(form).read_text(encoding="utf-8")
         assert f"Split {content['split']} misleads: patient P2 is on both sides: a (labelled), b (test)." in text
         assert "Split other misleads: c and d show the same scan." in text
 
