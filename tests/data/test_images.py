@@ -2,6 +2,8 @@
 
 import gzip
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +117,18 @@ def test_a_file_that_was_packed_twice(tmp_path: Path) -> None:
         read_nifti(tmp_path / "a.nii.gz")
 
 
+def test_nothing_is_printed_beside_the_sentence(tmp_path: Path) -> None:
+    """In a process of its own, because pytest has handlers for what libraries log."""
+    path = save(tmp_path / "a.nii", put(pixdim1=-1.5))
+    command = f"from pathlib import Path; from semiseg.data.images import read_nifti; read_nifti(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, encoding="utf-8")
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].endswith(
+        "has spacing -1.5 x 2 x 3 mm, expected three numbers from 0.0001 to 100: correct its header or the unit that it"
+        " names"
+    )
+
+
 @pytest.mark.parametrize(("excess", "good"), [(2e-6, True), (5e-5, True), (1e-3, False)])
 def test_a_quaternion_that_was_rounded(tmp_path: Path, excess: float, good: bool) -> None:
     """A turn by 180 degrees about y, whose fourth part would be the root of a number below 0."""
@@ -217,6 +231,7 @@ REFUSED = {
     ),
     "a handedness that is none": (put(sform_code=0, pixdim0=-2), AFFINE, r"pixdim\[0\] -2, expected 1 or -1"),
     "a tilt of one degree": (put(), SHEARED, "1.00 degrees off the right angle .*: resample the scan first"),
+    "a slope that scales to infinity": (put(scl_slope=np.inf, scl_inter=0), AFFINE, "scl_slope inf, expected a finite"),
     "axes in one plane": (put(pixdim3=4), FLAT, "three axes that lie in one plane"),
     "metres that are millimetres": (put(xyzt_units=1), AFFINE, "spacing 1500 x 2000 x 3000 mm, .* unit that it names"),
     "a place that is no number": (

@@ -49,11 +49,9 @@ def read_nifti(path: Path) -> Volume:
     longer than its header states, if the header has an unknown code or unit, if pixdim and sform differ, and for all
     that ``checked`` refuses.
     """
-    import nibabel.imageglobals
-
     require(path)
     try:
-        with _decompressed(path) as file, nibabel.imageglobals.LoggingOutputSuppressor():
+        with _decompressed(path) as file, _silent_nibabel():
             image = _nifti_class(file).from_stream(file)
             file.seek(0)
             header = type(image.header).from_fileobj(file, check=False)  # as stored: nibabel corrects in silence
@@ -67,6 +65,8 @@ def read_nifti(path: Path) -> Volume:
         raise UserError(f"{path} cannot be read as NIfTI ({reason_of(error)}): {DAMAGED}") from error
     if surplus:
         raise UserError(f"{path} holds {surplus} bytes more than its header tells: {DAMAGED}")
+    if np.isinf(header["scl_slope"]):  # nibabel would ignore it, as it does 0 and NaN, which mean no scaling
+        raise UserError(f"{path} has scl_slope {header['scl_slope']:g}, expected a finite number: correct its header")
     array = _without_single_axes(array)
     _check_array(array, path)
     affine, notes = _nifti_place(image, header, array.shape, path)
@@ -83,6 +83,18 @@ def _decompressed(path: Path) -> Iterator[BinaryIO]:
             if packed:
                 file = cast("BinaryIO", opened.enter_context(gzip.GzipFile(fileobj=file, mode="rb")))
         yield file
+
+
+@contextlib.contextmanager
+def _silent_nibabel() -> Iterator[None]:
+    """Print nothing of what nibabel corrects. Without a handler, as its own means leave it, Python prints warnings."""
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _without_single_axes(array: Array) -> Array:
