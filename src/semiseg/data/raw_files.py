@@ -53,7 +53,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
 
 
 def _refuse(error: OSError) -> None:
-    """What ``os.walk`` calls for a folder that it would otherwise leave out."""
+    """What ``os.walk`` calls for a folder that it would otherwise leave out. One that is not there holds no files."""
+    if isinstance(error, FileNotFoundError):
+        return
     raise UserError(
         f"{error.filename} cannot be listed ({error.strerror}): check its permissions, or leave it out of the folder"
     )
