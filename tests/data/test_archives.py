@@ -327,6 +327,15 @@ def test_much_data_after_the_end_of_a_tar(tmp_path: Path) -> None:
     refused(tmp_path / "b.tar.gz", "bytes after its end")
 
 
+@KINDS
+def test_several_archives_in_one_file(tmp_path: Path, kind: str) -> None:
+    """Parts that were joined by ``cat``: the libraries read the first tar alone, or the last zip."""
+    one, two = (MAKE[kind](tmp_path / f"{name}.{kind}", {name: NOISE}).read_bytes() for name in "ab")
+    joined = tmp_path / f"joined.{kind}"
+    joined.write_bytes(one + two)
+    refused(joined, f"joined.{kind} has .*, as several archives in one file have: separate them")
+
+
 def test_encrypted_and_oddly_packed_zips(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "a.zip", {"x.nii": NOISE})
     whole = path.read_bytes()

@@ -196,7 +196,16 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "gzip cut off in its checksum": ("phantom", cut(IMAGE, 0.999), "cannot be read as NIfTI .*fetch it again"),
     "gzip with a flipped bit": ("phantom", flip(IMAGE, 0.5), "cannot be read as NIfTI .*fetch it again"),
     "gzip whose checksum alone is wrong": ("phantom", flip(LABEL, 0.97), r"b\.nii\.gz cannot be read .*fetch it again"),
-    "not NIfTI": ("phantom", text(IMAGE, b"<html>please log in</html>" * 40), "cannot be read as NIfTI .*fetch"),
+    "not NIfTI": (
+        "phantom",
+        text(IMAGE, b"<html>please log in</html>" * 40),
+        "is a web page: log in .*fetch the file again",
+    ),
+    "a pointer of Git LFS": (
+        "la_h5",
+        text(H5, b"version https://git-lfs.github.com/spec/v1\noid x\n"),
+        "`git lfs pull`",
+    ),
     "packed, but not NIfTI": ("phantom", text(IMAGE, gzip.compress(b"x" * 9999)), "cannot be read as NIfTI .*fetch"),
     "no bytes": ("phantom", text(IMAGE, b""), "is empty: fetch it again"),
     "packed nothing": ("phantom", text(IMAGE, gzip.compress(b"")), r"cannot be read as NIfTI \(it is empty\): .*fetch"),

@@ -1,6 +1,7 @@
 """DICOM series: which files count, and every tag that places or scales a scan used, or refused by the slice's name."""
 
 import gzip
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -173,6 +174,17 @@ def test_a_slice_that_is_no_dicom_is_refused_and_not_left_out(tmp_path: Path, na
         (tmp_path / f"IM{k:04d}").write_bytes(slice_bytes(rows, 2.5 * k))
     (tmp_path / name).write_bytes(gzip.compress(slice_bytes(STORED[-1], 12.5)))
     with pytest.raises(UserError, match=sentence):
+        read_dicom(tmp_path)
+
+
+def test_pixels_packed_in_a_way_that_is_not_read(tmp_path: Path) -> None:
+    write_series(tmp_path, STORED)
+    for uid in (f"1.2.840.10008.1.2.{rest}" for rest in ("4.201", "4.110", "1.98")):
+        (tmp_path / "1-03.dcm").write_bytes(slice_bytes(STORED[2], -25, syntax=uid))
+        with pytest.raises(UserError, match=rf"1-03\.dcm has the transfer syntax {re.escape(uid)} \(tag 0002,0010\)"):
+            read_dicom(tmp_path)
+    (tmp_path / "1-03.dcm").write_bytes(slice_bytes(STORED[2], -25, syntax="1.2.840.10008.1.2.4.90"))
+    with pytest.raises(UserError, match=r"1-03\.dcm cannot be read as a DICOM slice: the file is damaged"):
         read_dicom(tmp_path)
 
 

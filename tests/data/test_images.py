@@ -2,6 +2,8 @@
 
 import gzip
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +75,71 @@ def test_only_three_dimensions(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros((2, 3, 4, 5), np.int16), np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(UserError, match=r"shape \(2, 3, 4, 5\), expected one 3-D volume"):
         read_nifti(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("more", [(1,), (1, 1)])
+def test_axes_of_length_one_after_the_third_are_dropped(tmp_path: Path, more: tuple[int, ...]) -> None:
+    image = nibabel.Nifti1Image(ARRAY.reshape(ARRAY.shape + more), AFFINE)
+    image.header.set_xyzt_units("micron", "sec")
+    image.set_sform(np.diag([1e3, 1e3, 1e3, 1]) @ AFFINE, code=1)
+    image.header["pixdim"][1:4] *= 1e3
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    volume = read_nifti(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(volume.array, ARRAY)
+    np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("start", "sentence"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "a pointer to it: .*`git lfs pull`"),
+        (b"/annex/objects/MD5E-s9--1.nii.gz\n", "a pointer to it: .*`git annex get`"),
+        (b"\n<!DOCTYPE html><html>Log in</html>", "is a web page: log in to its publisher's site"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd"])
+def test_what_stands_in_the_place_of_a_scan(tmp_path: Path, name: str, start: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(UserError, match=rf"{name} .*{sentence}"):
+        (read_nrrd if name.endswith("nrrd") else read_nifti)(tmp_path / name)
+
+
+def test_a_file_that_was_packed_twice(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", Volume(ARRAY, AFFINE))
+    whole = gzip.compress((tmp_path / "a.nii.gz").read_bytes())
+    (tmp_path / "a.nii.gz").write_bytes(whole)
+    np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii.gz").array, ARRAY)
+    (tmp_path / "a.nii.gz").write_bytes(whole[:-4])
+    with pytest.raises(UserError, match=r"cannot be read as NIfTI \(.*\): the file is damaged"):
+        read_nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress(whole))
+    with pytest.raises(UserError, match="does not start with the size of a NIfTI header"):
+        read_nifti(tmp_path / "a.nii.gz")
+
+
+def test_nothing_is_printed_beside_the_sentence(tmp_path: Path) -> None:
+    """In a process of its own, because pytest has handlers for what libraries log."""
+    path = save(tmp_path / "a.nii", put(pixdim1=-1.5))
+    command = f"from pathlib import Path; from semiseg.data.images import read_nifti; read_nifti(Path({str(path)!r}))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, encoding="utf-8")
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].endswith(
+        "has spacing -1.5 x 2 x 3 mm, expected three numbers from 0.0001 to 100: correct its header or the unit that it"
+        " names"
+    )
+
+
+@pytest.mark.parametrize(("excess", "good"), [(2e-6, True), (5e-5, True), (1e-3, False)])
+def test_a_quaternion_that_was_rounded(tmp_path: Path, excess: float, good: bool) -> None:
+    """A turn by 180 degrees about y, whose fourth part would be the root of a number below 0."""
+    affine = np.diag([-1.5, 2.0, -3.0, 1.0])
+    change = put(sform_code=0, quatern_b=0, quatern_c=np.sqrt(1 + excess), quatern_d=0)
+    path = save(tmp_path / "a.nii", change, affine)
+    if good:
+        np.testing.assert_allclose(read_nifti(path).affine, affine, atol=1e-5)
+    else:
+        with pytest.raises(UserError, match="cannot be read as NIfTI"):
+            read_nifti(path)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "A B ä.NII.GZ", "packed.nii", "plain.nii.gz"])
@@ -164,6 +231,7 @@ REFUSED = {
     ),
     "a handedness that is none": (put(sform_code=0, pixdim0=-2), AFFINE, r"pixdim\[0\] -2, expected 1 or -1"),
     "a tilt of one degree": (put(), SHEARED, "1.00 degrees off the right angle .*: resample the scan first"),
+    "a slope that scales to infinity": (put(scl_slope=np.inf, scl_inter=0), AFFINE, "scl_slope inf, expected a finite"),
     "axes in one plane": (put(pixdim3=4), FLAT, "three axes that lie in one plane"),
     "metres that are millimetres": (put(xyzt_units=1), AFFINE, "spacing 1500 x 2000 x 3000 mm, .* unit that it names"),
     "a place that is no number": (

@@ -94,6 +94,21 @@ def test_files_of_other_forms(tmp_path: Path) -> None:
     assert (read_case(MINE, cases[0], tmp_path / "raw").image == ct()).all()
 
 
+def test_endings_in_capitals_and_a_mark_before_the_description(tmp_path: Path) -> None:
+    source = write(tmp_path / "copy", "imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz")
+    (source / "imagesTr" / "a_0000.nii.gz").rename(source / "imagesTr" / "a_0000.NII.GZ")
+    (source / "dataset.json").write_text(json.dumps(V2), encoding="utf-8-sig")
+    (case,) = cases = brought(MINE, source, tmp_path / "raw")
+    assert cases == [RawCase("a", "imagesTr/a_0000.NII.GZ", "labelsTr/a.nii.gz")]
+    assert (read_case(MINE, case, tmp_path / "raw").image == ct()).all()
+
+
+@pytest.mark.parametrize("channels", [None, [], ["CT"], "CT", {"0": "CT"}])
+def test_forms_of_the_one_channel(tmp_path: Path, channels: Any) -> None:
+    described(write(tmp_path, "imagesTr/a_0000.nii.gz"), {**V2, "channel_names": channels})
+    assert [case.id for case in MINE.find(tmp_path)] == ["a"]
+
+
 def test_pairs_of_equal_names(tmp_path: Path) -> None:
     write(tmp_path / "copy", "images/a.nii.gz", "images/b_0001.nii.gz", "labels/a.nii.gz")
     cases = brought(PAIRS, tmp_path / "copy", tmp_path / "raw")
@@ -102,6 +117,11 @@ def test_pairs_of_equal_names(tmp_path: Path) -> None:
         RawCase("b_0001", "images/b_0001.nii.gz", None),
     ]
     assert (read_case(PAIRS, cases[0], tmp_path / "raw").image == ct()).all()
+
+
+def text(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("x")
 
 
 Fill = Callable[[Path], object]
@@ -150,7 +170,11 @@ REFUSED: dict[str, tuple[Fill, str]] = {
     "no labels": (lambda folder: described(write(folder, *GOOD), {"name": "x"}), "has no labels, expected nnU-Net's"),
     "a broken description": (
         lambda folder: (write(folder, *GOOD) / "dataset.json").write_text("{"),
-        r"dataset\.json is not valid JSON",
+        r"dataset\.json is not valid JSON .*: correct it or take it away",
+    ),
+    "an id that is no decimal number": (
+        lambda folder: described(write(folder, *GOOD), {**V2, "labels": {**V2["labels"], "Left_kidney": "\u00b2"}}),
+        "label 'Left_kidney' is '\u00b2', expected an organ and its id",
     ),
     "a name without channel": (
         lambda folder: write(folder, "imagesTr/a.nii.gz", "labelsTr/a.nii.gz"),
@@ -171,6 +195,22 @@ REFUSED: dict[str, tuple[Fill, str]] = {
     "a format that is not read": (
         lambda folder: (write(folder, *GOOD) / "imagesTr" / "b_0000.mha").write_text("x"),
         r"imagesTr/b_0000\.mha is of a format that is not read, expected \.nii\.gz, \.nii, \.nrrd: convert it",
+    ),
+    "a format that is not read, packed": (
+        lambda folder: (write(folder, *GOOD) / "imagesTr" / "b_0000.nii.bz2").write_text("x"),
+        r"imagesTr/b_0000\.nii\.bz2 is of a format that is not read",
+    ),
+    "a format of FreeSurfer": (
+        lambda folder: (write(folder, *GOOD) / "labelsTr" / "a.MGZ").write_text("x"),
+        r"labelsTr/a\.MGZ is of a format that is not read",
+    ),
+    "a folder named like the file in it": (
+        lambda folder: write(folder, *GOOD, "imagesTr/b_0000.nii.gz/b_0000.nii.gz"),
+        r"b_0000\.nii\.gz/b_0000\.nii\.gz lies in a folder below imagesTr, expected the files directly in imagesTr",
+    ),
+    "slices in a folder": (
+        lambda folder: text(write(folder, *GOOD) / "imagesTr" / "b" / "1.dcm"),
+        r"imagesTr/b/1\.dcm is of a format that is not read",
     ),
     "no case": (
         lambda folder: write(folder, "images/a.nii.gz"),

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 import pytest
+from support import ordinary_user
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
@@ -83,6 +84,28 @@ def test_linked_folders_are_walked_once(tmp_path: Path) -> None:
     (tmp_path / "folder" / "all").symlink_to(tmp_path / "store")
     (tmp_path / "store" / "a" / "back").symlink_to(tmp_path / "folder")
     assert [str(inside) for _, inside in walk(tmp_path / "folder")] == ["all/a/1", "all/b/2"]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_one() -> None:
+    with ordinary_user.open_folder() as folder:
+        write(folder, "a/1", "b/2")
+        (folder / "b").chmod(0o700)
+        command = (
+            "import sys, pathlib; from semiseg.data.raw_files import walk; print(*walk(pathlib.Path(sys.argv[1])))"
+        )
+        (folder / "listing.py").write_text(command)
+        found = ordinary_user.call(ordinary_user.FIRST, folder, "listing", str(folder), path=[folder])
+    assert found.returncode == 1
+    assert f"UserError: {folder}/b cannot be listed (Permission denied): check its permissions" in found.stderr
+
+
+def test_accents_of_a_mac_and_of_other_systems_are_one_case(tmp_path: Path) -> None:
+    composed, apart = "imagesTr/F\u00e4lle_0000.nii.gz", "labelsTr/Fa\u0308lle.nii.gz"
+    find = get_dataset("phantom").find
+    assert find(write(tmp_path, composed, apart)) == [RawCase("F\u00e4lle", composed, apart)]
+    write(tmp_path, "imagesTr/Fa\u0308lle_0000.nii.gz")
+    with pytest.raises(UserError, match="holds two images of case F\u00e4lle, "):
+        find(tmp_path)
 
 
 @pytest.mark.parametrize("dataset", FILES)

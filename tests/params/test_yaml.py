@@ -104,6 +104,24 @@ def test_a_key_given_twice_is_refused_with_both_lines(text, lines):
         load(text, "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "sign"),
+    [
+        ("a:\n\u00a0\u00a0b: 1\n", 2, r"U\+00A0 \(no-break space\)"),
+        ("a: 1\nb:\u00a02\nc: 3\n", 2, r"U\+00A0 \(no-break space\)"),
+        ("a: 1\nb\u200b: 2\n", 2, r"U\+200B \(zero width space\)"),
+        ("a: {b: 1,\u3000c: 2}\n", 1, r"U\+3000 \(ideographic space\)"),
+    ],
+)
+def test_signs_that_only_look_like_a_blank_are_named(text, line, sign):
+    with pytest.raises(UserError, match=rf"^params\.yaml, line {line}: {sign} stands where YAML needs a plain blank"):
+        load(text, "params.yaml")
+
+
+def test_unusual_blanks_in_texts_and_comments_are_text():
+    assert load("a: 20\u00a0% of the scans  # 5\u00a0mm\n", "params.yaml") == {"a": "20\u00a0% of the scans"}
+
+
 def test_a_key_that_replaces_one_taken_over_is_not_twice():
     text = "m: &m {q: 1, r: 1}\nn: &n\n  <<: *m\n  q: 2\np:\n  <<: *n\n  q: 3\n"
     assert load(text, "x") == {"m": {"q": 1, "r": 1}, "n": {"q": 2, "r": 1}, "p": {"q": 3, "r": 1}}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+PLAIN = "1.2.840.10008.1.2.1"  # explicit little endian
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 LONG = ("OB", "OW", "SQ", "UN", "UT")
 Tag = tuple[int, int]
@@ -20,7 +21,9 @@ def element(tag: Tag, kind: str, value: str | bytes) -> bytes:
     return struct.pack("<HH", *tag) + kind.encode() + size + content
 
 
-def slice_bytes(rows: np.ndarray, z: float, changes: Mapping[Tag, tuple[str, Value]] | None = None) -> bytes:
+def slice_bytes(
+    rows: np.ndarray, z: float, changes: Mapping[Tag, tuple[str, Value]] | None = None, syntax: str = PLAIN
+) -> bytes:
     """A CT slice of uint16 or int16 rows [y x] at z mm, 0.8 x 0.8 mm, HU = stored - 1024, with some tags changed."""
     number = lambda *values: struct.pack(f"<{len(values)}H", *values)  # noqa: E731
     tags: dict[Tag, tuple[str, Value]] = {
@@ -35,9 +38,14 @@ def slice_bytes(rows: np.ndarray, z: float, changes: Mapping[Tag, tuple[str, Val
     }  # fmt: skip
     kept = {tag: (kind, value) for tag, (kind, value) in tags.items() if value is not None}
     body = b"".join(element(tag, kind, value) for tag, (kind, value) in sorted(kept.items()))
-    meta = element((2, 2), "UI", str(tags[(0x08, 0x16)][1])) + element((2, 0x10), "UI", "1.2.840.10008.1.2.1")
+    meta = element((2, 2), "UI", str(tags[(0x08, 0x16)][1])) + element((2, 0x10), "UI", syntax)
     meta = element((2, 0), "UL", struct.pack("<I", len(meta))) + meta
-    return bytes(128) + b"DICM" + meta + body + element((0x7FE0, 0x10), "OW", rows.astype(rows.dtype).tobytes())
+    pixels = element((0x7FE0, 0x10), "OW", rows.tobytes())
+    if syntax != PLAIN:  # without an offset table, in one fragment
+        item = lambda number, content: struct.pack("<HHI", 0xFFFE, number, len(content)) + content  # noqa: E731
+        start = struct.pack("<HH2sxxI", 0x7FE0, 0x10, b"OB", 0xFFFFFFFF)
+        pixels = start + item(0xE000, b"") + item(0xE000, rows.tobytes()) + item(0xE0DD, b"")
+    return bytes(128) + b"DICM" + meta + body + pixels
 
 
 def structured_report() -> bytes:

@@ -23,7 +23,7 @@ from semiseg.base.files import is_full
 from semiseg.base.progress import some
 from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
-from semiseg.data.dicom_tags import NO_DICOM, Tags, other_kind, padded_pixels
+from semiseg.data.dicom_tags import NO_DICOM, Tags, other_kind, padded_pixels, unread_syntax
 from semiseg.data.images import DAMAGED, LPS_TO_RAS, checked, require
 from semiseg.data.raw_files import is_leftover, walk
 
@@ -132,6 +132,11 @@ def _slice(name: str, file: Path, path: Path) -> _Slice:
     try:
         image = sitk.ReadImage(str(file), imageIO="GDCMImageIO")
     except RuntimeError:
+        if syntax := unread_syntax(file):
+            raise UserError(
+                f"{where} has the transfer syntax {syntax} (tag 0002,0010), a way of packing pixels that is not read: "
+                "convert it to explicit little endian"
+            ) from None
         raise UserError(f"{where} cannot be read as a DICOM slice: {DAMAGED}") from None
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise UserError(f"{where} is a colour picture, expected one number per pixel: remove it")

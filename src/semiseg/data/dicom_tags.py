@@ -20,6 +20,10 @@ DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 PROMISING = re.compile(r".*\.(dcm|dicom|ima)(\.[^.]*)?", re.IGNORECASE)  # names that promise a slice
 START = 4096  # bytes of a file that hold its first data elements
 CLASSES = "1.2.840.10008.5.1.4.1.1."
+SYNTAXES = {  # that GDCM reads (DICOM PS3.6, table A-1): plain, deflated, RLE, JPEG, JPEG-LS, JPEG 2000
+    *(f"1.2.840.10008.1.2{rest}" for rest in ("", ".1", ".1.99", ".2", ".5")),
+    *(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91)),
+}
 OBJECTS = {  # DICOM objects that are no slices, by the start of their SOP class (DICOM PS3.4, B.5)
     "1.2.840.10008.1.3.10": "index of a medium",
     f"{CLASSES}88.": "structured report",
@@ -41,12 +45,20 @@ def other_kind(name: str, file: Path) -> str | None:
     elements = start[132:] if start[128:132] == b"DICM" else start
     if elements[:2] not in (b"\2\0", b"\x08\0"):  # the groups with which a DICOM file starts, with preamble or without
         return None if PROMISING.fullmatch(name) else NO_DICOM
-    uid = _sop_class(elements)
+    uid = _text(elements, (0x0002, 0x0002), (0x0008, 0x0016))
     return next((kind for prefix, kind in OBJECTS.items() if uid.startswith(prefix)), None)
 
 
-def _sop_class(elements: bytes) -> str:
-    """SOP class of a DICOM file from its first data elements, little endian; empty where they do not tell it."""
+def unread_syntax(file: Path) -> str | None:
+    """Transfer syntax of a DICOM file where GDCM does not read it, None where it does or the file names none."""
+    with file.open("rb") as opened:
+        start = opened.read(START)
+    uid = _text(start[132:], (0x0002, 0x0010)) if start[128:132] == b"DICM" else ""
+    return uid if uid and uid not in SYNTAXES else None
+
+
+def _text(elements: bytes, *wanted: tuple[int, int]) -> str:
+    """The first of these tags among the first data elements of a DICOM file, little endian; empty without any."""
     at = 0
     while at + 8 <= len(elements):
         group, element = (int.from_bytes(elements[at + k : at + k + 2], "little") for k in (0, 2))
@@ -57,7 +69,7 @@ def _sop_class(elements: bytes) -> str:
             start, size = at + 8, int.from_bytes(elements[at + 6 : at + 8], "little")
         else:  # implicit value representation
             start, size = at + 8, int.from_bytes(elements[at + 4 : at + 8], "little")
-        if (group, element) in ((0x0002, 0x0002), (0x0008, 0x0016)):
+        if (group, element) in wanted:
             return elements[start : start + size].decode("ascii", "replace").strip(" \0")
         if group > 0x0008 or start + size > len(elements):
             break

@@ -5,11 +5,11 @@ they verify checksums to the end of the file, and refuse a header that does not 
 Where a header leaves something open, the field's habit is applied, and the volume carries a note of it.
 """
 
+import contextlib
 import gzip
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import atomic
 from semiseg.base.volume import Array, Volume
+from semiseg.data.arrival.archive_kinds import START, WEB_PAGE, kind_of
 from semiseg.data.geometry import SAME_MM, Affine, farthest_mm, spacing_of
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -30,6 +31,12 @@ SHORTEST_MM, LONGEST_MM = 1e-4, 100.0  # voxels of any scanner lie well between
 LONGEST_SIDE = 32767  # voxels: NIfTI-1, in which predictions are stored, counts no further
 FARTHEST_MM = 1e5  # single precision, in which predictions are stored, keeps 0.01 mm up to here
 FLAT = 0.01  # volume of the box that three unit vectors span: below, they lie in one plane
+QUATERNION = 1e-4  # by which the square of a rounded quaternion may exceed 1
+GZIP, LAYERS = b"\x1f\x8b", 2  # some servers and tools pack what is packed already
+POINTERS = {  # start of a small text that stands for a file -> what brings the file
+    b"version https://git-lfs.github.com/spec/": "git lfs pull",
+    b"/annex/objects/": "git annex get",
+}
 SHEAR = 0.01  # cosine between two axes: a tilted gantry and affine registrations have more, rounding has less
 
 
@@ -38,14 +45,13 @@ def read_nifti(path: Path) -> Volume:
     """Read .nii or .nii.gz. Lengths are scaled to mm by the header's unit.
 
     The sform counts where its code is set, then the qform, then pixdim alone, as in nibabel; the volume's notes say
-    what was assumed. Raises UserError if the file is missing, damaged or longer than its header states, if the header
-    has an unknown code or unit, if pixdim and sform differ, and for all that ``checked`` refuses.
+    what was assumed. Axes of length 1 after the third are dropped. Raises UserError if the file is missing, damaged or
+    longer than its header states, if the header has an unknown code or unit, if pixdim and sform differ, and for all
+    that ``checked`` refuses.
     """
-    import nibabel.imageglobals
-
     require(path)
     try:
-        with _decompressed(path) as file, nibabel.imageglobals.LoggingOutputSuppressor():
+        with _decompressed(path) as file, _silent_nibabel():
             image = _nifti_class(file).from_stream(file)
             file.seek(0)
             header = type(image.header).from_fileobj(file, check=False)  # as stored: nibabel corrects in silence
@@ -59,19 +65,48 @@ def read_nifti(path: Path) -> Volume:
         raise UserError(f"{path} cannot be read as NIfTI ({reason_of(error)}): {DAMAGED}") from error
     if surplus:
         raise UserError(f"{path} holds {surplus} bytes more than its header tells: {DAMAGED}")
+    if np.isinf(header["scl_slope"]):  # nibabel would ignore it, as it does 0 and NaN, which mean no scaling
+        raise UserError(f"{path} has scl_slope {header['scl_slope']:g}, expected a finite number: correct its header")
+    array = _without_single_axes(array)
     _check_array(array, path)
-    affine, notes = _nifti_place(image, header, path)
+    affine, notes = _nifti_place(image, header, array.shape, path)
     return checked(Volume(array, affine, notes), path)
 
 
-def _decompressed(path: Path) -> io.BufferedIOBase:
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")
+@contextlib.contextmanager
+def _decompressed(path: Path) -> Iterator[BinaryIO]:
+    with contextlib.ExitStack() as opened:
+        file: BinaryIO = opened.enter_context(path.open("rb"))
+        for _ in range(LAYERS):
+            packed = file.read(2) == GZIP
+            file.seek(0)
+            if packed:
+                file = cast("BinaryIO", opened.enter_context(gzip.GzipFile(fileobj=file, mode="rb")))
+        yield file
 
 
-def _nifti_class(file: io.BufferedIOBase) -> Any:
-    """nibabel's image class. The first number in the file, the size of the header, chooses it. The file is rewound."""
+@contextlib.contextmanager
+def _silent_nibabel() -> Iterator[None]:
+    """Print nothing of what nibabel corrects. Without a handler, as its own means leave it, Python prints warnings."""
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _without_single_axes(array: Array) -> Array:
+    """Writers that reserve an axis for time or channels give a single volume the shape ``[x y z 1]``."""
+    return array.reshape(array.shape[:3]) if array.ndim > 3 and set(array.shape[3:]) == {1} else array
+
+
+def _nifti_class(file: BinaryIO) -> Any:
+    """nibabel's image class. The first number in the file, the size of the header, chooses it. The file is rewound.
+
+    nibabel alone refuses a quaternion that its writer has rounded to a length a little above 1.
+    """
     import nibabel
 
     first = file.read(4)
@@ -83,10 +118,11 @@ def _nifti_class(file: io.BufferedIOBase) -> Any:
     kind = next((kinds[size] for size in sizes if size in kinds), None)
     if kind is None:
         raise ValueError("it does not start with the size of a NIfTI header")
-    return kind
+    header = type("Header", (kind.header_class,), {"quaternion_threshold": -QUATERNION})
+    return type("Image", (kind,), {"header_class": header})
 
 
-def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str, ...]]:
+def _nifti_place(image: Any, header: Any, shape: Sequence[int], path: Path) -> tuple[Affine, tuple[str, ...]]:
     """The affine in mm, and what was assumed for it. header: as stored, without nibabel's corrections."""
     codes = {name: int(header[f"{name}_code"]) for name in ("qform", "sform")}
     unit, handedness = int(header["xyzt_units"]) & 7, float(header["pixdim"][0])
@@ -106,22 +142,22 @@ def _nifti_place(image: Any, header: Any, path: Path) -> tuple[Affine, tuple[str
     notes: tuple[str, ...] = () if unit else (NO_UNIT,)
     if not any(codes.values()):
         notes += (NO_CODES,)
-    _check_place(affine, image.shape, path)
-    off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(image.shape) - 1)
+    _check_place(affine, shape, path)
+    off = abs(np.array(spacing_of(affine)) - spacing) * (np.array(shape) - 1)
     if off.max() > SAME_MM:
         raise UserError(
             f"{path} has voxels of {_shown(spacing.tolist())} mm by its pixdim and of {_shown(spacing_of(affine))} "
             "mm by its sform, expected one size: correct its header"
         )
-    if all(codes.values()) and not _agrees(image, scale, affine):
+    if all(codes.values()) and not _agrees(image, shape, scale, affine):
         notes += (TWO_PLACES,)
     return affine, notes
 
 
-def _agrees(image: Any, scale: Array, affine: Affine) -> bool:
+def _agrees(image: Any, shape: Sequence[int], scale: Array, affine: Affine) -> bool:
     """Whether the qform places the scan where the affine of the sform does. A qform without a rotation does not."""
     try:
-        return farthest_mm(image.shape, scale * image.get_qform(), affine) <= SAME_MM
+        return farthest_mm(shape, scale * image.get_qform(), affine) <= SAME_MM
     except ValueError:
         return False
 
@@ -187,7 +223,7 @@ def check_spacing(spacing_mm: Sequence[float], path: Path) -> None:
 
 
 def require(path: Path) -> None:
-    """Raise UserError for a file that is missing or empty, or whose path is not UTF-8.
+    """Raise UserError for a file that is missing, empty or a mere pointer to its content, or whose path is not UTF-8.
 
     SimpleITK aborts the process over such a path.
     """
@@ -195,8 +231,19 @@ def require(path: Path) -> None:
         raise UserError(f"{shown(path)} has a name that is not UTF-8: rename the file or folder")
     if not path.exists():
         raise UserError(f"{path} is missing: put the file back or build the raw data again")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            start = file.read(START)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions and the disk") from None
+    if not start:
         raise UserError(f"{path} is empty: fetch it again")
+    if command := next((command for sign, command in POINTERS.items() if start.startswith(sign)), None):
+        raise UserError(f"{path} holds no scan but a pointer to it: bring the content with `{command}`")
+    if kind_of(start) == WEB_PAGE:
+        raise UserError(f"{path} is a web page: log in to its publisher's site in a browser and fetch the file again")
 
 
 def reason_of(error: Exception) -> str:

@@ -4,6 +4,7 @@ Layout of nnU-Net v1 and v2: documentation/dataset_format.md of MIC-DKFZ/nnUNet.
 its folders with equal names. A ``dataset.json`` beside the folders is compared with what the dataset's file says.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import read_json
 from semiseg.base.progress import some
 from semiseg.data.raw_files import claimed, paired, raw_cases, walk
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
@@ -38,7 +38,17 @@ OTHER_IMAGES = (
     ".b2nd",
     ".npy",
     ".npz",
+    ".mgz",
+    ".mgh",
+    ".mnc",
+    ".gipl",
+    ".dcm",
+    ".ima",
+    ".h5",
+    ".hdf5",
+    ".mat",
 )
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # endings after that of an image
 
 
 class About(TypedDict, total=False):
@@ -64,7 +74,7 @@ class Layout:
 
     def image_of(self, path: PurePosixPath) -> str | None:
         """Case id of an image, None for another file. Raises UserError for a second channel."""
-        stem = _stem(path) if path.parent.name in self.images else None
+        stem = self._stem_in(self.images, path)
         if stem is None or not self.channels:
             return stem
         found = CHANNEL.fullmatch(stem)
@@ -82,7 +92,19 @@ class Layout:
 
     def label_of(self, path: PurePosixPath) -> str | None:
         """Case id of a label map, None for another file."""
-        return _stem(path) if path.parent.name in self.labels else None
+        return self._stem_in(self.labels, path)
+
+    def _stem_in(self, folders: Sequence[str], path: PurePosixPath) -> str | None:
+        """Case of a file in one of these folders. Raises UserError for an image in a folder below them."""
+        if path.parent.name in folders:
+            return _stem(path)
+        known = {*self.images, *self.labels}
+        above = [part for part in path.parent.parts if part in known]
+        if above and above[-1] in folders and _stem(path) is not None:
+            raise UserError(
+                f"{path} lies in a folder below {above[-1]}, expected the files directly in {above[-1]}: move it there"
+            )
+        return None
 
     def place(self, path: PurePosixPath) -> str | None:
         """Where the import puts a file of a user's copy; None for a file that is not needed."""
@@ -159,7 +181,7 @@ def _find(layout: Layout, name: str, modality: str, organs: Sequence[Organ], get
         raise UserError(f"{raw} holds label maps without an image ({some(lonely)}): bring the images, or rename them")
     for path, inside in walk(raw):
         if inside.name == DESCRIPTION:
-            _check_description(read_json(path), str(path), name, modality, organs, images.values())
+            _check_description(_description(path), str(path), name, modality, organs, images.values())
     return paired(images, labels)
 
 
@@ -173,17 +195,25 @@ def _read(path: Path) -> "Volume":
     from semiseg.data.images import read_nifti
     from semiseg.data.nrrd import read_nrrd
 
-    return read_nrrd(path) if path.suffix == ".nrrd" else read_nifti(path)
+    return read_nrrd(path) if path.suffix.lower() == ".nrrd" else read_nifti(path)
 
 
 def _stem(path: PurePosixPath) -> str | None:
     """A file's name without its ending; None for a file that is no image, such as a text."""
     name = path.name
-    if ending := next((ending for ending in READ if name.endswith(ending)), None):
-        return name.removesuffix(ending)
-    if path.suffix.lower() in OTHER_IMAGES:
+    if ending := next((ending for ending in READ if name.lower().endswith(ending)), None):
+        return name[: -len(ending)]
+    unpacked = PurePosixPath(path.stem) if path.suffix.lower() in PACKED else path
+    if unpacked.suffix.lower() in (*OTHER_IMAGES, *READ):
         raise UserError(f"{path} is of a format that is not read, expected {', '.join(READ)}: convert it")
     return None
+
+
+def _description(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows put a mark before the text
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid JSON ({error}): correct it or take it away") from None
 
 
 def _check_description(
@@ -193,7 +223,9 @@ def _check_description(
     if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
         raise UserError(f"{where} has no labels, expected nnU-Net's dataset.json: correct it or take it away")
     channels = content.get("channel_names", content.get("modality", {}))
-    names = list(channels.values()) if isinstance(channels, Mapping) else list(channels)
+    if isinstance(channels, Mapping):
+        channels = list(channels.values())
+    names = channels if isinstance(channels, list) else [] if channels is None else [channels]
     if len(names) > 1:
         raise UserError(f"{where} has {len(names)} channels ({some(names)}), expected one: keep one of them")
     channel = str(names[0]).upper() if names else ""
@@ -204,7 +236,7 @@ def _check_description(
     if "dataset" in content:
         raise UserError(f"{where} lists files by its key dataset, which is not read: name the files as nnU-Net does")
     ending = content.get("file_ending", "")
-    if other := next((image for image in images if not image.endswith(str(ending))), None):
+    if other := next((image for image in images if not image.lower().endswith(str(ending).lower())), None):
         raise UserError(f"{where} has file_ending {ending!r}, and {other} ends otherwise: keep one form of each file")
     found, expected = _labels(content["labels"], where), {organ.id: organ.name for organ in organs}
     if {id_: _plain(label) for id_, label in found.items()} != {id_: _plain(label) for id_, label in expected.items()}:
@@ -217,10 +249,10 @@ def _labels(labels: Mapping[str, Any], where: str) -> dict[int, str]:
     """Label id -> name without the background, from ``{"liver": 1}`` (v2) or ``{"1": "liver"}`` (v1)."""
     found = {}
     for key, value in labels.items():
-        label, number = (value, key) if str(key).isdigit() else (key, value)
+        label, number = (value, key) if str(key).isdecimal() else (key, value)
         if isinstance(number, list | tuple):
             raise UserError(f"{where}: {key} is a region of several labels, which is not read: list single labels")
-        if not str(number).isdigit() or _plain(str(label)) == "ignore":
+        if not str(number).isdecimal() or _plain(str(label)) == "ignore":
             raise UserError(f"{where}: label {key!r} is {value!r}, expected an organ and its id: correct it")
         if int(number):
             found[int(number)] = str(label)

@@ -6,6 +6,7 @@ Import, datasets and the DICOM reader all list folders by this file, so that one
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -36,10 +37,10 @@ def is_leftover(path: PurePath) -> bool:
 def walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
     """The files below a folder with their path inside it, in the order of names, without left-overs.
 
-    Linked folders are followed, each once.
+    Linked folders are followed, each once. Raises UserError for a folder that cannot be listed.
     """
     seen: set[Path] = set()
-    for here, below, names in os.walk(folder, followlinks=True):
+    for here, below, names in os.walk(folder, onerror=_refuse, followlinks=True):
         if Path(here).resolve() in seen:  # a link back
             below.clear()
             continue
@@ -49,6 +50,15 @@ def walk(folder: Path) -> Iterator[tuple[Path, PurePosixPath]]:
             inside = PurePosixPath(path.relative_to(folder).as_posix())
             if not is_leftover(inside) and (path.is_file() or path.is_symlink()):
                 yield path, inside
+
+
+def _refuse(error: OSError) -> None:
+    """What ``os.walk`` calls for a folder that it would otherwise leave out. One that is not there holds no files."""
+    if isinstance(error, FileNotFoundError):
+        return
+    raise UserError(
+        f"{error.filename} cannot be listed ({error.strerror}): check its permissions, or leave it out of the folder"
+    )
 
 
 def raw_cases(raw: Path, image_of: CaseOf, label_of: CaseOf, nothing: str) -> list[RawCase]:
@@ -65,13 +75,16 @@ def raw_cases(raw: Path, image_of: CaseOf, label_of: CaseOf, nothing: str) -> li
 def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
     """Case id -> the one file below ``raw`` that is its ``what`` ("image", "label map").
 
-    Raises UserError with both files where two are of one case, because no rule could choose between them.
+    macOS writes accents as signs of their own (NFD); a case id has the composed form (NFC), so that files from several
+    systems belong together. Raises UserError with both files where two are of one case, because no rule could choose
+    between them.
     """
     found: dict[str, str] = {}
     for _, inside in walk(raw):
-        case = case_of(inside)
-        if case is None:
+        name = case_of(inside)
+        if name is None:
             continue
+        case = unicodedata.normalize("NFC", name)
         if case in found:
             raise UserError(
                 f"{raw} holds two {what}s of case {case}, {found[case]} and {inside}, expected one: remove the other"

@@ -136,8 +136,9 @@ def _read_prepared(path: Path, name: str) -> "Volume":
     import numpy as np
 
     from semiseg.base.volume import Volume
-    from semiseg.data.images import checked
+    from semiseg.data.images import checked, require
 
+    require(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             stated = [word for one in (file, file[name]) for word in one.attrs] + [*file]

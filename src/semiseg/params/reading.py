@@ -56,7 +56,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): restore it") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from None
+        raise UserError(f"{path} is not valid YAML: {error}; save it as UTF-8") from None
 
 
 def schema_text() -> str:

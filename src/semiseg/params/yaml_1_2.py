@@ -5,6 +5,7 @@ key that is given twice it keeps the last value without a word.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,8 @@ def load(text: str, origin: str) -> Any:
     except RecursionError:
         raise UserError(f"{origin} is not valid YAML: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:
+        if (mark := getattr(error, "problem_mark", None)) is not None:
+            _check_blanks_near(text, mark.line, origin)
         raise UserError(f"{origin} is not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -94,11 +97,33 @@ def _check_keys(root: yaml.Node, origin: str) -> None:
         for key, value in node.value:
             pending.append(value)
             line, name = key.start_mark.line + 1, (key.tag, str(key.value))
+            _check_blanks(str(key.value), origin, line)
             if name in lines:
                 raise UserError(
                     f"{origin}: the key {key.value} is given twice, in lines {lines[name]} and {line}: keep one of them"
                 )
             lines[name] = line
+
+
+def _check_blanks_near(text: str, last: int, origin: str) -> None:
+    """Look for the cause of a syntax error in the line where it was noticed, counted from 0, and the one before."""
+    lines = text.split("\n")
+    for number in range(max(0, last - 1), min(last + 1, len(lines))):
+        _check_blanks(re.sub(r"(^|\s)#.*", "", lines[number]), origin, number + 1)
+
+
+def _check_blanks(text: str, origin: str, line: int) -> None:
+    """Raise UserError for a sign that looks like a blank, or like nothing, and is a letter to YAML.
+
+    Web pages and chat programs put such signs into what is copied from them. line: where the text stands, from 1.
+    """
+    for sign in text:
+        if sign != " " and unicodedata.category(sign) in ("Zs", "Cf"):
+            name = unicodedata.name(sign, "an invisible sign").lower()
+            raise UserError(
+                f"{origin}, line {line}: U+{ord(sign):04X} ({name}) stands where YAML "
+                "needs a plain blank or nothing: replace it"
+            )
 
 
 def dump(content: Any) -> str:

@@ -23,6 +23,7 @@ from typing import IO, BinaryIO, cast
 
 from semiseg.base.errors import UserError
 from semiseg.data.arrival.archive_kinds import (
+    END_OF_ZIP,
     PART,
     SPLIT,
     START,
@@ -113,6 +114,7 @@ def safe_name(name: str, label: str) -> PurePosixPath:
 
 NOT_UTF8 = "has a name that is not UTF-8: unpack it yourself, rename the file or folder, and give the folder"
 _REFUSED = "it is not unpacked; fetch the archive again from its publisher, or unpack it yourself and give the folder"
+_SEVERAL = "as several archives in one file have: separate them, or unpack them yourself and give the folder"
 
 
 class _Register:
@@ -194,12 +196,23 @@ def _zip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
         archive = zipfile.ZipFile(file)
     register, admitted = _Register(label, size, limits), []
     with archive:
-        for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+        infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+        _check_before(file, infos[0].header_offset if infos else 0, label)
+        for info in infos:
             _check_zip_kind(info, label)
             if not info.is_dir():
                 admitted.append((info, register.admit(_zip_name(info), info.file_size, info.compress_size)))
         for info, path in admitted:
             yield Member(path, info.file_size, _zip_reader(archive, info, label))
+
+
+def _check_before(file: BinaryIO, start: int, label: str) -> None:
+    """Raise UserError where another zip precedes the first member, since zipfile lists the last of several alone."""
+    file.seek(0)
+    is_zip = kind_of(file.read(START)) == ZIP  # and no program
+    file.seek(max(0, start - END_OF_ZIP))
+    if is_zip and b"PK\x05\x06" in file.read(min(start, END_OF_ZIP)):
+        raise UserError(f"{label} has another zip before its first member, {_SEVERAL}")
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
@@ -243,12 +256,6 @@ def _gzip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Iter
     """Members of a tar.gz, which is read once only, so that its names are checked one by one."""
     with gzip.GzipFile(fileobj=file) as unpacked:
         yield from _admitted(cast("BinaryIO", unpacked), label, size, limits)
-        trailing = 0
-        with _damage_named(label):
-            while chunk := unpacked.read(CHUNK):  # to the end, where gzip keeps its checksum
-                trailing += len(chunk)
-            if trailing > PADDING:
-                raise UserError(f"{label} has {trailing} bytes after its end: {_REFUSED}")
 
 
 def _admitted(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator[Member]:
@@ -262,11 +269,27 @@ def _admitted(file: BinaryIO, label: str, size: int, limits: Limits) -> Iterator
             with _damage_named(label):
                 info = archive.next()
             if info is None:
+                _check_rest(file, label)
                 return
             _check_tar_kind(info, label)
             if info.isreg():
                 path = register.admit(info.name, info.size, None)
                 yield Member(path, info.size, _tar_reader(archive, info, label))
+
+
+def _check_rest(file: BinaryIO, label: str) -> None:
+    """Read what follows the end of a tar, to the end of the file, where gzip keeps its checksum.
+
+    tarfile would leave out the members of another archive that was put behind the first one.
+    """
+    trailing = 0
+    with _damage_named(label):
+        while chunk := file.read(CHUNK):
+            trailing += len(chunk)
+            if chunk.strip(b"\0"):
+                raise UserError(f"{label} has data after its end, {_SEVERAL}")
+        if trailing > PADDING:
+            raise UserError(f"{label} has {trailing} bytes after its end: {_REFUSED}")
 
 
 def _tar_reader(archive: tarfile.TarFile, info: tarfile.TarInfo, label: str) -> Callable[[], Iterator[bytes]]:
