@@ -105,7 +105,8 @@ def _without_single_axes(array: Array) -> Array:
 def _nifti_class(file: BinaryIO) -> Any:
     """nibabel's image class. The first number in the file, the size of the header, chooses it. The file is rewound.
 
-    nibabel alone refuses a quaternion that its writer has rounded to a length a little above 1.
+    nibabel alone refuses a quaternion that its writer has rounded to a length a little above 1. Its own threshold is no
+    help: below it a positive rest counts as 0 too, which turns a scan by up to a degree.
     """
     import nibabel
 
@@ -118,7 +119,13 @@ def _nifti_class(file: BinaryIO) -> Any:
     kind = next((kinds[size] for size in sizes if size in kinds), None)
     if kind is None:
         raise ValueError("it does not start with the size of a NIfTI header")
-    header = type("Header", (kind.header_class,), {"quaternion_threshold": -QUATERNION})
+    read: Any = kind.header_class.get_qform_quaternion
+
+    def quaternion(header: Any) -> Any:
+        vector = np.array([header["quatern_b"], header["quatern_c"], header["quatern_d"]], np.float64)
+        return np.array([0.0, *vector]) if -QUATERNION <= 1 - vector @ vector < 0 else read(header)
+
+    header = type("Header", (kind.header_class,), {"get_qform_quaternion": quaternion})
     return type("Image", (kind,), {"header_class": header})
 
 

@@ -22,19 +22,8 @@ from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from semiseg.base.errors import UserError
-from semiseg.data.arrival.archive_kinds import (
-    END_OF_ZIP,
-    PART,
-    SPLIT,
-    START,
-    TAR,
-    TAR_GZ,
-    ZIP,
-    gunzipped,
-    is_last_part,
-    kind_of,
-    unread,
-)
+from semiseg.data.arrival import archive_kinds
+from semiseg.data.arrival.archive_kinds import END_OF_ZIP, PART, SPLIT, START, TAR, TAR_GZ, ZIP, gunzipped, is_last_part
 
 UTF8_FLAG = 0x800  # of a member of a zip: its name is UTF-8
 CHUNK = 1 << 20
@@ -80,9 +69,9 @@ def members(file: BinaryIO, label: str, limits: Limits = LIMITS) -> Iterator[Mem
     file.seek(0)
     start = file.read(START)
     file.seek(0)
-    kind = kind_of(start)
+    kind = archive_kinds.kind_of(start)
     if PART.fullmatch(label) or (kind in (ZIP, None) and is_last_part(file, size)):
-        raise UserError(f"{label} {unread(SPLIT)}")
+        raise UserError(f"{label} {archive_kinds.unread(SPLIT)}")
     if kind == ZIP or (kind is None and zipfile.is_zipfile(file)):  # a zip may have a program before it
         yield from _zip_members(file, label, size, limits)
     elif kind == TAR:
@@ -93,7 +82,7 @@ def members(file: BinaryIO, label: str, limits: Limits = LIMITS) -> Iterator[Mem
     elif kind == TAR_GZ:
         yield from _gzip_members(file, label, size, limits)
     elif kind is not None:
-        raise UserError(f"{label} {unread(kind)}")
+        raise UserError(f"{label} {archive_kinds.unread(kind)}")
     elif gunzipped(start):
         raise UserError(f"{label} is one file packed by gzip and no archive: give the folder that holds it")
     else:
@@ -209,7 +198,7 @@ def _zip_members(file: BinaryIO, label: str, size: int, limits: Limits) -> Itera
 def _check_before(file: BinaryIO, start: int, label: str) -> None:
     """Raise UserError where another zip precedes the first member, since zipfile lists the last of several alone."""
     file.seek(0)
-    is_zip = kind_of(file.read(START)) == ZIP  # and no program
+    is_zip = archive_kinds.kind_of(file.read(START)) == ZIP  # and no program
     file.seek(max(0, start - END_OF_ZIP))
     if is_zip and b"PK\x05\x06" in file.read(min(start, END_OF_ZIP)):
         raise UserError(f"{label} has another zip before its first member, {_SEVERAL}")
