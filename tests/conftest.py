@@ -12,6 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from semiseg.base.progress import set_up_logging
+from semiseg.base.surroundings import complete
 
 # Tests that start many processes, or train or draw much. `make quick` leaves them out.
 SLOW = (
@@ -51,8 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """One thread in each process, because tests run side by side and idle threads of torch keep the cores busy."""
+    """One thread in each process, because tests run side by side and idle threads of torch keep the cores busy.
+
+    Libraries that tests alone use expect a user with a name.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
+    complete()
     set_up_logging()
 
 
@@ -112,6 +117,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if unexpected:
         reporter.write_line(f"CI must not skip: {', '.join(unexpected)}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def project(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the finished project, which is the working folder. Files of tests may have another of this name."""
+    from support import finished_project  # here: most tests need none, and it imports much
+
+    folder = finished_project.copy(tmp_path_factory)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture

@@ -64,12 +64,10 @@ def load_value(kind: str, name: str, variable: str) -> Any:
     file = PACKAGE / kind / f"{name}.py"
     try:
         module = importlib.import_module(f"semiseg.{kind}.{name}")
-    except SyntaxError as error:
-        if error.filename is None:  # Python names no file that holds null bytes
+    except Exception as error:
+        if isinstance(error, SyntaxError | ValueError):  # Python names no file that holds null bytes
             for path in sorted(PACKAGE.rglob("*.py")):
                 syntax_tree(path)
-        raise _not_python(Path(error.filename or file), error) from None
-    except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{_shown(Path(last.filename))}, line {last.lineno}"
         what = f"{type(error).__name__}: {error}"
@@ -94,9 +92,8 @@ def syntax_tree(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise BrokenError(
-            f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it"
-        ) from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise BrokenError(f"{_shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
     except ValueError as error:  # null bytes, or no UTF-8
         raise BrokenError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
 
@@ -250,10 +247,6 @@ def _literal(value: ast.expr | None) -> Any:
         return None if value is None else ast.literal_eval(value)
     except ValueError:
         return None
-
-
-def _not_python(file: Path, error: SyntaxError) -> BrokenError:
-    return BrokenError(f"{_shown(file)}, line {error.lineno} is not valid Python ({error.msg}): correct it")
 
 
 def _not_one(file: Path, base: str, count: int) -> str:

@@ -210,8 +210,12 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "no bytes": ("phantom", text(IMAGE, b""), "is empty: fetch it again"),
     "packed nothing": ("phantom", text(IMAGE, gzip.compress(b"")), r"cannot be read as NIfTI \(it is empty\): .*fetch"),
     "header tells of more data": ("phantom", header(IMAGE, 46, "h", 40), "cannot be read as NIfTI .*fetch it again"),
-    "header tells of less data": ("phantom", header(IMAGE, 46, "h", 10), r"holds 960 bytes more than its header tells"),
-    "data after the end": ("phantom", more_data, "holds 30 bytes more than its header tells: .*fetch it again"),
+    "header tells of less data": (
+        "phantom",
+        header(IMAGE, 46, "h", 10),
+        r"holds 960 bytes more than its header states",
+    ),
+    "data after the end": ("phantom", more_data, "holds 30 bytes more than its header states: .*fetch it again"),
     "header with an unknown type": ("phantom", header(IMAGE, 70, "h", 7777), "cannot be read as NIfTI .*fetch"),
     "2-D": ("phantom", image(ct()[:, :, 0]), r"shape \(16, 15\), expected one 3-D volume: keep one volume per file"),
     "one slice": ("phantom", image(ct()[:, :, :1]), r"shape \(16, 15, 1\), expected one 3-D volume"),
@@ -221,7 +225,7 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "no spacing": ("phantom", header(IMAGE, 80, "f", 0.0), r"spacing 0 x 2\.5 x 4 mm, .*: correct its header"),
     "negative spacing": ("phantom", header(IMAGE, 88, "f", -4.0), r"spacing 2 x 2\.5 x -4 mm, .*: correct its header"),
     "spacing that is no number": ("phantom", header(LABEL, 84, "f", np.nan), "spacing 2 x nan x 4 mm, .*: correct its"),
-    "plain, header tells of less data": ("phantom", plain(46, "h", 10), r"holds 960 bytes more than its header tells"),
+    "plain, header tells of less data": ("phantom", plain(46, "h", 10), r"holds 960 bytes more than its header states"),
     "place that is no number": (
         "phantom",
         header(IMAGE, 292, "f", np.inf),

@@ -257,7 +257,7 @@ def test_bytes_that_the_header_does_not_tell_of(tmp_path: Path, pack: Callable[[
     (tmp_path / "a.nii").write_bytes(pack(content))
     np.testing.assert_array_equal(read_nifti(tmp_path / "a.nii").array, ARRAY)
     (tmp_path / "a.nii").write_bytes(pack(content + bytes(5)))
-    with pytest.raises(UserError, match="holds 5 bytes more than its header tells: the file is damaged"):
+    with pytest.raises(UserError, match="holds 5 bytes more than its header states: the file is damaged"):
         read_nifti(tmp_path / "a.nii")
     (tmp_path / "a.nii").write_bytes(pack(content[:-5]))
     with pytest.raises(UserError, match=r"cannot be read as NIfTI \(.*\): the file is damaged"):

@@ -37,7 +37,10 @@ def test_simpleitk_reads_wrong_millimetres_in_silence(tmp_path: Path) -> None:
     assert sitk.ReadImage(str(nameless)).GetSpacing() == (2, 1, 3)
     assert sitk.ReadImage(str(longer)).GetSize() == (2, 3, 4)
     np.testing.assert_allclose(read_nrrd(centimetres).affine, np.diag([10, 10, 10, 1]) @ LPS)
-    for file, sentence in ((nameless, "spacing 2 x nan x 3 mm"), (longer, "holds 30 bytes more than its header tells")):
+    for file, sentence in (
+        (nameless, "spacing 2 x nan x 3 mm"),
+        (longer, "holds 30 bytes more than its header states"),
+    ):
         with pytest.raises(UserError, match=sentence):
             read_nrrd(file)
 
@@ -126,7 +129,7 @@ def test_data_that_do_not_fit_their_header(tmp_path: Path, encoding: str) -> Non
         texts = {"raw": raw, "gzip": gzip.compress(raw), "ascii": " ".join(map(str, values)).encode()}
         return texts[encoding]
 
-    with pytest.raises(UserError, match=r"holds \d+ (bytes|numbers) more than its header tells"):
+    with pytest.raises(UserError, match=r"holds \d+ (bytes|numbers) more than its header states"):
         read_nrrd(write(tmp_path / "a.nrrd", PLACED, packed(np.arange(25)), encoding=encoding))
     with pytest.raises(UserError, match=r"\d+ (bytes|numbers) of its voxels are missing\): the file is damaged"):
         read_nrrd(write(tmp_path / "a.nrrd", PLACED, packed(np.arange(23)), encoding=encoding))

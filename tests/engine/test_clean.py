@@ -2,8 +2,6 @@
 
 import shutil
 
-import pytest
-from support import finished_project
 from support.finished_project import RUN, TABLE
 
 from semiseg.base.files import sha256
@@ -11,13 +9,6 @@ from semiseg.cli.main import main
 from semiseg.stages.restore_volumes import restore_volumes
 
 VOLUMES = ("data/prepared/phantom_mri/la_half/*.h5", f"{RUN}/*/*/predictions/*.nii.gz")
-
-
-@pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
 
 
 def contents(folder):

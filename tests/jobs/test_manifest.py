@@ -14,13 +14,6 @@ RAW = "data/raw/phantom_mri/manifest.json"
 INDEX = "data/prepared/phantom_mri/la_half/index.json"
 
 
-@pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def test_manifests_list_their_files_with_hashes(project):
     assert len(listed_files(Path(RAW))) == 12
     assert set(listed_files(Path(INDEX))) == set(Path(INDEX).parent.glob("*.h5"))

@@ -26,13 +26,6 @@ WEIGHTS = f"{RUN}/weights.safetensors"
 TABLE = finished_project.TABLE
 
 
-@pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def report(*targets, **options):
     return audit(finished_project.graph(), [Path(target) for target in targets or [TABLE]], Options(**options))
 

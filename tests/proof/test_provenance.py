@@ -15,13 +15,6 @@ RUN = f"{finished_project.RUN}/cps/seed1"
 RAW = "data/raw/phantom_mri/manifest.json"
 
 
-@pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def mains(target):
     return [link.main for link in recorded_chain(target)]
 

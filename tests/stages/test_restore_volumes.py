@@ -26,13 +26,6 @@ INDEX = Path("data/prepared/phantom_mri/la_half/index.json")
 
 
 @pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
 def threads(monkeypatch):
     """The number of torch's threads in every prediction that begins; torch has its own number again afterwards."""
     before, seen = torch.get_num_threads(), []

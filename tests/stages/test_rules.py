@@ -17,13 +17,6 @@ from semiseg.stages.task import Options
 RUN = f"{finished_project.RUN}/cps/seed1"
 
 
-@pytest.fixture
-def project(tmp_path_factory, monkeypatch):
-    folder = finished_project.copy(tmp_path_factory)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def test_the_table_has_every_rule_of_the_graph_with_its_main_output():
     assert {rule.outputs[0].template for rule in RULES.values()} == set(MAIN_OUTPUTS)
     assert {rule.outputs[0].name for rule in RULES.values()} == {"out"}

@@ -17,7 +17,7 @@ ME = {f"GIT_{who}_{what}": "me@here" for who in ("AUTHOR", "COMMITTER") for what
 def call(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """A command in a folder, with the tools of this environment first on the PATH."""
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"PATH": tools, "OMP_NUM_THREADS": "1", "DVC_SITE_CACHE_DIR": str(_scratch() / "site"), "COLUMNS": "200"}
+    own = {"PATH": tools, "DVC_SITE_CACHE_DIR": str(_scratch() / "site"), "COLUMNS": "200"}
     env = {**os.environ, **ME, **own, **env}
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
 

@@ -89,7 +89,7 @@ def copy(factory: pytest.TempPathFactory) -> Path:
 
 def command(*arguments: str, source: Path) -> subprocess.CompletedProcess[str]:
     """The program as it stands in another folder of source."""
-    env = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run([sys.executable, "-m", "semiseg", *arguments], env=env, capture_output=True, encoding="utf-8")
 
 

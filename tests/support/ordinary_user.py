@@ -54,6 +54,7 @@ def open_folder() -> Iterator[Path]:
 
 def share(folder: Path) -> None:
     """Give a folder to the group, so that all of its users can work in it."""
+    root("giving files to other users")
     for path in (folder, *folder.rglob("*")):
         os.chown(path, FIRST, GROUP)
         path.chmod(0o2775 if path.is_dir() else 0o664)

@@ -51,7 +51,7 @@ def command(*arguments: str) -> list[str]:
 def environment(slurm: bool) -> dict[str, str]:
     """As at a shell; the profile is named in the environment, as for `dvc repro`."""
     named = {"SNAKEMAKE_PROFILE": "profiles/slurm"} if slurm else {}
-    return {**os.environ, "OMP_NUM_THREADS": "1", **named}
+    return {**os.environ, **named}
 
 
 def local(folder: Path, *targets: str) -> None:

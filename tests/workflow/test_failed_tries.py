@@ -48,7 +48,7 @@ def with_weight(folder: Path, weight: float) -> None:
 
 def call(folder: Path, *arguments: str, source: Path | None = None) -> str:
     """Output of a call that comes to its end, with its exit status in the last line."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **({"PYTHONPATH": str(source)} if source else {})}
+    env = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return f"{done.stdout}\nexit {done.returncode}"

@@ -60,7 +60,7 @@ def build(place: Path, varied: Collection[str]) -> Path:
         path = [TESTS, folder]
         done = ordinary_user.call(FIRST, folder, "builds", *words, umask=umask, path=path, **environment)
     else:
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}"}
+        env = {**os.environ, "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}"}
         command = [sys.executable, "builds.py", *words]
         done = subprocess.run(
             command, cwd=folder, env={**env, **environment}, capture_output=True, encoding="utf-8", umask=umask

@@ -64,7 +64,7 @@ def read_nifti(path: Path) -> Volume:
     except Exception as error:  # for damaged files nibabel, zlib and struct raise exceptions without a common base
         raise UserError(f"{path} cannot be read as NIfTI ({reason_of(error)}): {DAMAGED}") from error
     if surplus:
-        raise UserError(f"{path} holds {surplus} bytes more than its header tells: {DAMAGED}")
+        raise UserError(f"{path} holds {surplus} bytes more than its header states: {DAMAGED}")
     if np.isinf(header["scl_slope"]):  # nibabel would ignore it, as it does 0 and NaN, which mean no scaling
         raise UserError(f"{path} has scl_slope {header['scl_slope']:g}, expected a finite number: correct its header")
     array = _without_single_axes(array)

@@ -1,13 +1,13 @@
 """Datasets of one's own in the two common layouts: nnU-Net's folders, and images and label maps of equal names.
 
 Layout of nnU-Net v1 and v2: documentation/dataset_format.md of MIC-DKFZ/nnUNet. The Medical Segmentation Decathlon has
-its folders with equal names. A ``dataset.json`` beside the folders is compared with what the dataset's file says.
+its folders with equal names. A ``dataset.json`` beside the folders is compared with the dataset's file.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -154,23 +154,20 @@ def find_nnunet(raw: Path, nothing: str) -> list[RawCase]:
 def _dataset(
     layout: Layout, get: str, name: str, title: str, modality: str, organs: Sequence[Organ], about: About
 ) -> Dataset:
-    described = Dataset(
+    described: About = {"licence": "not stated", "citation": "not stated", "source": "own data", **about}
+    return Dataset(
         name=name,
         title=title,
         modality=modality,
         organs=organs,
-        licence=about.get("licence", "not stated"),
-        citation=about.get("citation", "not stated"),
-        source=about.get("source", "own data"),
         how_to_get=get,
         find=partial(_find, layout, name, modality, organs, get),
         read_image=_read,
         read_label=_read,
         import_from=partial(_import, layout, name, get),
         layout=get,
+        **described,
     )
-    optional = {field: value for field, value in about.items() if field not in ("licence", "citation", "source")}
-    return replace(described, **optional)  # type: ignore[arg-type]
 
 
 def _find(layout: Layout, name: str, modality: str, organs: Sequence[Organ], get: str, raw: Path) -> list[RawCase]:
@@ -219,7 +216,7 @@ def _description(path: Path) -> Any:
 def _check_description(
     content: Any, where: str, name: str, modality: str, organs: Sequence[Organ], images: Iterable[str]
 ) -> None:
-    """Raise UserError where a dataset.json and the dataset's file contradict, or where it asks for what is not done."""
+    """Raise UserError where a dataset.json and the dataset's file contradict, or where it requires what is not read."""
     if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
         raise UserError(f"{where} has no labels, expected nnU-Net's dataset.json: correct it or take it away")
     channels = content.get("channel_names", content.get("modality", {}))

@@ -148,7 +148,7 @@ def _array(fields: Fields, shape: tuple[int, ...], data: bytes, path: Path) -> A
         kind = np.dtype(ORDERS[fields["endian"].lower()] + KINDS[name])
     rest = len(unpacked) - kind.itemsize * int(np.prod(shape))
     if rest > 0:
-        raise UserError(f"{path} holds {rest} bytes more than its header tells: {DAMAGED}")
+        raise UserError(f"{path} holds {rest} bytes more than its header states: {DAMAGED}")
     if rest < 0:
         raise ValueError(f"{-rest} bytes of its voxels are missing")
     return np.frombuffer(unpacked, kind).reshape(shape, order="F")
@@ -157,7 +157,7 @@ def _array(fields: Fields, shape: tuple[int, ...], data: bytes, path: Path) -> A
 def _filled(numbers: Array, shape: tuple[int, ...], path: Path) -> Array:
     rest = numbers.size - int(np.prod(shape))
     if rest > 0:
-        raise UserError(f"{path} holds {rest} numbers more than its header tells: {DAMAGED}")
+        raise UserError(f"{path} holds {rest} numbers more than its header states: {DAMAGED}")
     if rest < 0:
         raise ValueError(f"{-rest} numbers of its voxels are missing")
     return numbers.reshape(shape, order="F")

@@ -13,7 +13,7 @@ METHODS = "methods"
 
 
 def page(plan: Plan, name: str) -> Page:
-    """Title, source, hyperparameters with defaults and their sources, and what the method asks of a protocol."""
+    """Title, source, hyperparameters with defaults and their sources, and what the method requires of a protocol."""
     base = plan.base(name)
     text = ast.get_docstring(_tree(base)) or ""
     head, _, more = text.partition("\n\n")
@@ -49,7 +49,7 @@ def list_page(plan: Plan) -> Page:
     )
     variants = ((name, one.method, _given(one.parameters)) for name, one in plan.params.variants.items())
     return [
-        title("list", METHODS, "`semiseg describe METHOD` tells sources and requirements"),
+        title("list", METHODS, "`semiseg describe METHOD` prints sources and requirements"),
         columns(("method", "what it is", "hyperparameters"), methods),
         heading("variants"),
         columns(("variant", "method", "changed"), variants),

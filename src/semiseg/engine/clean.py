@@ -14,8 +14,7 @@ from semiseg.base.progress import some
 from semiseg.engine.project_lock import project_held
 from semiseg.graph.plan import Plan
 from semiseg.jobs.code_hash import code_of
-from semiseg.jobs.lock import held
-from semiseg.jobs.manifest import listed_files
+from semiseg.jobs.manifest import listed_files, volumes_held
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
 
@@ -65,7 +64,7 @@ def clean(plan: Plan, table: str, *, dry_run: bool, show: Callable[[str], None] 
 
 
 def _delete(one: Volumes) -> None:
-    with held(one.manifest.with_name(f".{one.manifest.name}.lock"), f"volumes of {one.manifest}"):
+    with volumes_held(one.manifest):
         for file in one.files:
             file.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """Names and numbers by which sections of params.yaml fit each other; an error gives the key path.
 
 The files of plug-ins are checked as far as they can be read. What is wrong inside of one (``catalogue.BrokenError``) is
-told where a table needs it, and by `semiseg check-params`, so that a file that is being written stops no other table.
+reported where a table needs it, and by `semiseg check-params`: a file that is being written stops no other table.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Files that a user names: a name that no rule makes is told before anything is missed or advised."""
+"""Files that a user names: one that no rule makes is refused before anything else is looked for."""
 
 from pathlib import Path
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, stamp, write_json
+from semiseg.jobs.lock import held
 from semiseg.jobs.record import read_plain
 
 CHECKED = ".checked"  # how the name of the file with kept hashes ends
@@ -46,6 +47,11 @@ def unfit_files(manifest: Path) -> list[Path]:
             write_json(kept, found)
     contents = {path: found[name]["sha256"] for name, path in names.items()}
     return [path for path, content in listed.items() if contents.get(path) != content]
+
+
+def volumes_held(manifest: Path) -> contextlib.AbstractContextManager[bool]:
+    """A block in which no other process makes or deletes the volumes of a manifest (``semiseg.jobs.lock.held``)."""
+    return held(manifest.with_name(f".{manifest.name}.lock"), f"volumes of {manifest}")
 
 
 def fits(manifest: Path, path: Path) -> bool:

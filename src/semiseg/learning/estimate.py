@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import TorchDispatchMode, flop_registry, tree_flatten, tree_map  # type: ignore[attr-defined]
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+from torch.utils.flop_counter import flop_registry
 
 from semiseg import catalogue
 from semiseg.base.files import digest, read_json, write_json
@@ -108,7 +110,6 @@ LARGE = {
     *(aten.upsample_trilinear3d, aten.upsample_trilinear3d_backward),
     *(aten.max_pool3d_with_indices, aten.max_pool3d_with_indices_backward),
 }
-
 DRAWN = {aten.normal_, aten.uniform_}
 MANY = 10**5  # values: smaller tensors are drawn, as methods read some of them
 TYPES = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64}
@@ -121,13 +122,12 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     methods choose voxels by them.
     """
 
-    known: ClassVar[
-        dict[Any, tuple[int, Any]]
-    ] = {}  # operation and shapes of its inputs -> work, results without content
+    # Operation and shapes of its inputs -> work, results without content
+    known: ClassVar[dict[Any, tuple[int, Any]]] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No: where torch answers yes it loads its compiler, which takes longer than the counts."""
+        """False, because for True torch loads its compiler, which takes longer than the counts."""
         return False
 
     def __init__(self, real: bool) -> None:

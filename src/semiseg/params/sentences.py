@@ -22,7 +22,7 @@ def sentences(error: ValidationError, content: Any, schema: Schema) -> list[tupl
         path = _path(problem["loc"], content, problem["type"])
         if problem["loc"][-1:] == (KEY,):
             keys.add(path)
-        if path not in found or problem["type"] == "finite_number":  # which says more than the other kinds of a value
+        if path not in found or problem["type"] == "finite_number":  # the most exact fault of a value
             found[path] = _sentence(problem, path, content, schema)
     inner = {path[:length] for path in found for length in range(len(path))} - keys
     return [(path, text) for path, text in found.items() if path not in inner]  # of a union: the nearest alternative
@@ -120,7 +120,7 @@ def _expected(schema: Schema, location: Sequence[str | int]) -> str:
 
 
 def _tag(problem: Any) -> str:
-    """The key by which a section says which of several kinds it is."""
+    """The key that names which of several kinds a section is."""
     return str(problem["ctx"]["discriminator"]).strip("'")
 
 

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 def execute(rule: Rule, task: Task) -> dict[str, Any]:
     """Do a job. Returns facts about the device for its record; none where the rule needs no GPU.
 
-    The log says which device the job really uses. A job that requested no whole GPU takes the share of one that SLURM
-    gives it, if torch can use it, and else the CPU. Raises UserError for any other device that cannot be used.
+    The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it, if
+    torch can use it, and else the CPU. Raises UserError for any other device that cannot be used.
     """
     if not rule.on_gpu:
         rule.function(task)

@@ -111,7 +111,7 @@ def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: tor
 
 
 def _note(folder: Path, case: str) -> Path:
-    """The file that says from what the files of a case were made."""
+    """The file that holds from what the files of a case were made."""
     return folder / f".{case}.json"
 
 

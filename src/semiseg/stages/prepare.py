@@ -68,7 +68,7 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
         "skipped": sorted(set(listed["applied"]) & {step.step for step in preparation.steps}),
         "cases": {job.case.id: entry for job, entry in zip(jobs, entries, strict=True)},
     }
-    _tell_notes(kind, index["cases"])
+    _log_notes(kind, index["cases"])
     _remove_stale_files(out.parent, jobs)
     write_json(out, index)
 
@@ -153,7 +153,7 @@ def _entry(job: CaseToPrepare, organs: Sequence[Organ]) -> dict[str, Any]:
     }
 
 
-def _tell_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> None:
+def _log_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> None:
     """Log each note of the readers once, with the cases that it concerns, and warn of each organ that vanished."""
     concerned: dict[str, list[str]] = {}
     for case, entry in cases.items():

@@ -12,8 +12,7 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
 from semiseg.jobs.code_hash import code_of
-from semiseg.jobs.lock import held
-from semiseg.jobs.manifest import unfit_files
+from semiseg.jobs.manifest import unfit_files, volumes_held
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
 from semiseg.stages.execution import recorded_task, repeat
@@ -37,7 +36,7 @@ def restore_volumes(manifest: Path, workers: int = 1) -> None:
     """
     if not unfit_files(manifest):
         return
-    with held(manifest.with_name(f".{manifest.name}.lock"), f"volumes of {manifest}"):
+    with volumes_held(manifest):
         unfit = unfit_files(manifest)
         if not unfit:  # another job has made them while this one waited for the lock
             return

@@ -61,7 +61,7 @@ def is_read(kind: str | None) -> bool:
 
 
 def gunzipped(start: bytes) -> bytes:
-    """The first block of what a gzip file holds, as far as its start tells."""
+    """The first block of what a gzip file holds, as far as its ``start`` contains it."""
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(31).decompress(start, tarfile.BLOCKSIZE)  # 31: with gzip's header
     return b""
@@ -80,7 +80,7 @@ def _is_tar(start: bytes) -> bool:
 
 
 def is_last_part(file: BinaryIO, size: int) -> bool:
-    """Whether the record that ends a zip says that other parts precede this file. The file is rewound."""
+    """Whether other parts precede this file, by the record that ends a zip. The file is rewound."""
     file.seek(max(0, size - END_OF_ZIP))
     tail = file.read()
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Whether the rows of a table belong to the parameters and the code that are here, told by records alone."""
+"""Whether the rows of a table belong to the parameters and the code that are here, by records alone."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ def check_wanted(link: Link, graph: Graph) -> Iterator[Finding]:
     """Findings about a recorded job that differs from what the parameters and the code here would do."""
     try:
         reasons = list(_reasons(link, graph))
-    except BrokenError:  # says nothing about what the parameters ask for
+    except BrokenError:  # it has no bearing on what the parameters require
         raise
     except UserError as error:
         reasons = [f"params.yaml does not ask for it any more: {error}"]
