@@ -15,9 +15,10 @@ from scipy import ndimage
 from support import REALDATA, ROOT
 from support.needs import real_data
 
-from semiseg.data.geometry import Affine, Geometry, to_native
+from semiseg.data.geometry import Affine, Geometry
 from semiseg.data.images import read_nifti
 from semiseg.data.preparation import Scan, run_steps
+from semiseg.data.raw_grid import to_native
 from semiseg.data.store import PreparedCase
 from semiseg.params.reading import read
 

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from semiseg.base.errors import UserError
-from semiseg.data.geometry import Geometry, spacing_of, to_native
+from semiseg.data.geometry import Geometry, spacing_of
+from semiseg.data.raw_grid import to_native
 from semiseg.data.store import (
     PreparedCase,
     has_label,

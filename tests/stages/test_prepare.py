@@ -12,9 +12,9 @@ from support.prepared_cases import raw_spec
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
-from semiseg.data.geometry import to_native
 from semiseg.data.images import NO_UNIT, read_nifti, write_nifti
 from semiseg.data.preparation import Scan, run_steps
+from semiseg.data.raw_grid import to_native
 from semiseg.data.store import read_geometry, read_image, read_label, write_case
 from semiseg.params.preparation import Preparation
 from semiseg.stages.prepare import prepare

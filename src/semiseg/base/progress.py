@@ -9,16 +9,14 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichBar
+from typing import TYPE_CHECKING, Self
 
 from semiseg.base.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichBar
 
 SECONDS_BETWEEN_LINES = 10.0
 MB = 1_000_000
@@ -73,12 +71,6 @@ def log_file() -> Path | None:
     return next(files, None)
 
 
-def some(names: Sequence[str], count: int = 10) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:count])
-    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
-
-
 class Progress:
     """Progress of ``total`` units of work: ``with Progress("prepare la", 100, "case") as bar: bar.step(loss=0.31)``.
 
@@ -92,13 +84,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if log_file() is None and sys.stderr.isatty():
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-            )
-            self._bar = RichBar(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+            self._bar = _terminal_bar()
             self._bar.start()
             self._task = self._bar.add_task(self.what, total=self.total, completed=self.done, note="")
         return self
@@ -133,6 +119,15 @@ class Progress:
     def _note(self, now: float, values: dict[str, float | str]) -> str:
         shown = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()]
         return " ".join([f"{self._rate(now):.2f} {self.unit}/s", *shown])
+
+
+def _terminal_bar() -> "RichBar":
+    """A bar with its ETA and a note on the terminal. rich is loaded here, because jobs with a log need no bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(stderr=True))
 
 
 class ByteProgress(Progress):

@@ -1,4 +1,4 @@
-"""The parts of a page on the terminal: a title, named facts, lists, small tables, and numbers as text."""
+"""The parts of a page on the terminal: a title, named facts, lists and small tables."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,13 +58,3 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return Padding(table, (0, 0, 0, 2))
-
-
-def times(sides: Iterable[float]) -> str:
-    """Sides (voxels) or spacings (mm) as ``64 x 128 x 128``."""
-    return " x ".join(f"{side:.10g}" for side in sides)
-
-
-def counted(number: int, thing: str) -> str:
-    """A number and its noun, in singular or plural: ``1 case``, ``2,000 cases``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -20,7 +20,7 @@ import numpy as np
 from semiseg.base.errors import UserError
 from semiseg.base.file_names import shown
 from semiseg.base.files import is_full
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.base.volume import Array, Volume
 from semiseg.data.arrival.archives import members
 from semiseg.data.dicom_tags import NO_DICOM, Tags, other_kind, padded_pixels, unread_syntax

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.raw_files import claimed, paired, raw_cases, walk
 from semiseg.dataset import Dataset, Grid, Organ, Part, RawCase
 

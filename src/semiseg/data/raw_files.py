@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.dataset import RawCase
 
 logger = logging.getLogger(__name__)

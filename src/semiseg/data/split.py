@@ -12,7 +12,7 @@ import numpy as np
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.splitcheck.leaks import leaks
 from semiseg.dataset import get_dataset

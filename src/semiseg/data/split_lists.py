@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.params.data import Split
 from semiseg.params.sentences import sentences
 from semiseg.params.yaml_1_2 import line_of, load

@@ -12,8 +12,8 @@ from rich.text import Text
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.base.parallel import each
-from semiseg.base.progress import some
 from semiseg.base.terminal import terminal
+from semiseg.base.texts import some
 from semiseg.data.split import resolved
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.splitcheck.facts import CaseToCheck, Facts, facts_of

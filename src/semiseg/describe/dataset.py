@@ -1,7 +1,7 @@
 """The front page of a dataset: where from, what it holds, caveats."""
 
-from semiseg.base.progress import some
-from semiseg.base.terminal import Page, columns, counted, facts, heading, items, title
+from semiseg.base.terminal import Page, columns, facts, heading, items, title
+from semiseg.base.texts import counted, some
 from semiseg.dataset import Dataset, Part, get_dataset
 from semiseg.describe.preparation import steps
 from semiseg.describe.split import counts_of, origin_of

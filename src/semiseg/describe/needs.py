@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset
 from semiseg.learning.estimate import prepared_voxels

@@ -2,7 +2,8 @@
 
 from typing import assert_never
 
-from semiseg.base.terminal import Page, facts, items, times, title
+from semiseg.base.terminal import Page, facts, items, title
+from semiseg.base.texts import times
 from semiseg.params.config import Params
 from semiseg.params.preparation import (
     Clip,

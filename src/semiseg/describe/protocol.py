@@ -3,7 +3,8 @@
 import ast
 
 from semiseg import catalogue
-from semiseg.base.terminal import Page, counted, facts, heading, items, times, title
+from semiseg.base.terminal import Page, facts, heading, items, title
+from semiseg.base.texts import counted, times
 from semiseg.describe.preparation import steps
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
 from semiseg.report.texts import ORDERS

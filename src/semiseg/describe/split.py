@@ -5,8 +5,8 @@ from typing import Any
 
 from semiseg import catalogue
 from semiseg.base.files import sha256
-from semiseg.base.progress import some
 from semiseg.base.terminal import Page, facts, items, title
+from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.params.config import Params
 from semiseg.params.data import Split

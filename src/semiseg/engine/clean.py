@@ -10,7 +10,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.engine.project_lock import project_held
 from semiseg.graph.plan import Plan
 from semiseg.jobs.code_hash import code_of

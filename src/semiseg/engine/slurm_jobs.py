@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.engine.slurm_check import ask
 
 logger = logging.getLogger(__name__)

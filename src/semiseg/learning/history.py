@@ -1,18 +1,17 @@
 """The loss terms of every step, kept on the device and fetched in blocks, so that no step waits for the GPU."""
 
+import csv
 import math
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 
 STEPS_PER_FETCH = 20
+COMMON_COLUMNS = ("iteration", "lr", "total", "val_dice")  # those of every method
 
 
 class History:
@@ -62,7 +61,7 @@ class History:
     def as_tensor(self) -> Tensor:
         """All rows, ``[steps columns]`` float64."""
         self.fetch()
-        return torch.tensor(self._array())
+        return torch.tensor(self._rows, dtype=torch.float64).reshape(-1, len(self.columns or COMMON_COLUMNS))
 
     @classmethod
     def from_tensor(cls, columns: list[str], rows: Tensor) -> "History":
@@ -74,10 +73,12 @@ class History:
     def write(self, path: Path) -> None:
         """Write history.csv; for a run without steps, only the header of the columns that all methods have."""
         self.fetch()
-        frame = pd.DataFrame(self._array(), columns=self.columns or ["iteration", "lr", "total", "val_dice"])
-        with atomic(path) as temporary:
-            frame.astype({"iteration": int}).to_csv(temporary, index=False, float_format="%.8g")
+        with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(self.columns or COMMON_COLUMNS)
+            table.writerows([int(row[0]), *(_text(value) for value in row[1:])] for row in self._rows)
 
-    def _array(self) -> NDArray[np.float64]:
-        width = len(self.columns) or 4
-        return np.array(self._rows, np.float64).reshape(-1, width)
+
+def _text(value: float) -> str:
+    """A number in eight digits; nothing for a step without validation."""
+    return "" if math.isnan(value) else f"{value:.8g}"

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from semiseg.base.files import read_json
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files

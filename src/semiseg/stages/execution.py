@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.terminal import counted
+from semiseg.base.texts import counted
 from semiseg.jobs.gpu import claimed, has_share, why_unusable
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task

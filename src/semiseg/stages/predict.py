@@ -12,8 +12,8 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sha256, sweep, write_json
 from semiseg.base.progress import Progress
 from semiseg.base.volume import Volume
-from semiseg.data.geometry import to_native
 from semiseg.data.images import write_nifti
+from semiseg.data.raw_grid import to_native
 from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights

@@ -9,7 +9,7 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sha256, write_json
 from semiseg.base.parallel import each
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.geometry import Geometry
 from semiseg.data.images import LONGEST_MM, LONGEST_SIDE, SHORTEST_MM
 from semiseg.data.preparation import Scan, run_steps

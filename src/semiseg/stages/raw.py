@@ -10,7 +10,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.raw_files import check_unused
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, RawCase, get_dataset

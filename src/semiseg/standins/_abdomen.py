@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.organs import ORGANS
 from semiseg.dataset import Dataset, Organ
 

@@ -20,7 +20,8 @@ from typing import BinaryIO
 from semiseg.base.errors import UserError
 from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import atomic, is_full
-from semiseg.base.progress import ByteProgress, some
+from semiseg.base.progress import ByteProgress
+from semiseg.base.texts import some
 from semiseg.data.arrival.archive_kinds import START, WEB_PAGE, is_read, kind_of, may_be_archive, unread
 from semiseg.data.arrival.archives import CHUNK, NOT_UTF8, Member, members
 from semiseg.data.raw_files import is_leftover, walk

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.checks import AIR_HU, DARKEST_MR, suspicious_darkest
 from semiseg.data.split_lists import PARTS
 from semiseg.data.splitcheck.facts import Facts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS
 from semiseg.dataset import Dataset
 

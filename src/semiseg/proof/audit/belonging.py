@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.graph.graph import Graph
 from semiseg.paths import TABLE
 from semiseg.proof.audit.chain import Chain, rows_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest
 from semiseg.base.parallel import each
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.proof.audit.cache import recall, remember
 from semiseg.proof.audit.verdicts import Finding, Verdict
 from semiseg.proof.provenance import Link

@@ -9,7 +9,7 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.catalogue import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job

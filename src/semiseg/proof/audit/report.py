@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.proof.audit.check_cells import Cell
 from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
 

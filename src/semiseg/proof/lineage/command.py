@@ -11,7 +11,7 @@ from rich.tree import Tree
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.jobs.record import kind_of
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import LINEAGE

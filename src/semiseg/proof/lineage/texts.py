@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.jobs.record import OUTSIDE, read_plain
 from semiseg.proof.provenance import Link
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from semiseg.base.progress import some
+from semiseg.base.texts import some
 from semiseg.proof.audit.verdicts import short
 from semiseg.proof.lineage.texts import Facts, compact, describe
 from semiseg.proof.provenance import Entry, Link
