@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import guess, unknown
 
 PACKAGE = Path(__file__).parent
 BASES = {"methods": ("semiseg.method", "Method"), "networks": ("semiseg.network", "Backbone")}  # module, class
+CONTROL = ("semiseg.control", "Control")  # the base in the files of methods that are controls by their name
 WORDS = {"published": "paper", "splits": "split list"}  # of kinds whose name is not the folder's
 Base = TypeVar("Base")
 
@@ -139,8 +141,8 @@ def declared(name: str, kind: str = "methods") -> dict[str, Any]:
 
 
 def overrides(method: str, function: str) -> bool:
-    """Whether a method, or a base class of it, defines a function that ``Method`` defines too."""
-    base = _twin(*BASES["methods"])
+    """Whether a method, or a base class of it, defines a function of this name, other than the base of all methods."""
+    base = _twin(*_base("methods", method))
     return any(
         function in vars(owner).get("functions", ())
         for owner in _plug_in_twin("methods", method).__mro__
@@ -150,7 +152,7 @@ def overrides(method: str, function: str) -> bool:
 
 def _plug_in_twin(kind: str, name: str) -> type:
     """The twin of the one class in a plug-in's file that derives from the base of its kind."""
-    base_module, base_name = BASES[kind]
+    base_module, base_name = _base(kind, name)
     base = _twin(base_module, base_name)
     file = PACKAGE / kind / f"{name}.py"
     classes = [node.name for node in syntax_tree(file).body if isinstance(node, ast.ClassDef)]
@@ -158,6 +160,11 @@ def _plug_in_twin(kind: str, name: str) -> type:
     if len(found) != 1:
         raise BrokenError(_not_one(file, base_name, len(found)))
     return found[0]
+
+
+def _base(kind: str, name: str) -> tuple[str, str]:
+    """Module and class from which the class in a plug-in's file derives."""
+    return CONTROL if kind == "methods" and is_control(name) else BASES[kind]
 
 
 @functools.cache
@@ -250,7 +257,8 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def _not_one(file: Path, base: str, count: int) -> str:
-    return f"{_shown(file)} must define exactly one {base}, it defines {count}"
+    reason = f" (its name begins with {PREFIX})" if base == CONTROL[1] else ""
+    return f"{_shown(file)} must define exactly one {base}{reason}, it defines {count}"
 
 
 def _shown(file: Path) -> str:

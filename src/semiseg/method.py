@@ -131,7 +131,6 @@ class Method(nn.Module):
         ``"copy"`` if each starts as a copy of the network that it follows.
     inference_networks: names of the networks that predict.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
-    oracle: True if ``predict`` receives the truth. Only the positive control does.
 
     Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
     not meet a requirement, and gives the reason:
@@ -154,7 +153,6 @@ class Method(nn.Module):
     teacher_start: Literal["random", "copy"] = "random"
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
-    oracle: bool = False
     equal_halves: bool = False
     cubes: str = ""
 
@@ -197,11 +195,6 @@ class Method(nn.Module):
         """Terms without gradient, which a published code computes and logs but does not train with."""
         return frozenset()
 
-    @property
-    def trained(self) -> bool:
-        """Whether the method has trainable parameters. Controls have none."""
-        return any(parameter.requires_grad for parameter in self.parameters())
-
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, each a scalar, in the paper's order.
 
@@ -236,10 +229,10 @@ class Method(nn.Module):
     def after_step(self, time: TrainingTime) -> None:
         """Update moving averages and other state without gradient, after the steps of all optimisers."""
 
-    def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
+    def predict(self, image: Tensor, networks: tuple[str, ...]) -> Tensor:
         """Class probabilities ``[b k z y x]`` of windows ``[b c z y x]``: softmax of the networks' mean logits.
 
-        networks: some of ``inference_networks``; truth: class ids ``[b z y x]``, or None unless ``oracle`` is True.
+        networks: some of ``inference_networks``.
         """
         logits = torch.stack([self.get_submodule(name)(image) for name in networks])
         return logits.mean(0).softmax(1)

@@ -1,6 +1,11 @@
 # One run: (dataset, protocol, split, method, seed), shared by every table that needs it.
 
 
+def gpus(wildcards):
+    """GPUs of a job: a control needs none, so it waits for none."""
+    return 0 if is_control(wildcards.method) else 1
+
+
 train_inputs, train_spec, train_code = job(of_run(GRAPH.train))
 
 
@@ -18,7 +23,7 @@ rule train:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus,
         gpu_slots=1,
         checkpoint_seconds=120,
         mem_mb=16000,
@@ -49,7 +54,7 @@ rule predict:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=1,
+        gpu=gpus,
         gpu_slots=1,
         mem_mb=16000,
         runtime=480,

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.graph.plan import Plan
 
@@ -83,8 +84,8 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
         yield "as many unlabelled as labelled crops in a step"
     if declared.get("cubes"):
         yield f"crops that can be cut into cubes of {declared['cubes']} voxels, two or more of them on the second axis"
-    if declared.get("oracle"):
-        yield "the truth: it is a control"
+    if is_control(base):
+        yield "nothing: it is a control, which is not trained"
 
 
 def _changes(plan: Plan, base: str) -> Iterable[str]:

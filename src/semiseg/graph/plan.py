@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.data.split_lists import PARTS, part_counts, read_list
@@ -18,7 +19,6 @@ from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Row, Table
 from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
-from semiseg.scoring.conventions import is_control
 
 
 @dataclass(frozen=True)

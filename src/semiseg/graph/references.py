@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterable
 
 from semiseg import catalogue
+from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
@@ -45,6 +46,8 @@ def _check_methods(params: Params) -> None:
         where = f"variants.{name}"
         if name in catalogue.entries("methods"):
             raise UserError(f"{where}: a method has this name; choose another")
+        if is_control(name):
+            raise UserError(f"{where}: names that begin with {PREFIX} are those of controls; choose another")
         catalogue.require("methods", variant.method, f"{where}.method")
         with contextlib.suppress(catalogue.BrokenError):
             catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")

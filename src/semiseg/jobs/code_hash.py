@@ -5,6 +5,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from semiseg.base.controls import is_control
 from semiseg.base.files import digest
 from semiseg.catalogue import source_of
 from semiseg.jobs.code_text import reduced
@@ -24,6 +25,7 @@ WITHOUT_EFFECT = (
     "semiseg.graph.requirements",  # refuses a protocol before it is used
     "semiseg.jobs",  # what surrounds a job: locks, records, this hash
     "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
+    "semiseg.learning.history_file",
     "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
     "semiseg.params.config",  # checks parameters, which a job is given resolved
     "semiseg.params.data",
@@ -44,6 +46,8 @@ def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
             return stage, f"semiseg.standins.{spec['dataset']}"
         case "download" | "raw" | "prepare" | "split" | "evaluate":
             return stage, f"semiseg.datasets.{spec['dataset']}"
+        case "train" | "predict" if is_control(spec["method"]):
+            return f"{stage}_control", f"semiseg.methods.{spec['method']}"
         case "train" | "predict":
             return stage, f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
         case _:

@@ -84,6 +84,11 @@ def _name_and_version(package: importlib.metadata.Distribution) -> str:
     return f"{found.get('Name')}=={found.get('Version')}"
 
 
+def cpu_facts(threads: int) -> dict[str, Any]:
+    """Facts of the CPU, as ``device_facts`` gives them, without torch."""
+    return {"device": "cpu", "threads": threads, "deterministic": True}
+
+
 def device_facts(name: str) -> dict[str, Any]:
     """Facts of a device: the GPU with its driver, or the CPU with its threads.
 
@@ -92,7 +97,7 @@ def device_facts(name: str) -> dict[str, Any]:
     import torch
 
     if not name.startswith("cuda"):
-        return {"device": "cpu", "threads": torch.get_num_threads(), "deterministic": True}
+        return cpu_facts(torch.get_num_threads())
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     drivers = _output(query).splitlines()
     return {

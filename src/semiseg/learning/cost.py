@@ -4,11 +4,10 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from semiseg.method import Method
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -28,9 +27,11 @@ class Cost:
         """Start the clock of this session."""
         self.mark = time.monotonic()
 
-    def lap(self, device: torch.device, *, stepping: bool) -> None:
+    def lap(self, device: "torch.device", *, stepping: bool) -> None:
         """Add the time since the last measurement, after waiting for the work that a GPU has not finished yet."""
         if device.type == "cuda":
+            import torch
+
             torch.cuda.synchronize(device)
         now = time.monotonic()
         self.whole += now - self.mark
@@ -42,24 +43,29 @@ class Cost:
         return {"stepping": self.stepping, "whole": self.whole, "peak": self.peak}
 
 
-def peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: "torch.device") -> int:
     """Largest memory in bytes since the start of the process."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def record(cost: Cost, method: Method, iterations: int, device: torch.device) -> dict[str, Any]:
-    """The content of cost.json. A control is not trained, so its times and memory are None."""
+def record(cost: Cost, *, parameters: int, iterations: int, threads: int, gpu: str | None = None) -> dict[str, Any]:
+    """The content of cost.json. A control is not trained, so its times and memory are None.
+
+    parameters: how many are trained. threads: of the CPU. gpu: name of the GPU that computed, None where the CPU did.
+    """
     trained = iterations > 0
     return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
-        "threads": torch.get_num_threads(),
-        "parameters": sum(each.numel() for each in method.parameters() if each.requires_grad),
+        "device": gpu or "CPU",
+        "threads": threads,
+        "parameters": parameters,
         "iterations": iterations,
         "seconds_per_iteration": cost.stepping / iterations if trained else None,
         "hours": cost.whole / 3600 if trained else None,
         "peak_memory_bytes": cost.peak if trained else None,
-        "memory": "gpu" if device.type == "cuda" else "host",
+        "memory": "gpu" if gpu else "host",
     }

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
 from semiseg.base.files import digest, read_json, write_json
 from semiseg.jobs.code_hash import code_hash
 from semiseg.learning.build import build_method
@@ -40,8 +41,10 @@ def work(spec: Mapping[str, Any], classes: int, kept: Path) -> Work:
 
     One step with one labelled and one unlabelled crop is counted, for two sizes of small crops. The part that grows
     with the size is scaled to the protocol's batch and crop; the rest (weights, terms on a fixed number of voxels) is
-    not. Counts are stored in the folder ``kept``, by method, parameters and code.
+    not. Counts are stored in the folder ``kept``, by method, parameters and code. A control has no steps.
     """
+    if is_control(spec["method"]):
+        return Work(0.0, 0.0, 0)
     modules = (f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}")
     key = digest(
         [spec["method"], spec["hyper"], spec["network"], classes, code_hash("semiseg.learning.estimate", *modules)]
@@ -81,8 +84,6 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     kept, operations = _Kept(), _Operations(real)
     with operations:
         method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
-    if not method.trained:
-        return Work(0.0, 0.0, 0)
     labels = torch.randint(classes, (1, *crop))
     images = torch.randn(2, 1, *crop)
     batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None

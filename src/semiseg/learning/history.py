@@ -1,6 +1,5 @@
 """The loss terms of every step, kept on the device and fetched in blocks, so that no step waits for the GPU."""
 
-import csv
 import math
 from pathlib import Path
 
@@ -8,10 +7,9 @@ import torch
 from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import atomic
+from semiseg.learning.history_file import COMMON_COLUMNS, write_history
 
 STEPS_PER_FETCH = 20
-COMMON_COLUMNS = ("iteration", "lr", "total", "val_dice")  # those of every method
 
 
 class History:
@@ -73,12 +71,4 @@ class History:
     def write(self, path: Path) -> None:
         """Write history.csv; for a run without steps, only the header of the columns that all methods have."""
         self.fetch()
-        with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(self.columns or COMMON_COLUMNS)
-            table.writerows([int(row[0]), *(_text(value) for value in row[1:])] for row in self._rows)
-
-
-def _text(value: float) -> str:
-    """A number in eight digits; nothing for a step without validation."""
-    return "" if math.isnan(value) else f"{value:.8g}"
+        write_history(path, self.columns or COMMON_COLUMNS, self._rows)

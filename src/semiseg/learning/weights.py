@@ -3,24 +3,26 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+
+def save(path: Path, tensors: Mapping[str, "Tensor"], note: Mapping[str, Any]) -> None:
     """Write tensors and a note atomically. The note is one string, because the order of several is not fixed."""
-    content = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    content = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in sorted(tensors.items())}
     with atomic(path) as temporary:
         save_file(content, temporary, metadata={"semiseg": json.dumps(note, sort_keys=True)})
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Read tensors and note. Raises UserError when the file is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -32,13 +34,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(f"{path} is damaged ({error}): delete it and train the run again") from None
 
 
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part(tensors: Mapping[str, "Tensor"], prefix: str) -> dict[str, "Tensor"]:
     """The tensors whose names start with ``prefix.``, without it."""
     return {
         name.removeprefix(prefix + "."): tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")
     }
 
 
-def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def prefixed(prefix: str, tensors: Mapping[str, "Tensor"]) -> dict[str, "Tensor"]:
     """The same tensors under ``prefix.name``."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

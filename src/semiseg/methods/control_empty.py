@@ -1,15 +1,13 @@
 """Negative control: predicts background everywhere, so it must rank last in every table. It is not a method."""
 
-from torch import Tensor
+import numpy as np
 
-from semiseg.method import Method
+from semiseg.control import Control, Labels
 
 
-class ControlEmpty(Method):
-    """Has no networks and is never trained."""
+class ControlEmpty(Control):
+    """Finds no organ."""
 
-    def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
-        """Background with certainty, ``[b k z y x]`` for a window ``[b c z y x]``."""
-        scores = image.new_zeros(len(image), self.context.classes, *image.shape[2:])
-        scores[:, 0] = 1
-        return scores
+    def labels(self, truth: Labels) -> Labels:
+        """Background in every voxel."""
+        return np.zeros_like(truth)

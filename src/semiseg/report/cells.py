@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.table_spec import TableSpec
-from semiseg.scoring.conventions import CONVENTIONS, is_control
+from semiseg.scoring.conventions import CONVENTIONS
 
 UNDEFINED = "–"
 MINUS = "−"

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from semiseg.base.controls import is_control
 from semiseg.report.colours import CONTROL_COLOUR, EDGE_COLOUR, GRID_COLOUR, PALETTE
-from semiseg.scoring.conventions import is_control
 
 Dash = str | tuple[float, tuple[float, ...]]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
@@ -22,7 +23,6 @@ from semiseg.report.cells import (
 )
 from semiseg.report.notes import MARKS
 from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
-from semiseg.scoring.conventions import is_control
 
 NOTE = (
     "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."

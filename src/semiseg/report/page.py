@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from semiseg.base.controls import is_control
 from semiseg.base.files import read_json, write_text
 from semiseg.base.metric_names import METRICS
 from semiseg.params.table_spec import TableSpec
@@ -32,7 +33,7 @@ from semiseg.report.sources import read_dice, read_histories, read_shown_case
 from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables
 from semiseg.report.views import Views
-from semiseg.scoring.conventions import CONVENTIONS, is_control
+from semiseg.scoring.conventions import CONVENTIONS
 
 
 def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.base.metric_names import LOWER_IS_BETTER
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
@@ -27,7 +28,7 @@ from semiseg.report.cells import (
 from semiseg.report.colours import ABOVE, BELOW, BEST, WORST, Colour
 from semiseg.report.notes import FLAGS, MARKS, about_print
 from semiseg.report.views import Views, is_printed, of_column, verdict
-from semiseg.scoring.conventions import CONVENTIONS, is_control
+from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
 Cells = list[dict[str, str]]

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
-from semiseg.scoring.conventions import is_control
 
 STYLES = {"best": "bold", "second": "underline", "": ""}
 GAP = 2  # blanks between two columns

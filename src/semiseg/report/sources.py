@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.images import read_nifti
@@ -14,7 +15,6 @@ from semiseg.jobs.manifest import fits
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.pictures import Scan, radiological
 from semiseg.scoring.cases import read_cases
-from semiseg.scoring.conventions import is_control
 
 GRID = "native"
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import interval, lines_of, mean_columns, number, probability, signed, unit_of
 from semiseg.report.notes import MARKS
 from semiseg.report.score_tables import difference_limits, shade_difference
 from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
-from semiseg.scoring.conventions import is_control
 
 VIEWS = ("printed", "published", "sound")
 AXIS = 340.0  # width of the drawn axis, CSS pixels

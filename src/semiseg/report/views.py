@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.papers.reading import printed
 from semiseg.params.table_spec import TableSpec
@@ -14,7 +15,7 @@ from semiseg.report.cells import methods_in_order, printed_columns, ranks, unbui
 from semiseg.scoring.averages import EMPTY_ORGANS, Scores, gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.comparison import LEVEL, compare, holm
-from semiseg.scoring.conventions import CONVENTIONS, is_control, scoring_rules
+from semiseg.scoring.conventions import CONVENTIONS, scoring_rules
 from semiseg.scoring.intervals import bootstrap
 
 PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")

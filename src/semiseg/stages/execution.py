@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.texts import counted
+from semiseg.jobs.environment import cpu_facts, device_facts
 from semiseg.jobs.gpu import claimed, has_share, why_unusable
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
@@ -20,25 +22,30 @@ def execute(rule: Rule, task: Task) -> dict[str, Any]:
     """Do a job. Returns facts about the device for its record; none where the rule needs no GPU.
 
     The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it, if
-    torch can use it, and else the CPU. Raises UserError for any other device that cannot be used.
+    torch can use it, and else the CPU. A control computes nothing, so it takes no GPU, whatever device is requested,
+    and does not load torch. Raises UserError for any other device that cannot be used.
     """
     if not rule.on_gpu:
         rule.function(task)
         return {}
+    if is_control(task.spec["method"]):
+        return _done(rule, task, cpu_facts(task.options.threads))
     may_use_cpu = task.options.device == "auto" and not task.options.gpu
     with claimed("cpu" if may_use_cpu and not has_share() else task.options.device, task.options.slots) as device:
-        from semiseg.jobs.environment import device_facts
-
         if reason := why_unusable(device):
             if not may_use_cpu:
                 raise UserError(reason)
             logger.info(f"the CPU computes, as gpu=0 allows: {reason}")
             device = "cpu"
         task = replace(task, options=replace(task.options, device=device))
-        facts = device_facts(str(task.runtime().device))
-        logger.info(f"device: {_in_words(facts)}")
-        rule.function(task)
-        return facts
+        return _done(rule, task, device_facts(str(task.runtime().device)))
+
+
+def _done(rule: Rule, task: Task, facts: dict[str, Any]) -> dict[str, Any]:
+    """Do a job on the device of these facts, which the log names. Returns the facts."""
+    logger.info(f"device: {_in_words(facts)}")
+    rule.function(task)
+    return facts
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:

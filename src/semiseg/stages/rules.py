@@ -6,6 +6,7 @@ The command line declares one verb per rule from this table. Repeating a recorde
 
 from collections.abc import Mapping
 
+from semiseg.base.controls import is_control
 from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE, page_files
 from semiseg.stages.task import Input, Options, Output, Rule, Task
 
@@ -50,22 +51,35 @@ def _split(task: Task) -> None:
 
 def _train(task: Task) -> None:
     """Train one run, or continue it."""
+    files = task.files
+    if is_control(task.spec["method"]):
+        from semiseg.stages.train_control import train_control
+
+        train_control(files["out"], files["history"], files["cost"], task.options.threads)
+        return
+
     from semiseg.stages.train import Outputs, train
 
-    files = task.files
     out = Outputs(files["out"], files["history"], files["cost"])
     train(task.spec, files["prepared"], files["split"], files["state"], out, task.runtime())
 
 
 def _predict(task: Task) -> None:
     """Segment the test cases with a sliding window."""
+    files = task.files
+    paths = files["weights"], files["prepared"], files["split"], files["out"]
+    if is_control(task.spec["method"]):
+        from semiseg.stages.predict_control import predict_control
+
+        predict_control(task.spec, *paths)  # its training leaves no state
+        return
+
     from semiseg.learning.state import drop
     from semiseg.stages.predict import predict
 
     if task.options.state is not None:
         drop(task.options.state)
-    files = task.files
-    predict(task.spec, files["weights"], files["prepared"], files["split"], files["out"], task.runtime())
+    predict(task.spec, *paths, task.runtime())
 
 
 def _evaluate(task: Task) -> None:

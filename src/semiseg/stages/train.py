@@ -15,12 +15,11 @@ from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.batches import Sampler, StoredCase
 from semiseg.learning.build import Runtime, build_method
-from semiseg.learning.cost import Cost, record
-from semiseg.learning.history import History
+from semiseg.learning.cost import record
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.learning.state import STATE
+from semiseg.learning.state import STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network, Training
@@ -43,8 +42,8 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     The state stays until the rule ``predict`` deletes it. A call that is killed after training, but before the workflow
     has noted its outputs, is repeated; it then continues from the last step.
 
-    A method without trainable parameters (a control) is written as it is. Raises UserError when the split names a case
-    that was not prepared, or a labelled or validation case without a label.
+    Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
+    label.
     """
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
@@ -54,11 +53,6 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
-    if not method.trained:
-        History().write(out.history)
-        write_json(out.cost, record(Cost(), method, 0, runtime.device))
-        weights.save(out.weights, {}, {"networks": [], "iteration": 0})
-        return
     reason = why_not(spec["method"], spec["hyper"], training)
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
@@ -86,10 +80,21 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
-        write_json(cost, record(state.cost, state.method, state.iteration, state.device))
+        write_json(cost, _cost(state))
         weights.save(file, best.weights, note)
     logger.info(
         f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}"
+    )
+
+
+def _cost(state: State) -> dict[str, Any]:
+    """The content of cost.json."""
+    return record(
+        state.cost,
+        parameters=sum(each.numel() for each in state.method.parameters() if each.requires_grad),
+        iterations=state.iteration,
+        threads=torch.get_num_threads(),
+        gpu=torch.cuda.get_device_name(state.device) if state.device.type == "cuda" else None,
     )
 
 

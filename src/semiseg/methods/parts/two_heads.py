@@ -68,6 +68,6 @@ class TwoHeads(Method):
             return dice_squared_fg(logits.softmax(1), labels)
         return self.context.supervised(logits, labels)
 
-    def predict(self, image: Tensor, networks: tuple[str, ...], truth: Tensor | None = None) -> Tensor:
+    def predict(self, image: Tensor, networks: tuple[str, ...]) -> Tensor:
         """Class probabilities ``[b k z y x]`` of the segmentation head."""
         return self.class_logits(self.network(image)).softmax(1)

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.charts import (
@@ -21,7 +22,6 @@ from semiseg.report.charts import (
 )
 from semiseg.report.figures.saving import FILE_STYLE, add_heading
 from semiseg.report.sources import read_dice, read_histories
-from semiseg.scoring.conventions import is_control
 
 SHEET_INCHES = 16.0  # width that panels beside each other should not exceed
 BOX_INCHES, PANEL_INCHES, NARROWEST_INCHES = 0.19, 0.7, 2.2  # per method, beside its boxes, of a panel
