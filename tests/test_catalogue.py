@@ -9,6 +9,7 @@ import yaml
 from support import ROOT
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.catalogue import Declared
 from semiseg.graph.graph import Graph
@@ -45,11 +46,11 @@ Pair = namedtuple("Pair", "a b")
 
 
 class Helper:
-    oracle = True
+    teacher_start = "random"
 
 
 class New({base}):
-    oracle = False
+    teacher_start = "copy"
     weight: Hyper[float] = Hyper[float](0.2, "weight of the term", "equation 2")
     clock = Hyper("epoch", "counter", "the code", ("epoch", "iteration"))
 """
@@ -57,17 +58,18 @@ class New({base}):
 
 @pytest.fixture
 def new_method(tmp_path, monkeypatch):
-    """Write the file of a method ``new`` in a small copy of the package."""
+    """Write the file of a method, ``new`` if no other is named, in a small copy of the package."""
     for name in ("methods/parts/base.py", "methods/new.py"):
         (tmp_path / "semiseg" / name).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(catalogue.PACKAGE / "method.py", tmp_path / "semiseg")
+    for name in ("method.py", "control.py"):
+        shutil.copy(catalogue.PACKAGE / name, tmp_path / "semiseg")
     monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "semiseg")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "semiseg/methods/parts/base.py").write_text(BASE)
 
-    def write(text):
+    def write(text, name="new"):
         forget()
-        (tmp_path / "semiseg/methods/new.py").write_text(text)
+        (tmp_path / f"semiseg/methods/{name}.py").write_text(text)
 
     yield write
     monkeypatch.undo()
@@ -100,11 +102,11 @@ def test_defaults_and_attributes_of_a_base_class_are_seen(imported, base, new_me
         "rule": Declared("a", ("a", "b")),
         "clock": Declared("epoch", ("epoch", "iteration")),
     }
-    expected = {"labelled_only": True, "equal_halves": True, "cubes": "side", "oracle": False}
+    expected = {"labelled_only": True, "equal_halves": True, "cubes": "side", "teacher_start": "copy"}
     assert expected.items() <= catalogue.declared("new").items()
 
 
-@pytest.mark.parametrize("method", catalogue.entries("methods"))
+@pytest.mark.parametrize("method", [name for name in catalogue.entries("methods") if not is_control(name)])
 def test_what_is_read_is_what_the_class_says(method):
     from semiseg.method import hyperparameters, method_class
 
@@ -116,7 +118,7 @@ def test_what_is_read_is_what_the_class_says(method):
     for name, value in catalogue.hyperparameters(method).items():
         assert value.choices in ((), imported[name].choices)
     declared = catalogue.declared(method)
-    assert {"labelled_only", "oracle", "equal_halves", "cubes"} <= declared.keys()
+    assert {"labelled_only", "equal_halves", "cubes"} <= declared.keys()
     assert {name: getattr(known, name) for name in declared} == declared
 
 
@@ -135,6 +137,32 @@ def test_a_file_without_exactly_one_method_is_refused(text, count, new_method):
             read("new")
     with pytest.raises(UserError, match="exactly one Method"):
         catalogue.check_hyper("new", {"threshold": 0.5}, "variants.new_low.parameters")
+
+
+CONTROL = "from semiseg.control import Control\nclass New(Control): pass\n"
+METHOD = "from semiseg.method import Method\nclass New(Method): pass\n"
+
+
+def test_a_control_declares_nothing(new_method):
+    new_method(CONTROL, "control_new")
+    assert catalogue.hyperparameters("control_new") == catalogue.declared("control_new") == {}
+    assert not catalogue.overrides("control_new", "adversaries")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("control_new", "x = 1\n", r"one Control \(its name begins with control_\), it defines 0$"),
+        ("control_new", METHOD, r"one Control \(its name begins with control_\), it defines 0$"),
+        ("control_new", f"{CONTROL}class More(New): pass\n", r"one Control \(.*\), it defines 2$"),
+        ("new", CONTROL, "one Method, it defines 0$"),
+    ],
+)
+def test_the_name_of_a_file_decides_whether_it_defines_a_control(name, text, sentence, new_method):
+    new_method(text, name)
+    for read in (catalogue.declared, catalogue.hyperparameters):
+        with pytest.raises(UserError, match=rf"^semiseg/methods/{name}\.py must define exactly {sentence}"):
+            read(name)
 
 
 def test_a_syntax_error_is_told_with_file_and_line(new_method, tmp_path):

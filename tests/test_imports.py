@@ -1,13 +1,18 @@
-"""Measuring, tabulating and planning start at once: they do not load torch."""
+"""All but trained methods starts at once: it does not load torch."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+from support import finished_project
+from support.project_folder import write_params
 
 LIGHT = [
     "semiseg.graph.plan",
     "semiseg.cli.main",
+    "semiseg.stages.train_control",
+    "semiseg.stages.predict_control",
     "semiseg.stages.evaluate",
     "semiseg.stages.row",
     "semiseg.stages.tabulate",
@@ -30,3 +35,28 @@ def test_the_planner_loads_no_array_library_but_numpy():
         [sys.executable, "-c", check], capture_output=True, encoding="utf-8", check=True
     ).stdout.split()
     assert loaded == []
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from semiseg.cli.main import main
+from support import finished_project
+for job in finished_project.graph().chain(finished_project.TABLE):
+    assert main(finished_project.arguments(job)) == 0, job.main
+    print(job.rule, "torch" in sys.modules)
+"""
+
+
+def test_no_job_of_a_table_of_controls_loads_torch(tmp_path):
+    """A process that does one job after the other; a line per job. Its tests' helpers must not load torch either."""
+    params = finished_project.params()
+    params["tables"]["tiny"] |= {"rows": ["control_perfect", "control_empty"], "seeds": [1]}
+    write_params(tmp_path, {**params, "methods": {}})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path]))}
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split() for line in done.stdout.splitlines())
+    assert lines == dict.fromkeys(["raw", "prepare", "split", "train", "predict", "evaluate", "row", "table"], "False")

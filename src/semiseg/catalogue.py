@@ -257,7 +257,7 @@ def _literal(value: ast.expr | None) -> Any:
 
 
 def _not_one(file: Path, base: str, count: int) -> str:
-    reason = f" (its name begins with {PREFIX})" if base == CONTROL[1] else ""
+    reason = f" (its name begins with {PREFIX})" if is_control(file.stem) else ""
     return f"{_shown(file)} must define exactly one {base}{reason}, it defines {count}"
 
 

@@ -15,6 +15,7 @@ from support import ROOT
 from torch import nn
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.data.split_lists import list_names, read_list
@@ -144,7 +145,7 @@ def test_a_supervised_row_has_no_unlabelled_cases() -> None:
     assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text
 
 
-@pytest.mark.parametrize("name", catalogue.entries("methods"))
+@pytest.mark.parametrize("name", [name for name in catalogue.entries("methods") if not is_control(name)])
 def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str) -> None:
     text, kind = page(name), method_class(name)
     assert f"src/semiseg/methods/{name}.py" in text
@@ -158,6 +159,13 @@ def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str
     assert ("labelled cases alone" in required) == kind.labelled_only
     assert ("trained against the networks" in required) == (kind.adversaries is not Method.adversaries)
     assert all(f"{network} ({start})" in required for network, start in kind.networks.items())
+
+
+@pytest.mark.parametrize("name", ["control_perfect", "control_empty"])
+def test_a_control_asks_nothing_of_a_protocol(name: str) -> None:
+    text = page(name)
+    assert f"src/semiseg/methods/{name}.py" in text and "used by demo" in text and "hyperparameters" not in text
+    assert "what it asks of a protocol nothing: it is a control, which is not trained" in text
 
 
 def test_a_variant_shows_its_own_values_and_all_methods_are_listed() -> None:

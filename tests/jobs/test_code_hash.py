@@ -84,6 +84,26 @@ EDITS = {
     "the outermost package": ("__init__.py", r"\Z", "\nimport numpy\n", set(RULES)),
 }  # fmt: skip
 
+# file, pattern, replacement, rules that change for a control
+CONTROLLED = ("train", "predict")
+OF_A_CONTROL = {
+    "the stage that trains": ("stages/train.py", r"\Z", "\nX = 1\n", set()),
+    "the stage that predicts": ("stages/predict.py", r"\Z", "\nX = 1\n", set()),
+    "a step of training": ("learning/loop.py", r"state\.scaler\.update\(\)", "pass", set()),
+    "a window of inference": ("learning/inference.py", r"lack // 2", "(lack + 1) // 2", set()),
+    "the contract of a method": ("method.py", r"\Z", "\nX = 1\n", set()),
+    "a network": ("networks/vnet.py", r"\(1, 2, 3, 3, 3\)", "(1, 2, 3, 3, 4)", set()),
+    "another control": ("methods/control_perfect.py", r"\Z", "\nX = 1\n", set()),
+    "the history of losses": ("learning/history_file.py", ":.8g", ":.9g", set()),
+    "the contract of a control": ("control.py", r"\Z", "\nX = 1\n", {"train", "predict"}),
+    "the control": ("methods/control_empty.py", "zeros_like", "ones_like", {"train", "predict"}),
+    "what stands for weights": ("stages/train_control.py", '"iteration": 0', '"iteration": 1', {"train"}),
+    "the cost of a run": ("learning/cost.py", "/ 3600", "/ 3601", {"train"}),
+    "how a control predicts": ("stages/predict_control.py", r"\.float32", ".float64", {"predict"}),
+    "the files of predictions": ("stages/predictions.py", r'NEW = "\.new"', 'NEW = ".n"', {"predict"}),
+    "the way to the raw grid": ("data/raw_grid.py", r"\Z", "\nX = 1\n", {"predict"}),
+}
+
 # pattern, replacement: on every file of the source, for every rule
 SENTENCES = {
     "comments": (r"^(\s*)((?:def|return|if|for) .*)$", r"\1# a remark\n\1\2"),
@@ -149,6 +169,15 @@ def test_an_edit_changes_the_rules_that_depend_on_it_and_no_others(what, hashes,
     assert edit(name, pattern, replacement), f"{name} has no {pattern}: change the edit with it"
     after = hashes()
     assert {rule for rule in RULES if before[rule] != after[rule]} == rules
+
+
+@pytest.mark.parametrize("what", OF_A_CONTROL)
+def test_a_control_depends_on_the_little_code_that_it_runs(what, hashes, edit):
+    name, pattern, replacement, rules = OF_A_CONTROL[what]
+    before = hashes(CONTROLLED, method="control_empty")
+    assert edit(name, pattern, replacement), f"{name} has no {pattern}: change the edit with it"
+    after = hashes(CONTROLLED, method="control_empty")
+    assert {rule for rule in CONTROLLED if before[rule] != after[rule]} == rules
 
 
 @pytest.mark.parametrize("what", SENTENCES)

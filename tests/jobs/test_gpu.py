@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from support.needs import root
@@ -157,11 +158,23 @@ def test_a_gpu_that_torch_cannot_use_is_refused_unless_the_cpu_is_allowed(machin
     with pytest.raises(
         UserError, match=r"^device cuda cannot be used by torch \S+ \(.+\): .* `--set-resources train:gpu=0"
     ):
-        execute(rule, Task({}, {}, {}, Options()))
+        execute(rule, Task({"method": "mt"}, {}, {}, Options()))
     for options in (Options(gpu=0), Options(device="cpu")):
-        assert execute(rule, Task({}, {}, {}, options))["device"] == "cpu"
+        assert execute(rule, Task({"method": "mt"}, {}, {}, options))["device"] == "cpu"
     assert done == ["cpu", "cpu"]
     assert [each.getMessage() for each in caplog.records][1:] == ["device: CPU, 1 thread"] * 2
+
+
+@pytest.mark.parametrize("options", [Options(), Options(device="cuda")], ids=["auto", "cuda"])
+def test_a_control_takes_no_gpu_whatever_is_requested(machine, caplog, tmp_path, options):
+    machine(1)
+    done = []
+    rule = Rule("train", lambda task: done.append(os.environ.get("CUDA_VISIBLE_DEVICES")), (), (), on_gpu=True)
+    options = replace(options, threads=3)
+    facts = execute(rule, Task({"method": "control_empty"}, {}, {}, options))
+    assert facts == {"device": "cpu", "threads": 3, "deterministic": True}
+    assert done == [None] and not (tmp_path / "semiseg-gpus").exists()
+    assert [each.getMessage() for each in caplog.records] == ["device: CPU, 3 threads"]
 
 
 def test_a_share_of_a_gpu_that_slurm_gives_is_tried_before_the_cpu(machine, monkeypatch, caplog):
@@ -173,7 +186,7 @@ def test_a_share_of_a_gpu_that_slurm_gives_is_tried_before_the_cpu(machine, monk
     assert not has_share()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert has_share()
-    execute(rule, Task({}, {}, {}, Options(gpu=0)))
+    execute(rule, Task({"method": "mt"}, {}, {}, Options(gpu=0)))
     assert done == ["cpu"]  # the share is tried first, and no GPU here is real
     assert "the CPU computes, as gpu=0 allows: device cuda cannot be used by torch" in caplog.text
 

@@ -130,6 +130,16 @@ WRONG = {
         [{"paper": "nobody", "table": "1"}],
         r"tables\.demo\.printed\.paper: unknown paper 'nobody'; known: .*crln",
     ),
+    "a variant named as a control": (
+        "variants/control_cps",
+        {"method": "cps", "parameters": {"weight": 0.5}},
+        r"variants\.control_cps: names that begin with control_ are those of controls; choose another$",
+    ),
+    "a variant of a control": (
+        "variants/perfect_2",
+        {"method": "control_perfect", "parameters": {"weight": 0.5}},
+        r"variants\.perfect_2\.parameters\.weight: control_perfect has no such parameter; it has: none",
+    ),
     "a variant named as a method": (
         "variants/mt",
         {"method": "cps", "parameters": {"weight": 1.0}},

@@ -115,12 +115,6 @@ def test_a_kill_after_an_early_end_changes_nothing(tmp_path, monkeypatch):
     assert (again.parent / "history.csv").read_bytes() == (expected.parent / "history.csv").read_bytes()
 
 
-def test_a_control_is_not_trained_but_written_like_any_run(tmp_path):
-    path = run(tmp_path, train_spec("control_empty"))
-    assert weights.load(path) == ({}, {"networks": [], "iteration": 0})
-    assert (path.parent / "history.csv").read_text(encoding="utf-8") == "iteration,lr,total,val_dice\n"
-
-
 class OwnModules(Method):
     """A method whose network is a module of its own, so that ``networks`` is empty."""
 
@@ -154,8 +148,6 @@ def test_the_cost_of_a_run_is_measured(tmp_path):
     assert cost["parameters"] == sum(each.numel() for each in weights.load(path)[0].values()), "one network, not two"
     assert 0 < 4 * cost["seconds_per_iteration"] < 3600 * cost["hours"], "validation takes time, but is no step"
     assert 2**26 < cost["peak_memory_bytes"] < 2**34
-    control = json.loads((run(tmp_path, train_spec("control_empty")).parent / "cost.json").read_text(encoding="utf-8"))
-    assert control["parameters"] == 0 and control["hours"] is None
 
 
 def test_a_protocol_that_cannot_serve_a_method_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """The workflow itself, by real calls of Snakemake in a project folder of its own: a tiny table from raw to page."""
 
 import csv
+import re
 
 import pytest
 from support import project_folder
@@ -30,6 +31,15 @@ def test_controls_rank_first_and_last(built):
         assert list(dice) == ["sup_only", "cps", "control_perfect", "control_empty"]
         assert dice["control_perfect"] == max(dice.values()) >= ceiling
         assert dice["control_empty"] == min(dice.values()) == 0
+
+
+def test_a_control_asks_for_no_gpu(built):
+    result = snakemake(built, "-n", "-p", "--forceall", TABLE)
+    assert result.returncode == 0, result.stderr
+    job = r"semiseg --log \S+\.(\w+)\.seed1\.log (train|predict) .* --gpu (\d)"
+    found = re.findall(job, result.stdout + result.stderr)
+    asked = {"sup_only": "1", "cps": "1", "control_perfect": "0", "control_empty": "0"}
+    assert set(found) == {(method, rule, gpus) for method, gpus in asked.items() for rule in ("train", "predict")}
 
 
 def test_every_form_of_the_table_and_a_log_per_job_are_there(built):

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from semiseg.base.files import sweep, write_json
-from semiseg.learning import weights
+from safetensors.numpy import save_file
+
+from semiseg.base.files import atomic, sweep, write_json
 from semiseg.learning.cost import Cost, record
 from semiseg.learning.history_file import COMMON_COLUMNS, write_history
+from semiseg.learning.note import as_metadata
 
 
 def train_control(out: Path, history: Path, cost: Path, threads: int) -> None:
@@ -13,4 +15,5 @@ def train_control(out: Path, history: Path, cost: Path, threads: int) -> None:
     sweep(out.parent)
     write_history(history, COMMON_COLUMNS, [])
     write_json(cost, record(Cost(), parameters=0, iterations=0, threads=threads))
-    weights.save(out, {}, {"networks": [], "iteration": 0})
+    with atomic(out) as weights:
+        save_file({}, weights, metadata=as_metadata({"networks": [], "iteration": 0}))
