@@ -165,7 +165,7 @@ def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str
 def test_a_control_asks_nothing_of_a_protocol(name: str) -> None:
     text = page(name)
     assert f"src/semiseg/methods/{name}.py" in text and "used by demo" in text and "hyperparameters" not in text
-    assert "what it asks of a protocol nothing: it is a control, which is not trained" in text
+    assert "what it asks of a protocol - nothing: it is a control, which is not trained" in text
 
 
 def test_a_variant_shows_its_own_values_and_all_methods_are_listed() -> None:

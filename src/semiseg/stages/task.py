@@ -79,7 +79,7 @@ class Rule:
     forms: suffixes of further outputs, which have the name of the main output otherwise.
     scratch: folders that the job needs and no record names.
     options: names of those ``Options`` that the rule has; defaults: their values where none is given.
-    on_gpu: the job takes a GPU for itself where there is one.
+    on_gpu: the job takes a GPU for itself where there is one; that of a control takes none.
     restores: inputs whose volumes are made again first where they are missing (``semiseg.stages.restore_volumes``).
     """
 
