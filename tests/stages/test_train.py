@@ -19,7 +19,7 @@ from support.prepared_cases import train_spec
 from semiseg.base.errors import UserError
 from semiseg.learning import weights
 from semiseg.learning.build import choose_runtime
-from semiseg.learning.estimate import work
+from semiseg.learning.estimate import Step, work
 from semiseg.method import Method
 from semiseg.stages.train import train
 
@@ -143,7 +143,7 @@ def test_a_method_whose_networks_are_modules_of_its_own_is_trained(tmp_path, mon
     assert {name.partition(".")[0] for name in tensors} == {"body"}
     assert len(pd.read_csv(path.parent / "history.csv")) == 4
     assert json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))["parameters"] > 0
-    planned = work(train_spec(), prepared_cases.CLASSES, tmp_path / "counts")
+    planned = work({"row": Step(train_spec(), prepared_cases.CLASSES)}, tmp_path / "counts", 1, "count")["row"]
     assert planned.operations > 0 and planned.parameters == 2 * prepared_cases.CLASSES
 
 
