@@ -26,7 +26,8 @@ from semiseg.stages.split import split
 from semiseg.stages.train import train
 
 PARAMS = read(ROOT / "params.yaml")
-ROWS = {"amos_5pct": ("cps", "control_perfect"), "pancreas_12": ("ua_mt", "control_perfect")}
+ROWS = {"amos_5pct": ("control_perfect",), "pancreas_12": ("ua_mt", "control_perfect")}
+TRAINED = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)  # no row, because predicting it takes half a minute
 
 
 @pytest.mark.parametrize("table", PARAMS.tables)
@@ -74,7 +75,9 @@ def test_the_command_builds_a_table_on_stand_ins(tmp_path):
 @pytest.fixture(scope="module")
 def amos(tmp_path_factory):
     """AMOS22 is downloaded, CT and MR are mixed, and every case has a label, unlabelled ones included."""
-    return rehearse("amos_5pct", tmp_path_factory.mktemp("amos"))
+    folder = rehearse("amos_5pct", tmp_path_factory.mktemp("amos"))
+    finished_project.build(folder, f"{TRAINED.folder}/weights.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,6 @@ def test_predictions_of_a_dicom_series_lie_in_its_geometry(pancreas):
 def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
     """Delete these labels from the stand-in: the weights are the same to the last bit."""
     specs = Specs(Plan(read(amos / "params.yaml")))
-    run = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)
     raw = tmp_path / "raw"
     raw.mkdir()
     unlabelled = set(read_json(amos / "data/splits/amos22/dhc_5p.json")["unlabelled"])
@@ -136,5 +138,5 @@ def test_training_reads_no_label_of_an_unlabelled_case(amos, tmp_path):
     entries = read_json(index)["cases"]
     assert [entries[case]["label"] for case in sorted(unlabelled)] == [False] * FIRST.unlabelled
     out = prepared_cases.outputs(tmp_path)
-    train(specs.train(run), index, parts, tmp_path / "state", out, choose_runtime("cpu", 1, 60.0))
-    assert sha256(out.weights) == sha256(amos / run.folder / "weights.safetensors")
+    train(specs.train(TRAINED), index, parts, tmp_path / "state", out, choose_runtime("cpu", 1, 60.0))
+    assert sha256(out.weights) == sha256(amos / TRAINED.folder / "weights.safetensors")

@@ -17,7 +17,9 @@ from semiseg.describe.cost import TableView
 from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
-from semiseg.learning.estimate import count, prepared_voxels, work
+from semiseg.learning.counting import count
+from semiseg.learning.estimate import Step, prepared_voxels, work
+from semiseg.learning.work import Work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
 
@@ -29,19 +31,28 @@ def spec(plan, table="demo", method="cps", **training):
     return {**found, "training": {**found["training"], **training}}
 
 
+def work_of(content, classes: int, kept: Path) -> Work:
+    return work({"row": Step(content, classes)}, kept, 1, "count")["row"]
+
+
 @pytest.fixture
 def plan():
     return Plan(read(ROOT / "params.yaml"))
 
 
 def test_work_grows_with_crops_and_voxels_and_counts_once(plan, tmp_path):
-    small = work(spec(plan, patch=[16, 16, 32], batch={"labelled": 1, "unlabelled": 1}), 14, tmp_path)
+    small = work_of(spec(plan, patch=[16, 16, 32], batch={"labelled": 1, "unlabelled": 1}), 14, tmp_path)
     files = list(tmp_path.iterdir())
-    large = work(spec(plan, patch=[32, 32, 64], batch={"labelled": 2, "unlabelled": 2}), 14, tmp_path)
+    large = work_of(spec(plan, patch=[32, 32, 64], batch={"labelled": 2, "unlabelled": 2}), 14, tmp_path)
     assert list(tmp_path.iterdir()) == files, "the same method, network and code are counted once"
     assert large.operations == pytest.approx(16 * small.operations, rel=1e-3)
     assert small.memory < large.memory < 16 * small.memory, "weights do not grow with the crop"
-    assert small.parameters == large.parameters == 2 * work(spec(plan, method="sup_only"), 14, tmp_path).parameters
+    assert small.parameters == large.parameters == 2 * work_of(spec(plan, method="sup_only"), 14, tmp_path).parameters
+
+
+def test_nothing_is_counted_for_a_control(plan, tmp_path):
+    assert work_of(spec(plan, method="control_empty"), 14, tmp_path) == Work(0.0, 0.0, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("method", ["sup_only", "mt", "guidednet"])
@@ -57,8 +68,8 @@ def test_what_is_counted_without_the_large_operations_is_what_a_whole_step_takes
 
 def test_operations_of_one_network_and_of_two(plan, tmp_path):
     """A step is a forward pass and a backward pass of twice the work, but for the first layer's input."""
-    one = work(spec(plan, method="sup_only"), 14, tmp_path).operations
-    assert work(spec(plan, method="cps"), 14, tmp_path).operations == pytest.approx(2 * one, rel=0.01)
+    one = work_of(spec(plan, method="sup_only"), 14, tmp_path).operations
+    assert work_of(spec(plan, method="cps"), 14, tmp_path).operations == pytest.approx(2 * one, rel=0.01)
     network = build("unet3d", 1, 14, "default", filters=8)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 1, 32, 32, 32))
@@ -69,7 +80,7 @@ def test_operations_of_one_network_and_of_two(plan, tmp_path):
 def test_terms_on_a_fixed_number_of_voxels_do_not_grow_with_the_crop(plan, tmp_path):
     """DVCL's contrast costs the same whatever the crop, so beside large crops it is little more than CPS."""
     rows = (spec(plan, "flare22_10pct", name) for name in ("dvcl", "cps"))
-    contrast, plain = (work(row, 14, tmp_path).operations for row in rows)
+    contrast, plain = (work_of(row, 14, tmp_path).operations for row in rows)
     assert plain < contrast < 1.2 * plain
 
 

@@ -14,7 +14,18 @@ from semiseg.learning.build import Runtime
 from semiseg.learning.loop import Trainer
 from semiseg.stages.train import train
 
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 SELDOM = Runtime(torch.device("cpu"), 0, checkpoint_seconds=3600)
+
+
+@pytest.fixture(autouse=True)
+def as_from_a_terminal():
+    """Nothing is ignored, although the tests may run in the background, where a shell lets SIGINT be ignored."""
+    handlers = {signal.SIGINT: signal.default_int_handler, **dict.fromkeys(ENDING, signal.SIG_DFL)}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import project_folder
+from support import project_folder, warm
 from support.snakemake_project import tiny_params
 
 NAME = "table@tiny"
@@ -19,6 +19,8 @@ def call(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": tools, "DVC_SITE_CACHE_DIR": str(_scratch() / "site"), "COLUMNS": "200"}
     env = {**os.environ, **ME, **own, **env}
+    if command[0] in ("dvc", "semiseg", "snakemake"):
+        return warm.run(folder, command, env)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
 
 

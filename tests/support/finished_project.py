@@ -3,11 +3,15 @@
 Built by the verbs of the rules in one process, in the order in which Snakemake would run them.
 """
 
+import compileall
 import contextlib
+import functools
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +99,24 @@ def command(*arguments: str, source: Path) -> subprocess.CompletedProcess[str]:
 
 def copy_of_source(folder: Path) -> Path:
     """The package in another folder, to be edited; what it returns goes to ``command``."""
-    shutil.copytree(Path(semiseg.__file__).parent, folder / "semiseg", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(_compiled() / "semiseg", folder / "semiseg")
     return folder
+
+
+@functools.cache
+def _compiled() -> Path:
+    """A copy of the package with its bytecode, once per process, because each ``command`` would compile it again.
+
+    The bytecode holds hashes of the source: dates would not show an edit within the second of the copy.
+    """
+    folder = Path(_kept.name)
+    shutil.copytree(Path(semiseg.__file__).parent, folder / "semiseg", ignore=shutil.ignore_patterns("__pycache__"))
+    by_hash = py_compile.PycInvalidationMode.CHECKED_HASH
+    assert compileall.compile_dir(folder, quiet=2, invalidation_mode=by_hash)
+    return folder
+
+
+_kept = tempfile.TemporaryDirectory(prefix="source-")  # removed when the process ends
 
 
 def arguments(job: Job, workers: int = 1) -> list[str]:

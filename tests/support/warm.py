@@ -1,7 +1,8 @@
-"""Snakemake in processes of its own that need not import it: they are forked from a server that has imported it once.
+"""Snakemake, DVC and semiseg in processes of their own that need not import them.
 
-Half of the processor time of a short call is that import, and the tests make many. What a test kills or what must find
-its own environment starts as a fresh process instead (``kills``, ``dvc_projects``, ``slurm_projects``).
+They are forked from a server that has imported them once: half of the processor time of a short call is that import,
+and the tests make many. What a test kills starts as a fresh process instead (``kills``, ``slurm_projects``), and so
+does every command that one of these programs starts itself.
 """
 
 import multiprocessing
@@ -12,25 +13,38 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PRELOADED = ["snakemake.cli", "snakemake.api", "snakemake.report", "snakemake_executor_plugin_slurm"]
+PRELOADED = [
+    "snakemake.cli",
+    "snakemake.api",
+    "snakemake.report",
+    "snakemake_executor_plugin_slurm",
+    "dvc.cli.parser",
+    "dvc.repo",
+    "semiseg.cli.main",
+]
 
 
 def snakemake(
     folder: Path, arguments: Sequence[str], env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """``python -m snakemake ARGUMENTS`` in a folder; its status and what it printed."""
+    return run(folder, ["snakemake", *arguments], env)
+
+
+def run(folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """``snakemake``, ``dvc`` or ``semiseg`` with its arguments in a folder; its status and what it printed."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     with tempfile.TemporaryDirectory() as kept:
         out, err = Path(kept, "out"), Path(kept, "err")
-        started = context.Process(target=_main, args=(folder, list(arguments), dict(env or os.environ), out, err))
+        started = context.Process(target=_main, args=(folder, list(command), dict(env or os.environ), out, err))
         started.start()
         started.join()
         texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err)]
-    return subprocess.CompletedProcess(["snakemake", *arguments], started.exitcode or 0, *texts)
+    return subprocess.CompletedProcess(list(command), started.exitcode or 0, *texts)
 
 
-def _main(folder: Path, arguments: list[str], env: dict[str, str], out: Path, err: Path) -> None:
+def _main(folder: Path, command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
     os.setsid()
     os.chdir(folder)
     os.environ.clear()
@@ -39,8 +53,14 @@ def _main(folder: Path, arguments: list[str], env: dict[str, str], out: Path, er
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, stream)
         os.close(file)
-    sys.argv = [f"{Path(sys.executable).parent}/snakemake", *arguments]
+    program, *arguments = command
+    sys.argv = [f"{Path(sys.executable).parent}/{program}", *arguments]
     sys.path[0] = str(folder)
-    from snakemake.cli import main
-
-    main()
+    match program:
+        case "snakemake":
+            from snakemake.cli import main
+        case "dvc":
+            from dvc.cli import main
+        case "semiseg":
+            from semiseg.cli.main import main
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """``semiseg plan``: the cost of a table before anything runs, and the part of it that exists already."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,16 +8,16 @@ from statistics import median
 from typing import Any
 
 from semiseg.base.files import read_json
-from semiseg.base.progress import Progress
 from semiseg.base.terminal import Page, columns, facts, heading, items, terminal, title
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.describe.needs import GIB, disk, host_memory, list_of
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
-from semiseg.learning.estimate import BYTES, Work, work
+from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
+from semiseg.learning.work import BYTES, Work
 from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
@@ -67,11 +68,8 @@ def plan_table(plan: Plan, table: str, speed: float | None) -> None:
     """
     view = TableView.of(plan, table)
     measured = Measured.read(view)
-    works = {}
-    with Progress(f"plan {table}: count operations", len(view.runs), "row") as bar:
-        for method in view.runs:
-            works[method] = view.work(method)
-            bar.step()
+    steps = {method: view.step(method) for method in view.runs}
+    works = work(steps, COUNTED, os.cpu_count() or 1, f"plan {table}: count operations")
     pace = speed or measured.pace(works) or ASSUMED_SPEED
     lines = [_line(view, method, works[method], measured, pace) for method in works]
     origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"
@@ -104,9 +102,9 @@ class TableView:
         """Cases of each part of a split of the dataset."""
         return part_counts(self.plan.params.splits[self.table.dataset][split])
 
-    def work(self, method: str) -> Work:
-        """Operations, memory and parameters of one step of a row."""
-        return work(Specs(self.plan).train(self.runs[method][0]), len(self.dataset.organs) + 1, COUNTED)
+    def step(self, method: str) -> Step:
+        """A training step of a row."""
+        return Step(Specs(self.plan).train(self.runs[method][0]), len(self.dataset.organs) + 1)
 
     def iterations(self, run: Run) -> int:
         """Steps of a run; where the protocol counts epochs, from the cases of its split."""

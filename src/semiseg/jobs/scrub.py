@@ -27,9 +27,9 @@ def shareable_yaml(text: str) -> str:
     """
     scalars = list(_scalars(yaml.compose(text, Loader=LOADER)))
     changes = [
-        (span, _anchor(text, span) + json.dumps(shareable(value)))
+        (span, _anchor(text, span) + json.dumps(shared))
         for span, value in scalars
-        if shareable(value) != value
+        if (shared := shareable(value)) != value
     ]
     for start, end in _comments(text, [span for span, _ in scalars]):
         comment = text[start:end]

@@ -1,0 +1,14 @@
+"""The work of one training step."""
+
+from dataclasses import dataclass
+
+BYTES = 4  # of a float32 number
+
+
+@dataclass(frozen=True)
+class Work:
+    """Work of one training step: floating-point operations (forward and backward), bytes on the GPU, parameters."""
+
+    operations: float
+    memory: float
+    parameters: int
