@@ -33,6 +33,24 @@ def test_controls_rank_first_and_last(built):
         assert dice["control_empty"] == min(dice.values()) == 0
 
 
+NO_RULE = "no rule makes {}: name a table such as results/demo.csv; did you mean "
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("results/tiny.pdf", NO_RULE + "results/tiny."),
+        ("results/tiny/figures/bar.png", "unknown figure 'bar'; known: boxes, curves, bars, case_<case>"),
+        ("results/tiny/figures/boxes.gif", NO_RULE + "results/tiny/figures/boxes."),
+        ("tony", NO_RULE + "tiny?"),
+    ],
+)
+def test_a_target_that_no_rule_makes_is_answered_with_what_is_made(project, target, sentence):
+    result = snakemake(project, target)
+    assert result.returncode == 1
+    assert sentence.format(target) in result.stderr
+
+
 def test_a_control_asks_for_no_gpu(built):
     result = snakemake(built, "-n", "-p", "--forceall", TABLE)
     assert result.returncode == 0, result.stderr

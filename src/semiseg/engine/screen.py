@@ -6,13 +6,18 @@ shows Snakemake's own listing.
 """
 
 import io
+import re
 import sys
 import time
 from logging import WARNING, LogRecord
+from pathlib import Path
 from typing import TextIO
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from semiseg.base.errors import UserError
+from semiseg.graph.targets import check_target
 
 COMMAND_CHARACTERS = 120  # of a failed job's command, which holds all its parameters; the log file has the whole
 CHATTER = (  # messages that have no event of their own and are not about the jobs
@@ -27,6 +32,7 @@ CHATTER = (  # messages that have no event of their own and are not about the jo
     "Removing temporary output",
     "Elapsed time",
 )
+NO_RULE = re.compile(r"No rule to produce (\S+) \(if you use input functions [^)]*\)\.")  # Snakemake's sentence
 HIDDEN = (LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED)
 YELLOW, RED, PLAIN = "\033[33m", "\033[31m", "\033[0m"
 
@@ -54,6 +60,7 @@ class Screen(LogHandlerBase):
         try:
             text = self._dry(record) if self.common_settings.dryrun else self._line(record)
             if text:
+                text = _with_targets(text)
                 self._stream.write(self._coloured(text, record.levelno) + "\n")
                 self._stream.flush()
         except OSError:  # nobody reads any more, as after `snakemake -n | head`
@@ -115,6 +122,17 @@ class Screen(LogHandlerBase):
         if not self._colour or level < WARNING:
             return text
         return f"{RED if level > WARNING else YELLOW}{text}{PLAIN}"
+
+
+def _with_targets(text: str) -> str:
+    """An error about a file that no rule makes, with the nearest ones that a rule makes; any other text as it is."""
+    found = NO_RULE.search(text)
+    if found is not None:
+        try:
+            check_target(Path(found[1]))
+        except UserError as error:
+            return text.replace(found[0], str(error))
+    return text
 
 
 def _event(record: LogRecord) -> LogEvent | None:
