@@ -1,5 +1,6 @@
 """What `semiseg plan` says: counted work, measured runs, disk, and what is there already."""
 
+import copy
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import ROOT
+from support import ROOT, finished_project
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
@@ -128,8 +129,24 @@ def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):
     assert lists["demo"] == "drawn from the cases that are there"
 
 
-def test_finished_runs_are_measured_and_not_counted_again(project, capsys):
-    """The hours of the row that is done are gone, and its speed prices the other."""
+def test_runs_that_are_done_are_not_counted_again(tmp_path_factory, monkeypatch, capsys):
+    """A run is done with its parameters, its code and the data behind it."""
+    monkeypatch.chdir(finished_project.copy(tmp_path_factory))
+    assert "left to train 0 of 2 runs, none" in said(capsys, "tiny")
+    content = finished_project.params()
+    weight, other_split = copy.deepcopy(content), copy.deepcopy(content)
+    weight["methods"]["cps"]["weight"] = 0.3
+    other_split["splits"]["phantom_mri"]["tiny"]["draw"]["seed"] = 2
+    for edited in (weight, other_split):
+        finished_project.write_params(Path(), edited)
+        assert "left to train 2 of 2 runs, about" in said(capsys, "tiny")
+    finished_project.write_params(Path(), content)
+    Path(finished_project.RUN, "cps/seed1/weights.safetensors").unlink()
+    assert "left to train 1 of 2 runs, about" in said(capsys, "tiny")
+
+
+def test_measured_runs_price_the_others(project, capsys):
+    """Without a record a run is not done, but what it measured counts."""
     plan = Plan(parse_params(CONTENT))
     folder = Path(plan.runs("la_8", "sup_only")[0].folder)
     folder.mkdir(parents=True)
@@ -142,8 +159,8 @@ def test_finished_runs_are_measured_and_not_counted_again(project, capsys):
     Path("data/raw/la").mkdir(parents=True)
     Path("data/raw/la/manifest.json").touch()
     text = said(capsys, "la_8")
-    assert "1 of 2 runs, about" in text and "of finished runs here" in text
-    assert "V-Net 1 of 1 9,447,000 2 0.0 3.0 measured: Toy GPU" in text
+    assert "2 of 2 runs, about" in text and "of finished runs here" in text
+    assert "V-Net 0 of 1 9,447,000 2 3.3 3.0 measured: Toy GPU" in text
     assert "raw cases (data/raw/la/manifest.json)" in text
     assert "states of 1 interrupted runs, which will continue" in text
 

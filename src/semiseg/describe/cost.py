@@ -1,7 +1,7 @@
 """``semiseg plan``: the cost of a table before anything runs, and the part of it that exists already."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,6 +12,8 @@ from semiseg.base.terminal import Page, columns, facts, heading, items, terminal
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.describe.needs import GIB, disk, host_memory, list_of
+from semiseg.graph.graph import Graph
+from semiseg.graph.job import Job
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import Step, work
@@ -63,15 +65,16 @@ class Line:
 def plan_table(plan: Plan, table: str, speed: float | None) -> None:
     """Print hours, memory and disk of a table; ``speed``: operations per second, default: measured or assumed.
 
-    Runs under ``results`` and data under ``data`` of the working directory count as finished where their files exist;
-    `snakemake -n` checks whether they are up to date.
+    A run in the working directory counts as finished where it and the data behind it are here, made with these
+    parameters and this code. Files are not hashed: `snakemake -n` also finds what was changed by hand.
     """
     view = TableView.of(plan, table)
     measured = Measured.read(view)
     steps = {method: view.step(method) for method in view.runs}
     works = work(steps, COUNTED, os.cpu_count() or 1, f"plan {table}: count operations")
     pace = speed or measured.pace(works) or ASSUMED_SPEED
-    lines = [_line(view, method, works[method], measured, pace) for method in works]
+    trained = view.trained()
+    lines = [_line(view, method, works[method], measured, pace, trained) for method in works]
     origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"
     for block in _page(view, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})"):
         terminal().print(block)
@@ -105,6 +108,18 @@ class TableView:
     def step(self, method: str) -> Step:
         """A training step of a row."""
         return Step(Specs(self.plan).train(self.runs[method][0]), len(self.dataset.organs) + 1)
+
+    def trained(self) -> frozenset[Run]:
+        """The runs that are done, with all jobs behind them."""
+        graph, done = Graph(self.plan), dict[str, bool]()
+
+        def is_done(job: Job) -> bool:
+            if job.main not in done:  # runs share their data
+                done[job.main] = job.is_done()
+            return done[job.main]
+
+        runs = [run for runs in self.runs.values() for run in runs]
+        return frozenset(run for run in runs if all(map(is_done, graph.chain(f"{run.folder}/weights.safetensors"))))
 
     def iterations(self, run: Run) -> int:
         """Steps of a run; where the protocol counts epochs, from the cases of its split."""
@@ -142,7 +157,9 @@ class Measured:
         return median(reached) if reached else None
 
 
-def _line(view: TableView, method: str, counted: Work, measured: Measured, pace: float) -> Line:
+def _line(
+    view: TableView, method: str, counted: Work, measured: Measured, pace: float, trained: Collection[Run]
+) -> Line:
     runs, costs = view.runs[method], measured.costs[method]
     if costs:
         seconds = median(cost["seconds_per_iteration"] for cost in costs)
@@ -150,7 +167,7 @@ def _line(view: TableView, method: str, counted: Work, measured: Measured, pace:
         price = Price(seconds, memory, costs[0]["parameters"], f"measured: {costs[0]['device']}")
     else:
         price = Price(counted.operations / pace, counted.memory, counted.parameters, "estimated")
-    done = [run for run in runs if (Path(run.folder) / "weights.safetensors").exists()]
+    done = [run for run in runs if run in trained]
     steps = {run: view.iterations(run) if price.parameters else 0 for run in runs}
     left = sum(number for run, number in steps.items() if run not in done)
     label = view.plan.row(view.name, method).label or method

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from semiseg.base.errors import UserError
 from semiseg.graph.specs import Spec
 from semiseg.jobs.code_hash import code_of, modules_of
+from semiseg.jobs.record import read_record, recorded
 from semiseg.paths import record_path
 
 Paths = str | tuple[str, ...]
@@ -44,3 +47,12 @@ class Job:
     def modules(self) -> tuple[str, ...]:
         """The modules that the job starts from."""
         return modules_of(self.rule, self.spec)
+
+    def is_done(self) -> bool:
+        """Whether its main output is here, with a record of these parameters and this code. No file is hashed."""
+        try:
+            record = read_record(self.record)
+        except UserError:
+            return False
+        same = record["rule"] == self.rule and record["params"] == recorded(self.spec)
+        return same and record["code"]["hash"] == self.code and Path(self.main).exists()

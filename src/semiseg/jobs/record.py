@@ -5,6 +5,7 @@ with the ids of the inputs' records. Two machines that build the same thing get 
 times are recorded too, but the id does not depend on them. ``seal`` is a digest of the whole record.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -145,6 +146,11 @@ def made_by(path: Path) -> str | None:
         if any(Path(entry["path"]).name == path.name for entry in record["outputs"]):
             return str(record["id"])
     return None
+
+
+def recorded(spec: Mapping[str, Any]) -> Any:
+    """Parameters of a job in the form in which a record holds them."""
+    return json.loads(json.dumps(shareable(spec)))
 
 
 def shareable(value: Any) -> Any:

@@ -14,7 +14,7 @@ from semiseg.catalogue import PACKAGE
 from semiseg.jobs.code_hash import code_of, module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
-from semiseg.jobs.record import made_by, read_record, shareable, write_record
+from semiseg.jobs.record import made_by, read_record, recorded, write_record
 from semiseg.paths import LINEAGE, record_path
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _is_made(call: Call) -> bool:
         record = read_record(record_path(call.outputs[0]))
         same = [
             record["rule"] == call.rule,
-            record["params"] == shareable(dict(call.spec)),
+            record["params"] == recorded(call.spec),
             record["code"]["hash"] == digest(module_hashes(*modules_of(call.rule, call.spec))),
             _content(record["inputs"]) == [sha256(path) for path in call.inputs],
             _content(record["outputs"]) == [sha256(path) for path in call.outputs],

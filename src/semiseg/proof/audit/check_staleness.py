@@ -14,7 +14,7 @@ from semiseg.catalogue import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.code_hash import module_hashes
-from semiseg.jobs.record import OUTSIDE, Record, shareable
+from semiseg.jobs.record import OUTSIDE, Record, recorded
 from semiseg.proof.audit.verdicts import Finding, Verdict
 from semiseg.proof.provenance import Link
 
@@ -42,7 +42,7 @@ def _reasons(link: Link, graph: Graph) -> Iterator[str]:
     if job is None or job.rule != record["rule"]:
         yield f"no rule makes it as the recorded {record['rule']} did"
         return
-    if changes := list(differences(record["params"], _as_recorded(job.spec))):
+    if changes := list(differences(record["params"], recorded(job.spec))):
         yield f"was made with other parameters: {some(changes, 4)}"
     if modules := changed_modules(record, job):
         yield OTHER_CODE + some(modules, 6)
@@ -87,11 +87,6 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
             yield from differences(old.get(key, ABSENT), new.get(key, ABSENT), inner)
     elif old != new:
         yield f"{path} was {_shown(old)}, is {_shown(new)}"
-
-
-def _as_recorded(spec: Mapping[str, Any]) -> Any:
-    """Parameters in the form in which a record holds them."""
-    return json.loads(json.dumps(shareable(spec)))
 
 
 def _shown(value: Any) -> str:
