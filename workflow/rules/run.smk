@@ -1,11 +1,6 @@
 # One run: (dataset, protocol, split, method, seed), shared by every table that needs it.
 
 
-def gpus(wildcards):
-    """GPUs of a job: a control needs none, so it waits for none."""
-    return 0 if is_control(wildcards.method) else 1
-
-
 train_inputs, train_spec, train_code = job(of_run(GRAPH.train))
 
 
