@@ -10,6 +10,7 @@ from support.project_folder import write_params
 
 LIGHT = [
     "semiseg.graph.plan",
+    "semiseg.describe.cost",
     "semiseg.cli.main",
     "semiseg.stages.train_control",
     "semiseg.stages.predict_control",

@@ -1,10 +1,13 @@
 """The schedule of a training: its length, the training time of a step, its learning rate, and when to validate."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
-from semiseg.method import TrainingTime
 from semiseg.params.config import Training
+
+if TYPE_CHECKING:
+    from semiseg.method import TrainingTime
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,10 @@ class TrainingSchedule:
         assert self.training.epochs is not None  # the parameters allow exactly one of the two
         return self.training.epochs * self.steps_per_epoch
 
-    def time(self, iteration: int) -> TrainingTime:
+    def time(self, iteration: int) -> "TrainingTime":
         """The training time that a method receives in step ``iteration``."""
+        from semiseg.method import TrainingTime  # here: the planner reads lengths from a schedule, and loads no torch
+
         ramp = self.training.ramp
         counter = max(self._count(iteration, ramp.per) - ramp.lag, 0) // ramp.every
         whole = self._count(self.counted, ramp.per) // ramp.every
