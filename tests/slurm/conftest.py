@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from support.needs import skip
 from support.slurm_controller import Controller
@@ -24,13 +25,22 @@ def why_no_slurm() -> str | None:
     return None
 
 
+def is_running() -> bool:
+    """Whether the controller that the pointer names is alive; the pointer outlives a machine that was switched off."""
+    try:
+        number = int(Path(POINTER.read_text().strip(), "slurmctld.pid").read_text())
+    except (OSError, ValueError):
+        return False
+    return psutil.pid_exists(number) and psutil.Process(number).name() == "slurmctld"
+
+
 @pytest.fixture(scope="session")
 def slurm():
     """The controller of a running SLURM; one that ran before the tests is used and left."""
     reason = why_no_slurm()
     if reason is not None:
         skip("SLURM", reason)
-    there = POINTER.exists()
+    there = is_running()
     started = subprocess.run([HERE / "up.sh"], capture_output=True, encoding="utf-8")
     if started.returncode != 0:
         skip("SLURM", f"it does not start here: {started.stderr.strip()[-300:]}")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ def atomic(path: Path | str) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.parent / f"{UNFINISHED}{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}"
         draft.touch(exist_ok=False)
-        temporary = draft
+        temporary, mode = draft, draft.stat().st_mode
         yield temporary
         with temporary.open("rb") as written:
+            if os.fstat(written.fileno()).st_mode != mode:  # some writers replace the file by one for the owner alone
+                os.fchmod(written.fileno(), stat.S_IMODE(mode))
             os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:

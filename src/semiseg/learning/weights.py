@@ -14,10 +14,13 @@ from semiseg.learning.note import as_metadata, from_metadata
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-    """Write tensors and a note atomically."""
+    """Write tensors and a note atomically. Raises UserError as ``files.atomic`` does."""
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     with atomic(path) as temporary:
-        save_file(content, temporary, metadata=as_metadata(note))
+        try:
+            save_file(content, temporary, metadata=as_metadata(note))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error  # ``atomic`` recognises a full disk by these words
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
