@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
@@ -206,7 +207,10 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
-        """Weight of each term of ``losses`` in this step; a term without an entry has weight 1."""
+        """Weight of each term of ``losses`` in this step; a term without an entry has weight 1.
+
+        An entry without a term ends the training with a sentence.
+        """
         return {}
 
     def adversaries(self) -> Mapping[str, Adam]:
@@ -238,8 +242,14 @@ class Method(nn.Module):
         return logits.mean(0).softmax(1)
 
 
-def total(terms: Terms, weights: Mapping[str, float]) -> Tensor:
-    """Weighted sum of the terms, a scalar."""
+def total(terms: Terms, weights: Mapping[str, float], where: str = "weights") -> Tensor:
+    """Weighted sum of the terms, a scalar. A term without a weight has weight 1.
+
+    Raises UserError for a weight whose term does not exist. where: what gave the weights, for the error.
+    """
+    for name in weights:
+        if name not in terms:
+            raise unknown("term", name, terms, where)
     return sum((term * weights.get(name, 1.0) for name, term in terms.items()), start=torch.zeros(()))
 
 

@@ -24,6 +24,7 @@ WITHOUT_EFFECT = (
     "semiseg.data.checks",  # warns
     "semiseg.graph.requirements",  # refuses a protocol before it is used
     "semiseg.jobs",  # what surrounds a job: locks, records, this hash
+    "semiseg.learning.generators",  # refuses a method that could not be resumed
     "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
     "semiseg.learning.history_file",
     "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
