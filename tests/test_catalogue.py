@@ -12,6 +12,7 @@ from semiseg import catalogue
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.catalogue import Declared
+from semiseg.describe.check_params import check_params
 from semiseg.graph.graph import Graph
 from semiseg.graph.plan import Plan
 from semiseg.params.reading import parse_params
@@ -227,3 +228,19 @@ def test_a_method_that_is_being_written_stops_the_tables_that_use_it_and_no_othe
     for row in ("fixmatch", "fixmatch_low"):
         with pytest.raises(UserError, match=sentence):
             graph.chain(f"results/with_{row}.csv")
+
+
+def test_a_method_that_imports_what_is_not_there_is_refused_before_any_job(broken_method):
+    broken_method(
+        "from semiseg.blokcs import ema\nfrom semiseg.method import Method\n\n\nclass FixMatch(Method): pass\n"
+    )
+    sentence = (
+        r"^src/semiseg/methods/fixmatch\.py, line 1 imports semiseg\.blokcs, but semiseg has no module blokcs; did"
+    )
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"]["demo"]["rows"] = ["cps", "fixmatch"]
+    plan = Plan(parse_params(content))
+    with pytest.raises(UserError, match=sentence):
+        check_params(plan)
+    with pytest.raises(UserError, match=sentence):
+        [job.code for job in Graph(plan).chain("results/demo.csv")]

@@ -10,6 +10,7 @@ import importlib
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ PACKAGE = Path(__file__).parent
 BASES = {"methods": ("semiseg.method", "Method"), "networks": ("semiseg.network", "Backbone")}  # module, class
 CONTROL = ("semiseg.control", "Control")  # the base in the files of methods that are controls by their name
 WORDS = {"published": "paper", "splits": "split list"}  # of kinds whose name is not the folder's
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 Base = TypeVar("Base")
 
 
@@ -71,11 +73,11 @@ def load_value(kind: str, name: str, variable: str) -> Any:
             for path in sorted(PACKAGE.rglob("*.py")):
                 syntax_tree(path)
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{_shown(Path(last.filename))}, line {last.lineno}"
+        where = f"{shown(Path(last.filename))}, line {last.lineno}"
         what = f"{type(error).__name__}: {error}"
-        raise BrokenError(f"{_shown(file)} cannot be imported ({what}, at {where}): correct it") from error
+        raise BrokenError(f"{shown(file)} cannot be imported ({what}, at {where}): correct it") from error
     if not hasattr(module, variable):
-        raise BrokenError(f"{_shown(file)} must define {variable}, it defines none")
+        raise BrokenError(f"{shown(file)} must define {variable}, it defines none")
     return getattr(module, variable)
 
 
@@ -89,15 +91,48 @@ def source_of(module: str) -> Path | None:
     return None
 
 
+def module_exists(module: str) -> bool:
+    """Whether a semiseg module is there, in whatever form Python finds one: also a folder without ``__init__.py``."""
+    *around, name = module.split(".")
+    folder = str(PACKAGE.parent.joinpath(*around))
+    return source_of(module) is not None or PathFinder.find_spec(name, [folder]) is not None
+
+
+def modules_in(package: str) -> list[str]:
+    """Names of the modules and packages right inside a semiseg package, for a guess."""
+    folder = PACKAGE.joinpath(*package.split(".")[1:])
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted({path.stem for path in found if path.suffix == ".py" or (path / "__init__.py").exists()})
+
+
 def syntax_tree(file: Path) -> ast.Module:
-    """A source file of semiseg, parsed. Raises BrokenError naming file and line when it is not Python."""
+    """A source file of semiseg, as ``parsed``. Raises BrokenError naming file and line when it is not Python."""
     try:
-        return ast.parse(file.read_text(encoding="utf-8"))
+        return parsed(file.read_text(encoding="utf-8"), package_of(file))
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
-        raise BrokenError(f"{_shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
+        raise BrokenError(f"{shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
     except ValueError as error:  # null bytes, or no UTF-8
-        raise BrokenError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
+        raise BrokenError(f"{shown(file)} is not valid Python ({error}): correct it") from None
+
+
+def package_of(file: Path) -> str:
+    """The package that a source file of semiseg belongs to, from which its relative imports start."""
+    return ".".join(file.relative_to(PACKAGE.parent).parent.parts)
+
+
+def parsed(text: str, package: str) -> ast.Module:
+    """The syntax tree of a module of this package, whose relative imports are written out as absolute ones."""
+    tree = ast.parse(text)
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.ImportFrom) and node.level:
+            around = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            node.module, node.level = ".".join([*around, *filter(None, [node.module])]), 0
+        for block in BLOCKS:
+            pending.extend(getattr(node, block, ()))
+    return tree
 
 
 @dataclass(frozen=True)
@@ -258,10 +293,10 @@ def _literal(value: ast.expr | None) -> Any:
 
 def _not_one(file: Path, base: str, count: int) -> str:
     reason = f" (its name begins with {PREFIX})" if is_control(file.stem) else ""
-    return f"{_shown(file)} must define exactly one {base}{reason}, it defines {count}"
+    return f"{shown(file)} must define exactly one {base}{reason}, it defines {count}"
 
 
-def _shown(file: Path) -> str:
+def shown(file: Path) -> str:
     """A file of the package as the user knows it: below the working folder where it lies there, else whole."""
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 
