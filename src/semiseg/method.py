@@ -130,7 +130,8 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
-    inference_networks: names of the networks that predict.
+    inference_networks: names of the networks that predict, one or more. A run keeps the weights of these alone, so
+        ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
 
     Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
@@ -168,6 +169,7 @@ class Method(nn.Module):
             if known[name].choices and value not in known[name].choices:
                 allowed = ", ".join(map(str, known[name].choices))
                 raise UserError(f"{type(self).__name__}.{name} must be one of {allowed}; found {value!r}")
+        catalogue.check_networks(type(self).__name__, self.networks, self.teachers, self.teacher_start)
         self.hyper = hyper
         self.context = context
         for name, initialisation in self.networks.items():

@@ -290,6 +290,18 @@ MISTAKES = {
         },
         r"^the loss terms of step 2 are supervised, late, those of the first step supervised, early: give the same",
     ),
+    "networks that predict but are not there": (
+        {"inference_networks": property(lambda self: ("boddy",))},
+        r"^Changed: inference_networks: unknown network 'boddy'; known: body; did you mean body\?$",
+    ),
+    "no networks that predict": (
+        {"inference_networks": property(lambda self: ())},
+        r"^Changed: inference_networks names the networks that predict, such as \(\"network\",\); found \(\)$",
+    ),
+    "an initialisation that is computed": (
+        {"networks": property(lambda self: {"network": "de" + "fualt"})},
+        r"^Changed: networks\.network: unknown initialisation 'defualt'; known: default, .*; did you mean default\?$",
+    ),
     "numpy's generator in a step": (
         {"after_step": lambda self, time: np.random.rand()},
         r"^Changed draws random numbers from numpy\.random, which a saved state does not contain, .*torch\.rand",
