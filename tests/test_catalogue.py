@@ -1,5 +1,6 @@
 """What methods declare is read from their text, base classes included, as Python itself would find it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from semiseg import catalogue
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.catalogue import Declared
+from semiseg.describe.check_params import check_params
 from semiseg.graph.graph import Graph
 from semiseg.graph.plan import Plan
+from semiseg.graph.requirements import check_declared
 from semiseg.params.reading import parse_params
 
 BASE = '''
@@ -81,6 +84,7 @@ def forget():
         catalogue.source_of,
         catalogue.hyperparameters,
         catalogue.declared,
+        catalogue.attributes,
         catalogue._twin,
         catalogue.entries,
     ):
@@ -227,3 +231,89 @@ def test_a_method_that_is_being_written_stops_the_tables_that_use_it_and_no_othe
     for row in ("fixmatch", "fixmatch_low"):
         with pytest.raises(UserError, match=sentence):
             graph.chain(f"results/with_{row}.csv")
+
+
+def test_a_method_that_imports_what_is_not_there_is_refused_before_any_job(broken_method):
+    broken_method(f"from semiseg.blokcs import ema\n{DECLARED}")
+    sentence = (
+        r"^src/semiseg/methods/fixmatch\.py, line 1 imports semiseg\.blokcs, but semiseg has no module blokcs; did"
+    )
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"]["demo"]["rows"] = ["cps", "fixmatch"]
+    plan = Plan(parse_params(content))
+    with pytest.raises(UserError, match=sentence):
+        check_params(plan)
+    with pytest.raises(UserError, match=sentence):
+        [job.code for job in Graph(plan).chain("results/demo.csv")]
+
+
+DECLARED = """
+from semiseg.method import Method
+
+
+class FixMatch(Method):
+    networks = {"student": "kaiming"}
+    teachers = {"teacher": "student"}
+    inference_networks = ("student",)
+"""
+KAIMING, PREDICTING = '"kaiming"', 'inference_networks = ("student",)'
+WRONG = {
+    "an initialisation": (KAIMING, '"kaimin"', "networks.student: unknown initialisation 'kaimin'; .* mean kaiming?"),
+    "an empty initialisation": (KAIMING, "None", "networks.student: unknown initialisation 'None'; known: default, "),
+    "a list of networks": ('{"student": "kaiming"}', '["student"]', 'expected networks as {"name": "..."}, found ['),
+    "a teacher's network": (': "student"}', ': "studnt"}', "teachers.teacher: unknown network 'studnt'; .* student?"),
+    "a name given twice": ('{"teacher":', '{"student":', "'student' is both a network and a teacher: rename one"),
+    "a start": (PREDICTING, f"{PREDICTING}\n    teacher_start = 'copi'", "teacher_start: unknown start 'copi'; "),
+    "a size of cubes": (PREDICTING, f"{PREDICTING}\n    cubes = 'size'", "cubes: unknown hyperparameter 'size'; "),
+    "no network that predicts": (PREDICTING, "", 'inference_networks names the networks .*("network",); found ()'),
+    "a text": (PREDICTING, "inference_networks = 'student'", "inference_networks names the .* found 'student'"),
+    "no such network": ('("student",)', '("studnt",)', "inference_networks: unknown network 'studnt'; .* student?"),
+    "a predict of its own": (
+        PREDICTING,
+        "def predict(self, image, networks):\n        return self.student(image)",
+        "inference_networks names the networks that predict",
+    ),
+    "a module of another name": (
+        PREDICTING,
+        "inference_networks = ('boddy',)\n    def __init__(self, context, **hyper):\n        self.body = 1",
+        "inference_networks: unknown network 'boddy'; known: student, teacher$",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_declaration_that_no_training_could_use_is_one_sentence(what, broken_method):
+    old, new, sentence = WRONG[what]
+    assert old in DECLARED
+    broken_method(DECLARED.replace(old, new))
+    pattern = re.escape(sentence).replace(r"\.\*", ".*").replace(r"\$", "$")
+    with pytest.raises(UserError, match=rf"^src/semiseg/methods/fixmatch\.py: {pattern}"):
+        check_declared("fixmatch")
+
+
+def test_what_no_training_could_use_stops_the_tables_with_this_row_and_check_params(broken_method):
+    broken_method(DECLARED.replace("kaiming", "kaimin"))
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    plan = Plan(parse_params(content))
+    assert plan.served("demo")
+    content["tables"]["demo"]["rows"] = ["cps", "fixmatch"]
+    for refused in (lambda: check_params(plan), lambda: Plan(parse_params(content)).served("demo")):
+        with pytest.raises(UserError, match=r"^src/semiseg/methods/fixmatch\.py: networks\.student: unknown init"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (KAIMING, '("kai" + "ming")'),
+        ('("student",)', '("teacher", "student")'),
+        (PREDICTING, "def __init__(self, context, **hyper):\n        self.inference_networks = ('teacher',)"),
+        (PREDICTING, "@property\n    def inference_networks(self):\n        return ('teacher',)"),
+        (PREDICTING, "inference_networks = ('b',)\n    def __init__(self):\n        self.b = 1"),
+        (PREDICTING, "inference_networks = ('b',)\n    def __init__(self):\n        self.add_module('b', None)"),
+        (PREDICTING, "inference_networks = ('b',)\n    def f(self):\n        setattr(self, chr(98), None)"),
+    ],
+)
+def test_what_only_the_built_method_knows_is_left_to_it(old, new, broken_method):
+    broken_method(DECLARED.replace(old, new))
+    check_declared("fixmatch")

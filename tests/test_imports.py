@@ -50,11 +50,11 @@ for job in finished_project.graph().chain(finished_project.TABLE):
 
 
 def test_no_job_of_a_table_of_controls_loads_torch(tmp_path):
-    """A process that does one job after the other; a line per job. Its tests' helpers must not load torch either."""
+    """One process does one job after the other, and tells of each rule whether torch is loaded after it."""
     params = finished_project.params()
     params["tables"]["tiny"] |= {"rows": ["control_perfect", "control_empty"], "seeds": [1]}
     write_params(tmp_path, {**params, "methods": {}})
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [*sys.path]))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-c", BUILD], cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8"
     )

@@ -10,6 +10,7 @@ import importlib
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,9 @@ from semiseg.base.names import guess, unknown
 PACKAGE = Path(__file__).parent
 BASES = {"methods": ("semiseg.method", "Method"), "networks": ("semiseg.network", "Backbone")}  # module, class
 CONTROL = ("semiseg.control", "Control")  # the base in the files of methods that are controls by their name
+TEACHER_STARTS = ("random", "copy")
 WORDS = {"published": "paper", "splits": "split list"}  # of kinds whose name is not the folder's
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 Base = TypeVar("Base")
 
 
@@ -71,11 +74,11 @@ def load_value(kind: str, name: str, variable: str) -> Any:
             for path in sorted(PACKAGE.rglob("*.py")):
                 syntax_tree(path)
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{_shown(Path(last.filename))}, line {last.lineno}"
+        where = f"{shown(Path(last.filename))}, line {last.lineno}"
         what = f"{type(error).__name__}: {error}"
-        raise BrokenError(f"{_shown(file)} cannot be imported ({what}, at {where}): correct it") from error
+        raise BrokenError(f"{shown(file)} cannot be imported ({what}, at {where}): correct it") from error
     if not hasattr(module, variable):
-        raise BrokenError(f"{_shown(file)} must define {variable}, it defines none")
+        raise BrokenError(f"{shown(file)} must define {variable}, it defines none")
     return getattr(module, variable)
 
 
@@ -89,15 +92,48 @@ def source_of(module: str) -> Path | None:
     return None
 
 
+def module_exists(module: str) -> bool:
+    """Whether a semiseg module is there, in whatever form Python finds one: also a folder without ``__init__.py``."""
+    *around, name = module.split(".")
+    folder = str(PACKAGE.parent.joinpath(*around))
+    return source_of(module) is not None or PathFinder.find_spec(name, [folder]) is not None
+
+
+def modules_in(package: str) -> list[str]:
+    """Names of the modules and packages right inside a semiseg package, for a guess."""
+    folder = PACKAGE.joinpath(*package.split(".")[1:])
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted({path.stem for path in found if path.suffix == ".py" or (path / "__init__.py").exists()})
+
+
 def syntax_tree(file: Path) -> ast.Module:
-    """A source file of semiseg, parsed. Raises BrokenError naming file and line when it is not Python."""
+    """A source file of semiseg, as ``parsed``. Raises BrokenError naming file and line when it is not Python."""
     try:
-        return ast.parse(file.read_text(encoding="utf-8"))
+        return parsed(file.read_text(encoding="utf-8"), package_of(file))
     except SyntaxError as error:
         line = f", line {error.lineno}" if error.lineno else ""
-        raise BrokenError(f"{_shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
+        raise BrokenError(f"{shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
     except ValueError as error:  # null bytes, or no UTF-8
-        raise BrokenError(f"{_shown(file)} is not valid Python ({error}): correct it") from None
+        raise BrokenError(f"{shown(file)} is not valid Python ({error}): correct it") from None
+
+
+def package_of(file: Path) -> str:
+    """The package that a source file of semiseg belongs to, from which its relative imports start."""
+    return ".".join(file.relative_to(PACKAGE.parent).parent.parts)
+
+
+def parsed(text: str, package: str) -> ast.Module:
+    """The syntax tree of a module of this package, whose relative imports are written out as absolute ones."""
+    tree = ast.parse(text)
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.ImportFrom) and node.level:
+            around = package.split(".")[: len(package.split(".")) + 1 - node.level]
+            node.module, node.level = ".".join([*around, *filter(None, [node.module])]), 0
+        for block in BLOCKS:
+            pending.extend(getattr(node, block, ()))
+    return tree
 
 
 @dataclass(frozen=True)
@@ -142,12 +178,69 @@ def declared(name: str, kind: str = "methods") -> dict[str, Any]:
 
 def overrides(method: str, function: str) -> bool:
     """Whether a method, or a base class of it, defines a function of this name, other than the base of all methods."""
+    return function in dict(_functions(method))
+
+
+@functools.cache
+def attributes(method: str) -> frozenset[str] | None:
+    """Names of the attributes that the functions of a method and of its base classes set; None if any may be set."""
+    names: set[str] = set()
+    for node in (node for _, function in _functions(method) for node in ast.walk(function)):
+        match node:
+            case ast.Attribute(attr=attribute, ctx=ast.Store()):
+                names.add(attribute)
+            case (
+                ast.Call(func=ast.Attribute(attr="add_module" | "register_module"), args=[given, *_])
+                | ast.Call(func=ast.Name(id="setattr"), args=[_, given, *_])
+            ):
+                if not isinstance(given, ast.Constant):
+                    return None
+                names.add(str(given.value))
+    return frozenset(names)
+
+
+def _functions(method: str) -> list[tuple[str, ast.FunctionDef]]:
+    """Functions by name of a method and of its base classes, but for those of the base of all methods."""
     base = _twin(*_base("methods", method))
-    return any(
-        function in vars(owner).get("functions", ())
-        for owner in _plug_in_twin("methods", method).__mro__
-        if owner is not base
-    )
+    owners = (owner for owner in _plug_in_twin("methods", method).__mro__ if owner is not base)
+    return [pair for owner in owners for pair in vars(owner).get("functions", {}).items()]
+
+
+def check_networks(where: str, networks: Any, teachers: Any, teacher_start: Any) -> None:
+    """Raise UserError for networks or teachers of a method that cannot be built; None stands for what is not known.
+
+    where: the method, for the error. The other arguments are the attributes of ``semiseg.method.Method``.
+    """
+    for name, value in {"networks": networks, "teachers": teachers}.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise UserError(f'{where}: expected {name} as {{"name": "..."}}, found {value!r}')
+    for name, initialisation in (networks or {}).items():
+        if initialisation not in (known := _initialisations()):
+            raise unknown("initialisation", str(initialisation), known, f"{where}: networks.{name}")
+    for name, followed in (teachers or {}).items():
+        if networks is not None and name in networks:
+            raise UserError(f"{where}: {name!r} is both a network and a teacher: rename one")
+        if networks is not None and followed not in networks:
+            raise unknown("network", str(followed), networks, f"{where}: teachers.{name}")
+    if teacher_start not in (None, *TEACHER_STARTS):
+        raise unknown("start", str(teacher_start), TEACHER_STARTS, f"{where}: teacher_start")
+
+
+def _initialisations() -> list[str]:
+    """Names of the rules by which ``semiseg.network`` draws weights."""
+    written = dict(_assignments(syntax_tree(PACKAGE / "network.py")))["INITIALISATIONS"]
+    return [_literal(key) for key in written.keys] if isinstance(written, ast.Dict) else []
+
+
+def check_predicting(where: str, names: Any, known: Iterable[str]) -> None:
+    """Raise UserError unless a method's ``inference_networks`` are names of its networks. where: the method."""
+    if isinstance(names, str) or not names:
+        raise UserError(
+            f'{where}: inference_networks names the networks that predict, such as ("network",); found {names!r}'
+        )
+    for name in names:
+        if name not in known:
+            raise unknown("network", str(name), known, f"{where}: inference_networks")
 
 
 def _plug_in_twin(kind: str, name: str) -> type:
@@ -171,8 +264,8 @@ def _base(kind: str, name: str) -> tuple[str, str]:
 def _twin(module: str, name: str) -> type:
     """A class with the bases of a class in the source, as far as they stand in semiseg; others become ``object``.
 
-    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions, ``functions`` the
-    names of its functions, and ``constants`` what its module assigns. The order of base
+    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions, ``functions`` its
+    functions by name, and ``constants`` what its module assigns. The order of base
     classes is Python's own, because the twin is a class.
     """
     file = source_of(module)
@@ -182,7 +275,7 @@ def _twin(module: str, name: str) -> type:
         if isinstance(node, ast.ClassDef) and node.name == name:
             found = [_twin_of_base(base, module, imported) for base in node.bases]
             bases = tuple(dict.fromkeys(twin for twin in found if twin is not object))
-            functions = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            functions = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
             body = {"assigned": dict(_assignments(node)), "functions": functions, "constants": dict(_assignments(tree))}
             return type(name, bases, body)
     if name in imported:
@@ -258,10 +351,10 @@ def _literal(value: ast.expr | None) -> Any:
 
 def _not_one(file: Path, base: str, count: int) -> str:
     reason = f" (its name begins with {PREFIX})" if is_control(file.stem) else ""
-    return f"{_shown(file)} must define exactly one {base}{reason}, it defines {count}"
+    return f"{shown(file)} must define exactly one {base}{reason}, it defines {count}"
 
 
-def _shown(file: Path) -> str:
+def shown(file: Path) -> str:
     """A file of the package as the user knows it: below the working folder where it lies there, else whole."""
     return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
@@ -129,7 +130,8 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
-    inference_networks: names of the networks that predict.
+    inference_networks: names of the networks that predict, one or more. A run keeps the weights of these alone, so
+        ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
 
     Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
@@ -167,6 +169,7 @@ class Method(nn.Module):
             if known[name].choices and value not in known[name].choices:
                 allowed = ", ".join(map(str, known[name].choices))
                 raise UserError(f"{type(self).__name__}.{name} must be one of {allowed}; found {value!r}")
+        catalogue.check_networks(type(self).__name__, self.networks, self.teachers, self.teacher_start)
         self.hyper = hyper
         self.context = context
         for name, initialisation in self.networks.items():
@@ -206,7 +209,10 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
-        """Weight of each term of ``losses`` in this step; a term without an entry has weight 1."""
+        """Weight of each term of ``losses`` in this step; a term without an entry has weight 1.
+
+        An entry without a term ends the training with a sentence.
+        """
         return {}
 
     def adversaries(self) -> Mapping[str, Adam]:
@@ -238,8 +244,14 @@ class Method(nn.Module):
         return logits.mean(0).softmax(1)
 
 
-def total(terms: Terms, weights: Mapping[str, float]) -> Tensor:
-    """Weighted sum of the terms, a scalar."""
+def total(terms: Terms, weights: Mapping[str, float], where: str = "weights") -> Tensor:
+    """Weighted sum of the terms, a scalar. A term without a weight has weight 1.
+
+    Raises UserError for a weight whose term does not exist. where: what gave the weights, for the error.
+    """
+    for name in weights:
+        if name not in terms:
+            raise unknown("term", name, terms, where)
     return sum((term * weights.get(name, 1.0) for name, term in terms.items()), start=torch.zeros(()))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from semiseg import catalogue
 from semiseg.base import files
+from semiseg.base.errors import UserError
 from semiseg.jobs import code_hash as code
 from semiseg.jobs.code_text import reduced
 
@@ -217,9 +218,92 @@ def test_an_import_for_annotations_alone_is_not_followed(hashes, edit):
 
 def test_a_code_hash_names_the_file_that_is_not_python(hashes, edit):
     assert edit("scoring/scoring_rules.py", r"\Z", "\ndef (\n")
-    with pytest.raises(SyntaxError) as caught:
+    with pytest.raises(UserError, match=r"scoring/scoring_rules\.py, line \d+ is not valid Python"):
         hashes()
-    assert caught.value.filename.endswith("scoring/scoring_rules.py")
+
+
+WRONG_IMPORTS = {
+    "import semiseg.blokcs": r"semiseg\.blokcs, but semiseg has no module blokcs; did you mean blocks\?$",
+    "from semiseg.blokcs import ema": r"semiseg\.blokcs, but semiseg has no module blokcs; did you mean blocks\?$",
+    "from semiseg.blocks.emma import update": r"semiseg\.blocks\.emma, but .* no module emma; did you mean ema\?$",
+    "from semiseg.blocks import emma": r"emma from semiseg\.blocks, which does not define it; did you mean ema\?$",
+    "from semiseg.blocks.ema import updat": r"updat from .*\.ema, which does not define it; did you mean update\?$",
+    "from ..blocks.ema import updat": r"updat from semiseg\.blocks\.ema, which",
+    "from .parts import two_haeds": r"two_haeds from semiseg\.methods\.parts, which .* two_heads\?$",
+    "from semiseg.base.errors import UserEror": r"UserEror from semiseg\.base\.errors, which .* UserError\?$",
+    "from semiseg import metod": r"metod from semiseg, which does not define it; did you mean method, ",
+    "def f():\n    import semiseg.data.stor": r"semiseg\.data\.stor, but semiseg\.data has no module stor",
+    "for x in ():\n    pass\nelse:\n    from semiseg.method import Metod": "Metod from semiseg.method, which",
+}
+
+
+@pytest.mark.parametrize("file", ["methods/dtc.py", "networks/vnet.py", "blocks/losses.py", "datasets/flare22.py"])
+def test_an_import_of_what_is_not_in_semiseg_is_found_wherever_it_stands(file, hashes, edit):
+    assert edit(file, r"\Z", "\n\nfrom semiseg.blokcs import ema\n")
+    with pytest.raises(catalogue.BrokenError, match=rf"{file}, line \d+ imports semiseg\.blokcs, but semiseg has no "):
+        hashes()
+
+
+@pytest.mark.parametrize("line", WRONG_IMPORTS)
+def test_a_wrong_import_from_semiseg_is_named_with_a_guess(line, hashes, edit):
+    assert edit("methods/dtc.py", r"\Z", f"\n{line}\n")
+    with pytest.raises(catalogue.BrokenError, match=rf"methods/dtc\.py, line \d+ imports {WRONG_IMPORTS[line]}"):
+        hashes(("train",))
+
+
+RIGHT_IMPORTS = [
+    "import semiseg.blocks.ema as e",
+    "from semiseg import blocks, __version__",
+    "from ..blocks import ema",
+    "from .parts.two_heads import BINARY as two",
+    "from semiseg.blocks.ema import *",
+    "from semiseg.blocks.ema import __doc__ as text, torch",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from semiseg.blokcs import ema",
+    "try:\n    from semiseg.blokcs import ema\nexcept ImportError:\n    ema = None",
+    "from semiseg.methods.mine import new",
+    "from semiseg.methods.mine.new import one, two, three, four, five, Six, seven, eight",
+    "from semiseg.methods.mine.loose import anything",
+    "from semiseg.methods.mine.lazy import anything",
+    "from semiseg.methods.mine.starred import anything",
+]
+MINE = {
+    "new": """
+import os as one
+if one:
+    two, (three, *rest) = 2, (3, 4)
+else:
+    four = 4
+try:
+    from math import pi as four
+except ImportError as error:
+    five = 5
+class Six: ...
+with open(__file__) as seven:
+    for eight in seven:
+        pass
+""",
+    "loose": "globals().update(anything=1)\n",
+    "lazy": "def __getattr__(name):\n    return name\n",
+    "starred": "from math import *\n",
+}
+
+
+@pytest.mark.parametrize("line", RIGHT_IMPORTS)
+def test_an_import_that_works_or_may_work_is_accepted(line, hashes, edit, source):
+    """The package ``mine`` is a folder without ``__init__.py``."""
+    mine = source / "methods/mine"
+    mine.mkdir(exist_ok=True)
+    for name, text in MINE.items():
+        (mine / f"{name}.py").write_text(text)
+    assert edit("methods/dtc.py", r"\Z", f"\n{line}\n")
+    hashes(("train",))
+
+
+def test_a_relative_import_is_followed(hashes, edit):
+    assert edit("methods/dtc.py", r"\Z", "\nfrom ..blocks import ema\n\nema\n")
+    before = hashes(("train",))
+    assert edit("blocks/ema.py", r"\Z", "\nX = 1\n")
+    assert hashes(("train",)) != before
 
 
 @pytest.mark.parametrize(
@@ -247,7 +331,7 @@ def test_the_text_of_a_caught_error_reaches_no_output():
     """Texts of errors do not count, so a handler may only raise them again or log them."""
     modules = {name for rule in RULES for name in code.module_hashes(*code.modules_of(rule, SPEC))}
     for name in modules:
-        tree = reduced(catalogue.source_of(name).read_text(encoding="utf-8"))
+        tree = reduced(catalogue.syntax_tree(catalogue.source_of(name)))
         for handler in ast.walk(tree):
             if isinstance(handler, ast.ExceptHandler) and "UserError" in ast.unparse(handler.type or ast.Pass()):
                 used = [node for part in handler.body for node in ast.walk(part) if isinstance(node, ast.Name)]

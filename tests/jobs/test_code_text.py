@@ -86,7 +86,7 @@ OTHER = {
 
 
 def code(text):
-    return ast.unparse(reduced(text))
+    return ast.unparse(reduced(ast.parse(text)))
 
 
 @pytest.mark.parametrize("what", SAME)

@@ -650,6 +650,11 @@ def test_a_tree_tells_where_a_record_or_a_file_cannot_be_read(project, capsys):
     ("arguments", "sentence"),
     [
         ((TABLE, "--row", "mt", "--column", "LA"), "table tiny has no row 'mt'; it has: cps, control_perfect"),
+        ((TABLE, "--row", "Cpss", "--column", "LA"), "'Cpss'; it has: cps, control_perfect; did you mean cps?"),
+        (
+            (TABLE, "--row", "cps", "--column", "dice"),
+            "'dice'; it has: LA, Dice, Jaccard, ASD, 95HD; did you mean Dice?",
+        ),
         ((TABLE, "--row", "cps", "--column", "Pan"), "has no column 'Pan'; it has: LA, Dice, Jaccard, ASD, 95HD"),
         ((TABLE, "--row", "cps"), "--row is given without --column: a cell needs both"),
         ((TABLE, "--column", "LA"), "--column is given without --row: a cell needs both"),

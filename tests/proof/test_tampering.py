@@ -153,7 +153,7 @@ def flipped(dice: random.Random, content: bytes) -> bytes:
 def meaning(source: bytes) -> str | None:
     """What counts of a source text; None for what is no source."""
     try:
-        return ast.unparse(reduced(source.decode()))
+        return ast.unparse(reduced(ast.parse(source.decode())))
     except (SyntaxError, ValueError):
         return None
 

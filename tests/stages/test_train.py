@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,7 +21,7 @@ from semiseg.base.errors import UserError
 from semiseg.learning import weights
 from semiseg.learning.build import choose_runtime
 from semiseg.learning.estimate import Step, work
-from semiseg.method import Method
+from semiseg.method import Adam, Method
 from semiseg.stages.train import train
 
 
@@ -259,3 +260,86 @@ def test_a_supervised_row_is_the_same_with_and_without_unlabelled_cases(tmp_path
     history = (both.parent / "history.csv").read_bytes()
     assert history == (labelled.parent / "history.csv").read_bytes()
     assert len(pd.read_csv(both.parent / "history.csv")) == 4 * max(len(parts["labelled"]) // 4, 1)
+
+
+MISTAKES = {
+    "a weight of a term that does not exist": (
+        {"weights": lambda self, time: {"supervized": 0.1}},
+        r"^Changed\.weights: unknown term 'supervized'; known: supervised; did you mean supervised\?$",
+    ),
+    "a mask without voxels": (
+        {
+            "losses": lambda self, batch, time: {
+                **OwnModules.losses(self, batch, time),
+                "empty": batch.images[:0].mean(),
+            }
+        },
+        r"^term empty is nan in the first step, so the learning rate is not the cause: does it divide by the number of"
+        r" voxels of an empty mask \(use count\.clamp\(min=1\)\)",
+    ),
+    "a weight that is no number": (
+        {"weights": lambda self, time: {"supervised": float("inf")}},
+        r"^the total loss is inf in the first step, though each of its terms is a number: correct the weights",
+    ),
+    "a term that comes late": (
+        {
+            "losses": lambda self, batch, time: {
+                **OwnModules.losses(self, batch, time),
+                ("early" if time.iteration < 2 else "late"): batch.images.mean(),
+            }
+        },
+        r"^the loss terms of step 2 are supervised, late, those of the first step supervised, early: give the same",
+    ),
+    "networks that predict but are not there": (
+        {"inference_networks": property(lambda self: ("boddy",))},
+        r"^Changed: inference_networks: unknown network 'boddy'; known: body; did you mean body\?$",
+    ),
+    "no networks that predict": (
+        {"inference_networks": property(lambda self: ())},
+        r"^Changed: inference_networks names the networks that predict, such as \(\"network\",\); found \(\)$",
+    ),
+    "an initialisation that is computed": (
+        {"networks": property(lambda self: {"network": "de" + "fualt"})},
+        r"^Changed: networks\.network: unknown initialisation 'defualt'; known: default, .*; did you mean default\?$",
+    ),
+    "numpy's generator in a step": (
+        {"after_step": lambda self, time: np.random.rand()},
+        r"^Changed draws random numbers from numpy\.random, which a saved state does not contain, .*torch\.rand",
+    ),
+    "Python's generator in a late step": (
+        {"after_step": lambda self, time: random.random() if time.iteration > 5 else None},
+        r"^Changed draws random numbers from Python's random, which",
+    ),
+    "numpy's generator when the method is built": (
+        {"output_channels": property(lambda self: self.context.classes + int(np.random.rand()))},
+        r"^sup_only draws random numbers from numpy\.random, which",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_method_is_one_sentence(tmp_path, monkeypatch, mistake):
+    functions, sentence = MISTAKES[mistake]
+    monkeypatch.setattr("semiseg.learning.build.method_class", lambda name: type("Changed", (OwnModules,), functions))
+    with pytest.raises(UserError, match=sentence):
+        run(tmp_path, train_spec(iterations=22, validation=None))
+
+
+class TwoSides(OwnModules):
+    """A method with an adversary whose term has the name of another."""
+
+    def __init__(self, context, **hyper):
+        super().__init__(context, **hyper)
+        self.critic = torch.nn.Conv3d(1, 1, 1)
+
+    def adversaries(self):
+        return {"critic": Adam(1e-4, (0.9, 0.99))}
+
+    def adversary_losses(self, batch, time):
+        return {"supervised": self.critic(batch.images).mean()}
+
+
+def test_a_term_of_an_adversary_has_a_name_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("semiseg.learning.build.method_class", lambda name: TwoSides)
+    with pytest.raises(UserError, match=r"^TwoSides: losses and adversary_losses both give supervised: rename one$"):
+        run(tmp_path, train_spec(validation=None))

@@ -9,8 +9,9 @@ LISTED = 20  # more names than these are no help beside a guess
 
 
 def guess(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence: ``; did you mean demo?`` with the nearest names, or nothing where none is near."""
-    near = difflib.get_close_matches(name, list(known), n=3)
+    """The end of a sentence: ``; did you mean demo?`` with the nearest names, whatever their case, or nothing."""
+    folded = {one.casefold(): one for one in known}
+    near = [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=3)]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

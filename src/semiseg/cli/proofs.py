@@ -16,7 +16,7 @@ def add(verbs: Any) -> None:
     """Declare these verbs."""
     lineage = add_verb(verbs, "lineage", _lineage)
     lineage.add_argument("target", type=Path, metavar="results/TABLE.csv")
-    lineage.add_argument("--row", help="a row of the table, by its method")
+    lineage.add_argument("--row", help="a row of the table, by its method or its label")
     lineage.add_argument("--column", help="a column: an organ or a mean, such as Dice")
     lineage.add_argument("--json", action="store_true", help="the same as JSON")
     audit = add_verb(verbs, "audit", _audit)

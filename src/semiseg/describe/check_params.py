@@ -7,7 +7,8 @@ from semiseg.base.errors import UserError
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan
-from semiseg.graph.requirements import crops_do_not_fit
+from semiseg.graph.requirements import check_declared, crops_do_not_fit
+from semiseg.jobs.code_hash import code_hash
 from semiseg.papers.reading import printed
 
 
@@ -18,8 +19,11 @@ def check_params(plan: Plan) -> str:
     machine, a list whose file is wrong, a table that cannot be built, and printed numbers that are in no paper.
     """
     params = plan.params
+    for kind in ("methods", "networks", "datasets"):
+        for name in catalogue.entries(kind):
+            code_hash(f"semiseg.{kind}.{name}")  # reads all that it imports
     for method in catalogue.entries("methods"):
-        catalogue.hyperparameters(method)
+        check_declared(method)
     for name in catalogue.entries("datasets"):
         get_dataset(name)
     for name, protocol in params.protocols.items():

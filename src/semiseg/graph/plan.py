@@ -13,7 +13,7 @@ from semiseg.base.names import unknown
 from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
-from semiseg.graph.requirements import split_does_not_fit, why_not
+from semiseg.graph.requirements import check_declared, split_does_not_fit, why_not
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -64,8 +64,13 @@ class Plan:
         return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
 
     def skipped(self, table: str) -> dict[str, str]:
-        """Rows that the table's protocol cannot serve, each with the reason."""
+        """Rows that the table's protocol cannot serve, each with the reason.
+
+        Raises UserError for a row whose method declares what no protocol could serve.
+        """
         definition = self.table(table)
+        for row in definition.rows:
+            check_declared(self.base(row.method))
         training = self.protocol(definition.protocol).training
         reasons = {
             row.method: why_not(self.base(row.method), self.hyper(definition.protocol, row.method), training)

@@ -9,6 +9,8 @@ from math import ceil, prod
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base.controls import is_control
+from semiseg.base.names import unknown
 from semiseg.params.config import BatchSize, Protocol, Training
 
 LEAST = 2  # values per channel: a normalisation layer refuses the mean and deviation of a single one
@@ -45,6 +47,28 @@ def _fewest(batch: BatchSize) -> int:
 
 def _times(sides: tuple[int, ...]) -> str:
     return " x ".join(map(str, sides))
+
+
+def check_declared(method: str) -> None:
+    """Raise UserError for what the class of a method declares and no training could use, as far as it is written out.
+
+    These are an initialisation, network or start of teachers that does not exist, a size of cubes that is no
+    hyperparameter, and networks that predict but are neither declared nor set by a function of the class.
+    """
+    if is_control(method):
+        return
+    written, where = catalogue.declared(method), catalogue.shown(catalogue.PACKAGE / "methods" / f"{method}.py")
+    networks, teachers = written.get("networks"), written.get("teachers")
+    catalogue.check_networks(where, networks, teachers, written.get("teacher_start"))
+    cubes, hyper = written.get("cubes"), catalogue.hyperparameters(method)
+    if cubes and cubes not in hyper:
+        raise unknown("hyperparameter", str(cubes), hyper, f"{where}: cubes")
+    predicting, attributes = written.get("inference_networks"), catalogue.attributes(method)
+    if predicting is None or attributes is None or networks is None or teachers is None:
+        return
+    if "inference_networks" not in attributes and not catalogue.overrides(method, "inference_networks"):
+        own = sorted(set(predicting) & attributes) if isinstance(predicting, tuple) else []
+        catalogue.check_predicting(where, predicting, [*networks, *teachers, *own])
 
 
 def why_not(method: str, hyper: Mapping[str, Any], training: Training) -> str | None:

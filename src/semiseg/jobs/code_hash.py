@@ -3,11 +3,23 @@
 import ast
 import functools
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from semiseg.base.controls import is_control
 from semiseg.base.files import digest
-from semiseg.catalogue import source_of
+from semiseg.base.names import guess
+from semiseg.catalogue import (
+    BrokenError,
+    module_exists,
+    modules_in,
+    package_of,
+    parsed,
+    shown,
+    source_of,
+    syntax_tree,
+)
+from semiseg.jobs.code_imports import Import, bound_by, imports_of
 from semiseg.jobs.code_text import reduced
 
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
@@ -24,6 +36,7 @@ WITHOUT_EFFECT = (
     "semiseg.data.checks",  # warns
     "semiseg.graph.requirements",  # refuses a protocol before it is used
     "semiseg.jobs",  # what surrounds a job: locks, records, this hash
+    "semiseg.learning.generators",  # refuses a method that could not be resumed
     "semiseg.learning.history",  # losses of finished steps: written down, never read by the training
     "semiseg.learning.history_file",
     "semiseg.learning.signals",  # when to save; an interrupted training ends with the same weights
@@ -97,25 +110,66 @@ def _is_within(module: str, packages: tuple[str, ...]) -> bool:
 
 @functools.cache
 def _read(module: str) -> tuple[str, tuple[str, ...]]:
-    """Short hash of what counts of a module, and the semiseg modules it imports."""
+    """Short hash of what counts of a module, and the semiseg modules it imports.
+
+    Raises BrokenError, with file and line, for a module that is not Python or imports from semiseg what is not there.
+    """
     source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    try:
-        code, imported = _reduced(source.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        error.filename = str(source)
-        raise
+    code, imported = _outline(source).reduced
+    for one in _outline(source).imports:
+        if fault := _fault(one):
+            raise BrokenError(f"{shown(source)}, line {one.line} imports {fault}")
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
     text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
     return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))
 
 
+class _Outline(NamedTuple):
+    """What a source text says. reduced: what counts of it, as text again, and the names that this part imports."""
+
+    reduced: tuple[str, tuple[str, ...]]
+    imports: tuple[Import, ...]
+    bound: frozenset[str] | None
+
+
+def _outline(source: Path) -> _Outline:
+    try:
+        return _outlined(source.read_text(encoding="utf-8"), package_of(source))
+    except (SyntaxError, ValueError):
+        syntax_tree(source)  # raises the sentence
+        raise
+
+
 @functools.cache
-def _reduced(text: str) -> tuple[str, tuple[str, ...]]:
-    """What counts of a source text, as text again, and the names it imports from semiseg."""
-    tree = reduced(text)
-    return ast.unparse(tree), tuple(name for node in ast.walk(tree) for name in _imports(node))
+def _outlined(text: str, package: str) -> _Outline:
+    tree = parsed(text, package)
+    imports, bound = tuple(imports_of(tree)), bound_by(tree)
+    tree = reduced(tree)
+    names = tuple(name for node in ast.walk(tree) for name in _imports(node))
+    return _Outline((ast.unparse(tree), names), imports, bound)
+
+
+def _fault(wanted: Import) -> str | None:
+    """What an import asks for and does not get, as the end of a sentence; None where it works."""
+    module, name = wanted.module, wanted.name
+    for around, part in _steps(module):
+        if not module_exists(f"{around}.{part}"):
+            return f"{module}, but {around} has no module {part}{guess(part, modules_in(around))}"
+    source = source_of(module)
+    if source is None or name in ("", "*") or (name.startswith("__") and name.endswith("__")):
+        return None
+    bound = _outline(source).bound
+    if bound is None or name in bound or module_exists(f"{module}.{name}"):
+        return None
+    return f"{name} from {module}, which does not define it{guess(name, [*bound, *modules_in(module)])}"
+
+
+def _steps(module: str) -> list[tuple[str, str]]:
+    """Package and part for each dot of a module's name: ``a.b.c`` -> a and b, a.b and c."""
+    parts = module.split(".")
+    return [(".".join(parts[:count]), parts[count]) for count in range(1, len(parts))]
 
 
 def _imports(node: ast.AST) -> list[str]:
@@ -147,5 +201,5 @@ def _runs_code(package: str) -> bool:
     source = source_of(package)
     if source is None:
         return False
-    body = reduced(source.read_text(encoding="utf-8")).body
+    body = reduced(syntax_tree(source)).body
     return any(not ast.unparse(statement).startswith("__version__ = ") for statement in body)

@@ -18,6 +18,8 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from semiseg.catalogue import BLOCKS
+
 ERROR, HYPER, DATASET = "semiseg.base.errors.UserError", "semiseg.method.Hyper", "semiseg.dataset.Dataset"
 DATASET_TEXTS = frozenset({"title", "licence", "citation", "source", "how_to_get", "layout", "notes"})
 HYPER_TEXTS = frozenset({"meaning", "source"})
@@ -25,13 +27,11 @@ LOGGERS = ("semiseg.base.progress.", "logging.")
 HARMLESS = frozenset({"len", "repr", "round", "str"})  # builtins that only read their argument
 FIELDS = frozenset({"NamedTuple", "TypedDict"})  # bases whose subclasses declare fields by annotations
 TYPES = ("pydantic.BaseModel", "semiseg.params.")  # bases whose subclasses use the annotations when they run
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 MARKERS = frozenset({"ClassVar", "InitVar", "KW_ONLY"})  # annotations that change what a dataclass does
 
 
-def reduced(text: str) -> ast.Module:
-    """The tree of a module's source without what no output can depend on; SyntaxError for text that is not Python."""
-    tree = ast.parse(text)
+def reduced(tree: ast.Module) -> ast.Module:
+    """A module's syntax tree without what no output can depend on. The tree itself is changed."""
     nodes = list(ast.walk(tree))
     _Reducer(_origins(nodes)).visit(tree)
     _drop_imports(tree, _names(nodes) - _names(ast.walk(tree)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from semiseg import catalogue
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.method import Context, Method, method_class
 from semiseg.network import build
@@ -31,6 +32,7 @@ def build_method(
     """The method with new networks.
 
     voxels: number of voxels per class in the labelled training volumes; training: None if the method only predicts.
+    Raises UserError unless the method's ``inference_networks`` are modules of it.
     """
 
     def backbone(initialisation: str, channels: int) -> nn.Module:
@@ -38,7 +40,9 @@ def build_method(
 
     supervised = SUPERVISED[training.supervised] if training else SUPERVISED["half_ce_dice_all"]
     context = Context(len(voxels), backbone, supervised, torch.tensor(voxels, dtype=torch.float64))
-    return method_class(name)(context, **hyper)
+    method = method_class(name)(context, **hyper)
+    catalogue.check_predicting(type(method).__name__, method.inference_networks, dict(method.named_children()))
+    return method
 
 
 def choose_runtime(device: str, threads: int, checkpoint_seconds: float) -> Runtime:

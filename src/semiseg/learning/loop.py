@@ -1,16 +1,19 @@
 """The one training loop. A method computes loss terms; everything else happens here, once for all methods."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from semiseg.base.errors import UserError
 from semiseg.base.progress import Progress
 from semiseg.learning import signals, weights
 from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
+from semiseg.learning.generators import torch_alone
 from semiseg.learning.history import History
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
@@ -19,6 +22,7 @@ from semiseg.method import Batch, Method, total
 from semiseg.params.config import Inference, Optimiser
 
 ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, which the papers use
+STEPS_PER_WATCH = 20  # the first step of a session and every 20th one after it may draw random numbers by torch alone
 
 
 def candidates(method: Method, inference: Inference) -> list[Candidate]:
@@ -61,7 +65,10 @@ class Trainer:
     fingerprint: str
 
     def run(self) -> None:
-        """Run the remaining steps. Raises UserError when the loss is no longer a number.
+        """Run the remaining steps.
+
+        Raises UserError when the loss is not a number, when a weight or a step's terms have other names than the first
+        step's terms, and when the method draws random numbers that a resumed run would not repeat.
 
         After a signal to end (time limit, Ctrl-C) the state is saved at the end of the current step. Then
         KeyboardInterrupt is raised, unless the scheduler itself ends the process.
@@ -72,12 +79,13 @@ class Trainer:
         saved, device = state.cost.mark, self.runtime.device
         state.method.train()
         with Progress(self.title, total_steps, "step", state.iteration) as bar, signals.watch() as request:
-            for batch in batches(
-                self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda"
-            ):
+            crops = batches(self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda")
+            for number, batch in enumerate(crops):
                 if self._out_of_patience():  # before the step: a resumed run may have stopped already
                     break
-                self.step(batch.to(device))
+                is_watched = number % STEPS_PER_WATCH == 0
+                with torch_alone(type(state.method).__name__) if is_watched else nullcontext():
+                    self.step(batch.to(device))
                 if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
@@ -105,13 +113,16 @@ class Trainer:
         self._require_adversary_gradients(False)  # gradients of this loss by the adversaries are not needed
         with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
             terms = state.method.losses(batch, now)
-            loss = total(terms, state.method.weights(now))
+            loss = total(terms, state.method.weights(now), f"{type(state.method).__name__}.weights")
         self._descend(state.optimiser, loss)
         if state.adversary_optimiser is not None:
             self._require_adversary_gradients(True)
             with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
                 adversary_terms = state.method.adversary_losses(batch, now)
             self._descend(state.adversary_optimiser, total(adversary_terms, {}))
+            if twice := terms.keys() & adversary_terms.keys():
+                who = type(state.method).__name__
+                raise UserError(f"{who}: losses and adversary_losses both give {', '.join(sorted(twice))}: rename one")
             terms = {**terms, **adversary_terms}
         state.scaler.update()
         state.method.after_step(now)

@@ -16,6 +16,7 @@ from semiseg.learning import weights
 from semiseg.learning.batches import Sampler, StoredCase
 from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.cost import record
+from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
@@ -52,7 +53,8 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     training = Training.model_validate(spec["training"])
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
-    method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
+    with torch_alone(spec["method"]):
+        method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
     reason = why_not(spec["method"], spec["hyper"], training)
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")

@@ -56,7 +56,7 @@ def changed_modules(record: Record, job: Job) -> list[str]:
     """Modules whose code differs from the recorded code, is new or gone, or cannot be read any more."""
     try:
         now = module_hashes(*job.modules)
-    except (SyntaxError, ValueError, ModuleNotFoundError, OSError) as error:
+    except (BrokenError, ValueError, ModuleNotFoundError, OSError) as error:
         unreadable = [name for name in record["code"]["modules"] if not _is_readable(name)]
         return [f"{name} cannot be read as code" for name in unreadable] or [f"it cannot be read ({error})"]
     then: Mapping[str, str] = record["code"]["modules"]

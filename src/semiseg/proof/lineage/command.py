@@ -11,6 +11,7 @@ from rich.tree import Tree
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
+from semiseg.base.names import guess
 from semiseg.base.texts import some
 from semiseg.jobs.record import kind_of
 from semiseg.params.table_spec import TableSpec, read_spec
@@ -40,7 +41,9 @@ def cell_tree(target: Path, row: str, column: str) -> Node:
     method = _method(table, spec, row)
     columns = [*spec.abbreviations, *(METRICS[name] for name in spec.metrics)]
     if column not in columns:
-        raise UserError(f"table {spec.table} has no column {column!r}; it has: {', '.join(columns)}")
+        raise UserError(
+            f"table {spec.table} has no column {column!r}; it has: {', '.join(columns)}{guess(column, columns)}"
+        )
     own = next(path for path in rows_of(table) if Path(path).stem == method)
     links = recorded_chain(own)
     leaves = {
@@ -119,7 +122,8 @@ def _method(table: Link, spec: TableSpec, row: str) -> str:
     labels = {spec.label(method): method for method in built}
     method = row if row in built else labels.get(row)
     if method is None:
-        raise UserError(f"table {spec.table} has no row {row!r}; it has: {', '.join(built)}")
+        near = guess(row, [*built, *labels])
+        raise UserError(f"table {spec.table} has no row {row!r}; it has: {', '.join(built)}{near}")
     return method
 
 
