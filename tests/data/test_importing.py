@@ -186,7 +186,7 @@ def test_only_wanted_files_are_brought(tmp_path: Path, capsys: pytest.CaptureFix
     source = write_folder(tmp_path / "copy", FILES)
     run(source, tmp_path / "raw", wanted=lambda name: "1" in name)
     assert list(content(tmp_path / "raw")) == ["images/Fall 1.nii.gz"]
-    assert "1 files brought, 0 were there already, 1 not needed by any split" in capsys.readouterr().err
+    assert "1 files to bring, 0 are there already, 1 not needed by any split" in capsys.readouterr().err
 
 
 def test_what_a_mac_leaves_is_passed_over(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support import REALDATA
 from support.needs import needs_real_data
+from support.raw_folders import import_raw
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
@@ -23,7 +24,6 @@ from semiseg.data.split_lists import PARTS, list_names, read_list
 from semiseg.data.standin import get_standin
 from semiseg.dataset import Dataset, RemoteFile, get_dataset
 from semiseg.params.preparation import Preparation
-from semiseg.stages.raw import import_raw
 
 REAL = REALDATA
 REAL_LABELS = REAL / "amos_labels"

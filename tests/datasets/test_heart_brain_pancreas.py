@@ -13,6 +13,7 @@ import pytest
 from support import REALDATA
 from support.needs import needs_real_data
 from support.prepared_cases import raw_spec
+from support.raw_folders import import_raw
 
 from semiseg.base.errors import UserError
 from semiseg.base.volume import Volume
@@ -22,7 +23,7 @@ from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.standin import get_standin
 from semiseg.dataset import Dataset, RawCase, get_dataset
 from semiseg.stages.prepare import prepare
-from semiseg.stages.raw import build_raw, import_raw
+from semiseg.stages.raw import build_raw
 from semiseg.standins._dicom import write_slices
 
 REAL = REALDATA

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from support.prepared_cases import raw_spec
+from support.raw_folders import import_raw
 from support.real_copies import la_case, needs_la, write_la
 
 from semiseg.base.errors import UserError
@@ -18,7 +19,7 @@ from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.dataset import get_dataset
 from semiseg.datasets.la import NO_PLACE
 from semiseg.stages.prepare import prepare
-from semiseg.stages.raw import build_raw, import_raw
+from semiseg.stages.raw import build_raw
 
 NAMES = read_list("la_uamt_8lab")["labelled"]
 SHAPE = (30, 28, 6)

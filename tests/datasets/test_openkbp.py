@@ -5,6 +5,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from support.raw_folders import import_raw
 from support.real_copies import needs_openkbp, write_openkbp
 
 from semiseg.base.errors import UserError
@@ -13,7 +14,7 @@ from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.store import read_geometry, read_image, read_label
 from semiseg.dataset import get_dataset
 from semiseg.stages.prepare import prepare
-from semiseg.stages.raw import build_raw, import_raw
+from semiseg.stages.raw import build_raw
 
 KBP = get_dataset("openkbp")
 SHAPE = (128, 128, 128)

@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy import ndimage
 from support import REALDATA, ROOT
 from support.needs import real_data
+from support.raw_folders import import_raw
 from support.real_copies import la_case, la_names, openkbp_case, openkbp_names
 
 from semiseg.base.errors import UserError
@@ -38,7 +39,6 @@ from semiseg.dataset import get_dataset
 from semiseg.describe.check_split import check_split
 from semiseg.graph.plan import Plan
 from semiseg.params.reading import read
-from semiseg.stages.raw import import_raw
 
 PLAN = Plan(read(ROOT / "params.yaml"))
 SHAPE, SPACING = (60, 52, 40), (3.0, 3.0, 4.0)

@@ -1,6 +1,7 @@
 """What a job's record holds of source, parameters and environment, and when it exists."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,25 @@ def test_a_job_refuses_code_that_is_not_the_planned_one() -> None:
     ):
         jobs.run(jobs.Call("row", SPEC, [], [OUT], "0" * 64), fail)
     assert Path(record_path(OUT)).read_bytes() == before
+
+
+@pytest.mark.parametrize("brings", [False, True])
+def test_a_job_that_waited_is_done_only_if_it_brings_what_the_other_had_not(
+    brings: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process ends with the same outputs while this one waits for its lock."""
+    done = []
+
+    @contextmanager
+    def held(path: Path, what: str) -> Iterator[bool]:
+        do_other()
+        yield True
+
+    def do_other() -> None:
+        with monkeypatch.context() as other:
+            other.setattr(jobs, "held", lambda path, what: nullcontext(False))
+            do(write)
+
+    monkeypatch.setattr(jobs, "held", held)
+    jobs.run(jobs.Call("row", SPEC, [], [OUT], brings=brings), lambda: done.append(1))
+    assert len(done) == brings

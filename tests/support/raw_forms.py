@@ -159,7 +159,7 @@ def printed(capfd: pytest.CaptureFixture[str]) -> list[str]:
     """Lines of output without progress, those of libraries included."""
     out, err = capfd.readouterr()
     assert out == ""
-    progress = re.compile(r": \d+/\d+ \w+ \(\d+ %\)|: \d+ files brought")
+    progress = re.compile(r": \d+/\d+ \w+ \(\d+ %\)|: \d+ files to bring")
     return [line for line in err.splitlines() if not progress.search(line)]
 
 

@@ -5,11 +5,14 @@ import functools
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semiseg.cli.parsing import add_verb
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
+
+if TYPE_CHECKING:
+    from semiseg.graph.graph import Graph
 
 HELP = {option.name: option.metadata["help"] for option in fields(Options)}
 
@@ -63,16 +66,36 @@ def _run(rule: Rule, options: argparse.Namespace) -> None:
 
 
 def _import(options: argparse.Namespace) -> None:
-    """Verify your own copy of a dataset and put it under data/raw."""
-    from semiseg.dataset import get_dataset
+    """Verify your own copy of a dataset and put it under data/raw, as a job of the rule raw."""
     from semiseg.engine.dvc import raw_hash
-    from semiseg.graph.plan import Plan
-    from semiseg.params.reading import read
-    from semiseg.stages.raw import import_raw
+    from semiseg.jobs.run import Call, run
+    from semiseg.stages.raw import build_raw
 
-    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)
-    # of such a part only the cases that the splits in params.yaml name are imported; other imports need no params.yaml
-    wanted = Plan(read(Path("params.yaml"))).wanted(options.dataset) if on_demand else None
-    folder = Path("data/raw") / options.dataset
-    import_raw(options.dataset, options.source, folder, None if wanted is None else frozenset(wanted))
+    job = _plan_for(options.dataset).raw(options.dataset)
+    inputs = {name: path for name in job.inputs if (path := Path(str(job.inputs[name]))).exists()}
+    out = Path(job.main)
+
+    def work() -> None:
+        build_raw(job.spec, out.parent, 1, inputs.get("standin"), inputs.get("archives"), options.source)
+
+    run(Call(job.rule, job.spec, list(inputs.values()), [out], brings=True), work)
     raw_hash(options.dataset).unlink(missing_ok=True)  # so that DVC notices that tables rest on other raw data
+
+
+def _plan_for(dataset: str) -> "Graph":
+    """The jobs by params.yaml; by empty parameters where there is no such file and the import does not need one.
+
+    Of a part that is imported on demand only the cases are, that the splits in params.yaml name.
+    """
+    from semiseg.dataset import get_dataset
+    from semiseg.graph.graph import Graph
+    from semiseg.graph.plan import Plan
+    from semiseg.params.config import Params
+    from semiseg.params.reading import read
+
+    file = Path("params.yaml")
+    if file.exists() or any(part.on_demand for part in get_dataset(dataset).parts):
+        return Graph(Plan(read(file)))
+    return Graph(
+        Plan(Params(datasets={}, preparations={}, splits={}, protocols={}, methods={}, variants={}, tables={}))
+    )

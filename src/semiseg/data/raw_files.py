@@ -93,10 +93,10 @@ def claimed(raw: Path, case_of: CaseOf, what: str) -> dict[str, str]:
     return found
 
 
-def check_unused(raw: Path, cases: Sequence[RawCase], others: Container[str]) -> None:
+def check_unused(raw: Path, cases: Sequence[RawCase], others: Container[str], shown: Path) -> None:
     """Warn of the files below ``raw`` that belong to no case. Raises UserError for another channel of a case.
 
-    others: names of files that are no data. Texts are none either.
+    others: names of files that are no data. Texts are none either. shown: the folder as warnings name it.
     """
     used = {name for case in cases for name in (case.image, case.label)}
     unused = [inside for _, inside in walk(raw) if str(inside) not in used and inside.name not in others]
@@ -110,7 +110,7 @@ def check_unused(raw: Path, cases: Sequence[RawCase], others: Container[str]) ->
                 "one channel a case (_0000): leave the others out, and name the channel that counts _0000"
             )
     if data := [str(path) for path in unused if path.suffix.lower() not in TEXTS]:
-        logger.warning(f"warning: {len(data)} files of {raw} belong to no case and are left out: {some(data)}")
+        logger.warning(f"warning: {len(data)} files of {shown} belong to no case and are left out: {some(data)}")
 
 
 def _channel(path: str | PurePosixPath) -> re.Match[str] | None:

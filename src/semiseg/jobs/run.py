@@ -28,7 +28,8 @@ class Call:
     """A job as the command line gives it.
 
     inputs: files it reads. outputs: files it writes, the main one first. planned: hash of the code for which the job
-    was planned, None where nothing planned it.
+    was planned, None where nothing planned it. brings: the job takes in what no input names (a user's copy of raw
+    data), so no other job can have made the same outputs meanwhile.
     """
 
     rule: str
@@ -36,6 +37,7 @@ class Call:
     inputs: Sequence[Path]
     outputs: Sequence[Path]
     planned: str | None = None
+    brings: bool = False
 
     @property
     def lock(self) -> Path:
@@ -51,7 +53,7 @@ def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """
     _check_code(call)
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
-        if waited and _is_made(call):
+        if waited and not call.brings and _is_made(call):
             logger.info(f"{call.outputs[0]} was made meanwhile")
         else:
             _make(call, work)

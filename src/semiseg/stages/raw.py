@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from semiseg.base.file_names import shown, utf8
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.texts import some
+from semiseg.data.arrival.arrivals import changed_at_once, check_arrivals
 from semiseg.data.raw_files import check_unused
 from semiseg.data.standin import BROUGHT
 from semiseg.dataset import Dataset, RawCase, get_dataset
@@ -23,52 +24,77 @@ MANIFEST = "manifest.json"
 
 
 def build_raw(
-    spec: Mapping[str, Any], folder: Path, workers: int = 1, standin: Path | None = None, archives: Path | None = None
+    spec: Mapping[str, Any],
+    folder: Path,
+    workers: int = 1,
+    standin: Path | None = None,
+    archives: Path | None = None,
+    copy: Path | None = None,
 ) -> None:
     """Fill ``folder`` and write its manifest last.
 
-    spec: ``Specs.raw``. standin, archives: the manifests of those two rules, beside the files themselves. Without any
-    source, ``folder`` must hold the files of an earlier `semiseg import`. Raises UserError when there is no data; the
-    message explains how to get it.
+    spec: ``Specs.raw``. standin, archives: the manifests of those two rules, beside the files themselves. copy: the
+    user's own folder or archive, as `semiseg import` gives it. Without any source, ``folder`` must hold the files of an
+    earlier import. Cases of a user's copy that are missing or unknown are reported.
+
+    Raises UserError when there is no data, with how to get it; and when a source, or the folder as it would be with it,
+    is not in order. The files of the folder are then those from before.
     """
     kind, options = get_dataset(spec["dataset"]), DatasetOptions.model_validate(spec["options"])
     wanted = None if spec["wanted"] is None else frozenset(spec["wanted"])
+    copies = [path for path in (copy, options.source and Path(options.source)) if path]
+    _check_copies(kind, copies)
     if options.generate is not None:
         if kind.generate is None:
             raise UserError(f"datasets.{kind.name}.generate: it cannot be drawn; give datasets.{kind.name}.source")
         kind.generate(folder, options.generate.model_dump(), workers)
-    if options.source is not None:
-        import_raw(kind.name, Path(options.source), folder, wanted, workers)
-    if standin is not None and (standin.parent / BROUGHT).exists():
-        _import(kind, standin.parent / BROUGHT, folder, wanted)
-    if archives is not None and read_json(archives)["files"]:
-        _import(kind, archives.parent, folder, wanted)
-    if not _holds_data(folder):
+    sources = [*copies, *_made_by_rules(standin, archives)]
+    if sources:
+        cases = _bring(kind, sources, folder, wanted, workers)
+    elif _holds_data(folder):
+        cases = _write_manifest(kind, folder, folder, workers)
+    else:
         raise UserError(f"no data for {kind.name}: {kind.how_to_get}; {_next_step(kind)}")
-    _write_manifest(kind, folder, workers)
+    if copies:
+        for line in _differences(kind, cases, wanted):
+            logger.info(f"import {kind.name}: {line}")
+        logger.info(f"import {kind.name}: {len(cases)} cases are in {folder}; next: `semiseg describe {kind.name}`")
 
 
-def import_raw(
-    dataset: str, source: Path, folder: Path, wanted: frozenset[str] | None = None, workers: int = 1
-) -> None:
-    """Check the user's copy in ``source`` (folder or archive), import it into ``folder`` and write the manifest.
-
-    wanted: the cases to import of ``on_demand`` parts, None for all. Cases that are missing or unknown are reported.
-    """
-    kind = get_dataset(dataset)
-    if not source.exists():
-        raise UserError(f"{source} does not exist: give the folder or archive that holds your copy of {dataset}")
-    _import(kind, source, folder, wanted)
-    cases = _write_manifest(kind, folder, workers)
-    for line in _differences(kind, cases, wanted):
-        logger.info(f"import {dataset}: {line}")
-    logger.info(f"import {dataset}: {len(cases)} cases are in {folder}; next: `semiseg describe {dataset}`")
+def _check_copies(kind: Dataset, copies: Sequence[Path]) -> None:
+    for copy in copies:
+        if not copy.exists():
+            raise UserError(f"{copy} does not exist: give the folder or archive that holds your copy of {kind.name}")
+        _importer(kind)
 
 
-def _import(kind: Dataset, source: Path, folder: Path, wanted: frozenset[str] | None) -> None:
+def _importer(kind: Dataset) -> Callable[[Path, Path, frozenset[str] | None], None]:
     if kind.import_from is None:
         raise UserError(f"{kind.name} cannot be imported: {kind.how_to_get}")
-    kind.import_from(source, folder, wanted)
+    return kind.import_from
+
+
+def _made_by_rules(standin: Path | None, archives: Path | None) -> Iterator[Path]:
+    """The folders that the rules ``standin`` and ``download`` have filled with files to be imported."""
+    if standin is not None and (standin.parent / BROUGHT).exists():
+        yield standin.parent / BROUGHT
+    if archives is not None and read_json(archives)["files"]:
+        yield archives.parent
+
+
+def _bring(
+    kind: Dataset, sources: Sequence[Path], folder: Path, wanted: frozenset[str] | None, workers: int
+) -> list[RawCase]:
+    """Import from all sources and write the manifest; the folder changes only when all of it is found in order."""
+    import_from = _importer(kind)
+    with changed_at_once(folder) as arriving:
+        for source in sources:
+            import_from(source, arriving, wanted)
+        try:
+            cases = _write_manifest(kind, arriving, folder, workers)
+        except UserError as error:
+            raise UserError(f"{error}; nothing was imported, the files of {folder} are as before") from error
+    return cases
 
 
 def _holds_data(folder: Path) -> bool:
@@ -95,17 +121,22 @@ def _differences(kind: Dataset, cases: Sequence[RawCase], wanted: frozenset[str]
         yield f"{len(others)} cases are not among the publisher's: {some(others)}"
 
 
-def _write_manifest(kind: Dataset, folder: Path, workers: int) -> list[RawCase]:
-    """List all cases with the hashes of their files. Equal data give an equal manifest, byte for byte."""
+def _write_manifest(kind: Dataset, folder: Path, final: Path, workers: int) -> list[RawCase]:
+    """List all cases with the hashes of their files. Equal data give an equal manifest, byte for byte.
+
+    final: the folder in which the files of ``folder`` will lie.
+    """
     cases = sorted(kind.find(folder), key=lambda case: case.id)
     for case in cases:
         for name in (case.id, case.image, case.label or ""):
             if not utf8(name):
                 raise UserError(f"{folder} holds {shown(name)}, a name that is not UTF-8: rename the file or folder")
         check_case(case.id, str(folder))
-    check_unused(folder, cases, others=(MANIFEST,))
+    check_unused(folder, cases, others=(MANIFEST,), shown=final)
     if twice := sorted(case for case, times in Counter(case.id for case in cases).items() if times > 1):
         raise UserError(f"{folder} holds {some(twice)} more than once, expected one scan per case: remove the others")
+    if folder != final:
+        check_arrivals(kind, cases, folder, final)
     names = sorted({name for case in cases for name in (case.image, case.label) if name is not None})
     digests = each(sha256, [folder / name for name in names], workers, f"hash {kind.name}", "file")
     sizes = [(folder / name).stat().st_size for name in names]

@@ -129,7 +129,7 @@ class _Staging:
             except OSError as error:
                 raise UserError(f"cannot write {target} ({error.strerror}): check the folder's permissions") from None
         kept, left = len(self.claims) - len(new), f", {self.unwanted} not needed by any split" if self.unwanted else ""
-        logger.info(f"import {self.dataset}: {len(new)} files brought, {kept} were there already{left}")
+        logger.info(f"import {self.dataset}: {len(new)} files to bring, {kept} are there already{left}")
 
     def _members(self, path: Path, inside: PurePosixPath, size: int, file: BinaryIO) -> Iterator[Member]:
         """A plain file as one member, or the members of an archive and of the archives in it."""

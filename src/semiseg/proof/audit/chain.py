@@ -59,7 +59,10 @@ class Chain:
             text = (link.fault or "").removeprefix(place).strip()
             yield Finding(Verdict.CHANGED, place, text, link.main)
         elif link.main not in missing:
-            text = f"has no lineage record ({link.path}), so it is unknown how it was made"
+            text = (
+                f"has no lineage record ({link.path}), so it is unknown how it was made: make it again by "
+                f"`snakemake --force {link.main}`"
+            )
             yield Finding(Verdict.UNPROVEN, link.main, text, link.main)
 
     def _written(self, link: Link) -> list[str]:
