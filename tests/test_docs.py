@@ -1,6 +1,7 @@
 """What the pages say about files, commands and messages is so."""
 
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from support import ROOT
+from support import ROOT, finished_project, project_folder
 
 from semiseg.cli.main import _parser, main
 from semiseg.describe.command import describe
@@ -138,7 +139,7 @@ def test_what_show_and_describe_advise_works_without_further_options(monkeypatch
 
 def test_the_commonest_errors_are_quoted_as_the_code_raises_them():
     page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
-    table = page.partition("## The ten most common errors")[2].partition("\n## ")[0]
+    table = page.partition("## The most common errors")[2].partition("\n## ")[0]
     quoted = [text for line in table.splitlines() if line.startswith("| `") for text in _quoted(line)]
     source = " ".join(_literals(path) for path in sorted((ROOT / "src/semiseg").rglob("*.py")))
     assert len(quoted) >= 10 and [text for text in quoted if text not in source] == []
@@ -151,3 +152,37 @@ def _quoted(line: str) -> list[str]:
 def _literals(path: Path) -> str:
     """The text of a file with string literals that follow each other joined."""
     return re.sub(r"\"\s*f?\"", "", path.read_text(encoding="utf-8"))
+
+
+METHOD = (ROOT / "docs/add-a-method.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_methods_lists_every_block_with_what_it_defines():
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", METHOD, re.M))
+    folder = ROOT / "src/semiseg/blocks"
+    assert list(rows) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    for module, text in rows.items():
+        source = (folder / f"{module}.py").read_text(encoding="utf-8")
+        for name, arguments in re.findall(r"`(\w+)\(([\w, ]*)\)`", text):
+            signature = re.search(rf"^def {name}\((.*)\) ->", source, re.M)
+            assert signature and re.findall(r"(\w+):", signature[1]) == arguments.split(", "), name
+
+
+def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
+    """The command, as printed, plans one training of ten steps of the printed method."""
+    source = finished_project.copy_of_source(tmp_path / "copy")
+    name, code = re.search(
+        r"Write `src/semiseg/(methods/\w+\.py)`.*?^```python\n(.*?)^```", METHOD, re.M | re.S
+    ).groups()
+    (source / "semiseg" / name).write_text(code, encoding="utf-8")
+    row = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", METHOD, re.M | re.S)[1])
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"]["demo"]["rows"] += row
+    folder = project_folder.new(tmp_path / "project", content)
+    command = re.search(r"^\.venv/bin/snakemake (.*--config .*)$", METHOD, re.M)[1]
+    call = [sys.executable, "-m", "snakemake", "-n", "-p", *shlex.split(command)]
+    surroundings = {**os.environ, "PYTHONPATH": str(source)}
+    done = subprocess.run(call, cwd=folder, env=surroundings, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    trainings = re.findall(r"semiseg .*train .*", done.stdout + done.stderr)
+    assert len(trainings) == 1 and '"iterations":10' in trainings[0].replace(" ", "").replace("\\", "")

@@ -141,7 +141,7 @@ def hashes(source, monkeypatch):
 
 
 def forget():
-    for function in (catalogue.source_of, code.code_hash, code._closure, code._read, code._runs_code):
+    for function in (catalogue.source_of, code.code_hash, code._closure, code._read, code._outline, code._runs_code):
         function.cache_clear()
 
 

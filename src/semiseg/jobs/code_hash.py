@@ -117,10 +117,11 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    code, imported = _outline(source).reduced
-    for one in _outline(source).imports:
+    outline = _outline(source)
+    for one in outline.imports:
         if fault := _fault(one):
             raise BrokenError(f"{shown(source)}, line {one.line} imports {fault}")
+    code, imported = outline.reduced
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
     text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
     return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))
@@ -134,6 +135,7 @@ class _Outline(NamedTuple):
     bound: frozenset[str] | None
 
 
+@functools.cache
 def _outline(source: Path) -> _Outline:
     try:
         return _outlined(source.read_text(encoding="utf-8"), package_of(source))
