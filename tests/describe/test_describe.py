@@ -196,7 +196,15 @@ def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None
     package = tmp_path / "semiseg"
     shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "methods/unused.py").write_text("x = 1\n")
-    monkeypatch.setattr(catalogue, "PACKAGE", package)
-    for function in (catalogue.entries, catalogue.source_of, catalogue._twin):
-        monkeypatch.setattr(catalogue, function.__name__, function.__wrapped__)
-    assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "PACKAGE", package)
+        forget()
+        assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
+    forget()
+
+
+def forget() -> None:
+    """Empty the caches of what was read from the package's files."""
+    for function in vars(catalogue).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
