@@ -85,6 +85,7 @@ def forget():
         catalogue.hyperparameters,
         catalogue.declared,
         catalogue.attributes,
+        catalogue._functions,
         catalogue._twin,
         catalogue.entries,
     ):

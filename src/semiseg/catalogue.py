@@ -199,6 +199,7 @@ def attributes(method: str) -> frozenset[str] | None:
     return frozenset(names)
 
 
+@functools.cache
 def _functions(method: str) -> list[tuple[str, ast.FunctionDef]]:
     """Functions by name of a method and of its base classes, but for those of the base of all methods."""
     base = _twin(*_base("methods", method))
