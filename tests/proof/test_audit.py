@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from support import finished_project
 from support.records import resealed
 
+import semiseg
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.cli.main import main
+from semiseg.jobs.checkout import package_hash
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.paths import record_path
 from semiseg.proof.audit import hashing
@@ -486,7 +489,8 @@ def test_a_comment_in_params_is_a_note_that_a_strict_audit_counts(project, capsy
     with Path("params.yaml").open("a") as file:
         file.write("# a comment\n")
     assert main(["audit", TABLE]) == 0
-    assert "note: params.yaml differs in nothing that these depend on: comments, other" in capsys.readouterr().out
+    sentence = "note: params.yaml differs from that of 18 recorded jobs in nothing that they depend on (comments, other"
+    assert sentence in capsys.readouterr().out
     assert main(["audit", TABLE, "--strict"]) == 1
     head = f"{TABLE}: proven\nnot proven under --strict, because of 1 note below: exit status 1\n"
     assert capsys.readouterr().out.startswith(head)
@@ -496,11 +500,66 @@ def test_a_comment_in_params_is_a_note_that_a_strict_audit_counts(project, capsy
 
 def test_a_comment_in_source_is_a_note_that_a_strict_audit_counts(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
+    recorded_from(source, None)
     edit(source / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np  # numbers\n")
-    result = finished_project.command("audit", TABLE, source=source)
-    assert result.returncode == 0
-    assert "note: source differs in nothing that these were made by: comments, texts, other modules" in result.stdout
-    assert finished_project.command("audit", TABLE, "--strict", source=source).returncode == 1
+    result = finished_project.command("audit", TABLE, "--strict", source=source)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{TABLE}: proven\nnot proven under --strict, because of 1 note below: ")
+    assert (
+        "note: source differs from that of 18 recorded jobs in nothing that they ran (comments, texts, other modules);"
+        " which files were edited is not known, because their records name no commit\n" in result.stdout
+    )
+
+
+def git(folder, *arguments):
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
+
+
+def recorded_from(source, commit, dirty=False):
+    """As if this source had made the project, at this commit."""
+    state = {"commit": commit, "dirty": dirty, "package": package_hash(source / "semiseg")}
+    for path in Path().rglob("*.lineage.json"):
+        resealed(path, source={**read_json(path)["source"], **state})
+
+
+@pytest.fixture
+def checkout(project, tmp_path):
+    """A copy of the source with one commit, which has made the project."""
+    source = finished_project.copy_of_source(tmp_path / "checkout")
+    (source / ".gitignore").write_text("__pycache__\n")
+    git(source, "init", "--quiet")
+    git(source, "add", ".")
+    git(source, "commit", "--quiet", "--message", "first")
+    recorded_from(source, git(source, "rev-parse", "HEAD"))
+    return source
+
+
+def test_edited_source_files_are_named_where_git_has_the_recorded_commit(checkout):
+    edit(checkout / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np  # numbers\n")
+    git(checkout, "commit", "--quiet", "--all", "--message", "second")
+    (checkout / "semiseg/methods/mine.py").write_text("EXTRA = 1\n")
+    result = finished_project.command("audit", TABLE, source=checkout)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (note,) = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+    assert note.endswith("modules); edited since: semiseg/methods/mine.py, semiseg/scoring/measurements.py")
+
+
+@pytest.mark.parametrize(
+    ("commit", "dirty", "reason"),
+    [
+        ("0" * 40, False, "git does not have their commit 0000000 here"),
+        ("--output=x", False, "git does not have their commit --outpu here"),
+        ("1234567" * 5, True, "they ran with edits of commit 1234567 that were not committed"),
+    ],
+)
+def test_it_is_told_why_edited_source_files_are_not_known(project, monkeypatch, commit, dirty, reason):
+    recorded_from(Path(semiseg.__file__).parent.parent, commit, dirty)
+    monkeypatch.setattr("semiseg.proof.audit.notes.package_hash", lambda: "another")
+    (note,) = report().notes
+    assert note.text.endswith(f"; which files were edited is not known, because {reason}") and note.paths == ()
+    assert not Path("x").exists()
 
 
 def test_equal_files_of_another_record_are_a_note(project):

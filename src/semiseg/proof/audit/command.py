@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.graph.graph import Graph
-from semiseg.jobs.checkout import package_hash
-from semiseg.jobs.environment import params_hash
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
 from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.check_files import check_content
 from semiseg.proof.audit.check_staleness import OTHER_CODE, check_wanted
+from semiseg.proof.audit.notes import notes_on_source
 from semiseg.proof.audit.report import Report, Table
-from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
+from semiseg.proof.audit.verdicts import Finding, Verdict, worst
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS
 
@@ -53,7 +52,7 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
         targets=_targets(chain, files, findings),
         tables=[Table(table.main, _cells(chain, table, findings)) for table in chain.tables()],
         findings=findings,
-        notes=[*content.notes, *_notes(chain, {found.at for found in wanted})],
+        notes=[*content.notes, *notes_on_source(chain.links, {found.at for found in wanted})],
         away=content.away,
         ids={path: link.record["id"] for path in files if (link := chain.of(path)).record},
         shared=Path("dvc.lock").exists(),
@@ -142,19 +141,3 @@ def _for_all_cells(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
         of_this = []
     others = [found for found in own if found not in of_files and found.verdict is not Verdict.STALE]
     return worst(found.verdict for found in [*others, *of_this])
-
-
-def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:
-    """Notes on source and params.yaml whose bytes differ in nothing that these jobs depend on."""
-    links = [link for link in chain.links if link.record is not None and link.main not in stale]
-    for name, now, text in (
-        (
-            "package",
-            package_hash(),
-            "source differs in nothing that these were made by: comments, texts, other modules",
-        ),
-        ("params", params_hash(), "params.yaml differs in nothing that these depend on: comments, other parameters"),
-    ):
-        then = {link.main: (link.record or {}).get("source", {}).get(name, now) for link in links}
-        if others := tuple(main for main, recorded in then.items() if recorded != now):
-            yield Note(text, others)

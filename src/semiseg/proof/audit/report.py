@@ -141,4 +141,4 @@ def _away(away: Mapping[str, int]) -> Iterator[str]:
 
 
 def _on(paths: Sequence[str]) -> str:
-    return f": {some(paths, 1)}" if paths else ""
+    return f": {some(paths, SHOWN)}" if paths else ""
