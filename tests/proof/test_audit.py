@@ -435,6 +435,35 @@ def test_a_half_copied_run_is_missing_what_it_lacks(project):
     assert missing == {WEIGHTS, f"{RUN}/cases.csv"}
 
 
+@pytest.mark.parametrize(
+    ("dvc", "sentence"),
+    [
+        (True, f"what is missing: `dvc pull` fetches it if it was pushed, `snakemake {TABLE}` builds it"),
+        (False, f"what is missing: `snakemake {TABLE}` builds it"),
+    ],
+)
+def test_a_clone_without_its_runs_has_one_line_on_them_and_one_on_what_to_do(project, dvc, sentence):
+    for path in ("results/tiny", "results/runs", "data"):
+        shutil.rmtree(path)
+    if dvc:
+        Path("dvc.lock").write_text("{}")
+    lines = list(report().lines())
+    assert lines[:3] == [
+        f"{TABLE}: missing",
+        "  missing: cps, control_perfect (80 cells)",
+        "missing, 25 times: is missing",
+    ]
+    assert sentence in lines and len(lines) == 12
+    Path(TABLE).write_text("")
+    text = told()
+    assert f"changed: {TABLE} is not what was made" in text and f"{sentence}\n" in text
+
+
+def test_nothing_is_advised_where_nothing_is_missing(project):
+    Path(f"{RUN}/cost.json").write_text("{}")
+    assert "what is missing" not in told()
+
+
 def test_one_volume_of_a_cache_is_missed_all_of_them_are_not(project):
     volumes = sorted(Path(f"{RUN}/predictions").glob("*.nii.gz"))
     volumes[0].unlink()
@@ -549,8 +578,8 @@ def test_edited_source_files_are_named_where_git_has_the_recorded_commit(checkou
 @pytest.mark.parametrize(
     ("commit", "dirty", "reason"),
     [
-        ("0" * 40, False, "git does not have their commit 0000000 here"),
-        ("--output=x", False, "git does not have their commit --outpu here"),
+        ("0" * 40, False, "git does not show their commit 0000000 here"),
+        ("--output=x", False, "git does not show their commit --outpu here"),
         ("1234567" * 5, True, "they ran with edits of commit 1234567 that were not committed"),
     ],
 )

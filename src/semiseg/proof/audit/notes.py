@@ -50,7 +50,7 @@ def _edited(sources: Sequence[Source]) -> tuple[tuple[str, ...], list[str]]:
         elif dirty:
             unknown.append(f"they ran with edits of commit {commit[:7]} that were not committed")
         elif edited is None:
-            unknown.append(f"git does not have their commit {commit[:7]} here")
+            unknown.append(f"git does not show their commit {commit[:7]} here")
         elif not edited:
             unknown.append(f"git finds no edit since their commit {commit[:7]}")
     return tuple(sorted(files)), [f"which files were edited is not known, because {reason}" for reason in unknown]
