@@ -14,6 +14,7 @@ ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
 FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
+AUDITED = "results/.audit"  # the cache of audits, no content of a project
 LINEAGE = ".lineage.json"  # how the name of a record ends
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import pytest
 from support import finished_project
 from support.records import resealed
 
+import semiseg
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256, write_json
 from semiseg.cli.main import main
+from semiseg.jobs.checkout import package_hash
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.paths import record_path
 from semiseg.proof.audit import hashing
@@ -103,7 +106,13 @@ def test_a_target_may_be_absolute_and_lie_behind_links(project):
 def test_several_targets_are_audited_at_once(project):
     Path(f"{finished_project.RUN}/control_perfect/seed1/cost.json").unlink()
     found = report(WEIGHTS, f"{finished_project.RUN}/control_perfect/seed1/weights.safetensors")
-    assert [str(verdict) for verdict in found.targets.values()] == ["proven", "missing"]
+    lost = f"{finished_project.RUN}/control_perfect/seed1"
+    assert {path: str(verdict) for path, verdict in found.targets.items()} == {
+        WEIGHTS: "proven",
+        f"{lost}/weights.safetensors": "proven",
+        f"{lost}/cost.json": "missing",
+    }
+    assert not found.proven
 
 
 # --- stale ---
@@ -249,14 +258,93 @@ def test_a_table_whose_bytes_changed_and_no_field_is_changed_in_all_cells(projec
 def test_a_row_that_was_taken_out_is_told(project):
     lines = Path(TABLE).read_text().splitlines(keepends=True)
     Path(TABLE).write_text("".join(lines[:-1]))
-    assert f"changed: {TABLE} lacks the rows control_perfect" in told()
+    assert about_the_table(report()) == ["lacks the rows control_perfect"]
 
 
-def test_another_form_of_the_table_changes_no_number(project):
-    edit("results/tiny.md", "Tiny", "Teny")
+@pytest.mark.parametrize("form", [".md", ".tex", ".html", ".views.csv", ".cost.csv", ".metrics.json"])
+def test_an_altered_form_of_the_table_is_named_first_and_changes_no_number(project, form):
+    with Path(f"results/tiny{form}").open("a") as file:
+        file.write("\n")
     found = report()
-    assert set(rows(found).values()) == {"proven"}
-    assert [str(verdict) for verdict in found.targets.values()] == ["changed"]
+    assert set(rows(found).values()) == {"proven"} and not found.proven
+    assert list(found.lines())[:2] == [f"{TABLE}: proven", f"results/tiny{form}: changed"]
+    assert [str(verdict) for verdict in report(f"results/tiny{form}").targets.values()] == ["changed"]
+
+
+def about_the_table(found):
+    """What the findings say of the table's own CSV files, but for their bytes, and that there are no other findings."""
+    texts = [finding.text for finding in found.findings]
+    assert all(finding.at == TABLE for finding in found.findings)
+    return [text for text in texts if not text.startswith("is not what was made: ")]
+
+
+def columns_edited(change):
+    """Change the fields of every line of the table with ``change``, the header's too."""
+    lines = [line.split(",") for line in Path(TABLE).read_text().splitlines()]
+    Path(TABLE).write_text("".join(",".join(change(line, number)) + "\n" for number, line in enumerate(lines)))
+
+
+def row_added():
+    line = Path(TABLE).read_text().splitlines()[1]
+    with Path(TABLE).open("a") as file:
+        file.write(f"mt{line.removeprefix('cps')}\n")
+
+
+def row_repeated():
+    with Path(TABLE).open("a") as file:
+        file.write(f"{Path(TABLE).read_text().splitlines()[1]}\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence", "changed"),
+    [
+        (row_added, "has rows that are not in the table's parameters: mt", {"mt": 20}),
+        (row_repeated, "has more than one row for cps", {"cps": 20}),
+        (
+            lambda: edit(TABLE, ",LA,", ",LB,"),
+            "has other columns than its rows (too many: LB; missing: LA)",
+            {"cps": 1, "control_perfect": 1},
+        ),
+        (
+            lambda: edit(TABLE, "method,", "methods,"),
+            "has other columns than its rows (too many: methods; missing: method)",
+            {"": 32},
+        ),
+        (
+            lambda: columns_edited(lambda line, number: [*line, "8" if number else "x"]),
+            "has other columns than its rows (too many: x)",
+            {"cps": 1, "control_perfect": 1},
+        ),
+        (
+            lambda: columns_edited(lambda line, number: line[:-1]),
+            "has other columns than its rows (missing: false_positive)",
+            {},
+        ),
+        (
+            lambda: edit(TABLE, "LA,Dice,", "Dice,LA,"),
+            "has its columns in another order than its rows: Dice, LA",
+            {},
+        ),
+        (
+            lambda: edit(TABLE, "Dice,Dice SD,Jaccard,", "Jaccard,Dice,Dice SD,"),
+            "has its columns in another order than its rows: Jaccard, Dice, Dice SD",
+            {"cps": 3, "control_perfect": 2},
+        ),
+    ],
+)
+def test_a_row_or_column_too_many_or_too_few_is_one_sentence(project, change, sentence, changed):
+    change()
+    found = report()
+    assert about_the_table(found) == [sentence]
+    wrong = [cell.row for cell, verdict in found.tables[0].cells.items() if str(verdict) == "changed"]
+    assert {row: wrong.count(row) for row in wrong} == changed
+
+
+def test_many_changed_numbers_are_counted(project):
+    columns_edited(lambda line, number: [f"{field}1" if field.count(".") and number else field for field in line])
+    text = told()
+    assert text.count(f"{TABLE}, cps, ") + text.count(f"{TABLE}, control_perfect, ") == 5
+    assert f"changed: {TABLE}, 13 more cells with another number than the scores give" in text
 
 
 def test_scores_that_changed_are_told_with_what_they_would_give(project):
@@ -347,6 +435,35 @@ def test_a_half_copied_run_is_missing_what_it_lacks(project):
     assert missing == {WEIGHTS, f"{RUN}/cases.csv"}
 
 
+@pytest.mark.parametrize(
+    ("dvc", "sentence"),
+    [
+        (True, f"what is missing: `dvc pull` fetches it if it was pushed, `snakemake {TABLE}` builds it"),
+        (False, f"what is missing: `snakemake {TABLE}` builds it"),
+    ],
+)
+def test_a_clone_without_its_runs_has_one_line_on_them_and_one_on_what_to_do(project, dvc, sentence):
+    for path in ("results/tiny", "results/runs", "data"):
+        shutil.rmtree(path)
+    if dvc:
+        Path("dvc.lock").write_text("{}")
+    lines = list(report().lines())
+    assert lines[:3] == [
+        f"{TABLE}: missing",
+        "  missing: cps, control_perfect (80 cells)",
+        "missing, 25 times: is missing",
+    ]
+    assert sentence in lines and len(lines) == 12
+    Path(TABLE).write_text("")
+    text = told()
+    assert f"changed: {TABLE} is not what was made" in text and f"{sentence}\n" in text
+
+
+def test_nothing_is_advised_where_nothing_is_missing(project):
+    Path(f"{RUN}/cost.json").write_text("{}")
+    assert "what is missing" not in told()
+
+
 def test_one_volume_of_a_cache_is_missed_all_of_them_are_not(project):
     volumes = sorted(Path(f"{RUN}/predictions").glob("*.nii.gz"))
     volumes[0].unlink()
@@ -364,13 +481,13 @@ def test_weights_left_out_on_purpose_are_known_by_hash(project):
     Path(WEIGHTS).unlink()
     assert f"not here, known by hash: {WEIGHTS}" in told()
     write_json("absent.json", {WEIGHTS: "0" * 64})
-    assert f"missing: {WEIGHTS} is missing (sha256 " in told()
+    assert f"missing: {WEIGHTS} is missing\n" in told()
 
 
 def test_nothing_but_weights_and_volumes_can_be_left_out_on_purpose(project):
     write_json("absent.json", {TABLE: sha256(TABLE)})
     Path(TABLE).unlink()
-    assert f"missing: {TABLE} is missing (sha256 " in told()
+    assert f"missing: {TABLE} is missing\n" in told()
 
 
 def test_a_file_without_a_record_is_unproven(project):
@@ -401,17 +518,77 @@ def test_a_comment_in_params_is_a_note_that_a_strict_audit_counts(project, capsy
     with Path("params.yaml").open("a") as file:
         file.write("# a comment\n")
     assert main(["audit", TABLE]) == 0
-    assert "note: params.yaml differs in nothing that these depend on: comments, other" in capsys.readouterr().out
+    sentence = "note: params.yaml differs from that of 18 recorded jobs in nothing that they depend on (comments, other"
+    assert sentence in capsys.readouterr().out
     assert main(["audit", TABLE, "--strict"]) == 1
+    head = f"{TABLE}: proven\nnot proven under --strict, because of 1 note below: exit status 1\n"
+    assert capsys.readouterr().out.startswith(head)
+    Path(f"{RUN}/cost.json").unlink()
+    assert "--strict" not in told(strict=True), "it is not what makes the status 1"
 
 
 def test_a_comment_in_source_is_a_note_that_a_strict_audit_counts(project, tmp_path):
     source = finished_project.copy_of_source(tmp_path)
+    recorded_from(source, None)
     edit(source / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np  # numbers\n")
-    result = finished_project.command("audit", TABLE, source=source)
-    assert result.returncode == 0
-    assert "note: source differs in nothing that these were made by: comments, texts, other modules" in result.stdout
-    assert finished_project.command("audit", TABLE, "--strict", source=source).returncode == 1
+    result = finished_project.command("audit", TABLE, "--strict", source=source)
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{TABLE}: proven\nnot proven under --strict, because of 1 note below: ")
+    assert (
+        "note: source differs from that of 18 recorded jobs in nothing that they ran (comments, texts, other modules);"
+        " which files were edited is not known, because their records name no commit\n" in result.stdout
+    )
+
+
+def git(folder, *arguments):
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    command = ["git", "-C", str(folder), *who, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
+
+
+def recorded_from(source, commit, dirty=False):
+    """As if this source had made the project, at this commit."""
+    state = {"commit": commit, "dirty": dirty, "package": package_hash(source / "semiseg")}
+    for path in Path().rglob("*.lineage.json"):
+        resealed(path, source={**read_json(path)["source"], **state})
+
+
+@pytest.fixture
+def checkout(project, tmp_path):
+    """A copy of the source with one commit, which has made the project."""
+    source = finished_project.copy_of_source(tmp_path / "checkout")
+    (source / ".gitignore").write_text("__pycache__\n")
+    git(source, "init", "--quiet")
+    git(source, "add", ".")
+    git(source, "commit", "--quiet", "--message", "first")
+    recorded_from(source, git(source, "rev-parse", "HEAD"))
+    return source
+
+
+def test_edited_source_files_are_named_where_git_has_the_recorded_commit(checkout):
+    edit(checkout / "semiseg/scoring/measurements.py", "import numpy as np\n", "import numpy as np  # numbers\n")
+    git(checkout, "commit", "--quiet", "--all", "--message", "second")
+    (checkout / "semiseg/methods/mine.py").write_text("EXTRA = 1\n")
+    result = finished_project.command("audit", TABLE, source=checkout)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (note,) = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+    assert note.endswith("modules); edited since: semiseg/methods/mine.py, semiseg/scoring/measurements.py")
+
+
+@pytest.mark.parametrize(
+    ("commit", "dirty", "reason"),
+    [
+        ("0" * 40, False, "git does not show their commit 0000000 here"),
+        ("--output=x", False, "git does not show their commit --outpu here"),
+        ("1234567" * 5, True, "they ran with edits of commit 1234567 that were not committed"),
+    ],
+)
+def test_it_is_told_why_edited_source_files_are_not_known(project, monkeypatch, commit, dirty, reason):
+    recorded_from(Path(semiseg.__file__).parent.parent, commit, dirty)
+    monkeypatch.setattr("semiseg.proof.audit.notes.package_hash", lambda: "another")
+    (note,) = report().notes
+    assert note.text.endswith(f"; which files were edited is not known, because {reason}") and note.paths == ()
+    assert not Path("x").exists()
 
 
 def test_equal_files_of_another_record_are_a_note(project):
@@ -638,10 +815,76 @@ def test_a_tree_needs_neither_volumes_nor_weights(project, capsys):
     assert "weights after 2 steps, seed 1\n" in lineage(capsys, "--row", "cps", "--column", "95HD")
 
 
+CELL = ("--row", "cps", "--column", "LA")
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "path"),
+    [
+        (TABLE, CELL, TABLE),
+        (TABLE, CELL, "results/tiny.sound.csv"),
+        (TABLE, CELL, "results/tiny/cps.csv"),
+        (TABLE, CELL, f"{RUN}/cases.csv"),
+        (TABLE, CELL, f"{RUN}/predictions.json"),
+        (TABLE, CELL, WEIGHTS),
+        (TABLE, CELL, "data/splits/phantom_mri/tiny.json"),
+        (TABLE, (), "results/tiny.md"),
+        (TABLE, (), f"{RUN}/cases.csv"),
+        ("results/tiny.md", (), "results/tiny.md"),
+        (f"{RUN}/history.csv", (), f"{RUN}/history.csv"),
+        ("results/tiny/cps.csv", (), "results/tiny/cps.csv"),
+        (WEIGHTS, (), "data/raw/phantom_mri/manifest.json"),
+    ],
+)
+def test_a_tree_begins_with_each_file_that_is_not_the_recorded_one(project, capsys, target, arguments, path):
+    content = bytearray(Path(path).read_bytes())
+    content[-2] ^= 1  # the size stays the same
+    Path(path).write_bytes(content)
+    assert main(["lineage", target, *arguments]) == 1
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith(f"{path} is not the file that its record names: expected sha256 ")
+    assert second == f"`semiseg audit {target}` finds what differs"
+    assert main(["lineage", target, *arguments, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["other_files"] == [first]
+
+
+def test_a_tree_names_no_file_behind_another_cell_and_reads_no_volume(project, capsys, monkeypatch):
+    for path in (f"{finished_project.RUN}/control_perfect/seed1/cases.csv", "results/tiny/control_perfect.csv"):
+        Path(path).write_text("")
+    for path in [*Path("data").rglob("*.h5"), *Path().rglob("*.nii.gz")]:
+        path.unlink()
+        os.mkfifo(path)  # reading it would never end
+    assert lineage(capsys, *CELL).startswith("cps, LA: ")
+
+
+def test_weights_made_anew_are_not_those_that_the_predictions_were_made_from(project, capsys):
+    for name in ("weights.safetensors", "history.csv", "cost.json", "weights.safetensors.lineage.json"):
+        shutil.copy(f"{finished_project.RUN}/cps/seed2/{name}", f"{RUN}/{name}")
+    content = read_json(record_path(WEIGHTS))
+    outputs = [{**entry, "path": entry["path"].replace("seed2", "seed1")} for entry in content["outputs"]]
+    resealed(record_path(WEIGHTS), outputs=outputs)
+    assert main(["lineage", TABLE, *CELL]) == 1
+    sentence = f"{WEIGHTS} is not the file that the record of {RUN}/predictions.json names: expected "
+    assert capsys.readouterr().out.startswith(sentence)
+
+
+def test_a_tree_begins_with_a_record_that_was_changed(project, capsys):
+    edit(record_path(WEIGHTS), '"seed": 1', '"seed": 2')
+    assert main(["lineage", TABLE, *CELL]) == 1
+    assert capsys.readouterr().out.startswith(f"{record_path(WEIGHTS)} was changed: its content does not fit its seal")
+
+
+def test_a_tree_gives_no_number_of_a_file_that_is_not_here(project, capsys):
+    Path("results/tiny.sound.csv").unlink()
+    text = lineage(capsys, *CELL)
+    assert "sound not known (results/tiny.sound.csv is not here)" in text and "undefined" not in text
+
+
 def test_a_tree_tells_where_a_record_or_a_file_cannot_be_read(project, capsys):
     Path(record_path(WEIGHTS)).unlink()
     Path(f"{RUN}/predictions.json").write_text("{")
-    text = lineage(capsys, "--row", "cps", "--column", "LA")
+    assert main(["lineage", TABLE, "--row", "cps", "--column", "LA"]) == 1
+    text = capsys.readouterr().out
     assert f"no usable record: {WEIGHTS} has no lineage record" in text
     assert f"predict: cannot be read, `semiseg audit {RUN}/predictions.json` tells why" in text
 

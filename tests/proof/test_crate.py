@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -311,6 +313,34 @@ def test_an_unpacked_crate_audits_as_proven(crate: Path, tmp_path: Path) -> None
     assert f"{TABLE}: proven" in audit.stdout
     for away in (WEIGHTS, "data/raw/la/manifest.json", "data/prepared/la/la_half/index.json"):
         assert f"not here, known by hash: {away}" in audit.stdout
+
+
+def test_a_crate_is_unpacked_after_an_audit_in_it_without_the_cache(crate: Path, tmp_path: Path) -> None:
+    audited = Path(shutil.copytree(crate, tmp_path / "audited"))
+    assert semiseg(audited, "audit", TABLE).returncode == 0
+    assert (audited / "results/.audit/hashes.json").exists()
+    shutil.make_archive(str(audited), "zip", audited)
+    for form in (audited, tmp_path / "audited.zip"):
+        unpack(form, tmp_path / f"from {form.name}")
+        assert not (tmp_path / f"from {form.name}" / "results/.audit").exists()
+        assert sha256(tmp_path / f"from {form.name}" / TABLE) == sha256(crate / TABLE)
+
+
+@pytest.mark.parametrize("name", [".audit/hashes.json", "results/.audit", "results/.audits/x.json", "results/x.json"])
+def test_no_other_file_than_the_cache_of_audits_may_be_unlisted(crate: Path, tmp_path: Path, name: str) -> None:
+    more = Path(shutil.copytree(crate, tmp_path / "more"))
+    (more / name).parent.mkdir(exist_ok=True)
+    (more / name).write_text("{}")
+    with pytest.raises(UserError, match=re.escape(f"holds '{name}', which its description does not list")):
+        unpack(more, tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_link_in_the_place_of_the_cache_is_refused(crate: Path, tmp_path: Path) -> None:
+    more = Path(shutil.copytree(crate, tmp_path / "more"))
+    (more / "results/.audit").symlink_to(tmp_path)
+    with pytest.raises(UserError, match=r"results/\.audit is a link, device or pipe: it is not unpacked"):
+        unpack(more, tmp_path / "elsewhere")
 
 
 def test_a_zip_with_weights_audits_with_them(inside: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

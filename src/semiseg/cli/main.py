@@ -24,8 +24,8 @@ NOT_READ = 141
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit status.
 
-    A user's mistake is one sentence and status 2. An unexpected error is a traceback and status 1. Both are printed to
-    the terminal and written to the job's log.
+    A user's mistake, and a file that is closed to the user, are one sentence and status 2. An unexpected error is a
+    traceback and status 1. Both are printed to the terminal and written to the job's log.
     """
     complete()
     options = _parser().parse_args(arguments)
@@ -44,9 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_READ
     except Exception as error:
+        if isinstance(error, PermissionError) and error.filename is not None:
+            logger.error(f"error: {_closed(error)}")
+            return BAD_INPUT
         logger.exception(f"error: {type(error).__name__} was not expected, this is where it arose")
         return CRASHED
     return status or 0
+
+
+def _closed(error: PermissionError) -> str:
+    """The sentence about a file or folder that this user may not read or write."""
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    return (
+        f"{place} is closed to this user ({error.strerror}): have its owner open it and the folders above it with"
+        " `chmod`, or call as its owner"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,8 +33,8 @@ def add(verbs: Any) -> None:
     audit.add_argument("--json", action="store_true", help="the report as JSON")
 
 
-def _lineage(options: argparse.Namespace) -> None:
-    """Print everything that a file or a cell of a table was made from, down to the raw scans."""
+def _lineage(options: argparse.Namespace) -> int:
+    """Print what a file or a cell of a table was made from; the exit status is 0 only if its files are the recorded."""
     from semiseg.graph.targets import check_target
     from semiseg.proof.lineage.command import cell_tree, file_tree, show
 
@@ -43,7 +43,7 @@ def _lineage(options: argparse.Namespace) -> None:
         given, lacking = ("row", "column") if options.column is None else ("column", "row")
         raise UserError(f"--{given} is given without --{lacking}: a cell needs both")
     tree = cell_tree(options.target, options.row, options.column) if options.row else file_tree(options.target)
-    show(tree, options.json)
+    return 0 if show(tree, options.target, options.json) else UNPROVEN
 
 
 def _audit(options: argparse.Namespace) -> int:

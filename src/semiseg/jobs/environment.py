@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib.metadata
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from semiseg.catalogue import PACKAGE
 from semiseg.jobs.checkout import package_hash
 from semiseg.jobs.scrub import shareable_yaml
 
+COMMIT = re.compile("[0-9a-f]{7,64}")  # anything else from a record could be an option of git
 RECORDED = ("torch", "numpy", "scipy", "scikit-image", "SimpleITK", "nibabel", "h5py", "pandas", "snakemake")
 
 
@@ -32,6 +34,18 @@ def source() -> dict[str, Any]:
     package's files. params: hash of params.yaml, None where there is none in the current folder.
     """
     return {**_checkout(), "params": params_hash()}
+
+
+def edited_since(commit: str) -> list[str] | None:
+    """Files of the package that are other than in a commit, or new; None where git does not have the commit here.
+
+    commit: as a record names it. Paths are relative to the root of the checkout.
+    """
+    if not COMMIT.fullmatch(commit) or not _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+        return None
+    changed = _git("diff", "--name-only", "-z", commit, "--", ".")
+    new = _git("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ".")
+    return sorted({name for name in f"{changed}\0{new}".split("\0") if name})
 
 
 def params_hash(path: Path = Path("params.yaml")) -> str | None:

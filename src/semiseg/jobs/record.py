@@ -68,11 +68,16 @@ def read_record(path: Path | str) -> Record:
 
 
 def read_plain(path: Path) -> Any:
-    """Content of a JSON file from an unknown hand. Raises UserError for anything that is no file or no JSON."""
+    """Content of a JSON file from an unknown hand. Raises UserError for anything that is no file or no JSON.
+
+    PermissionError for a file that is closed to this user, because it need not be made again.
+    """
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is {kind_of(path)}: delete it, and build it again")
     try:
         return read_json(path)
+    except PermissionError:
+        raise
     except (OSError, ValueError, RecursionError) as error:  # as for a loop of links, or nesting without end
         raise UserError(f"{path} cannot be read ({_reason(error)}): delete it, and build it again") from None
 

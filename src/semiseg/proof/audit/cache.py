@@ -7,8 +7,9 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_json
 from semiseg.jobs.record import read_plain
+from semiseg.paths import AUDITED
 
-FOLDER = Path("results/.audit")
+FOLDER = Path(AUDITED)
 
 
 def recall(name: str) -> dict[str, Any]:

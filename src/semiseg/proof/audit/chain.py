@@ -11,7 +11,7 @@ from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.manifest import manifest_of
 from semiseg.paths import LINEAGE
-from semiseg.proof.audit.verdicts import Finding, Verdict
+from semiseg.proof.audit.verdicts import MISSING, Finding, Verdict
 from semiseg.proof.provenance import Link, Records, recorded_chain
 
 ROW = re.compile(r"results/\w+/\w+\.csv")
@@ -25,7 +25,7 @@ class Chain:
         records = Records()
         found = (link for path in targets for link in recorded_chain(path, records, graph.maker))
         self.links = list({link.path: link for link in found}.values())
-        self._makers = {path: link for link in self.links for path in self._written(link)}
+        self._makers = {path: link for link in self.links for path in self.written(link)}
         self._behind: dict[str, frozenset[str]] = {}
         for link in self.links:  # the sources of a link come before it
             sources = {self._makers[path].main for path in link.sources if path in self._makers}
@@ -51,9 +51,9 @@ class Chain:
                 yield from self._fault(link)
 
     def _fault(self, link: Link) -> Iterator[Finding]:
-        missing = [path for path in self._written(link) if not Path(path).is_file()]
+        missing = [path for path in self.written(link) if not Path(path).is_file()]
         for path in missing:
-            yield Finding(Verdict.MISSING, path, "is missing", link.main)
+            yield Finding(Verdict.MISSING, path, MISSING, link.main)
         if link.path.exists():
             place = str(link.path)
             text = (link.fault or "").removeprefix(place).strip()
@@ -65,7 +65,7 @@ class Chain:
             )
             yield Finding(Verdict.UNPROVEN, link.main, text, link.main)
 
-    def _written(self, link: Link) -> list[str]:
+    def written(self, link: Link) -> list[str]:
         """Files that a link wrote: by its record, or else by the parameters."""
         if link.record is not None:
             return [entry.path for entry in link.outputs]

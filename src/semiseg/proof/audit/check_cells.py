@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from semiseg.base.files import digest
 from semiseg.base.parallel import each
 from semiseg.base.texts import some
 from semiseg.proof.audit.cache import recall, remember
-from semiseg.proof.audit.verdicts import Finding, Verdict
+from semiseg.proof.audit.verdicts import CellKey, Finding, Verdict
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
 from semiseg.stages.execution import recorded_task
@@ -78,22 +79,74 @@ def check_rows(scored: Mapping[str, Lines]) -> Iterator[Finding]:
 
 
 def check_table(table: str, rows: Sequence[str], scored: Mapping[str, Lines]) -> Iterator[Finding]:
-    """Findings about cells that differ from what the scores give, or, without scores, from the row file."""
+    """Findings about rows, columns and cells that differ from what the scores give, or without scores the row files."""
     sources = {Path(row).stem: scored.get(row) or _lines(row) for row in rows}
-    cells = cells_of(table)
-    for cell in cells:
-        line = sources.get(cell.row, {}).get(cell.convention)
-        expected = None if line is None else line.get(cell.column)
-        if line is None and cell.row in sources:
-            continue  # neither scores nor row file can be read, which has a finding of its own
-        if expected != cell.value:
-            text = f"the scores give {_shown(expected)}, the table says {_shown(cell.value)}"
-            key = (cell.row, cell.convention, cell.column)
-            yield Finding(Verdict.CHANGED, form(table, cell.convention), text, table, expected, cell.value, key)
     for convention in CONVENTIONS:
-        lost = set(sources) - {cell.row for cell in cells if cell.convention == convention}
-        if lost and Path(form(table, convention)).is_file():
-            yield Finding(Verdict.CHANGED, form(table, convention), f"lacks the rows {some(sorted(lost))}", table)
+        expected = {row: lines.get(convention) for row, lines in sources.items()}
+        if Path(form(table, convention)).is_file():
+            yield from _check_form(table, convention, expected)
+
+
+def _check_form(table: str, convention: str, expected: Mapping[str, dict[str, str] | None]) -> Iterator[Finding]:
+    """Findings about one CSV file of a table.
+
+    A surplus or missing row or column is one finding, and none per cell. expected: row -> column -> field; None for a
+    row of which neither scores nor row file can be read, which has a finding of its own.
+    """
+    path, cells = form(table, convention), [cell for cell in cells_of(table) if cell.convention == convention]
+    wanted = list(dict.fromkeys([*KEYS, *(column for line in expected.values() for column in line or ())]))
+    header = _header(path)
+    surplus = [*(Counter(header) - Counter(wanted)).elements()] if len(wanted) > len(KEYS) else []
+    lacking = [*(Counter(wanted) - Counter(header)).elements()]
+    if surplus or lacking:
+        parts = [
+            f"{word} {some(columns)}" for word, columns in (("too many:", surplus), ("missing:", lacking)) if columns
+        ]
+        text = f"has other columns than its rows ({'; '.join(parts)})"
+        yield _bounded(table, path, text, [cell for cell in cells if cell.column in surplus])
+    moved = [] if surplus or lacking else _moved(header, wanted)
+    wrong = [
+        cell for cell in cells if cell.column in moved and (expected.get(cell.row) or {}).get(cell.column) != cell.value
+    ]
+    if moved:
+        yield _bounded(table, path, f"has its columns in another order than its rows: {some(moved)}", wrong)
+    if KEYS[0] in lacking:
+        return  # its rows have no names
+    names = Counter(line["method"] for line in _read(path))
+    if others := [name for name in names if name not in expected]:
+        text = f"has rows that are not in the table's parameters: {some(others)}"
+        yield _bounded(table, path, text, [cell for cell in cells if cell.row in others])
+    if lost := [name for name in expected if name not in names]:
+        yield _bounded(table, path, f"lacks the rows {some(sorted(lost))}", [])
+    if repeated := [name for name, count in names.items() if count > 1 and name in expected]:
+        text = f"has more than one row for {some(repeated)}"
+        yield _bounded(table, path, text, [cell for cell in cells if cell.row in repeated])
+    for cell in cells:
+        line = expected.get(cell.row)
+        if (
+            line is None
+            or cell.row in repeated
+            or cell.column in [*surplus, *moved]
+            or line.get(cell.column) == cell.value
+        ):
+            continue
+        text = f"the scores give {_shown(line.get(cell.column))}, the table says {_shown(cell.value)}"
+        yield Finding(Verdict.CHANGED, path, text, table, line.get(cell.column), cell.value, _place(cell))
+
+
+def _moved(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The columns that do not stand where the rows have them."""
+    both = ([column for column in columns if column not in KEYS] for columns in (header, wanted))
+    return [here for here, there in zip(*both, strict=False) if here != there]
+
+
+def _bounded(table: str, path: str, text: str, cells: Sequence[Cell]) -> Finding:
+    """A finding about these cells of a file, which says nothing of the other cells."""
+    return Finding(Verdict.CHANGED, path, text, table, cells=tuple(map(_place, cells)))
+
+
+def _place(cell: Cell) -> CellKey:
+    return cell.row, cell.convention, cell.column
 
 
 def cells_of(table: str) -> list[Cell]:
@@ -141,6 +194,14 @@ def _read(path: str) -> list[dict[str, str]]:
         if not Path(path).is_file():
             return []
         return _parsed(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def _header(path: str) -> list[str]:
+    """The names of the columns of a CSV file; none where it cannot be read."""
+    try:
+        return next(csv.reader(io.StringIO(Path(path).read_text(encoding="utf-8"))), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
 

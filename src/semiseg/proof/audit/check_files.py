@@ -8,7 +8,7 @@ from semiseg.base.errors import UserError
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, kind_of, read_plain
 from semiseg.proof.audit.hashing import hash_files
-from semiseg.proof.audit.verdicts import Finding, Note, Verdict, short
+from semiseg.proof.audit.verdicts import MISSING, Finding, Note, Verdict, short
 from semiseg.proof.crate.absent import WEIGHTS, read_absent
 from semiseg.proof.provenance import Link
 
@@ -98,7 +98,7 @@ def _compare(path: str, digest: str, content: Content, maker: str, left_out: Map
     elif found is None and path.endswith(WEIGHTS) and left_out.get(path) == digest:
         content.away[path] = 0
     elif found is None:
-        yield Finding(Verdict.MISSING, path, f"is missing (sha256 {short(digest)})", maker, digest)
+        yield Finding(Verdict.MISSING, path, MISSING, maker, digest)
     elif found != digest:
         yield _changed(path, digest, found, maker)
 

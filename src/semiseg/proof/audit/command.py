@@ -1,18 +1,17 @@
 """``semiseg audit``: checks a table, or any file behind one, from its numbers down to the raw scans."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.graph.graph import Graph
-from semiseg.jobs.checkout import package_hash
-from semiseg.jobs.environment import params_hash
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
 from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.check_files import check_content
 from semiseg.proof.audit.check_staleness import OTHER_CODE, check_wanted
+from semiseg.proof.audit.notes import notes_on_source
 from semiseg.proof.audit.report import Report, Table
-from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
+from semiseg.proof.audit.verdicts import Finding, Verdict, worst
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS
 
@@ -50,12 +49,13 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
         sound = _sound(chain, findings)
         findings += redo(sound, content.away, options.redo, options.sample, options.workers)
     return Report(
-        targets={path: _verdict(chain, chain.of(path).main, findings) for path in files},
+        targets=_targets(chain, files, findings),
         tables=[Table(table.main, _cells(chain, table, findings)) for table in chain.tables()],
         findings=findings,
-        notes=[*content.notes, *_notes(chain, {found.at for found in wanted})],
+        notes=[*content.notes, *notes_on_source(chain.links, {found.at for found in wanted})],
         away=content.away,
         ids={path: link.record["id"] for path in files if (link := chain.of(path)).record},
+        shared=Path("dvc.lock").exists(),
         records=sum(link.record is not None for link in chain.links),
         files=sum(found is not None for found in content.hashes.values()),
         strict=options.strict,
@@ -84,10 +84,34 @@ def _verdict(chain: Chain, main: str, findings: Sequence[Finding]) -> Verdict:
     return worst(found.verdict for found in findings if found.at in behind)
 
 
+def _targets(chain: Chain, files: Sequence[str], findings: Sequence[Finding]) -> dict[str, Verdict]:
+    """The verdict of each audited file, and of each file of the same job that is changed or missing.
+
+    Such a file, as another form of a table, gives its verdict to itself and to what was made from it, and not to the
+    other files that its job wrote.
+    """
+    verdicts: dict[str, Verdict] = {}
+    for path in files:
+        link = chain.of(path)
+        written = chain.written(link)
+        single = [found for found in findings if found.at == link.main and _is_of_one_file(found, written)]
+        common = [found for found in findings if found not in single]
+        beside = list(dict.fromkeys(found.path for found in single if found.path != path))
+        for each in (path, *beside):
+            own = [found for found in single if found.path == each]
+            verdicts[each] = worst((_verdict(chain, link.main, common), *(found.verdict for found in own)))
+    return verdicts
+
+
+def _is_of_one_file(found: Finding, written: Collection[str]) -> bool:
+    """Whether a finding is about one of the files that a job wrote, and not about the job."""
+    return found.verdict in (Verdict.CHANGED, Verdict.MISSING) and found.path in written
+
+
 def _cells(chain: Chain, table: Link, findings: Sequence[Finding]) -> dict[Cell, Verdict]:
     """Verdict of every cell: the worst of the chain of its row, of the table's job, and of the field itself."""
     own = [found for found in findings if found.at == table.main]
-    single = {found.cell: found.verdict for found in own if found.cell}
+    single = {key: found.verdict for found in own for key in (found.cells or (found.cell,))}
     common = {convention: _for_all_cells(table, form(table.main, convention), own) for convention in CONVENTIONS}
     shared = [found for found in findings if found.at != table.main]
     rows = {Path(row).stem: _verdict(chain, chain.of(row).main, shared) for row in rows_of(table)}
@@ -107,29 +131,13 @@ def _for_all_cells(table: Link, path: str, own: Sequence[Finding]) -> Verdict:
     """The verdict that a table's own findings give to every cell of one of its CSV files.
 
     A stale table gives none, because each number is compared with its scores. A changed or missing file gives its
-    verdict to its own cells only, and not to those of the table's other files. Where single cells of the file are known
-    to differ, these have the verdict and the others do not.
+    verdict to its own cells only, and not to those of the table's other files. Where cells, rows or columns of the file
+    are known to differ, these have the verdict and the others do not.
     """
-    forms = {entry.path for entry in table.outputs}
-    of_files = {found for found in own if found.verdict in (Verdict.CHANGED, Verdict.MISSING) and found.path in forms}
+    forms = [entry.path for entry in table.outputs]
+    of_files = {found for found in own if _is_of_one_file(found, forms)}
     of_this = [found for found in of_files if found.path == path]
-    if any(found.cell for found in of_this):
+    if any(found.cell or found.cells is not None for found in of_this):
         of_this = []
     others = [found for found in own if found not in of_files and found.verdict is not Verdict.STALE]
     return worst(found.verdict for found in [*others, *of_this])
-
-
-def _notes(chain: Chain, stale: set[str]) -> Iterator[Note]:
-    """Notes on source and params.yaml whose bytes differ in nothing that these jobs depend on."""
-    links = [link for link in chain.links if link.record is not None and link.main not in stale]
-    for name, now, text in (
-        (
-            "package",
-            package_hash(),
-            "source differs in nothing that these were made by: comments, texts, other modules",
-        ),
-        ("params", params_hash(), "params.yaml differs in nothing that these depend on: comments, other parameters"),
-    ):
-        then = {link.main: (link.record or {}).get("source", {}).get(name, now) for link in links}
-        if others := tuple(main for main, recorded in then.items() if recorded != now):
-            yield Note(text, others)

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+MISSING = "is missing"  # the same text for every such file, so that the report has them in one line
+CellKey = tuple[str, str, str]  # row, convention, column
+
 
 class Verdict(IntEnum):
     """Verdicts from good to bad. The verdict on a file holds for everything that was made from it, too."""
@@ -24,7 +27,8 @@ class Finding:
 
     text: the fault, as the rest of a sentence that begins with the file's name. at: main output of the job that the
     fault belongs to; everything that was made from the outputs of this job gets the verdict. expected, found: sha256 or
-    values, where there are any. cell: row, convention and column, where the fault is about one cell alone.
+    values, where there are any. cell: row, convention and column, where the fault is about one cell alone. cells: the
+    same of all cells that it is about, where the fault has bounds (a row, a column); other cells are compared singly.
     """
 
     verdict: Verdict
@@ -33,7 +37,8 @@ class Finding:
     at: str
     expected: str | None = None
     found: str | None = None
-    cell: tuple[str, str, str] | None = None
+    cell: CellKey | None = None
+    cells: tuple[CellKey, ...] | None = None
 
 
 @dataclass(frozen=True)

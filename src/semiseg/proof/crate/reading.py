@@ -1,7 +1,8 @@
 """Reads crates that others have written. Nothing is written before every name in the crate has been checked.
 
-The folder or zip of a crate may hold the files that its description lists, and no others. Each file is compared with
-its hash. Data, results and parameters are copied. The workflow is code, so it is compared but not copied.
+The folder or zip of a crate may hold the files that its description lists, and no others but the cache of audits, which
+is passed over. Each file is compared with its hash. Data, results and parameters are copied. The workflow is code, so
+it is compared but not copied.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ from semiseg.data.arrival.archives import CHUNK, Member, members, safe_name
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.params.reading import read as read_params
-from semiseg.paths import LINEAGE
+from semiseg.paths import AUDITED, LINEAGE
 from semiseg.proof.crate.absent import ABSENT, read_absent
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW
 
@@ -162,14 +163,21 @@ def _is_workflow(path: PurePosixPath) -> bool:
 
 
 def _files(crate: Path) -> Iterator[Member]:
-    """The files of a crate (folder or zip). Raises UserError for names that lead out of it, links and zip bombs."""
+    """The files of a crate (folder or zip), without the cache that an audit inside of it wrote.
+
+    Raises UserError for names that lead out of it, links and zip bombs.
+    """
     if crate.is_dir():
-        yield from _folder_files(crate)
+        yield from filter(_is_content, _folder_files(crate))
     elif crate.suffix == ".zip" and crate.is_file():
         with crate.open("rb") as file:
-            yield from members(file, str(crate))
+            yield from filter(_is_content, members(file, str(crate)))
     else:
         raise UserError(f"{crate} is neither a folder nor a .zip file: give a crate that `semiseg export` has written")
+
+
+def _is_content(member: Member) -> bool:
+    return PurePosixPath(AUDITED) not in member.name.parents
 
 
 def _folder_files(crate: Path) -> Iterator[Member]:

@@ -17,8 +17,9 @@ from semiseg.jobs.record import kind_of
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import LINEAGE
 from semiseg.proof.audit.chain import in_project, rows_of
-from semiseg.proof.audit.check_cells import cells_of
+from semiseg.proof.audit.check_cells import cells_of, form
 from semiseg.proof.audit.verdicts import short
+from semiseg.proof.lineage.here import as_lines, other_files
 from semiseg.proof.lineage.tree import Node, TreeBuilder, code_and_parameters, entry_data, job_node
 from semiseg.proof.provenance import Link, recorded_chain
 from semiseg.scoring.cases import read_cases
@@ -59,10 +60,11 @@ def cell_tree(target: Path, row: str, column: str) -> Node:
         "values": values,
         "record": table.record["id"],
         "outputs": [entry_data(entry) for entry in table.outputs],
+        "inputs": [entry_data(entry) for entry in table.inputs if entry.path == own],
     }
     place = f"{table.main}  sha256 {short(table.outputs[0].sha256)}  record {short(table.record['id'])}"
     below = (TreeBuilder(links, leaves).build(own), code_and_parameters([*links, table]))
-    return Node(_cell_text(spec, method, column, values), place, facts, below)
+    return Node(_cell_text(spec, method, column, values, table.main), place, facts, below)
 
 
 def file_tree(target: Path) -> Node:
@@ -80,14 +82,22 @@ def file_tree(target: Path) -> Node:
     return Node(text, alone.place, alone.facts, (*below, code_and_parameters(links)), name="groups")
 
 
-def show(root: Node, as_json: bool) -> None:
-    """Print a tree as lines, or as JSON."""
+def show(root: Node, target: Path, as_json: bool) -> bool:
+    """Print a tree as lines, or as JSON. Returns whether all its files that are here are those of the records.
+
+    Files that are not are named before the tree; in the JSON in ``other_files``.
+    """
+    others = other_files(root, as_json)
     if as_json:
-        print(json.dumps(root.as_data(), indent=1, ensure_ascii=False))
+        data = root.as_data()
+        print(json.dumps({"other_files": others, **data} if others else data, indent=1, ensure_ascii=False))
     else:
+        for line in as_lines(others, target):
+            print(line)
         tree = Tree(_text(root))
         _add_children(tree, root)
         Console(width=None if sys.stdout.isatty() else WIDTH).print(tree)
+    return not others
 
 
 def _add_children(tree: Tree, node: Node) -> None:
@@ -153,11 +163,13 @@ def _per_case(link: Link, spec: TableSpec, column: str) -> list[Node]:
     ]
 
 
-def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, str]) -> str:
+def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, str], table: str) -> str:
     """The line of a cell: its value, unit and scoring rule under each convention, and its runs."""
     printed = [
         f"{values.get(name) or 'undefined'} {get_rule(rule).unit if column in LOWER_IS_BETTER else '%'}"
         f" {name} (rule {rule})"
+        if Path(form(table, name)).is_file()
+        else f"{name} not known ({form(table, name)} is not here)"
         for name, rule in scoring_rules(spec.published).items()
     ]
     seeds = [str(seed) for seed in spec.seeds]
