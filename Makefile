@@ -9,7 +9,7 @@ REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_1
 
 # The page is the target: git brings the texts of the demo's table, so that the table alone would count as made.
 demo: .venv/installed
-	@echo "The demo: six rows on synthetic scans, under five minutes of processor time. All details: .snakemake/log"
+	@echo "The demo: six rows on synthetic scans, about four to five minutes of processor time. All details: .snakemake/log"
 	@$(BIN)/snakemake --cores $(CORES) results/demo.html
 	@$(BIN)/semiseg show results/demo.csv
 

@@ -2,7 +2,7 @@
 
 import shutil
 
-from support.finished_project import RUN, TABLE
+from support.finished_project import RUN, TABLE, params, write_params
 
 from semiseg.base.files import sha256
 from semiseg.cli.main import main
@@ -30,6 +30,16 @@ def test_a_dry_run_lists_sizes_and_deletes_nothing(project, capsys):
     assert contents(project) == before
     assert "data/prepared/phantom_mri/la_half: 7 volumes, 0.3 MiB" in told and "prepared again from data/raw" in told
     assert told.count("predicted again from the weights") == 4 and "would free 0." in told
+    assert "shared" not in told
+
+
+def test_what_other_tables_share_is_said(project, capsys):
+    content = params()
+    content["tables"]["other"] = content["tables"]["tiny"] | {"rows": ["cps"]}
+    write_params(project, content)
+    assert main(["clean", "tiny", "--dry-run"]) == 0
+    shared = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines() if "shared with other" in line]
+    assert shared == ["data/prepared/phantom_mri/la_half", f"{RUN}/cps/seed1", f"{RUN}/cps/seed2"]
 
 
 def test_volumes_alone_are_deleted_and_come_back_to_the_same_bits(project, capsys):

@@ -20,8 +20,9 @@ from semiseg.paths import record_path
 
 MIB, GIB = 2**20, 2**30
 COMES_BACK = {
-    "prepare": "prepared again from data/raw when a job or a figure needs them",
-    "predict": "predicted again from the weights when a job or a figure needs them",
+    "prepare": "prepared again from data/raw when a training or a prediction needs them",
+    "predict": "predicted again from the weights when an evaluation needs them; a figure of a case asks for"
+    " `--forcerun predict`",
 }
 
 
@@ -29,19 +30,23 @@ COMES_BACK = {
 class Volumes:
     """The volumes that a manifest lists and that are here.
 
-    bytes: their size. rule: what made them. obstacle: why they could not be made again, so that they stay; else empty.
+    bytes: their size. rule: what made them. sharers: other tables that rest on them. obstacle: why they could not be
+    made again, so that they stay; else empty.
     """
 
     manifest: Path
     files: tuple[Path, ...]
     bytes: int
     rule: str
+    sharers: tuple[str, ...]
     obstacle: str
 
     @property
     def line(self) -> str:
         """What becomes of them, in a sentence."""
         size = f"{self.manifest.parent}: {len(self.files)} volumes, {_size(self.bytes)}"
+        if self.sharers:
+            size += f", shared with {some(list(self.sharers), 4)}"
         return f"{size}: stay, because {self.obstacle}" if self.obstacle else f"{size}: {COMES_BACK[self.rule]}"
 
 
@@ -50,7 +55,9 @@ def clean(plan: Plan, table: str, *, dry_run: bool, show: Callable[[str], None] 
 
     Works in the current folder, which no other Snakemake may be using. Raises UserError for an unknown table.
     """
-    found = [one for one in map(volumes, _manifests(plan, table)) if one.files]
+    sharers = _sharers(plan, table)
+    found = [volumes(path, sharers[path]) for path in _manifests(plan, table) if path.exists()]
+    found = [one for one in found if one.files]
     if not found:
         show(f"table {table} has no volumes here: nothing to delete")
         return
@@ -73,22 +80,31 @@ def _size(number: int) -> str:
     return f"{number / GIB:.1f} GiB" if number >= GIB else f"{number / MIB:.1f} MiB"
 
 
-def volumes(manifest: Path) -> Volumes:
-    """The volumes of a manifest, and whether they can be made again as they are."""
+def volumes(manifest: Path, sharers: tuple[str, ...] = ()) -> Volumes:
+    """The volumes of a manifest, and whether they can be made again as they are. sharers: as in ``Volumes``."""
     files = tuple(path for path in listed_files(manifest) if path.exists())
     rule = {"index.json": "prepare", "predictions.json": "predict"}[manifest.name]
-    return Volumes(manifest, files, sum(path.stat().st_size for path in files), rule, _obstacle(manifest) or "")
+    size = sum(path.stat().st_size for path in files)
+    return Volumes(manifest, files, size, rule, sharers, _obstacle(manifest) or "")
 
 
 def _manifests(plan: Plan, table: str) -> list[Path]:
-    """The manifests of the prepared cases and of the predictions behind a table that are here."""
+    """The manifests of the prepared cases and of the predictions behind a table."""
     definition = plan.table(table)
-    runs = [run for method in plan.served(table) for run in plan.runs(table, method)]
+    runs = [run for row in definition.rows for run in plan.runs(table, row.method)]
     paths = [
         plan.prepared(definition.dataset, definition.protocol),
         *(f"{run.folder}/predictions.json" for run in runs),
     ]
-    return [Path(path) for path in paths if Path(path).exists()]
+    return [Path(path) for path in paths]
+
+
+def _sharers(plan: Plan, table: str) -> dict[Path, tuple[str, ...]]:
+    """The other tables that rest on each manifest of a table. Tables of other datasets share none."""
+    dataset = plan.table(table).dataset
+    others = [name for name in plan.params.tables if name != table and plan.table(name).dataset == dataset]
+    behind = {name: set(_manifests(plan, name)) for name in others}
+    return {path: tuple(name for name in others if path in behind[name]) for path in _manifests(plan, table)}
 
 
 def _obstacle(manifest: Path) -> str | None:
