@@ -10,6 +10,7 @@ import yaml
 from support import ROOT
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.catalogue import Declared
@@ -65,8 +66,8 @@ def new_method(tmp_path, monkeypatch):
     for name in ("methods/parts/base.py", "methods/new.py"):
         (tmp_path / "semiseg" / name).parent.mkdir(parents=True, exist_ok=True)
     for name in ("method.py", "control.py"):
-        shutil.copy(catalogue.PACKAGE / name, tmp_path / "semiseg")
-    monkeypatch.setattr(catalogue, "PACKAGE", tmp_path / "semiseg")
+        shutil.copy(sources.PACKAGE / name, tmp_path / "semiseg")
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "semiseg")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "semiseg/methods/parts/base.py").write_text(BASE)
 
@@ -81,7 +82,7 @@ def new_method(tmp_path, monkeypatch):
 
 def forget():
     for function in (
-        catalogue.source_of,
+        sources.source_of,
         catalogue.hyperparameters,
         catalogue.declared,
         catalogue.attributes,
@@ -204,8 +205,8 @@ def test_reading_declarations_imports_no_torch():
 def broken_method(tmp_path, monkeypatch):
     """A copy of the package in which one method's file is being written; its text is the argument."""
     package = tmp_path / "src/semiseg"
-    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(catalogue, "PACKAGE", package)
+    shutil.copytree(sources.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(sources, "PACKAGE", package)
     monkeypatch.chdir(tmp_path)
     forget()
     yield (package / "methods/fixmatch.py").write_text

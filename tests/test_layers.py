@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from support import ROOT
 
-from semiseg.catalogue import PACKAGE
+from semiseg.base.sources import PACKAGE
 
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))

@@ -10,31 +10,25 @@ import importlib
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
+from semiseg.base import sources
 from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import guess, unknown
 
-PACKAGE = Path(__file__).parent
 BASES = {"methods": ("semiseg.method", "Method"), "networks": ("semiseg.network", "Backbone")}  # module, class
 CONTROL = ("semiseg.control", "Control")  # the base in the files of methods that are controls by their name
 TEACHER_STARTS = ("random", "copy")
 WORDS = {"published": "paper", "splits": "split list"}  # of kinds whose name is not the folder's
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # where a statement holds other statements
 Base = TypeVar("Base")
-
-
-class BrokenError(UserError):
-    """The file of a plug-in is not Python, or does not define the one class that it should."""
 
 
 @functools.cache
 def entries(kind: str) -> tuple[str, ...]:
     """Names of the files of a plug-in folder: methods, networks, datasets, splits, published."""
-    files = (path for path in (PACKAGE / kind).iterdir() if path.suffix in {".py", ".yaml", ".csv"})
+    files = (path for path in (sources.PACKAGE / kind).iterdir() if path.suffix in {".py", ".yaml", ".csv"})
     return tuple(sorted(path.stem for path in files if not path.stem.startswith("_")))
 
 
@@ -57,7 +51,7 @@ def load_class(kind: str, name: str, base: type[Base]) -> type[Base]:
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise BrokenError(_not_one(PACKAGE / kind / f"{name}.py", base.__name__, len(found)))
+        raise sources.BrokenError(_not_one(sources.PACKAGE / kind / f"{name}.py", base.__name__, len(found)))
     return found[0]
 
 
@@ -66,74 +60,22 @@ def load_value(kind: str, name: str, variable: str) -> Any:
 
     Raises BrokenError, with the line, where the file cannot be imported or does not define it.
     """
-    file = PACKAGE / kind / f"{name}.py"
+    file = sources.PACKAGE / kind / f"{name}.py"
     try:
         module = importlib.import_module(f"semiseg.{kind}.{name}")
     except Exception as error:
         if isinstance(error, SyntaxError | ValueError):  # Python names no file that holds null bytes
-            for path in sorted(PACKAGE.rglob("*.py")):
-                syntax_tree(path)
+            for path in sorted(sources.PACKAGE.rglob("*.py")):
+                sources.syntax_tree(path)
         last = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{shown(Path(last.filename))}, line {last.lineno}"
+        where = f"{sources.shown(Path(last.filename))}, line {last.lineno}"
         what = f"{type(error).__name__}: {error}"
-        raise BrokenError(f"{shown(file)} cannot be imported ({what}, at {where}): correct it") from error
+        raise sources.BrokenError(
+            f"{sources.shown(file)} cannot be imported ({what}, at {where}): correct it"
+        ) from error
     if not hasattr(module, variable):
-        raise BrokenError(f"{shown(file)} must define {variable}, it defines none")
+        raise sources.BrokenError(f"{sources.shown(file)} must define {variable}, it defines none")
     return getattr(module, variable)
-
-
-@functools.cache
-def source_of(module: str) -> Path | None:
-    """The file of a semiseg module, found without importing anything; None for what is no module."""
-    place = PACKAGE.joinpath(*module.split(".")[1:])
-    for file in (place / "__init__.py", place.with_suffix(".py")):
-        if file.is_file():
-            return file
-    return None
-
-
-def module_exists(module: str) -> bool:
-    """Whether a semiseg module is there, in whatever form Python finds one: also a folder without ``__init__.py``."""
-    *around, name = module.split(".")
-    folder = str(PACKAGE.parent.joinpath(*around))
-    return source_of(module) is not None or PathFinder.find_spec(name, [folder]) is not None
-
-
-def modules_in(package: str) -> list[str]:
-    """Names of the modules and packages right inside a semiseg package, for a guess."""
-    folder = PACKAGE.joinpath(*package.split(".")[1:])
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted({path.stem for path in found if path.suffix == ".py" or (path / "__init__.py").exists()})
-
-
-def syntax_tree(file: Path) -> ast.Module:
-    """A source file of semiseg, as ``parsed``. Raises BrokenError naming file and line when it is not Python."""
-    try:
-        return parsed(file.read_text(encoding="utf-8"), package_of(file))
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise BrokenError(f"{shown(file)}{line} is not valid Python ({error.msg}): correct it") from None
-    except ValueError as error:  # null bytes, or no UTF-8
-        raise BrokenError(f"{shown(file)} is not valid Python ({error}): correct it") from None
-
-
-def package_of(file: Path) -> str:
-    """The package that a source file of semiseg belongs to, from which its relative imports start."""
-    return ".".join(file.relative_to(PACKAGE.parent).parent.parts)
-
-
-def parsed(text: str, package: str) -> ast.Module:
-    """The syntax tree of a module of this package, whose relative imports are written out as absolute ones."""
-    tree = ast.parse(text)
-    pending: list[ast.AST] = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.ImportFrom) and node.level:
-            around = package.split(".")[: len(package.split(".")) + 1 - node.level]
-            node.module, node.level = ".".join([*around, *filter(None, [node.module])]), 0
-        for block in BLOCKS:
-            pending.extend(getattr(node, block, ()))
-    return tree
 
 
 @dataclass(frozen=True)
@@ -202,7 +144,7 @@ def attributes(method: str) -> frozenset[str] | None:
 @functools.cache
 def _functions(method: str) -> list[tuple[str, ast.FunctionDef]]:
     """Functions by name of a method and of its base classes, but for those of the base of all methods."""
-    base = _twin(*_base("methods", method))
+    base = sources.twin(*_base("methods", method))
     owners = (owner for owner in _plug_in_twin("methods", method).__mro__ if owner is not base)
     return [pair for owner in owners for pair in vars(owner).get("functions", {}).items()]
 
@@ -229,7 +171,7 @@ def check_networks(where: str, networks: Any, teachers: Any, teacher_start: Any)
 
 def _initialisations() -> list[str]:
     """Names of the rules by which ``semiseg.network`` draws weights."""
-    written = dict(_assignments(syntax_tree(PACKAGE / "network.py")))["INITIALISATIONS"]
+    written = dict(sources.assignments(sources.syntax_tree(sources.PACKAGE / "network.py")))["INITIALISATIONS"]
     return [_literal(key) for key in written.keys] if isinstance(written, ast.Dict) else []
 
 
@@ -247,71 +189,18 @@ def check_predicting(where: str, names: Any, known: Iterable[str]) -> None:
 def _plug_in_twin(kind: str, name: str) -> type:
     """The twin of the one class in a plug-in's file that derives from the base of its kind."""
     base_module, base_name = _base(kind, name)
-    base = _twin(base_module, base_name)
-    file = PACKAGE / kind / f"{name}.py"
-    classes = [node.name for node in syntax_tree(file).body if isinstance(node, ast.ClassDef)]
-    found = [twin for twin in (_twin(f"semiseg.{kind}.{name}", one) for one in classes) if base in twin.__mro__]
+    base = sources.twin(base_module, base_name)
+    file = sources.PACKAGE / kind / f"{name}.py"
+    classes = [node.name for node in sources.syntax_tree(file).body if isinstance(node, ast.ClassDef)]
+    found = [twin for twin in (sources.twin(f"semiseg.{kind}.{name}", one) for one in classes) if base in twin.__mro__]
     if len(found) != 1:
-        raise BrokenError(_not_one(file, base_name, len(found)))
+        raise sources.BrokenError(_not_one(file, base_name, len(found)))
     return found[0]
 
 
 def _base(kind: str, name: str) -> tuple[str, str]:
     """Module and class from which the class in a plug-in's file derives."""
     return CONTROL if kind == "methods" and is_control(name) else BASES[kind]
-
-
-@functools.cache
-def _twin(module: str, name: str) -> type:
-    """A class with the bases of a class in the source, as far as they stand in semiseg; others become ``object``.
-
-    Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions, ``functions`` its
-    functions by name, and ``constants`` what its module assigns. The order of base
-    classes is Python's own, because the twin is a class.
-    """
-    file = source_of(module)
-    tree = ast.Module([], []) if file is None else syntax_tree(file)
-    imported = _imported(tree)
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            found = [_twin_of_base(base, module, imported) for base in node.bases]
-            bases = tuple(dict.fromkeys(twin for twin in found if twin is not object))
-            functions = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
-            body = {"assigned": dict(_assignments(node)), "functions": functions, "constants": dict(_assignments(tree))}
-            return type(name, bases, body)
-    if name in imported:
-        return _twin(*imported[name])
-    return object
-
-
-def _twin_of_base(base: ast.expr, module: str, imported: Mapping[str, tuple[str, str]]) -> type:
-    match base:
-        case ast.Subscript(value=generic):
-            return _twin_of_base(generic, module, imported)
-        case ast.Name(id=name):
-            return _twin(module, name)
-        case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in imported:
-            return _twin(".".join(imported[owner]), name)
-    return object
-
-
-def _imported(tree: ast.Module) -> dict[str, tuple[str, str]]:
-    """Names that a module imports from semiseg -> the module they come from and their name there."""
-    return {
-        alias.asname or alias.name: (node.module, alias.name)
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "semiseg"
-        for alias in node.names
-    }
-
-
-def _assignments(node: ast.ClassDef | ast.Module) -> Iterable[tuple[str, ast.expr]]:
-    for statement in node.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                yield name, value
-            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                yield name, value
 
 
 def _is_hyper(value: ast.expr) -> bool:
@@ -352,12 +241,7 @@ def _literal(value: ast.expr | None) -> Any:
 
 def _not_one(file: Path, base: str, count: int) -> str:
     reason = f" (its name begins with {PREFIX})" if is_control(file.stem) else ""
-    return f"{shown(file)} must define exactly one {base}{reason}, it defines {count}"
-
-
-def shown(file: Path) -> str:
-    """A file of the package as the user knows it: below the working folder where it lies there, else whole."""
-    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+    return f"{sources.shown(file)} must define exactly one {base}{reason}, it defines {count}"
 
 
 def check_hyper(method: str, given: Mapping[str, Any], where: str) -> None:

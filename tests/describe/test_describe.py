@@ -15,6 +15,7 @@ from support import ROOT
 from torch import nn
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
@@ -80,7 +81,7 @@ def test_a_dataset(name: str) -> None:
 @pytest.mark.parametrize("name", list_names())
 def test_a_list_shows_source_hash_and_notes(name: str) -> None:
     text, content = page(name), read_list(name)
-    assert sha256(catalogue.PACKAGE / "splits" / f"{name}.yaml") in text
+    assert sha256(sources.PACKAGE / "splits" / f"{name}.yaml") in text
     for line in (*content["source"], *content["notes"]):
         assert " ".join(line.split())[:50] in text
     if content["instead"]:
@@ -194,10 +195,10 @@ def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None
     draw = {"draw": {"labelled": 4, "unlabelled": 0, "val": 2, "test": 6, "seed": 22}}
     assert "it has no unlabelled cases" in wrong({"splits/phantom_three/demo": draw})
     package = tmp_path / "semiseg"
-    shutil.copytree(catalogue.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(sources.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "methods/unused.py").write_text("x = 1\n")
     with monkeypatch.context() as patch:
-        patch.setattr(catalogue, "PACKAGE", package)
+        patch.setattr(sources, "PACKAGE", package)
         forget()
         assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
     forget()

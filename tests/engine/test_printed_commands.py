@@ -1,4 +1,4 @@
-"""Commands that the pages print work as printed in a new clone, which has the demo's texts and neither runs nor a store."""
+"""Commands that the pages print work as printed in a new clone, which holds the texts of the demo alone."""
 
 import re
 import shlex

@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from semiseg import catalogue
-from semiseg.base import files
+from semiseg.base import files, sources
 from semiseg.base.errors import UserError
 from semiseg.jobs import code_hash as code
 from semiseg.jobs.code_text import reduced
@@ -123,14 +122,14 @@ SENTENCES = {
 def source(tmp_path_factory):
     """A copy of the source."""
     folder = tmp_path_factory.mktemp("copy") / "semiseg"
-    shutil.copytree(catalogue.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(sources.PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
 @pytest.fixture
 def hashes(source, monkeypatch):
     """The hash of each rule's code, of the copy as it is now."""
-    monkeypatch.setattr(catalogue, "PACKAGE", source)
+    monkeypatch.setattr(sources, "PACKAGE", source)
 
     def of_each_rule(rules=RULES, **other):
         forget()
@@ -141,7 +140,7 @@ def hashes(source, monkeypatch):
 
 
 def forget():
-    for function in (catalogue.source_of, code.code_hash, code._closure, code._read, code._outline, code._runs_code):
+    for function in (sources.source_of, code.code_hash, code._closure, code._read, code._outline, code._runs_code):
         function.cache_clear()
 
 
@@ -240,14 +239,14 @@ WRONG_IMPORTS = {
 @pytest.mark.parametrize("file", ["methods/dtc.py", "networks/vnet.py", "blocks/losses.py", "datasets/flare22.py"])
 def test_an_import_of_what_is_not_in_semiseg_is_found_wherever_it_stands(file, hashes, edit):
     assert edit(file, r"\Z", "\n\nfrom semiseg.blokcs import ema\n")
-    with pytest.raises(catalogue.BrokenError, match=rf"{file}, line \d+ imports semiseg\.blokcs, but semiseg has no "):
+    with pytest.raises(sources.BrokenError, match=rf"{file}, line \d+ imports semiseg\.blokcs, but semiseg has no "):
         hashes()
 
 
 @pytest.mark.parametrize("line", WRONG_IMPORTS)
 def test_a_wrong_import_from_semiseg_is_named_with_a_guess(line, hashes, edit):
     assert edit("methods/dtc.py", r"\Z", f"\n{line}\n")
-    with pytest.raises(catalogue.BrokenError, match=rf"methods/dtc\.py, line \d+ imports {WRONG_IMPORTS[line]}"):
+    with pytest.raises(sources.BrokenError, match=rf"methods/dtc\.py, line \d+ imports {WRONG_IMPORTS[line]}"):
         hashes(("train",))
 
 
@@ -331,7 +330,7 @@ def test_the_text_of_a_caught_error_reaches_no_output():
     """Texts of errors do not count, so a handler may only raise them again or log them."""
     modules = {name for rule in RULES for name in code.module_hashes(*code.modules_of(rule, SPEC))}
     for name in modules:
-        tree = reduced(catalogue.syntax_tree(catalogue.source_of(name)))
+        tree = reduced(sources.syntax_tree(sources.source_of(name)))
         for handler in ast.walk(tree):
             if isinstance(handler, ast.ExceptHandler) and "UserError" in ast.unparse(handler.type or ast.Pass()):
                 used = [node for part in handler.body for node in ast.walk(part) if isinstance(node, ast.Name)]
@@ -342,7 +341,7 @@ def test_parameters_that_do_not_count_compute_nothing():
     """A method or property of a section would be code that a job runs; validators only refuse."""
     for name in code.WITHOUT_EFFECT:
         if name.startswith("semiseg.params."):
-            tree = ast.parse(catalogue.source_of(name).read_text(encoding="utf-8"))
+            tree = ast.parse(sources.source_of(name).read_text(encoding="utf-8"))
             sections = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
             methods = [node for section in sections for node in section.body if isinstance(node, ast.FunctionDef)]
             for method in methods:

@@ -11,6 +11,7 @@ from rich.console import Console
 from support import ROOT
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.errors import UserError
 from semiseg.cli.main import main
 from semiseg.papers.check import claims, jaccard, means, numbers, page, repeats, sanity
@@ -20,7 +21,7 @@ from semiseg.papers.check.section import Section
 from semiseg.papers.reading import HEADER, KEY, find, printed, read_file, read_paper
 
 PAPERS = ("crln", "dvcl", "guidednet", "plbopt", "skcdf")
-FILE = catalogue.PACKAGE / "published" / "guidednet.csv"
+FILE = sources.PACKAGE / "published" / "guidednet.csv"
 FIRST = "1,Sup only,42,0,flare22,Liv,94.21,,,,"  # the first line below the header, up to its note
 MEAN = "1,Sup only,42,0,flare22,Dice,68.41,0.58,runs,,"
 

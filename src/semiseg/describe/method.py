@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.graph.plan import Plan
@@ -64,7 +65,7 @@ def pages(plan: Plan) -> Mapping[str, Callable[[], Page]]:
 
 
 def _tree(method: str) -> ast.Module:
-    return catalogue.syntax_tree(catalogue.PACKAGE / METHODS / f"{method}.py")
+    return sources.syntax_tree(sources.PACKAGE / METHODS / f"{method}.py")
 
 
 def _requirements(plan: Plan, base: str) -> Iterable[str]:

@@ -2,7 +2,7 @@
 
 import ast
 
-from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.terminal import Page, facts, heading, items, title
 from semiseg.base.texts import counted, times
 from semiseg.describe.preparation import steps
@@ -69,7 +69,7 @@ def measuring(protocol: Protocol) -> dict[str, str]:
 
 def _network(name: str) -> str:
     """First line of the network's file: importing it would import torch."""
-    tree = catalogue.syntax_tree(catalogue.PACKAGE / "networks" / f"{name}.py")
+    tree = sources.syntax_tree(sources.PACKAGE / "networks" / f"{name}.py")
     return (ast.get_docstring(tree) or "").splitlines()[0].rstrip(".")
 
 

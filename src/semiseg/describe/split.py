@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.files import sha256
 from semiseg.base.terminal import Page, facts, items, title
 from semiseg.base.texts import some
@@ -60,7 +60,7 @@ def caveats(split: Split) -> list[str]:
 
 def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
     content = read_list(name)
-    file = catalogue.PACKAGE / "splits" / f"{name}.yaml"
+    file = sources.PACKAGE / "splits" / f"{name}.yaml"
     return [
         facts(
             {**more, "origin": KINDS[content["kind"]], "counts": in_words(content["counts"]), "sha256": sha256(file)}

@@ -1,6 +1,6 @@
 """Names and numbers by which sections of params.yaml fit each other; an error gives the key path.
 
-The files of plug-ins are checked as far as they can be read. What is wrong inside of one (``catalogue.BrokenError``) is
+The files of plug-ins are checked as far as they can be read. What is wrong inside of one (``sources.BrokenError``) is
 reported where a table needs it, and by `semiseg check-params`: a file that is being written stops no other table.
 """
 
@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterable
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
@@ -40,7 +41,7 @@ def _check_splits(params: Params) -> None:
 def _check_methods(params: Params) -> None:
     for method, given in params.methods.items():
         catalogue.require("methods", method, f"methods.{method}")
-        with contextlib.suppress(catalogue.BrokenError):
+        with contextlib.suppress(sources.BrokenError):
             catalogue.check_hyper(method, given, f"methods.{method}")
     for name, variant in params.variants.items():
         where = f"variants.{name}"
@@ -49,7 +50,7 @@ def _check_methods(params: Params) -> None:
         if is_control(name):
             raise UserError(f"{where}: names that begin with {PREFIX} are those of controls; choose another")
         catalogue.require("methods", variant.method, f"{where}.method")
-        with contextlib.suppress(catalogue.BrokenError):
+        with contextlib.suppress(sources.BrokenError):
             catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
             declared = catalogue.hyperparameters(variant.method)
             base = {key: value.default for key, value in declared.items()} | dict(
@@ -65,7 +66,7 @@ def _check_variants_differ(params: Params) -> None:
     """Raise UserError for two variants with equal hyperparameters: one run would be trained twice."""
     seen: dict[tuple[str, str], str] = {}
     for name, variant in params.variants.items():
-        with contextlib.suppress(catalogue.BrokenError):
+        with contextlib.suppress(sources.BrokenError):
             defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
             effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
             first = seen.setdefault((variant.method, repr(sorted(effective.items()))), name)
@@ -80,19 +81,19 @@ def _check_protocols(params: Params) -> None:
             known = sorted(params.preparations)
             raise unknown("preparation", protocol.preparation, known, f"{where}.preparation")
         catalogue.require("networks", protocol.network.name, f"{where}.network.name")
-        with contextlib.suppress(catalogue.BrokenError):
+        with contextlib.suppress(sources.BrokenError):
             if reason := crops_do_not_fit(protocol):
                 raise UserError(f"{where}.{reason}")
         for method, given in protocol.methods.items():
             catalogue.require("methods", method, f"{where}.methods.{method}")
-            with contextlib.suppress(catalogue.BrokenError):
+            with contextlib.suppress(sources.BrokenError):
                 catalogue.check_hyper(method, given, f"{where}.methods.{method}")
 
 
 def _check_table(params: Params, name: str, table: Table) -> None:
     where = f"tables.{name}"
     catalogue.require("datasets", table.dataset, f"{where}.dataset")
-    with contextlib.suppress(catalogue.BrokenError):
+    with contextlib.suppress(sources.BrokenError):
         dataset = get_dataset(table.dataset)
         for abbreviation in table.organs:
             try:

@@ -9,6 +9,7 @@ from math import ceil, prod
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.names import unknown
 from semiseg.params.config import BatchSize, Protocol, Training
@@ -57,7 +58,7 @@ def check_declared(method: str) -> None:
     """
     if is_control(method):
         return
-    written, where = catalogue.declared(method), catalogue.shown(catalogue.PACKAGE / "methods" / f"{method}.py")
+    written, where = catalogue.declared(method), sources.shown(sources.PACKAGE / "methods" / f"{method}.py")
     networks, teachers = written.get("networks"), written.get("teachers")
     catalogue.check_networks(where, networks, teachers, written.get("teacher_start"))
     cubes, hyper = written.get("cubes"), catalogue.hyperparameters(method)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
@@ -59,7 +60,7 @@ class Specs:
         if definition.list is None:
             return spec
         catalogue.require("splits", definition.list, f"splits.{dataset}.{split}.list")
-        return {**spec, "list_sha256": sha256(catalogue.PACKAGE / "splits" / f"{definition.list}.yaml")}
+        return {**spec, "list_sha256": sha256(sources.PACKAGE / "splits" / f"{definition.list}.yaml")}
 
     def train(self, run: Run) -> Spec:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window."""
@@ -117,7 +118,7 @@ class Specs:
             rows=tuple(methods),
             names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
             printed=definition.printed,
-            printed_sha256={paper: sha256(catalogue.PACKAGE / "published" / f"{paper}.csv") for paper in papers},
+            printed_sha256={paper: sha256(sources.PACKAGE / "published" / f"{paper}.csv") for paper in papers},
             reference=definition.reference or methods[0],
             skipped=plan.skipped(table),
             failed={},

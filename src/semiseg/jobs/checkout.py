@@ -4,7 +4,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, sha256
-from semiseg.catalogue import PACKAGE
+from semiseg.base.sources import PACKAGE
 
 CHECKOUT = Path("src/semiseg")  # where a project's folder holds the source of the package
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from semiseg.base.controls import is_control
 from semiseg.base.files import digest
 from semiseg.base.names import guess
-from semiseg.catalogue import (
+from semiseg.base.sources import (
     BrokenError,
     module_exists,
     modules_in,
@@ -30,6 +30,7 @@ WITHOUT_EFFECT = (
     "semiseg.base.errors",  # texts for people
     "semiseg.base.names",
     "semiseg.base.progress",
+    "semiseg.base.sources",  # reads sources, for the planner
     "semiseg.base.surroundings",
     "semiseg.base.terminal",
     "semiseg.catalogue",  # finds plug-ins by name, reads what they declare for the planner

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from semiseg.catalogue import BLOCKS
+from semiseg.base.sources import BLOCKS
 
 BY_NAME = frozenset({"exec", "globals", "locals", "setattr", "vars"})  # functions that bind names given as strings
 

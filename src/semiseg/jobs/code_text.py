@@ -18,7 +18,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from semiseg.catalogue import BLOCKS
+from semiseg.base.sources import BLOCKS
 
 ERROR, HYPER, DATASET = "semiseg.base.errors.UserError", "semiseg.method.Hyper", "semiseg.dataset.Dataset"
 DATASET_TEXTS = frozenset({"title", "licence", "citation", "source", "how_to_get", "layout", "notes"})

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from semiseg.base.files import sha256
-from semiseg.catalogue import PACKAGE
+from semiseg.base.sources import PACKAGE
 from semiseg.jobs.checkout import package_hash
 from semiseg.jobs.scrub import shareable_yaml
 

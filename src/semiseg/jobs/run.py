@@ -10,7 +10,7 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, sha256, stamp
-from semiseg.catalogue import PACKAGE
+from semiseg.base.sources import PACKAGE
 from semiseg.jobs.code_hash import code_of, module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held

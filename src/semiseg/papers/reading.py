@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.dataset import get_dataset
@@ -31,7 +32,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9 .-]*")
 def read_paper(paper: str) -> pd.DataFrame:
     """All numbers of a paper, as ``read_file`` gives them; UserError lists the known papers."""
     catalogue.require("published", paper)
-    return read_file(catalogue.PACKAGE / "published" / f"{paper}.csv")
+    return read_file(sources.PACKAGE / "published" / f"{paper}.csv")
 
 
 def read_file(path: Path) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.catalogue import BrokenError
+from semiseg.base.sources import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.manifest import manifest_of

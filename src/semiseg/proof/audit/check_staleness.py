@@ -9,8 +9,8 @@ from typing import Any
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest
+from semiseg.base.sources import BrokenError
 from semiseg.base.texts import some
-from semiseg.catalogue import BrokenError
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.jobs.code_hash import module_hashes
