@@ -9,7 +9,9 @@ from semiseg.base.controls import is_control
 from semiseg.base.files import digest
 from semiseg.catalogue import source_of
 from semiseg.jobs.code_text import reduced
+from semiseg.jobs.dataset_texts import NONE, Texts, texts_of_builder
 
+DATASETS = "semiseg.datasets."
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
 # `raw` depends on this code.
 FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "semiseg.data.drawing")
@@ -84,7 +86,7 @@ def _closure(modules: tuple[str, ...]) -> dict[str, str]:
         if module in found:
             continue
         found[module], imported = _read(module)
-        elsewhere = module.startswith("semiseg.datasets.") and "semiseg.stages.raw" not in modules
+        elsewhere = module.startswith(DATASETS) and "semiseg.stages.raw" not in modules
         skipped = WITHOUT_EFFECT + (FILLS_RAW if elsewhere else ())
         pending.extend(package for package in _packages(module) if _runs_code(package))
         pending.extend(name for name in imported if not _is_within(name, skipped))
@@ -102,19 +104,23 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     if source is None:
         raise ModuleNotFoundError(module)
     try:
-        code, imported = _reduced(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
+        code, imported = _reduced(text, texts_of_builder(text) if module.startswith(DATASETS) else ("", NONE))
     except SyntaxError as error:
         error.filename = str(source)
         raise
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
-    text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
-    return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))
+    whole = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest(whole)[:16], tuple(name for name in imported if _is_module_with_code(name))
 
 
 @functools.cache
-def _reduced(text: str) -> tuple[str, tuple[str, ...]]:
-    """What counts of a source text, as text again, and the names it imports from semiseg."""
-    tree = reduced(text)
+def _reduced(text: str, builder: tuple[str, Texts]) -> tuple[str, tuple[str, ...]]:
+    """What counts of a source text, as text again, and the names it imports from semiseg.
+
+    builder: as in ``reduced``.
+    """
+    tree = reduced(text, builder)
     return ast.unparse(tree), tuple(name for node in ast.walk(tree) for name in _imports(node))
 
 
