@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiseg.base.errors import UserError
+from semiseg.base.errors import UserError, own_input
 from semiseg.base.files import digest, read_json, sha256, write_json
 from semiseg.base.parallel import each
 from semiseg.base.texts import some
@@ -48,7 +48,7 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
     """Prepare every case of the raw ``manifest`` into the folder of the index ``out``, which is written last.
 
     spec: dataset, name and steps of the preparation (``Specs.prepare``). Finished cases with the same raw files,
-    steps and code are kept. Raises UserError naming the first case that cannot be used; finished cases stay.
+    steps and code are kept. Raises UserError naming the cases that cannot be used, up to ten; finished cases stay.
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
@@ -77,10 +77,13 @@ def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     """Prepare one case, unless it is finished already. Returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
-        case = run_steps(_read(dataset, job), job.preparation, job.applied)
-        _check_grid(job, case.geometry)
-        if case.label is not None and not case.label.any():
-            raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
+        with own_input():
+            case = run_steps(_read(dataset, job), job.preparation, job.applied)
+            _check_grid(job, case.geometry)
+            if case.label is not None and not case.label.any():
+                raise UserError(
+                    f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid"
+                )
         write_case(job.file, case, job.made_from)
     return _entry(job, dataset.organs)
 
