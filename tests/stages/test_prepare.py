@@ -290,6 +290,16 @@ def test_a_spacing_of_no_scanner_is_a_warning(tmp_path: Path, caplog: pytest.Log
     assert "warning: case a: spacing of 0.002 x 0.0025 x 0.004 mm is unusual: check the unit" in caplog.text
 
 
+def test_a_caveat_of_many_cases_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good(tmp_path / "raw", "a")
+    for case in "bcd":
+        write_raw(tmp_path / "raw", case, np.abs(picture()), block((16, 15, 12)))
+    run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    (told,) = [record.getMessage() for record in caplog.records if "no air" in record.getMessage()]
+    assert told.startswith("warning: case b: intensities of ")
+    assert told.endswith(": check that it is CT in HU (2 more cases alike: c, d)")
+
+
 def test_a_grid_on_which_no_prediction_could_be_stored_is_refused(tmp_path: Path) -> None:
     good(tmp_path / "raw", "a")
     step = {"step": "resample", "library": "scipy", "order": 1}
