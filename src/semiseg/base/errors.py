@@ -3,8 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-from semiseg.base.texts import some
-
 
 class UserError(Exception):
     """Bad input. The message is one sentence: what was wrong, where (file, key, case), what was expected, what to do.
@@ -47,4 +45,6 @@ class Faults:
         if len(self.sentences) == 1:
             raise UserError(self.sentences[0])
         if self.sentences:
-            raise UserError(f"{len(self.sentences)} {things} cannot be used: {some(self.sentences, self.MOST)}")
+            shown, more = "; ".join(self.sentences[: self.MOST]), len(self.sentences) - self.MOST
+            others = f"; and {more} more" if more > 0 else ""
+            raise UserError(f"{len(self.sentences)} {things} cannot be used: {shown}{others}")
