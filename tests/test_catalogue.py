@@ -87,7 +87,7 @@ def forget():
         catalogue.declared,
         catalogue.attributes,
         catalogue._functions,
-        catalogue._twin,
+        sources.twin,
         catalogue.entries,
     ):
         function.cache_clear()

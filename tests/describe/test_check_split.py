@@ -5,7 +5,7 @@ import gzip
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,31 @@ def test_labels_of_unlabelled_cases_are_not_read(project: Path) -> None:
     shutil.rmtree(project / "data/splits/mmwhs/.signatures")
     with pytest.raises(UserError, match=r"case ct_train_1003: .* is empty"):
         check_split(PLAN, "mmwhs", "mine", 1, Console(file=io.StringIO()))
+
+
+def moved(image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
+    affine = image.affine.copy()
+    affine[:3, 3] += 9
+    return nibabel.Nifti1Image(np.asarray(image.dataobj), affine)
+
+
+def shorter(image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
+    return nibabel.Nifti1Image(np.asarray(image.dataobj)[:-4], image.affine)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"), [(moved, r"place the scan up to 15\.59 mm apart"), (shorter, "differ in shape")]
+)
+@pytest.mark.parametrize("what", ["label", "image"])
+def test_a_label_map_on_another_grid_is_refused_also_after_a_check(
+    what: str, change: Callable[[Any], Any], sentence: str, project: Path
+) -> None:
+    checked(project, CLEAN)
+    file = project / f"brought/ct_train/ct_train_1003_{what}.nii.gz"
+    changed = change(nibabel.load(file))
+    nibabel.save(changed, file)
+    with pytest.raises(UserError, match=f"case ct_train_1003: .*{sentence}"):
+        checked(project, CLEAN)
 
 
 def test_a_second_call_reads_no_scan_and_says_the_same(project: Path) -> None:

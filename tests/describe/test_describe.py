@@ -19,11 +19,13 @@ from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
-from semiseg.data.split_lists import list_names, read_list
+from semiseg.data.split_lists import list_names, parse_list, read_list
 from semiseg.dataset import get_dataset
 from semiseg.describe.check_params import check_params
 from semiseg.describe.command import describe
+from semiseg.describe.cost import _duration
 from semiseg.describe.preparation import steps
+from semiseg.describe.split import KINDS
 from semiseg.graph.plan import Plan
 from semiseg.learning.loop import start
 from semiseg.method import Context, Method, hyperparameters, method_class
@@ -114,6 +116,29 @@ def test_steps_in_words() -> None:
         "resampled to 1.25 x 1.25 x 2.5 mm (x y z): image by cubic splines (scipy), labels by the nearest voxel",
         "rescaled so that the volume's percentiles 0.5 and 99.5 are 0 and 1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("modality", "unit"), [("CT", " HU"), ("MRI", ""), ("CT and MRI", " (HU for CT)"), (None, " (HU for CT)")]
+)
+def test_a_clip_has_the_unit_of_the_scans(modality: str | None, unit: str) -> None:
+    preparation = {"axes": "zyx", "steps": [{"step": "clip", "low": 0, "high": 600}]}
+    assert steps(Preparation.model_validate(preparation), modality) == [f"intensities clipped to 0 .. 600{unit}"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.0, "none"), (0.001, "about 1 minute"), (0.5, "about 30 minutes"), (2, "about 2.0 hours")],
+)
+def test_a_time_in_words(hours: float, text: str) -> None:
+    assert _duration(hours) == text
+
+
+def test_an_own_list_does_not_pass_for_a_published_one() -> None:
+    content = "source: [ours]\ncounts: {labelled: 1, test: 1, unlabelled: 0, val: 0}\nlabelled: [a]\ntest: [b]\n"
+    content += "unlabelled: []\nval: []\n"
+    assert "published;" in KINDS[parse_list("mine", f"kind: published\n{content}")["kind"]]
+    assert KINDS[parse_list("mine", content)["kind"]].startswith("not stated; give kind: ")
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,43 @@ def test_a_phantom_is_drawn_by_the_rule_raw_alone(hashes, edit):
     assert [rule for rule in rules if before[rule] != after[rule]] == ["raw"]
 
 
+MINE = """
+from semiseg.data.layouts import nnunet
+from semiseg.dataset import Organ
+
+DATASET = nnunet(
+    "mine", title="Mine", modality="CT", organs=(Organ(1, "liver", "Liv"),), licence="ours", notes=("first",)
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        ('"Mine"', '"Our liver CT"', set()),
+        ('"ours"', '"CC BY 4.0"', set()),
+        ('"first",', '"first", "second"', set()),
+        ("licence=", 'citation="we", licence=', set()),
+        ('"Liv"', '"L"', {*DATA[1:], "evaluate"}),
+        ('"CT"', '"MRI"', {*DATA[1:], "evaluate"}),
+    ],
+)
+def test_words_in_the_file_of_an_own_dataset_change_no_rule(old, new, rules, hashes, source):
+    file = source / "datasets/mine.py"
+    file.write_text(MINE)
+    before = hashes(RULES[1:], dataset="mine")
+    file.write_text(MINE.replace(old, new))
+    after = hashes(RULES[1:], dataset="mine")
+    file.unlink()
+    assert {rule for rule in after if before[rule] != after[rule]} == rules
+
+
+def test_the_title_of_a_phantom_changes_no_rule(hashes, edit):
+    before = hashes(RULES[1:], dataset="phantom")
+    assert edit("datasets/phantom.py", "Phantom: synthetic abdominal CT", "Another title")
+    assert hashes(RULES[1:], dataset="phantom") == before
+
+
 def test_an_import_for_annotations_alone_is_not_followed(hashes, edit):
     before = hashes()
     assert edit("scoring/score.py", r"\A(.*\n)", r"\1\nfrom semiseg.scoring.intervals import LEVEL\n")

@@ -290,6 +290,16 @@ def test_a_spacing_of_no_scanner_is_a_warning(tmp_path: Path, caplog: pytest.Log
     assert "warning: case a: spacing of 0.002 x 0.0025 x 0.004 mm is unusual: check the unit" in caplog.text
 
 
+def test_a_caveat_of_many_cases_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good(tmp_path / "raw", "a")
+    for case in "bcd":
+        write_raw(tmp_path / "raw", case, np.abs(picture()), block((16, 15, 12)))
+    run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    (told,) = [record.getMessage() for record in caplog.records if "no air" in record.getMessage()]
+    assert told.startswith("warning: case b: intensities of ")
+    assert told.endswith(": check that it is CT in HU (2 more cases alike: c, d)")
+
+
 def test_a_grid_on_which_no_prediction_could_be_stored_is_refused(tmp_path: Path) -> None:
     good(tmp_path / "raw", "a")
     step = {"step": "resample", "library": "scipy", "order": 1}
@@ -389,6 +399,25 @@ def test_an_error_in_a_worker_arrives_as_a_sentence(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", "bad", **REFUSALS["ids"][0])
     with pytest.raises(UserError, match=r"^case bad: .*label ids \[17\]"):
         run(tmp_path / "raw", tmp_path / "out" / "index.json", workers=2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_cases_that_cannot_be_used_are_named_and_the_others_are_prepared(tmp_path: Path, workers: int) -> None:
+    good(tmp_path / "raw", "b")
+    write_raw(tmp_path / "raw", "a", **REFUSALS["ids"][0])
+    write_raw(tmp_path / "raw", "c", **REFUSALS["empty"][0])
+    with pytest.raises(UserError, match=r"^2 cases cannot be used: case a: .*label ids \[17\].*; case c: .*has no lab"):
+        run(tmp_path / "raw", tmp_path / "out" / "index.json", workers=workers)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.h5"]
+
+
+def test_after_ten_cases_that_cannot_be_used_no_more_are_read(tmp_path: Path) -> None:
+    for case in "abcdefghijk":
+        write_raw(tmp_path / "raw", case, **REFUSALS["ids"][0])
+    good(tmp_path / "raw", "z")
+    with pytest.raises(UserError, match=r"^10 cases or more cannot be used: case a: .*; case j: "):
+        run(tmp_path / "raw", tmp_path / "out" / "index.json")
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_a_raw_file_that_changed_behind_the_manifest_is_refused(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_all_files_that_are_cut_are_named(tmp_path: Path, raw: Path) -> None:
     write_copy(tmp_path / "bad", brightness=5)
     for name in (IMAGE, LABEL):
         cut(name, 0.5)(tmp_path / "bad")
-    with pytest.raises(UserError, match=f"^2 files cannot be used: {IMAGE} cannot.*, {LABEL} cannot"):
+    with pytest.raises(UserError, match=f"^2 files cannot be used: {IMAGE} cannot.*; {LABEL} cannot"):
         import_raw("mine", tmp_path / "bad", raw)
 
 

@@ -1,15 +1,17 @@
 """One function applied to many jobs, in this process or in several, with one progress bar."""
 
+import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from semiseg.base.errors import UserError
+from semiseg.base.errors import Faults, InputError, UserError
 from semiseg.base.progress import Progress, log_file, set_up_logging
 
 Job = TypeVar("Job")
@@ -21,21 +23,42 @@ def each(
 ) -> list[Result]:
     """Results of ``work`` in the order of ``jobs``; ``work`` and jobs must be picklable for more than one worker.
 
-    The first error stops the rest: running jobs finish, waiting ones are dropped, and the error is raised here.
-    Raises UserError when a worker was killed, as the kernel does when memory runs out.
+    The first error stops the rest: running jobs finish, waiting ones are dropped, and the error is raised here. An
+    InputError concerns one job alone, so the others go on until ten jobs have raised one; then all are raised as one
+    UserError. Raises UserError when a worker was killed, as the kernel does when memory runs out.
     """
-    with Progress(what, len(jobs), unit) as bar:
-        if workers <= 1 or len(jobs) <= 1:
-            return [_stepped(work(job), bar) for job in jobs]
-        context = multiprocessing.get_context("spawn")  # forking a process that holds threads (progress bar) may hang
-        with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (log_file(),)) as pool:
-            futures = [pool.submit(work, job) for job in jobs]
-            try:
-                return _collected(futures, bar)
-            except BrokenProcessPool:
-                raise UserError(f"{what}: a worker was killed, probably for memory: use fewer workers") from None
-            finally:
-                pool.shutdown(cancel_futures=True)
+    faults, results = Faults(), dict[int, Result]()
+    with Progress(what, len(jobs), unit) as bar, contextlib.closing(_outcomes(work, jobs, workers)) as outcomes:
+        try:
+            for index, outcome in outcomes:
+                with faults.noted(InputError):
+                    results[index] = outcome()
+                refused = len(faults.sentences)
+                bar.step(**{"refused": refused} if refused else {})
+                if refused == Faults.MOST:
+                    break
+        except BrokenProcessPool:
+            raise UserError(f"{what}: a worker was killed, probably for memory: use fewer workers") from None
+    faults.sentences.sort()
+    faults.raise_all(f"{unit}s" if len(results) + len(faults.sentences) == len(jobs) else f"{unit}s or more")
+    return [results[index] for index in range(len(jobs))]
+
+
+def _outcomes(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int
+) -> Generator[tuple[int, Callable[[], Result]]]:
+    """The index of each job, in the order in which they end, with a function that gives its result or raises."""
+    if workers <= 1 or len(jobs) <= 1:
+        yield from ((index, partial(work, job)) for index, job in enumerate(jobs))
+        return
+    context = multiprocessing.get_context("spawn")  # forking a process that holds threads (progress bar) may hang
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (log_file(),)) as pool:
+        futures = {pool.submit(work, job): index for index, job in enumerate(jobs)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _start_worker(log: Path | None) -> None:
@@ -54,15 +77,3 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
-
-
-def _stepped(result: Result, bar: Progress) -> Result:
-    bar.step()
-    return result
-
-
-def _collected(futures: Sequence[Future[Result]], bar: Progress) -> list[Result]:
-    for future in as_completed(futures):
-        future.result()
-        bar.step()
-    return [future.result() for future in futures]

@@ -51,17 +51,22 @@ OTHER_IMAGES = (
 PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")  # endings after that of an image
 
 
-class About(TypedDict, total=False):
+class Facts(TypedDict, total=False):
     """Optional fields of ``semiseg.dataset.Dataset``."""
 
-    licence: str
-    citation: str
-    source: str
     notes: Sequence[str]
     typical: Grid
     parts: Sequence[Part]
     case_id: Callable[[str], str]
     patient: Callable[[str], str]
+
+
+class About(Facts, total=False):
+    """Optional fields, and those that need not be stated here."""
+
+    licence: str
+    citation: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ def nnunet(name: str, *, title: str, modality: str, organs: Sequence[Organ], **a
     """
     layout = Layout(*NNUNET, channels=True)
     get = "bring a folder in nnU-Net's layout: imagesTr/CASE_0000.nii.gz, labelsTr/CASE.nii.gz, dataset.json"
-    return _dataset(layout, get, name, title, modality, organs, about)
+    return _dataset(layout, get, name, title, modality, organs, **about)
 
 
 def nifti_pairs(
@@ -142,7 +147,7 @@ def nifti_pairs(
     Segmentation Decathlon are ("imagesTr", "imagesTs") and ("labelsTr",). The others are as in ``nnunet``.
     """
     get = f"bring a folder with {images[0]}/CASE.nii.gz and {labels[0]}/CASE.nii.gz"
-    return _dataset(Layout(images, labels, channels=False), get, name, title, modality, organs, about)
+    return _dataset(Layout(images, labels, channels=False), get, name, title, modality, organs, **about)
 
 
 def find_nnunet(raw: Path, nothing: str) -> list[RawCase]:
@@ -152,21 +157,33 @@ def find_nnunet(raw: Path, nothing: str) -> list[RawCase]:
 
 
 def _dataset(
-    layout: Layout, get: str, name: str, title: str, modality: str, organs: Sequence[Organ], about: About
+    layout: Layout,
+    get: str,
+    name: str,
+    title: str,
+    modality: str,
+    organs: Sequence[Organ],
+    *,
+    licence: str = "not stated",
+    citation: str = "not stated",
+    source: str = "own data",
+    **facts: Unpack[Facts],
 ) -> Dataset:
-    described: About = {"licence": "not stated", "citation": "not stated", "source": "own data", **about}
     return Dataset(
         name=name,
         title=title,
         modality=modality,
         organs=organs,
+        licence=licence,
+        citation=citation,
+        source=source,
         how_to_get=get,
         find=partial(_find, layout, name, modality, organs, get),
         read_image=_read,
         read_label=_read,
         import_from=partial(_import, layout, name, get),
         layout=get,
-        **described,
+        **facts,
     )
 
 

@@ -1,8 +1,8 @@
 """Split lists as data: one YAML file per list, case names in the published order, and their reader.
 
-Every file holds ``kind`` (published or ours), ``source``, ``notes`` (caveats), ``counts`` and the four parts. Optional
-keys: ``instead``, the nearest sound list; ``twins``, groups of names of one and the same scan; ``shared``, how many
-cases two parts have in common (a leak of the published list, which is kept).
+Every file holds ``source`` (a list of texts), ``notes`` (caveats), ``counts`` and the four parts. Optional keys:
+``kind``, published or ours; ``instead``, the nearest sound list; ``twins``, groups of names of one and the same scan;
+``shared``, how many cases two parts have in common (a leak of the published list, which is kept).
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ class _Shared(_Section):
 
 
 class _List(_Section):
-    kind: Literal["published", "ours"] = "published"
+    kind: Literal["published", "ours"] | None = None
     source: Annotated[list[Text], Field(min_length=1)]
     notes: list[Text] = []
     instead: Text | None = None

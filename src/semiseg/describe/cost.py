@@ -9,6 +9,7 @@ from typing import Any
 
 from semiseg.base.files import read_json
 from semiseg.base.terminal import Page, columns, facts, heading, items, terminal, title
+from semiseg.base.texts import counted
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.describe.needs import GIB, disk, host_memory, list_of
@@ -204,9 +205,9 @@ def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
 
 def _duration(hours: float) -> str:
     """A time in words: hours, or minutes of less than one."""
-    return (
-        f"about {hours:.1f} hours" if hours >= 1 else f"about {max(1, round(60 * hours))} minutes" if hours else "none"
-    )
+    if hours >= 1:
+        return f"about {hours:.1f} hours"
+    return f"about {counted(max(1, round(60 * hours)), 'minute')}" if hours else "none"
 
 
 def _cells(line: Line) -> tuple[str, ...]:

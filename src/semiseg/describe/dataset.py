@@ -41,7 +41,7 @@ def _protocols(params: Params, name: str) -> Page:
     for protocol in dict.fromkeys(table.protocol for table in params.tables.values() if table.dataset == name):
         one = params.protocols[protocol]
         head = f"preparation {one.preparation}, protocol {protocol}"
-        blocks += items(head, steps(params.preparations[one.preparation]), numbered=True)
+        blocks += items(head, steps(params.preparations[one.preparation], get_dataset(name).modality), numbered=True)
         blocks.append(facts({"scoring rule": f"{one.scoring}: {rule_text(one.scoring)}"}))
     return blocks
 

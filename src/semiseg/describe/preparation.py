@@ -35,18 +35,19 @@ def page(params: Params, name: str) -> Page:
     ]
 
 
-def steps(preparation: Preparation) -> list[str]:
-    """Each step as a sentence with its numbers and units."""
-    return [_sentence(step) for step in preparation.steps]
+def steps(preparation: Preparation, modality: str | None = None) -> list[str]:
+    """Each step as a sentence with its numbers and units. modality: of the scans, None where it may be any."""
+    unit = " HU" if modality == "CT" else "" if modality == "MRI" else " (HU for CT)"
+    return [_sentence(step, unit) for step in preparation.steps]
 
 
-def _sentence(step: Step) -> str:
+def _sentence(step: Step, unit: str) -> str:
     match step:
         case Orient():
             axes = ", ".join(TOWARDS[letter] for letter in step.to)
             return f"axes turned and flipped so that they run towards {axes} ({step.to}){_only(step.only)}"
         case Clip():
-            return f"intensities clipped to {step.low:g} .. {step.high:g} (HU for CT){_only(step.only)}"
+            return f"intensities clipped to {step.low:g} .. {step.high:g}{unit}{_only(step.only)}"
         case ClipCumulative():
             return f"intensities clipped at the value that {100 * step.share:.10g} % of all voxels do not exceed"
         case Resample():

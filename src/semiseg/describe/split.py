@@ -12,7 +12,11 @@ from semiseg.params.config import Params
 from semiseg.params.data import Split
 
 WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
-KINDS = {"published": "published; names and order as in its source", "ours": "ours, not published by anyone"}
+KINDS = {
+    "published": "published; names and order as in its source",
+    "ours": "ours, not published by anyone",
+    None: "not stated; give kind: published or kind: ours in the list",
+}
 
 
 def list_page(params: Params, name: str) -> Page:

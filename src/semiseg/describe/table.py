@@ -30,7 +30,7 @@ def page(params: Params, name: str) -> Page:
                 "to build it": f"snakemake results/{name}.csv",
             }
         ),
-        *items(f"preparation {protocol.preparation}", steps(preparation), numbered=True),
+        *items(f"preparation {protocol.preparation}", steps(preparation, kind.modality), numbered=True),
         heading("training"),
         facts(training(protocol, " ".join(preparation.axes))),
         heading("inference and scoring"),

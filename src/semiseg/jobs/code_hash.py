@@ -21,7 +21,9 @@ from semiseg.base.sources import (
 )
 from semiseg.jobs.code_imports import Import, bound_by, imports_of
 from semiseg.jobs.code_text import reduced
+from semiseg.jobs.dataset_texts import NONE, Texts, texts_of_builder
 
+DATASETS = "semiseg.datasets."
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
 # `raw` depends on this code.
 FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "semiseg.data.drawing")
@@ -98,7 +100,7 @@ def _closure(modules: tuple[str, ...]) -> dict[str, str]:
         if module in found:
             continue
         found[module], imported = _read(module)
-        elsewhere = module.startswith("semiseg.datasets.") and "semiseg.stages.raw" not in modules
+        elsewhere = module.startswith(DATASETS) and "semiseg.stages.raw" not in modules
         skipped = WITHOUT_EFFECT + (FILLS_RAW if elsewhere else ())
         pending.extend(package for package in _packages(module) if _runs_code(package))
         pending.extend(name for name in imported if not _is_within(name, skipped))
@@ -124,8 +126,8 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
             raise BrokenError(f"{shown(source)}, line {one.line} imports {fault}")
     code, imported = outline.reduced
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
-    text = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
-    return digest(text)[:16], tuple(name for name in imported if _is_module_with_code(name))
+    whole = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest(whole)[:16], tuple(name for name in imported if _is_module_with_code(name))
 
 
 class _Outline(NamedTuple):
@@ -139,17 +141,18 @@ class _Outline(NamedTuple):
 @functools.cache
 def _outline(source: Path) -> _Outline:
     try:
-        return _outlined(source.read_text(encoding="utf-8"), package_of(source))
+        text, package = source.read_text(encoding="utf-8"), package_of(source)
+        return _outlined(text, package, texts_of_builder(text) if f"{package}." == DATASETS else ("", NONE))
     except (SyntaxError, ValueError):
         syntax_tree(source)  # raises the sentence
         raise
 
 
 @functools.cache
-def _outlined(text: str, package: str) -> _Outline:
+def _outlined(text: str, package: str, builder: tuple[str, Texts]) -> _Outline:
     tree = parsed(text, package)
     imports, bound = tuple(imports_of(tree)), bound_by(tree)
-    tree = reduced(tree)
+    tree = reduced(tree, builder)
     names = tuple(name for node in ast.walk(tree) for name in _imports(node))
     return _Outline((ast.unparse(tree), names), imports, bound)
 

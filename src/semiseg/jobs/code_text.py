@@ -6,7 +6,8 @@ a thing is dropped only where it is certain what it is:
 - The arguments of ``raise UserError(...)``. The job ends there and writes no output, whatever the arguments do.
 - Statements that do nothing but call a logger or a function of ``semiseg.base.progress``. Calls inside their arguments
   stay, because they might act (``log.info("%s", next(lines))``).
-- Meaning and source of a ``Hyper``; title, licence, notes and the other texts of a ``Dataset``.
+- Meaning and source of a ``Hyper``; title, licence, notes and the other texts of a ``Dataset``, also where a function
+  passes them on to it (``dataset_texts``).
 - Annotations, and the blocks under ``if TYPE_CHECKING``. Of the fields of a dataclass or a named tuple the names stay;
   pydantic models keep their annotations, because these convert values.
 - Imports whose names stand only in what was dropped.
@@ -15,13 +16,13 @@ Names are resolved through the imports of the module. A name that the module bin
 """
 
 import ast
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from semiseg.base.sources import BLOCKS
+from semiseg.jobs.dataset_texts import DATASET, NONE, TEXTS, Texts
+from semiseg.jobs.module_names import dotted, origins
 
-ERROR, HYPER, DATASET = "semiseg.base.errors.UserError", "semiseg.method.Hyper", "semiseg.dataset.Dataset"
-DATASET_TEXTS = frozenset({"title", "licence", "citation", "source", "how_to_get", "layout", "notes"})
+ERROR, HYPER = "semiseg.base.errors.UserError", "semiseg.method.Hyper"
 HYPER_TEXTS = frozenset({"meaning", "source"})
 LOGGERS = ("semiseg.base.progress.", "logging.")
 HARMLESS = frozenset({"len", "repr", "round", "str"})  # builtins that only read their argument
@@ -30,10 +31,13 @@ TYPES = ("pydantic.BaseModel", "semiseg.params.")  # bases whose subclasses use 
 MARKERS = frozenset({"ClassVar", "InitVar", "KW_ONLY"})  # annotations that change what a dataclass does
 
 
-def reduced(tree: ast.Module) -> ast.Module:
-    """A module's syntax tree without what no output can depend on. The tree itself is changed."""
+def reduced(tree: ast.Module, builder: tuple[str, Texts] = ("", NONE)) -> ast.Module:
+    """A module's syntax tree without what no output can depend on. The tree itself is changed.
+
+    builder: a function that passes texts on to ``Dataset``, as ``dataset_texts.texts_of_builder`` gives it.
+    """
     nodes = list(ast.walk(tree))
-    _Reducer(_origins(nodes)).visit(tree)
+    _Reducer(origins(nodes), {DATASET: Texts((), TEXTS), builder[0]: builder[1]}).visit(tree)
     _drop_imports(tree, _names(nodes) - _names(ast.walk(tree)))
     return tree
 
@@ -42,47 +46,14 @@ def _names(nodes: Iterable[ast.AST]) -> set[str]:
     return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
-def _origins(nodes: Iterable[ast.AST]) -> dict[str, str]:
-    """What the names of a module stand for: imported ones by their dotted name, loggers as ``logging.Logger``."""
-    bound: Counter[str] = Counter()
-    imported: dict[str, str] = {}
-    loggers: set[str] = set()
-    for node in nodes:
-        match node:
-            case ast.Import():
-                imported |= {alias.asname or alias.name.partition(".")[0]: alias.name for alias in node.names}
-            case ast.ImportFrom(module=str(module)):
-                imported |= {alias.asname or alias.name: f"{module}.{alias.name}" for alias in node.names}
-            case ast.Name(ctx=ast.Store()):
-                bound[node.id] += 1
-            case ast.arg():
-                bound[node.arg] += 1
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=called)):
-                if ast.unparse(called) in ("logging.getLogger", "getLogger"):
-                    loggers.add(name)
-    return {
-        **{name: origin for name, origin in imported.items() if not bound[name]},
-        **{name: "logging.Logger" for name in loggers if bound[name] == 1},
-    }
-
-
 class _Reducer(ast.NodeTransformer):
-    def __init__(self, origins: dict[str, str]) -> None:
-        self.origins = origins
+    def __init__(self, known: dict[str, str], builders: dict[str, Texts]) -> None:
+        self.origins, self.builders = known, builders
         self.annotations = "unused"  # what they are to the code around: unused, fields or types
         self.models: set[str] = set()  # classes of this module that are pydantic models
 
     def _dotted(self, node: ast.expr) -> str:
-        """``UserError`` -> ``semiseg.base.errors.UserError``, as the module imports it; empty for what is no name."""
-        match node:
-            case ast.Name():
-                return self.origins.get(node.id, "")
-            case ast.Attribute():
-                owner = self._dotted(node.value)
-                return f"{owner}.{node.attr}" if owner else ""
-            case ast.Subscript():
-                return self._dotted(node.value)
-        return ""
+        return dotted(node, self.origins)
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call) and self._dotted(node.exc.func) == ERROR:
@@ -99,12 +70,12 @@ class _Reducer(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        dotted = self._dotted(node.func)
-        if dotted == HYPER:
+        called = self._dotted(node.func) or (node.func.id if isinstance(node.func, ast.Name) else "")
+        if called == HYPER:
             node.func = ast.Name("Hyper", ast.Load())
             node.args = [*node.args[:1], *node.args[3:]]
-        texts = {HYPER: HYPER_TEXTS, DATASET: DATASET_TEXTS}.get(dotted, frozenset())
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in texts]
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in HYPER_TEXTS]
+        self.builders.get(called, NONE).drop(node)
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semiseg.base.errors import UserError
+import numpy as np
+
+from semiseg.base.errors import UserError, own_input
 from semiseg.base.files import digest, read_json, sha256, write_json
 from semiseg.base.parallel import each
-from semiseg.base.texts import some
-from semiseg.data.geometry import Geometry
+from semiseg.base.texts import counted, some
+from semiseg.data.checks import intensity_caveat, organ_caveat, spacing_caveat
+from semiseg.data.geometry import Geometry, spacing_of
 from semiseg.data.images import LONGEST_MM, LONGEST_SIDE, SHORTEST_MM
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.raw_case import read_case
@@ -48,7 +51,7 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
     """Prepare every case of the raw ``manifest`` into the folder of the index ``out``, which is written last.
 
     spec: dataset, name and steps of the preparation (``Specs.prepare``). Finished cases with the same raw files,
-    steps and code are kept. Raises UserError naming the first case that cannot be used; finished cases stay.
+    steps and code are kept. Raises UserError naming the cases that cannot be used, up to ten; finished cases stay.
     """
     listed, kind = read_json(manifest), get_dataset(spec["dataset"])
     preparation = Preparation.model_validate(spec["preparation"])
@@ -77,10 +80,13 @@ def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     """Prepare one case, unless it is finished already. Returns its entry in the index."""
     dataset = get_dataset(job.dataset)
     if not _finished(job):
-        case = run_steps(_read(dataset, job), job.preparation, job.applied)
-        _check_grid(job, case.geometry)
-        if case.label is not None and not case.label.any():
-            raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
+        with own_input():
+            case = run_steps(_read(dataset, job), job.preparation, job.applied)
+            _check_grid(job, case.geometry)
+            if case.label is not None and not case.label.any():
+                raise UserError(
+                    f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid"
+                )
         write_case(job.file, case, job.made_from)
     return _entry(job, dataset.organs)
 
@@ -154,13 +160,19 @@ def _entry(job: CaseToPrepare, organs: Sequence[Organ]) -> dict[str, Any]:
 
 
 def _log_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> None:
-    """Log each note of the readers once, with the cases that it concerns, and warn of each organ that vanished."""
+    """Log each note of the readers, and each kind of caveat, once, with its cases; warn of each organ that vanished."""
     concerned: dict[str, list[str]] = {}
     for case, entry in cases.items():
         for note in dict.fromkeys(note for notes in entry["statistics"]["reading"].values() for note in notes):
             concerned.setdefault(note, []).append(case)
     for note, named in concerned.items():
         logger.info(f"{dataset.name}: {note} ({len(named)} of {len(cases)} cases: {some(named)})")
+    for caveat in (_intensity_caveat, _spacing_caveat, _organ_caveat):
+        found = {case: text for case, entry in cases.items() if (text := caveat(dataset, case, entry))}
+        if found:
+            first, *others = found
+            more = f" ({counted(len(others), 'more case')} alike: {some(others)})" if others else ""
+            logger.warning(f"warning: case {first}: {found[first]}{more}")
     for case, entry in cases.items():
         for abbreviation in entry["vanished"]:
             organ = dataset.organ(abbreviation)
@@ -169,6 +181,20 @@ def _log_notes(dataset: Dataset, cases: Mapping[str, Mapping[str, Any]]) -> None
                 f"warning: case {case}: {organ.name} (voxels in the raw label map: {voxels}) vanishes in the "
                 "preparation, no voxel of it is left on the prepared grid: use a finer grid if it is to be scored there"
             )
+
+
+def _intensity_caveat(dataset: Dataset, case: str, entry: Mapping[str, Any]) -> str | None:
+    modality = dataset.modality if dataset.modality_of is None else dataset.modality_of(case)
+    raw = entry["statistics"]["raw"]
+    return intensity_caveat(modality, raw["min"], raw["max"])
+
+
+def _spacing_caveat(dataset: Dataset, case: str, entry: Mapping[str, Any]) -> str | None:
+    return spacing_caveat(spacing_of(np.asarray(entry["raw_affine"])))
+
+
+def _organ_caveat(dataset: Dataset, case: str, entry: Mapping[str, Any]) -> str | None:
+    return organ_caveat(dataset.organs, entry["statistics"]["labelled"]["voxels"]) if entry["label"] else None
 
 
 def _remove_stale_files(folder: Path, jobs: list[CaseToPrepare]) -> None:

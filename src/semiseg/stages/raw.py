@@ -93,7 +93,7 @@ def _bring(
         try:
             cases = _write_manifest(kind, arriving, folder, workers)
         except UserError as error:
-            raise UserError(f"{error}; nothing was imported, the files of {folder} are as before") from error
+            raise UserError(f"{error}; nothing was imported, the files of {folder} are as before") from None
     return cases
 
 

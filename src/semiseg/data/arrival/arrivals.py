@@ -8,8 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semiseg.base.errors import UserError
-from semiseg.base.texts import some
+from semiseg.base.errors import Faults, UserError
 from semiseg.data.raw_files import walk
 from semiseg.dataset import Dataset, RawCase
 
@@ -37,8 +36,8 @@ def changed_at_once(folder: Path) -> Iterator[Path]:
         yield arriving
         _move(arriving, folder)
     except UserError as error:
-        text = str(error).replace(f"{arriving}/", "")  # files by their place in the folder, which does not hold them
-        raise UserError(text.replace(str(arriving), str(folder))) from error
+        # the folder does not hold the files, so they are named by their place in it
+        raise UserError(str(error).replace(f"{arriving}/", "").replace(str(arriving), str(folder))) from None
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
         with contextlib.suppress(OSError):  # only an empty folder can be removed
@@ -78,18 +77,15 @@ def check_arrivals(dataset: Dataset, cases: Sequence[RawCase], arriving: Path, f
     A file that would replace one of ``folder`` is read in full. Any other is, where its size is not the one that its
     header states.
     """
-    faults = []
+    faults = Faults()
     for case in cases:
         for name, read in ((case.image, dataset.read_image), (case.label, dataset.read_label)):
             if name is None or (arriving / name).is_symlink():
                 continue
             if (folder / name).exists() or not _looks_whole(arriving / name):
-                try:
+                with faults.noted():
                     read(arriving / name)
-                except UserError as error:
-                    faults.append(str(error))
-    if faults:
-        raise UserError(faults[0] if len(faults) == 1 else f"{len(faults)} files cannot be used: {some(faults)}")
+    faults.raise_all("files")
 
 
 def _looks_whole(path: Path) -> bool:

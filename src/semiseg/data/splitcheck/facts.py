@@ -14,7 +14,8 @@ from nibabel.orientations import apply_orientation, io_orientation
 
 from semiseg.base.files import atomic, digest, read_json, write_json
 from semiseg.base.volume import Volume
-from semiseg.data.raw_volumes import read_raw_image, read_raw_label, voxels_of
+from semiseg.data.geometry import Affine
+from semiseg.data.raw_volumes import on_grid, read_raw_image, read_raw_label, voxels_of
 from semiseg.data.splitcheck.similarity import Signature, signature
 from semiseg.dataset import RawCase, get_dataset
 from semiseg.jobs.code_hash import code_hash
@@ -54,29 +55,49 @@ def facts_of(todo: CaseToCheck) -> Facts:
     """Facts of a case, from the cache if they are there. Raises UserError for what preparation refuses."""
     code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{todo.dataset}")
     key = digest([todo.hashes[todo.case.image], code])[:32]
-    content, darkest, small = _image(todo, todo.cache / f"{key}.npz")
+    image = _image(todo, todo.cache / f"{key}.npz")
     organs = None
     if todo.with_label and todo.case.label is not None:
-        organs = _organs(todo, todo.cache / f"{digest([todo.hashes[todo.case.label], code])[:32]}.json")
-    return Facts(todo.case.id, key, content, darkest, small, organs)
+        both = [todo.hashes[todo.case.image], todo.hashes[todo.case.label], code]
+        organs = _organs(todo, image, todo.cache / f"{digest(both)[:32]}.json")
+    return Facts(todo.case.id, key, image.content, image.darkest, image.signature, organs)
 
 
-def _image(todo: CaseToCheck, file: Path) -> tuple[str, float, Signature]:
+@dataclass(frozen=True)
+class _Image:
+    """What is stored of an image. shape, affine: its grid, voxel indices -> RAS+ mm."""
+
+    content: str
+    darkest: float
+    signature: Signature
+    shape: tuple[int, ...]
+    affine: Affine
+
+
+def _image(todo: CaseToCheck, file: Path) -> _Image:
     if not file.exists():
         volume = read_raw_image(get_dataset(todo.dataset), todo.case, todo.raw)
         small = signature(volume)
-        facts = {"content": _content(volume), "darkest": np.percentile(volume.array, DARKEST)}
+        facts = {
+            "content": _content(volume),
+            "darkest": np.percentile(volume.array, DARKEST),
+            "shape": volume.array.shape,
+            "affine": volume.affine,
+        }
         with atomic(file) as temporary:
             np.savez(temporary, array=small.array, grid_mm=small.grid_mm, **facts)
     with np.load(file, allow_pickle=False) as stored:
         small = Signature(stored["array"], float(stored["grid_mm"]))
-        return str(stored["content"]), float(stored["darkest"]), small
+        shape = tuple(int(side) for side in stored["shape"])
+        return _Image(str(stored["content"]), float(stored["darkest"]), small, shape, stored["affine"])
 
 
-def _organs(todo: CaseToCheck, file: Path) -> dict[int, int]:
+def _organs(todo: CaseToCheck, image: _Image, file: Path) -> dict[int, int]:
+    """Voxels per organ of the label map. Raises UserError for a label map on another grid than its image."""
     if not file.exists():
         dataset = get_dataset(todo.dataset)
-        counts = voxels_of(read_raw_label(dataset, todo.case, todo.raw).array, len(dataset.organs) + 1)
+        label = on_grid(todo.case, read_raw_label(dataset, todo.case, todo.raw), image.shape, image.affine)
+        counts = voxels_of(label.array, len(dataset.organs) + 1)
         write_json(file, {str(organ): count for organ, count in enumerate(counts) if organ and count})
     return {int(value): count for value, count in read_json(file).items()}
 
