@@ -23,6 +23,8 @@ KEYS = ("method", "convention")
 CACHE = "rows"
 MANY = 64  # from this number of rows on, several processes save more time than their start takes
 Lines = dict[str, dict[str, str]]  # convention -> column -> printed field
+# Row -> column -> printed field; None for a row of which neither scores nor row file can be read, which is a finding.
+Expected = Mapping[str, dict[str, str] | None]
 
 
 @dataclass(frozen=True)
@@ -87,31 +89,44 @@ def check_table(table: str, rows: Sequence[str], scored: Mapping[str, Lines]) ->
             yield from _check_form(table, convention, expected)
 
 
-def _check_form(table: str, convention: str, expected: Mapping[str, dict[str, str] | None]) -> Iterator[Finding]:
-    """Findings about one CSV file of a table.
-
-    A surplus or missing row or column is one finding, and none per cell. expected: row -> column -> field; None for a
-    row of which neither scores nor row file can be read, which has a finding of its own.
-    """
+def _check_form(table: str, convention: str, expected: Expected) -> Iterator[Finding]:
+    """Findings about one CSV file of a table. A surplus or missing row or column is one finding, and none per cell."""
     path, cells = form(table, convention), [cell for cell in cells_of(table) if cell.convention == convention]
-    wanted = list(dict.fromkeys([*KEYS, *(column for line in expected.values() for column in line or ())]))
+    bounded = [*_check_columns(table, path, cells, expected), *_check_names(table, path, cells, expected)]
+    yield from bounded
+    named = {place for found in bounded for place in found.cells or ()}
+    for cell in cells:
+        line = expected.get(cell.row)
+        if line is None or _place(cell) in named or line.get(cell.column) == cell.value:
+            continue
+        text = f"the scores give {_shown(line.get(cell.column))}, the table says {_shown(cell.value)}"
+        yield Finding(Verdict.CHANGED, path, text, table, line.get(cell.column), cell.value, _place(cell))
+
+
+def _check_columns(table: str, path: str, cells: Sequence[Cell], expected: Expected) -> Iterator[Finding]:
+    """A finding about columns that the rows do not have, or lack, or have in another order."""
     header = _header(path)
-    surplus = [*(Counter(header) - Counter(wanted)).elements()] if len(wanted) > len(KEYS) else []
+    wanted = list(dict.fromkeys([*KEYS, *(column for line in expected.values() for column in line or ())]))
+    if len(wanted) == len(KEYS):
+        return  # no row can be read
+    surplus = [*(Counter(header) - Counter(wanted)).elements()]
     lacking = [*(Counter(wanted) - Counter(header)).elements()]
     if surplus or lacking:
-        parts = [
-            f"{word} {some(columns)}" for word, columns in (("too many:", surplus), ("missing:", lacking)) if columns
-        ]
-        text = f"has other columns than its rows ({'; '.join(parts)})"
-        yield _bounded(table, path, text, [cell for cell in cells if cell.column in surplus])
-    moved = [] if surplus or lacking else _moved(header, wanted)
-    wrong = [
-        cell for cell in cells if cell.column in moved and (expected.get(cell.row) or {}).get(cell.column) != cell.value
-    ]
-    if moved:
-        yield _bounded(table, path, f"has its columns in another order than its rows: {some(moved)}", wrong)
-    if KEYS[0] in lacking:
-        return  # its rows have no names
+        lists = (("too many:", surplus), ("missing:", lacking))
+        parts = "; ".join(f"{word} {some(columns)}" for word, columns in lists if columns)
+        found = [cell for cell in cells if cell.column in surplus]
+        yield _bounded(table, path, f"has other columns than its rows ({parts})", found)
+    elif moved := _moved(header, wanted):
+        lines = {row: line or {} for row, line in expected.items()}
+        there = [cell for cell in cells if cell.column in moved and cell.row in lines]
+        found = [cell for cell in there if lines[cell.row].get(cell.column) != cell.value]
+        yield _bounded(table, path, f"has its columns in another order than its rows: {some(moved)}", found)
+
+
+def _check_names(table: str, path: str, cells: Sequence[Cell], expected: Expected) -> Iterator[Finding]:
+    """Findings about rows that the table's parameters do not name, that are lacking, or that stand there twice."""
+    if KEYS[0] not in _header(path):
+        return  # its rows have no names, which is a finding about columns
     names = Counter(line["method"] for line in _read(path))
     if others := [name for name in names if name not in expected]:
         text = f"has rows that are not in the table's parameters: {some(others)}"
@@ -121,23 +136,6 @@ def _check_form(table: str, convention: str, expected: Mapping[str, dict[str, st
     if repeated := [name for name, count in names.items() if count > 1 and name in expected]:
         text = f"has more than one row for {some(repeated)}"
         yield _bounded(table, path, text, [cell for cell in cells if cell.row in repeated])
-    for cell in cells:
-        line = expected.get(cell.row)
-        if (
-            line is None
-            or cell.row in repeated
-            or cell.column in [*surplus, *moved]
-            or line.get(cell.column) == cell.value
-        ):
-            continue
-        text = f"the scores give {_shown(line.get(cell.column))}, the table says {_shown(cell.value)}"
-        yield Finding(Verdict.CHANGED, path, text, table, line.get(cell.column), cell.value, _place(cell))
-
-
-def _moved(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The columns that do not stand where the rows have them."""
-    both = ([column for column in columns if column not in KEYS] for columns in (header, wanted))
-    return [here for here, there in zip(*both, strict=False) if here != there]
 
 
 def _bounded(table: str, path: str, text: str, cells: Sequence[Cell]) -> Finding:
@@ -147,6 +145,12 @@ def _bounded(table: str, path: str, text: str, cells: Sequence[Cell]) -> Finding
 
 def _place(cell: Cell) -> CellKey:
     return cell.row, cell.convention, cell.column
+
+
+def _moved(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The columns that do not stand where the rows have them."""
+    both = ([column for column in columns if column not in KEYS] for columns in (header, wanted))
+    return [here for here, there in zip(*both, strict=False) if here != there]
 
 
 def cells_of(table: str) -> list[Cell]:
