@@ -207,7 +207,7 @@ def test_a_phantom_is_drawn_by_the_rule_raw_alone(hashes, edit):
     assert [rule for rule in rules if before[rule] != after[rule]] == ["raw"]
 
 
-MINE = """
+OWN_DATASET = """
 from semiseg.data.layouts import nnunet
 from semiseg.dataset import Organ
 
@@ -230,9 +230,9 @@ DATASET = nnunet(
 )
 def test_words_in_the_file_of_an_own_dataset_change_no_rule(old, new, rules, hashes, source):
     file = source / "datasets/mine.py"
-    file.write_text(MINE)
+    file.write_text(OWN_DATASET)
     before = hashes(RULES[1:], dataset="mine")
-    file.write_text(MINE.replace(old, new))
+    file.write_text(OWN_DATASET.replace(old, new))
     after = hashes(RULES[1:], dataset="mine")
     file.unlink()
     assert {rule for rule in after if before[rule] != after[rule]} == rules
@@ -266,7 +266,7 @@ WRONG_IMPORTS = {
     "from semiseg.blocks.ema import updat": r"updat from .*\.ema, which does not define it; did you mean update\?$",
     "from ..blocks.ema import updat": r"updat from semiseg\.blocks\.ema, which",
     "from .parts import two_haeds": r"two_haeds from semiseg\.methods\.parts, which .* two_heads\?$",
-    "from semiseg.base.errors import UserEror": r"UserEror from semiseg\.base\.errors, which .* UserError\?$",
+    "from semiseg.base.errors import UserEror": r"UserEror from semiseg\.base\.errors, which .* UserError",
     "from semiseg import metod": r"metod from semiseg, which does not define it; did you mean method, ",
     "def f():\n    import semiseg.data.stor": r"semiseg\.data\.stor, but semiseg\.data has no module stor",
     "for x in ():\n    pass\nelse:\n    from semiseg.method import Metod": "Metod from semiseg.method, which",
