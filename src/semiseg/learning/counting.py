@@ -35,11 +35,7 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     batch = batch or Batch(images[:1], labels, images[1:])
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     with operations:
-        kept = [
-            _backward(
-                lambda: total(method.losses(batch, late), method.weights(late), f"{type(method).__name__}.weights")
-            )
-        ]
+        kept = [_backward(lambda: total(method.losses(batch, late), method.weights(late)))]
         if method.adversaries():
             kept.append(_backward(lambda: total(method.adversary_losses(batch, late), {})))
     parameters = sum(each.numel() for each in method.parameters() if each.requires_grad)

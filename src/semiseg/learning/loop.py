@@ -1,6 +1,7 @@
 """The one training loop. A method computes loss terms; everything else happens here, once for all methods."""
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
 from semiseg.base.progress import Progress
 from semiseg.learning import signals, weights
 from semiseg.learning.batches import Sampler, batches
@@ -18,7 +20,7 @@ from semiseg.learning.history import History
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
 from semiseg.learning.validation import Validator
-from semiseg.method import Batch, Method, total
+from semiseg.method import Batch, Method, Terms, TrainingTime, total
 from semiseg.params.config import Inference, Optimiser
 
 ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, which the papers use
@@ -113,7 +115,7 @@ class Trainer:
         self._require_adversary_gradients(False)  # gradients of this loss by the adversaries are not needed
         with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
             terms = state.method.losses(batch, now)
-            loss = total(terms, state.method.weights(now), f"{type(state.method).__name__}.weights")
+            loss = total(terms, self._weights(terms, now))
         self._descend(state.optimiser, loss)
         if state.adversary_optimiser is not None:
             self._require_adversary_gradients(True)
@@ -128,6 +130,14 @@ class Trainer:
         state.method.after_step(now)
         state.history.add(now.iteration, rate, loss, terms)
         state.iteration += 1
+
+    def _weights(self, terms: Terms, now: TrainingTime) -> Mapping[str, float]:
+        """The method's weights in this step. Raises UserError for a weight whose term does not exist."""
+        weights = self.state.method.weights(now)
+        for name in weights:
+            if name not in terms:
+                raise unknown("term", name, terms, f"{type(self.state.method).__name__}.weights")
+        return weights
 
     def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
