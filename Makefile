@@ -19,7 +19,7 @@ test: .venv/installed
 	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
 tests: .venv/installed
-	$(BIN)/pytest --numprocesses 4 --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
 
 # For everyday work: without the tests that take long (tests/conftest.py).
 quick: lint

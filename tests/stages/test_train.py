@@ -194,12 +194,11 @@ def test_a_state_of_other_parameters_or_damaged_is_not_continued(tmp_path, capfd
     assert "is damaged" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("method", "rule", "kills"), [("cps", "adam", 1), ("dan", "sgd", 1)])
-def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
-    """DAN has an opponent with an optimiser of its own."""
+def test_a_kill_at_a_random_step_changes_nothing(tmp_path):
+    """DAN has an opponent with Adam, an optimiser of its own."""
     index, split = prepared_cases.build(tmp_path)
-    optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
-    spec = train_spec(method, iterations=14, optimiser=optimiser)
+    optimiser = {"rule": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
+    spec = train_spec("dan", iterations=14, optimiser=optimiser)
     spec["training"]["validation"]["every"] = 14
     expected = run(tmp_path, spec, (index, split), "whole")
     target, state = tmp_path / "killed", tmp_path / "state"
@@ -218,10 +217,8 @@ def test_kills_at_random_steps_change_nothing(tmp_path, method, rule, kills):
     command += ["--state", state, "--out", target / "weights.safetensors"]
     command += ["--history", target / "history.csv", "--cost", target / "cost.json"]
     command += ["--checkpoint-seconds", "0", "--device", "cpu"]
-    targets = sorted(random.Random(7).sample(range(5, 12), kills))
-    for step in targets:
-        _start_and_kill_at(command, state / "state.safetensors", step)
-        assert not (target / "weights.safetensors").exists()
+    _start_and_kill_at(command, state / "state.safetensors", random.Random(7).randrange(5, 12))
+    assert not (target / "weights.safetensors").exists()
     last = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert last.returncode == 0, last.stderr
     assert "continuing from step" in last.stderr

@@ -24,6 +24,7 @@ from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import as_text
+from semiseg.jobs.lock import held
 from semiseg.params.reading import read
 from semiseg.stages.rules import RULES
 from support import ROOT
@@ -76,18 +77,23 @@ def build(folder: Path, target: str = TABLE, workers: int = 1) -> None:
             assert main(arguments(job, workers)) == 0, job.main
 
 
-_finished: list[Path] = []
+def _shared(factory: pytest.TempPathFactory) -> Path:
+    """The temporary folder of this run of the tests, which its workers share."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 def copy(factory: pytest.TempPathFactory) -> Path:
-    """A copy of the finished project, which is built once per session."""
-    if not _finished:
-        folder = factory.mktemp("proven")
-        write_params(folder, params())
-        build(folder)
-        _finished.append(folder)
+    """A copy of the finished project, which is built once, also where several workers run the tests."""
+    finished = _shared(factory) / "finished"
+    with held(finished.with_suffix(".lock"), "the finished project"):
+        if not finished.exists():
+            folder = factory.mktemp("proven")
+            write_params(folder, params())
+            build(folder)
+            folder.rename(finished)
     folder = factory.mktemp("copy") / "project"
-    shutil.copytree(_finished[0], folder)
+    shutil.copytree(finished, folder)
     return folder
 
 
