@@ -80,8 +80,8 @@ def twin(module: str, name: str) -> type:
     """A class with the bases of a class in the source, as far as they stand in semiseg; others become ``object``.
 
     Its attribute ``assigned`` holds what the body of the class assigns to names, as expressions, ``functions`` its
-    functions by name, and ``constants`` what its module assigns. The order of base
-    classes is Python's own, because the twin is a class.
+    functions by name, and ``constants`` what its module assigns. The order of base classes is Python's own, because the
+    twin is a class.
     """
     file = source_of(module)
     tree = ast.Module([], []) if file is None else syntax_tree(file)
@@ -89,7 +89,7 @@ def twin(module: str, name: str) -> type:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             found = [_twin_of_base(base, module, imported) for base in node.bases]
-            bases = tuple(dict.fromkeys(twin for twin in found if twin is not object))
+            bases = tuple(dict.fromkeys(base for base in found if base is not object))
             functions = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
             body = {"assigned": dict(assignments(node)), "functions": functions, "constants": dict(assignments(tree))}
             return type(name, bases, body)

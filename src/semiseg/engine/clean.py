@@ -13,7 +13,7 @@ from semiseg.base.files import sha256
 from semiseg.base.texts import some
 from semiseg.engine.project_lock import project_held
 from semiseg.graph.plan import Plan
-from semiseg.jobs.code_hash import code_of
+from semiseg.jobs.code_hash import made_by_this_code
 from semiseg.jobs.manifest import listed_files, volumes_held
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
@@ -113,7 +113,7 @@ def _obstacle(manifest: Path) -> str | None:
         record = read_record(record_path(manifest))
     except UserError as error:
         return str(error)
-    if record["code"]["hash"] != code_of(record["rule"], record["params"]):
+    if not made_by_this_code(record):
         return f"{manifest} was made by other code than this"
     for entry in record["inputs"]:
         source = Path(entry["path"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.graph.specs import Spec
-from semiseg.jobs.code_hash import code_of, modules_of
+from semiseg.jobs.code_hash import code_of, made_by_this_code, modules_of
 from semiseg.jobs.record import read_record, recorded
 from semiseg.paths import record_path
 
@@ -55,4 +55,4 @@ class Job:
         except UserError:
             return False
         same = record["rule"] == self.rule and record["params"] == recorded(self.spec)
-        return same and record["code"]["hash"] == self.code and Path(self.main).exists()
+        return same and made_by_this_code(record) and Path(self.main).exists()

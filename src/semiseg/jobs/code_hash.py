@@ -75,6 +75,11 @@ def code_of(rule: str, spec: Mapping[str, Any]) -> str:
     return code_hash(*modules_of(rule, spec))
 
 
+def made_by_this_code(record: Mapping[str, Any]) -> bool:
+    """Whether the job of a lineage record would run the same code now."""
+    return bool(record["code"]["hash"] == code_of(record["rule"], record["params"]))
+
+
 @functools.cache
 def code_hash(*modules: str) -> str:
     """sha256 of the code of these semiseg modules and of all that they import (``module_hashes``)."""

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import digest, sha256, stamp
+from semiseg.base.files import sha256, stamp
 from semiseg.base.sources import PACKAGE
-from semiseg.jobs.code_hash import code_of, module_hashes, modules_of
+from semiseg.jobs.code_hash import code_of, made_by_this_code, module_hashes, modules_of
 from semiseg.jobs.environment import environment, now, source
 from semiseg.jobs.lock import held
 from semiseg.jobs.record import made_by, read_record, recorded, write_record
@@ -120,7 +120,7 @@ def _is_made(call: Call) -> bool:
         same = [
             record["rule"] == call.rule,
             record["params"] == recorded(call.spec),
-            record["code"]["hash"] == digest(module_hashes(*modules_of(call.rule, call.spec))),
+            made_by_this_code(record),
             _content(record["inputs"]) == [sha256(path) for path in call.inputs],
             _content(record["outputs"]) == [sha256(path) for path in call.outputs],
         ]

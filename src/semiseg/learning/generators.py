@@ -1,9 +1,9 @@
 """Random generators that a saved state does not contain: a method that draws from them cannot be resumed exactly."""
 
-import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -29,4 +29,7 @@ def torch_alone(method: str) -> Iterator[None]:
 
 def _states() -> dict[str, object]:
     """State of each generator, by its name in a sentence."""
-    return {"numpy.random": pickle.dumps(np.random.get_state()), "Python's random": random.getstate()}
+    numpy: dict[str, Any] = np.random.get_state(legacy=False)
+    words = numpy["state"]
+    of_numpy = words["key"].tobytes(), words["pos"], numpy["has_gauss"], numpy["gauss"]
+    return {"numpy.random": of_numpy, "Python's random": random.getstate()}

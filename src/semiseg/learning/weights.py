@@ -9,18 +9,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import atomic
-from semiseg.learning.note import as_metadata, from_metadata
+from semiseg.learning.weight_file import as_metadata, from_metadata, written
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-    """Write tensors and a note atomically. Raises UserError as ``files.atomic`` does."""
+    """Write tensors and a note atomically. Raises UserError as ``weight_file.written`` does."""
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    with atomic(path) as temporary:
-        try:
-            save_file(content, temporary, metadata=as_metadata(note))
-        except SafetensorError as error:
-            raise OSError(str(error)) from error  # ``atomic`` recognises a full disk by these words
+    with written(path) as temporary:
+        save_file(content, temporary, metadata=as_metadata(note))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

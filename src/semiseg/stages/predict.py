@@ -15,7 +15,7 @@ from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.inference import slide
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
-from semiseg.stages.predictions import Prediction, write_predictions
+from semiseg.stages.predictions import Scores, write_predictions
 
 
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
@@ -24,7 +24,7 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
     Raises UserError for weights that are missing or damaged.
     """
     predictor = _predictor(spec, trained, read_json(prepared)["classes"], runtime.device)
-    write_predictions(spec, trained, prepared, split, out, predictor.predict)
+    write_predictions(spec, trained, prepared, split, out, predictor.scores)
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,12 @@ class Predictor:
     classes: int
     device: torch.device
 
-    def predict(self, prepared: Path) -> Prediction:
-        """The prediction of one prepared case: mean class scores, and the class with the highest one."""
-        scores = self._scores(prepared)
-        return Prediction(scores.argmax(0).to(torch.uint8).numpy(), scores.numpy())
-
     @torch.no_grad()
-    def _scores(self, prepared: Path) -> Tensor:
-        """Mean class scores ``[k z y x]`` in host memory."""
+    def scores(self, prepared: Path) -> Scores:
+        """Mean class scores ``[k *stored]`` of a prepared case."""
         image = torch.from_numpy(read_image(prepared))[None].to(self.device)
         window, stride = self.inference.window, self.inference.stride
-        return slide(self._window, image, self.classes, window, stride).cpu()
+        return slide(self._window, image, self.classes, window, stride).cpu().numpy()
 
     def _window(self, window: Tensor) -> Tensor:
         return self.method.predict(window, self.networks)

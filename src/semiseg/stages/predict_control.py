@@ -9,7 +9,7 @@ import numpy as np
 from semiseg.base.files import read_json
 from semiseg.control import control_class
 from semiseg.data.store import read_label
-from semiseg.stages.predictions import Prediction, write_predictions
+from semiseg.stages.predictions import Scores, write_predictions
 
 
 def predict_control(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path) -> None:
@@ -20,8 +20,7 @@ def predict_control(spec: Mapping[str, Any], trained: Path, prepared: Path, spli
     control = control_class(spec["method"])()
     certain = np.eye(read_json(prepared)["classes"], dtype=np.float32)  # scores of a voxel, a column per class
 
-    def predict_case(file: Path) -> Prediction:
-        labels = control.labels(read_label(file))
-        return Prediction(labels, certain[:, labels])
+    def scores(file: Path) -> Scores:
+        return certain[:, control.labels(read_label(file))]
 
-    write_predictions(spec, trained, prepared, split, out, predict_case)
+    write_predictions(spec, trained, prepared, split, out, scores)

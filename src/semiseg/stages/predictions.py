@@ -1,7 +1,6 @@
 """What the rule ``predict`` writes: label maps of the test cases on both grids, and a manifest. It needs no torch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,7 @@ from semiseg.params.kinds import check_case
 NEW = ".new"  # where the files of a call lie until all of them are made
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What is predicted for a prepared case. labels: ``[*stored]``. scores: of each class, ``[k *stored]``."""
-
-    labels: NDArray[np.uint8]
-    scores: NDArray[np.float32]
+Scores = NDArray[np.float32]  # of each class for a prepared case, ``[k *stored]``
 
 
 def write_predictions(
@@ -35,14 +29,14 @@ def write_predictions(
     prepared: Path,
     split: Path,
     out: Path,
-    predict_case: Callable[[Path], Prediction],
+    predict_case: Callable[[Path], Scores],
 ) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
-    predict_case: predicts the prepared case in a file. Cases that an interrupted call has finished with the same
-    weights, data and code are kept. The files of earlier predictions stay until all new ones are made (in
-    ``predictions/.new``), so a call that fails loses none of them. The manifest holds the hash of each file and is
-    written last. Raises UserError for a test case that was not prepared.
+    predict_case: gives the scores of the prepared case in a file; the class with the highest one is predicted. Cases
+    that an interrupted call has finished with the same weights, data and code are kept. The files of earlier
+    predictions stay until all new ones are made (in ``predictions/.new``), so a call that fails loses none of them. The
+    manifest holds the hash of each file and is written last. Raises UserError for a test case that was not prepared.
     """
     index, cases = read_json(prepared), read_json(split)["test"]
     folder, new = out.parent / "predictions", out.parent / "predictions" / NEW
@@ -69,11 +63,11 @@ def write_predictions(
     write_json(out, {"cases": cases, "files": files})
 
 
-def _write(prediction: Prediction, prepared: Path, folder: Path, case: str) -> None:
+def _write(scores: Scores, prepared: Path, folder: Path, case: str) -> None:
     """Write one case on both grids."""
     geometry = read_geometry(prepared)
-    native = to_native(prediction.scores, geometry)
-    write_nifti(folder / f"{case}.prepared.nii.gz", Volume(prediction.labels, geometry.affine))
+    labels, native = np.asarray(scores.argmax(0), np.uint8), to_native(scores, geometry)
+    write_nifti(folder / f"{case}.prepared.nii.gz", Volume(labels, geometry.affine))
     write_nifti(folder / f"{case}.nii.gz", Volume(native, geometry.raw_affine))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
-from semiseg.jobs.code_hash import code_of
+from semiseg.jobs.code_hash import made_by_this_code
 from semiseg.jobs.manifest import unfit_files, volumes_held
 from semiseg.jobs.record import read_record
 from semiseg.paths import record_path
@@ -42,7 +42,7 @@ def restore_volumes(manifest: Path, workers: int = 1) -> None:
             return
         record = read_record(record_path(manifest))
         rule = record["rule"]
-        if record["code"]["hash"] != code_of(rule, record["params"]):
+        if not made_by_this_code(record):
             raise UserError(f"{manifest} was made by other code, and its volumes are not here: {_remedy(rule)}")
         logger.info(f"{manifest}: {len(unfit)} of its volumes are not here and are made again")
         for path in unfit:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from semiseg.base.files import atomic, sweep, write_json
+from semiseg.base.files import sweep, write_json
 from semiseg.learning.cost import Cost, record
 from semiseg.learning.history_file import COMMON_COLUMNS, write_history
-from semiseg.learning.note import as_metadata
+from semiseg.learning.weight_file import as_metadata, written
 
 
 def train_control(out: Path, history: Path, cost: Path, threads: int) -> None:
@@ -15,5 +15,5 @@ def train_control(out: Path, history: Path, cost: Path, threads: int) -> None:
     sweep(out.parent)
     write_history(history, COMMON_COLUMNS, [])
     write_json(cost, record(Cost(), parameters=0, iterations=0, threads=threads))
-    with atomic(out) as weights:
+    with written(out) as weights:
         save_file({}, weights, metadata=as_metadata({"networks": [], "iteration": 0}))
