@@ -26,8 +26,9 @@ from semiseg.stages.split import split
 from semiseg.stages.train import train
 
 PARAMS = read(ROOT / "params.yaml")
-ROWS = {"amos_5pct": ("control_perfect",), "pancreas_12": ("ua_mt", "control_perfect")}
-TRAINED = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)  # no row, because predicting it takes half a minute
+AMOS, PANCREAS = "amos_5pct", "pancreas_12"
+ROWS = {AMOS: ("control_perfect",), PANCREAS: ("ua_mt", "control_perfect")}
+TRAINED = Run("amos22", "dhc_amos", "dhc_5p", "cps", 0)  # no row, because its many windows take long
 
 
 @pytest.mark.parametrize("table", PARAMS.tables)
@@ -52,38 +53,35 @@ def test_an_unknown_table_is_told():
         shrunk(PARAMS, "amos_6pct")
 
 
-def rehearse(table: str, folder: Path) -> Path:
-    """The jobs of a rehearsal of some rows of a table in one process; its folder."""
-    content = shrunk(PARAMS, table).model_dump(mode="json")
-    content["tables"][table] |= {"rows": list(ROWS[table]), "reference": None}
-    project_folder.write_params(folder, content)
-    finished_project.build(folder, f"results/{table}.csv")
-    return folder
-
-
-def test_the_command_builds_a_table_on_stand_ins(tmp_path):
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["tables"] = {"one": content["tables"]["la_8"] | {"rows": ["control_perfect"], "printed": []}}
-    project = project_folder.new(tmp_path / "project", content)
-    command = [sys.executable, "-m", "semiseg", "rehearse", "one", "--cores", "2"]
-    done = subprocess.run(command, cwd=project, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "rehearsal/one/results/one.csv is built" in done.stderr and "control_perfect" in done.stdout
-    assert list(rows(project / "rehearsal/one", "one")) == ["control_perfect"]
-
-
 @pytest.fixture(scope="module")
 def amos(tmp_path_factory):
     """AMOS22 is downloaded, CT and MR are mixed, and every case has a label, unlabelled ones included."""
-    folder = rehearse("amos_5pct", tmp_path_factory.mktemp("amos"))
+    folder = tmp_path_factory.mktemp("amos")
+    content = shrunk(PARAMS, AMOS).model_dump(mode="json")
+    content["tables"][AMOS] |= {"rows": list(ROWS[AMOS]), "reference": None}
+    content["protocols"][TRAINED.protocol]["training"]["patch"] = [32, 64, 64]
+    project_folder.write_params(folder, content)
+    finished_project.build(folder, f"results/{AMOS}.csv")
     finished_project.build(folder, f"{TRAINED.folder}/weights.safetensors")
     return folder
 
 
 @pytest.fixture(scope="module")
-def pancreas(tmp_path_factory):
-    """Pancreas-CT is downloaded as DICOM series."""
-    return rehearse("pancreas_12", tmp_path_factory.mktemp("pancreas"))
+def command(tmp_path_factory):
+    """The command on a table of Pancreas-CT, which is downloaded as DICOM series."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["tables"] = {PANCREAS: content["tables"][PANCREAS] | {"rows": list(ROWS[PANCREAS])}}
+    folder = project_folder.new(tmp_path_factory.mktemp("pancreas") / "project", content)
+    words = [sys.executable, "-m", "semiseg", "rehearse", PANCREAS, "--cores", "2"]
+    return subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8"), folder / "rehearsal" / PANCREAS
+
+
+@pytest.fixture(scope="module")
+def pancreas(command):
+    """The project that the command made."""
+    result, folder = command
+    assert result.returncode == 0, result.stderr[-4000:]
+    return folder
 
 
 def rows(folder: Path, table: str) -> dict[str, dict[str, str]]:
@@ -91,8 +89,14 @@ def rows(folder: Path, table: str) -> dict[str, dict[str, str]]:
         return {row["method"]: row for row in csv.DictReader(file)}
 
 
+def test_the_command_says_where_its_table_is_and_shows_it(command):
+    result, folder = command
+    assert f"rehearsal/{PANCREAS}/results/{PANCREAS}.csv is built" in result.stderr
+    assert "ua_mt" in result.stdout and list(rows(folder, PANCREAS)) == list(ROWS[PANCREAS])
+
+
 def test_downloaded_archives_end_in_a_table(amos, pancreas):
-    for folder, table, dataset in ((amos, "amos_5pct", "amos22"), (pancreas, "pancreas_12", "pancreas_ct")):
+    for folder, table, dataset in ((amos, AMOS, "amos22"), (pancreas, PANCREAS, "pancreas_ct")):
         assert list(rows(folder, table)) == list(ROWS[table])
         archives = read_json(folder / f"data/archives/{dataset}/archives.json")["files"]
         assert archives

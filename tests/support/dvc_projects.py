@@ -1,4 +1,4 @@
-"""A project under git and DVC, made by the real tools: a table of one trained method and one control, built once."""
+"""A project under git and DVC, and calls of the real tools in it."""
 
 import functools
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 from support import project_folder, warm
 from support.snakemake_project import tiny_params
 
-NAME = "table@tiny"
 ME = {f"GIT_{who}_{what}": "me@here" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -59,17 +58,6 @@ def clone(source: Path, folder: Path) -> Path:
     """A second place of the same project."""
     done(source, "git", "clone", "--quiet", str(source), str(folder))
     return folder
-
-
-@functools.cache
-def built() -> Path:
-    """A project whose table was built by DVC, committed, and pushed to a remote folder."""
-    project = new(_scratch() / "project")
-    done(project, "dvc", "remote", "add", "--default", "store", str(_scratch() / "store"))
-    done(project, "dvc", "repro", NAME)
-    commit(project, "built")
-    done(project, "dvc", "push")
-    return project
 
 
 @functools.cache
