@@ -59,7 +59,7 @@ def amos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("amos")
     content = shrunk(PARAMS, AMOS).model_dump(mode="json")
     content["tables"][AMOS] |= {"rows": list(ROWS[AMOS]), "reference": None}
-    content["protocols"][TRAINED.protocol]["training"]["patch"] = [32, 64, 64]
+    content["protocols"][TRAINED.protocol]["training"]["patch"] = [16, 32, 32]
     project_folder.write_params(folder, content)
     finished_project.build(folder, f"results/{AMOS}.csv")
     finished_project.build(folder, f"{TRAINED.folder}/weights.safetensors")
