@@ -38,14 +38,14 @@ def test_every_dependency_is_pinned_and_explained():
         assert name in explained, f"{name} has no reason in docs/dependencies.md"
 
 
-def test_ci_runs_exactly_the_readmes_test_command_and_then_other_versions():
+def test_ci_runs_exactly_the_readmes_test_command_and_then_other_versions_and_an_ordinary_user():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = [
         line
         for line in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
         if line and not line.startswith("#")
     ]
-    assert commands[-2:] == ["make test", "make lowest newest"] and "\nmake test" in readme
+    assert commands[-3:] == ["make test", "make lowest newest", ".ci/ordinary"] and "\nmake test" in readme
 
 
 def code_lines(text: str) -> int:
