@@ -149,7 +149,7 @@ WRONG = {
     "an empty table": (
         "tables/demo/rows",
         [],
-        r"tables\.demo\.rows: expected a list of section with at least 1 entries, found 0",
+        r"tables\.demo\.rows: expected a list of sections with at least 1 entry, found 0",
     ),
     "a path for a name": (
         "tables/demo/split",

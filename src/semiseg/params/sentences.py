@@ -1,5 +1,6 @@
 """What pydantic finds wrong in a parameter file, in our words: where, what was expected, what was found."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def type_in_words(field: Schema) -> str:
         case "array" if "prefixItems" in field:
             return f"{len(field['prefixItems'])} x {type_in_words(field['prefixItems'][0])}"
         case "array":
-            return f"list of {type_in_words(field['items'])}"
+            return f"list of {_plural(type_in_words(field['items']))}"
         case "object":
             return "section per name" if "properties" not in field else "section"
     return PATTERNS.get(field.get("pattern", ""), "text")
@@ -60,6 +61,10 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _plural(words: str) -> str:
+    return re.sub(r"(^|or )(section|whole number|number|name|id|text)\b(?! per)", r"\1\2s", words)
 
 
 def _bounds(field: Schema) -> str:
@@ -107,7 +112,8 @@ def _sentence(problem: Any, path: Path, content: Any, schema: Schema) -> str:
     if problem["type"] in ("too_short", "too_long"):
         context = problem["ctx"]
         limit = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']}"
-        return f"{name}: expected {expected} with {limit} entries, found {context['actual_length']}"
+        entries = "entry" if limit.endswith(" 1") else "entries"
+        return f"{name}: expected {expected} with {limit} {entries}, found {context['actual_length']}"
     quotes = ": put it in quotes" if problem["type"] == "string_type" and isinstance(value, int | float) else ""
     return f"{name}: expected {expected}, found {_shown(value)}{quotes}"
 
