@@ -18,8 +18,8 @@ rule train:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=gpus,
-        gpu_slots=1,
+        gpu=1,
+        runs_per_gpu=1,
         checkpoint_seconds=120,
         mem_mb=16000,
         runtime=2880,
@@ -30,7 +30,7 @@ rule train:
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots} --out {output.out}"
+        " --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
 
 
@@ -49,8 +49,8 @@ rule predict:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=gpus,
-        gpu_slots=1,
+        gpu=1,
+        runs_per_gpu=1,
         mem_mb=16000,
         runtime=480,
     params:
@@ -60,7 +60,7 @@ rule predict:
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
         " --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots}"
+        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu}"
         " --out {output.out}"
 
 

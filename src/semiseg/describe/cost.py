@@ -24,9 +24,8 @@ from semiseg.learning.work import BYTES, Work
 from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
-from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
+from semiseg.paths import COUNTED, PREPARED, RAW, RUN, SPLIT, STATE
 
-COUNTED = Path("results/counted")  # work per step, kept between calls
 ASSUMED_SPEED = 5e12  # operations per second that a data-centre GPU keeps up on such networks; our assumption
 COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "memory (GiB)", "")
 
@@ -72,7 +71,7 @@ def plan_table(plan: Plan, table: str, speed: float | None) -> None:
     view = TableView.of(plan, table)
     measured = Measured.read(view)
     steps = {method: view.step(method) for method in view.runs}
-    works = work(steps, COUNTED, os.cpu_count() or 1, f"plan {table}: count operations")
+    works = work(steps, Path(COUNTED), os.cpu_count() or 1, f"plan {table}: count operations")
     pace = speed or measured.pace(works) or ASSUMED_SPEED
     trained = view.trained()
     lines = [_line(view, method, works[method], measured, pace, trained) for method in works]
