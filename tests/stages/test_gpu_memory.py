@@ -8,7 +8,8 @@ from support import finished_project
 
 from semiseg.graph.specs import as_text
 from semiseg.learning.estimate import Step, work
-from semiseg.stages.gpu_memory import OWN, planned_memory
+from semiseg.learning.work import PROCESS
+from semiseg.stages.gpu_memory import planned_memory
 from semiseg.stages.task import Options, Task
 
 TRAIN = f"{finished_project.RUN}/cps/seed1/weights.safetensors"
@@ -41,7 +42,7 @@ def test_a_training_needs_what_the_planner_prints_and_its_validation(tasks, tmp_
     classes = json.loads(train.files["prepared"].read_text())["classes"]
     step = work({"step": Step(train.spec, classes)}, tmp_path, 1, "count")["step"].memory
     slides = train.spec["training"]["validation"] is not None
-    assert planned_memory(train) == step + slides * maps(train) + OWN
+    assert planned_memory(train) == step + slides * maps(train) + PROCESS
 
 
 def test_a_prediction_needs_no_more_for_a_window_than_its_training_for_a_step(tasks):
@@ -49,4 +50,4 @@ def test_a_prediction_needs_no_more_for_a_window_than_its_training_for_a_step(ta
     assert planned_memory(predict) is None, "its training ran on the CPU"
     cost = predict.files["weights"].with_name("cost.json")
     cost.write_text(json.dumps(json.loads(cost.read_text()) | {"memory": "gpu", "peak_memory_bytes": 7_000}))
-    assert planned_memory(predict) == 7_000 + maps(predict) + OWN
+    assert planned_memory(predict) == 7_000 + maps(predict) + PROCESS

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from semiseg.base.files import read_json
 from semiseg.learning.estimate import Step, work
-from semiseg.learning.work import BYTES
+from semiseg.learning.work import BYTES, PROCESS
 from semiseg.paths import COUNTED
 from semiseg.stages.task import Task
 
-OWN = 2**30  # bytes of a process beside its tensors: CUDA's context and cuDNN's workspaces; our assumption
 MAPS = 2  # copies of a volume's class scores while a window slides: sums and their mean
 
 
@@ -32,4 +31,4 @@ def planned_memory(task: Task) -> float | None:
         inside, slides = measured["peak_memory_bytes"], True
     voxels = max(prod(case["shape"]) for case in index["cases"].values())
     maps = BYTES * voxels * (MAPS * index["classes"] + 1) if slides else 0
-    return float(inside + maps + OWN)
+    return float(inside + maps + PROCESS)
