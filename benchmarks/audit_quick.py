@@ -144,8 +144,7 @@ def _tables(job: object) -> None:
 
     rows = pd.concat([pd.read_csv(path, dtype=str) for path in job.inputs["rows"]])
     for form, convention in (("csv", "published"), (".sound.csv", "sound")):
-        chosen = rows[rows["convention"] == convention].drop(columns="convention")
-        chosen.to_csv(job.outputs[form], index=False)
+        rows[rows["convention"] == convention].to_csv(job.outputs[form], index=False)
 
 
 if __name__ == "__main__":
