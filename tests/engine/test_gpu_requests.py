@@ -12,9 +12,9 @@ from support import project_folder
 from support.snakemake_project import tiny_params
 
 from semiseg.base.errors import UserError
-from semiseg.engine import snakemake_adapter as adapter
 from semiseg.engine.gpu_requests import RULES, no_gpu_for_controls, runs_per_gpu, share_of
 from semiseg.engine.slurm_check import Need, Nodes, _counts, _share
+from semiseg.engine.snakemake_requests import multiply_limit
 from semiseg.stages.rules import RULES as ALL_RULES
 
 
@@ -96,7 +96,7 @@ def test_what_a_cluster_cannot_share_is_one_sentence(has, gres, runs, sentence):
 @pytest.mark.parametrize(("limit", "expected"), [(2, 6), (0, 0), (None, None)])
 def test_a_limit_counts_gpus_and_its_jobs_are_runs_per_gpu_times_as_many(limit, expected):
     workflow = SimpleNamespace(global_resources=Resources.from_mapping({} if limit is None else {"gpu": limit}))
-    adapter.multiply_limit(workflow, "gpu", 3)
+    multiply_limit(workflow, "gpu", 3)
     assert workflow.global_resources.get("gpu").value == expected
 
 
