@@ -229,14 +229,14 @@ def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
     del runs["mt"]
     cost = {"device": "some GPU", "parameters": 1_500_000, "iterations": 10, "hours": 1.25}
     (Path(runs["sup_only"][0]) / "cost.json").write_text(
-        json.dumps({**cost, "seconds_per_iteration": 0.5, "peak_memory_bytes": 2**31})
+        json.dumps({**cost, "seconds_per_iteration": 0.5, "waiting_share": 0.034, "peak_memory_bytes": 2**31})
     )
     text = written_page(runs=runs, failed={"mt": "train did not finish, see <log>"})
     assert "MT &amp; co_1 was not rebuilt: train did not finish, see &lt;log&gt;." in text
     assert 'class="unbuilt"' in text
     assert "MT &amp; co_1 is not drawn" not in text
     section = re.sub(r"<[^>]+>|\s+", " ", text[text.index('<section id="cost">') :])
-    assert "Sup only 1.50 0.500 2.00 1.25 some GPU" in re.sub(" +", " ", section)
+    assert "Sup only 1.50 0.500 3.4 2.00 1.25 some GPU" in re.sub(" +", " ", section)
 
 
 def test_tables_have_captions_and_scopes(project):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,14 +80,18 @@ class Trainer:
         state.cost.begin()
         saved, device = state.cost.mark, self.runtime.device
         state.method.train()
-        with Progress(self.title, total_steps, "step", state.iteration) as bar, signals.watch() as request:
-            crops = batches(self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda")
-            for number, batch in enumerate(crops):
+        ahead = batches(self.sampler, state.iteration, total_steps, self.runtime.loader_threads, device)
+        with (
+            Progress(self.title, total_steps, "step", state.iteration) as bar,
+            signals.watch() as request,
+            closing(ahead) as crops,
+        ):
+            for number, batch in enumerate(state.cost.awaited(crops, device)):
                 if self._out_of_patience():  # before the step: a resumed run may have stopped already
                     break
                 is_watched = number % STEPS_PER_WATCH == 0
                 with torch_alone(type(state.method).__name__) if is_watched else nullcontext():
-                    self.step(batch.to(device))
+                    self.step(batch)
                 if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
