@@ -91,7 +91,7 @@ class AlwaysLate(TrainingSchedule):
 def begin(method: Method) -> State:
     inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
     rule = Optimiser(lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    return start(method, inference, rule, torch.device("cpu"), amp=False)
+    return start(method, inference, rule, torch.device("cpu"))
 
 
 def trained_parts(method: Method) -> set[str]:

@@ -18,6 +18,7 @@ from support import ROOT, finished_project, finished_table
 from support.finished_table import AFFINE, CASES, ROWS, SPLIT
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.cli.main import main
 from semiseg.data.images import write_nifti
@@ -91,12 +92,22 @@ def test_page_is_self_contained_and_escaped(project):
     assert len(text) < 3e6
 
 
+def test_page_names_a_precision_that_is_not_published(project):
+    spec = TableSpec.model_validate(finished_table.tabulation())
+    fast = spec.model_copy(update={"training": spec.training.model_copy(update={"precision": "fast"})})
+    text = describe_making(fast, read_json(Path(spec.split)))
+    assert (
+        "Precision of the training: fast (bfloat16, weights channels last, fused optimiser), not as published." in text
+    )
+
+
 def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
     assert "One run per row (seed 7)" in text
     assert "of the validation cases, measured every 2 iterations, first after 50;" in text
     assert "Order of the cases: each list in one random order after the other." in text
+    assert "Precision of the training: as published: float32." in text
     assert "Forms of the methods: MT &amp; co_1: form released" in text
     assert "Published convention (rule la)" in text
     assert "Sound convention (rule sound)" in text

@@ -76,22 +76,20 @@ class Store:
 
 @dataclass(frozen=True)
 class KeptOnDevice:
-    """Whole cases on the device, by their files. An unlabelled case has no label map here."""
+    """Whole cases on the device. An unlabelled case has no label map here."""
 
-    kept_images: Mapping[Path, Tensor]
-    kept_labels: Mapping[Path, Tensor]
+    kept_images: Mapping[StoredCase, Tensor]
+    kept_labels: Mapping[StoredCase, Tensor]
     device: torch.device
 
     @classmethod
     def of(cls, labelled: Sequence[StoredCase], unlabelled: Sequence[StoredCase], device: torch.device) -> Self:
         """Copy these cases to the device. Raises UserError where they take more than half of a GPU's free memory."""
-        images = {case.path: case for case in (*labelled, *unlabelled)}
-        labels = {case.path: case for case in labelled}
-        voxels = [sum(prod(case.shape) for case in cases.values()) for cases in (images, labels)]
+        voxels = [sum(prod(case.shape) for case in cases) for cases in ({*labelled, *unlabelled}, {*labelled})]
         _require_room(4 * voxels[0] + voxels[1], device)
         return cls(
-            {path: torch.from_numpy(read_image(path)).to(device) for path in images},
-            {path: torch.from_numpy(read_label(path)).to(device) for path in labels},
+            {case: torch.from_numpy(read_image(case.path)).to(device) for case in (*labelled, *unlabelled)},
+            {case: torch.from_numpy(read_label(case.path)).to(device) for case in labelled},
             device,
         )
 
@@ -99,14 +97,14 @@ class KeptOnDevice:
         """As ``Source.images``, on the device."""
         batch = torch.empty(len(drawn), 1, *patch, device=self.device)
         for place, (case, crop) in zip(batch, drawn, strict=True):
-            place[0] = _cut(self.kept_images[case.path], crop)
+            place[0] = _cut(self.kept_images[case], crop)
         return batch
 
     def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
         """As ``Source.labels``, on the device."""
         batch = torch.empty(len(drawn), *patch, dtype=torch.uint8, device=self.device)
         for place, (case, crop) in zip(batch, drawn, strict=True):
-            place[:] = _cut(self.kept_labels[case.path], crop)
+            place[:] = _cut(self.kept_labels[case], crop)
         return batch
 
 

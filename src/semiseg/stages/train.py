@@ -19,6 +19,7 @@ from semiseg.learning.cost import record
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
+from semiseg.learning.precision import Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import STATE, State
 from semiseg.learning.validation import Validator
@@ -51,6 +52,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     sweep(out.weights.parent)
     cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     training = Training.model_validate(spec["training"])
+    precision = Precision.of(training, runtime.device)
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     with torch_alone(spec["method"]):
@@ -62,7 +64,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
     trainer = Trainer(
         title=f"train {spec['method']}",
-        state=start(method, inference, training.optimiser, runtime.device, training.amp),
+        state=start(method, inference, training.optimiser, runtime.device, precision),
         sampler=sampler,
         schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
