@@ -351,26 +351,21 @@ def _opened(path: Path) -> Iterator[_OpenFile]:
         os.close(handle)
 
 
+_LOST: set[Path] = set()  # folders in which a copy could not be read, as this process has logged
+
+
 def _read(case: CaseFile, read: Callable[[_OpenFile], Result]) -> Result:
     """What a function reads of a case: of its copy, and of the original where the copy cannot be read."""
     if isinstance(case, Copied):
         try:
             return _read(case.copy, read)
         except UserError as error:
-            _note_lost_copy(case, error)
+            if case.copy.parent not in _LOST:
+                logger.warning(
+                    f"warning: {str(error).rsplit(': ', 1)[0]}, so cases are read from {case.original.parent}, "
+                    "where they have the same bits"
+                )
+            _LOST.add(case.copy.parent)
         case = case.original
     with _opened(case) as file:
         return read(file)
-
-
-_LOST: set[Path] = set()  # folders in which a copy could not be read, as this process has logged
-
-
-def _note_lost_copy(case: Copied, error: UserError) -> None:
-    """Log once for each folder of copies that one of them cannot be read."""
-    if case.copy.parent not in _LOST:
-        _LOST.add(case.copy.parent)
-        fault = str(error).rsplit(": ", 1)[0]
-        logger.warning(
-            f"warning: {fault}, so cases are read from {case.original.parent}, where they have the same bits"
-        )
