@@ -7,8 +7,9 @@ per class (absent without truth) and made_from (fingerprint of the inputs). Ever
 HDF5 itself is asked once per file and process where the arrays lie. A crop is then copied out of a memory map. It needs
 its rows from end to end, so it reads its own bytes times the length of a stored row over that of its own, and at most
 half as many again. The system is told them beforehand, because by itself it would read up to nine times the crop from a
-cold disk. It is asked to bring them in, because it then reports what cannot be read as an error. Otherwise a file that
-is shortened, or on a disk that vanishes, would end the process by a signal (benchmarks/store_crops.py has the figures).
+cold disk (benchmarks/store_crops.py). Then the last byte of each part is read, which waits for the disk without holding
+Python's lock, and gives an error where a memory map would end the process by a signal: the file was shortened, or its
+disk has vanished.
 
 Each call opens its file, so no handle is shared by processes.
 """
@@ -21,7 +22,6 @@ import logging
 import math
 import mmap
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ BLOCK = 2**22  # bytes written at a time: Linux keeps a file in larger pages, qu
 KNOWN = 4096  # files whose layout a process remembers
 ALIGNED = 4096  # bytes: arrays begin on a page, and what is smaller than one anywhere
 AGAIN = "delete it and run the preparation again"
-POPULATE = 22  # Linux's MADV_POPULATE_READ, which Python does not name
+SHORTENED = "ends too early, because it was shortened while it was read"
 
 Image = NDArray[np.float32]
 Label = NDArray[np.uint8]
@@ -246,11 +246,13 @@ class _OpenFile:
         try:
             memory = mmap.mmap(self.handle, end, prot=mmap.PROT_READ)
             memory.madvise(mmap.MADV_RANDOM)  # nothing beside the spans
-            for advice in _advices():
-                for first, count in spans:
-                    memory.madvise(advice, first, count)
+            for first, count in spans:
+                memory.madvise(mmap.MADV_WILLNEED, first, count)
+            is_whole = all(os.pread(self.handle, 1, first + count - 1) for first, count in spans)  # waits for them
         except (OSError, ValueError) as error:  # ValueError: the file is shorter
             raise UserError(f"{self.path} cannot be read to its end ({error}): {AGAIN}") from None
+        if not is_whole:
+            raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
         return memory
 
     def _array(self, name: str) -> _Array:
@@ -268,23 +270,8 @@ class _OpenFile:
             except OSError as error:
                 raise UserError(f"{self.path} cannot be read ({error.strerror}): {AGAIN}") from None
             if not count:
-                raise UserError(f"{self.path} ends too early, it was shortened while it was read: {AGAIN}")
+                raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
             memory, first = memory[count:], first + count
-
-
-@functools.cache
-def _advices() -> tuple[int, ...]:
-    """What the system is asked to do with the bytes of a crop: to read all of them at once, then to wait for them.
-
-    Only Linux 5.14 and later can wait. Elsewhere the copy waits for its bytes.
-    """
-    try:
-        if sys.platform == "linux":
-            mmap.mmap(-1, mmap.PAGESIZE).madvise(POPULATE)
-            return mmap.MADV_WILLNEED, POPULATE
-    except OSError:
-        pass
-    return (mmap.MADV_WILLNEED,)
 
 
 def _spans(stored: _Array, low: Sequence[int], high: Sequence[int]) -> list[tuple[int, int]]:
@@ -359,10 +346,10 @@ def _read(case: CaseFile, read: Callable[[_OpenFile], Result]) -> Result:
     if isinstance(case, Copied):
         try:
             return _read(case.copy, read)
-        except UserError as error:
+        except UserError:
             if case.copy.parent not in _LOST:
                 logger.warning(
-                    f"warning: {str(error).rsplit(': ', 1)[0]}, so cases are read from {case.original.parent}, "
+                    f"warning: the copy {case.copy} cannot be read, so cases are read from {case.original.parent}, "
                     "where they have the same bits"
                 )
             _LOST.add(case.copy.parent)
