@@ -68,7 +68,6 @@ benchmark: .venv/installed
 	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
 	$(BIN)/python benchmarks/prepare_vs_guidednet.py
-	$(BIN)/python benchmarks/crops_vs_gzip.py
 	$(BIN)/python benchmarks/distance_vs_scipy.py
 
 .venv/installed: pyproject.toml constraints.txt
