@@ -1,9 +1,9 @@
 """Batches as a pure function of (seed, step), so that a resumed run has the same crops with any number of threads.
 
-Only crops are read from the store, never whole volumes. Each crop is copied once, with its turn, to its place in the
-batch, which lies in pinned memory where a GPU computes. Threads prepare the batches of later steps: they copy without
-holding Python's lock, and their results need no way from one process to another. A stream of its own takes a batch to
-the GPU, so that the copy runs beside the step before.
+Only crops are read from the store, never whole volumes. Each is copied once, out of the file and rotated, to its place
+in the batch, which lies in pinned memory where a GPU computes. Threads prepare the batches of later steps: they copy
+without holding Python's lock, and their results need no way from one process to another. A stream of its own takes a
+batch to the GPU, so that the copy runs beside the step before.
 
 A small training set may lie on the device as a whole (``KeptOnDevice``). Its crops are then cut there.
 """
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.data.store import read_image, read_image_crop, read_label, read_label_crop
-from semiseg.learning.crops import Crop, draw_crop, rotate
+from semiseg.learning.crops import Crop, as_stored, draw_crop
 from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
 from semiseg.method import Batch
 from semiseg.params.config import Augmentation
@@ -63,14 +63,14 @@ class Store:
         """As ``Source.images``; only the boxes of the crops are read."""
         batch = torch.empty(len(drawn), 1, *patch, pin_memory=self.pinned)
         for place, (case, crop) in zip(batch.numpy(), drawn, strict=True):
-            place[0] = rotate(read_image_crop(case.path, crop.start, crop.size), crop)
+            read_image_crop(case.path, crop.start, crop.size, as_stored(place[0], crop))
         return batch
 
     def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
         """As ``Source.labels``; only the boxes of the crops are read."""
         batch = torch.empty(len(drawn), *patch, dtype=torch.uint8, pin_memory=self.pinned)
         for place, (case, crop) in zip(batch.numpy(), drawn, strict=True):
-            place[:] = rotate(read_label_crop(case.path, crop.start, crop.size), crop)
+            read_label_crop(case.path, crop.start, crop.size, as_stored(place, crop))
         return batch
 
 
@@ -148,23 +148,24 @@ class Sampler:
     source: Source = Store(pinned=False)
 
     def __getitem__(self, step: int) -> Batch:
-        known, others = self.order.cases(self.seed, step)
-        labelled = self._drawn(LABELLED, step, [self.labelled[number] for number in known])
-        unlabelled = self._drawn(UNLABELLED, step, [self.unlabelled[number] for number in others])
+        labelled, unlabelled = self.drawn(step)
         return Batch(
             images=self.source.images(labelled, self.patch),
             labels=self.source.labels(labelled, self.patch),
             unlabelled=self.source.images(unlabelled, self.patch),
         )
 
-    def _drawn(self, stream: int, step: int, cases: Sequence[StoredCase]) -> Drawn:
-        return [
-            (case, draw_crop(self._generator(stream, step, slot), case.shape, self.patch, self.augmentation))
-            for slot, case in enumerate(cases)
-        ]
+    def drawn(self, step: int) -> tuple[Drawn, Drawn]:
+        """Cases and crops of a step, those of the labelled and those of the unlabelled stream."""
+        known, others = self.order.cases(self.seed, step)
+        return (
+            [self._draw(LABELLED, step, slot, self.labelled[number]) for slot, number in enumerate(known)],
+            [self._draw(UNLABELLED, step, slot, self.unlabelled[number]) for slot, number in enumerate(others)],
+        )
 
-    def _generator(self, stream: int, step: int, slot: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, stream, CROP, step, slot])
+    def _draw(self, stream: int, step: int, slot: int, case: StoredCase) -> tuple[StoredCase, Crop]:
+        generator = np.random.default_rng([self.seed, stream, CROP, step, slot])
+        return case, draw_crop(generator, case.shape, self.patch, self.augmentation)
 
 
 def batches(sampler: Sampler, first: int, last: int, threads: int, device: torch.device) -> Generator[Batch]:

@@ -6,12 +6,14 @@ mapped back to the stored volume, read there, and then rotated and flipped.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semiseg.params.config import Augmentation
 
+Kind = TypeVar("Kind", bound=np.generic)
 MIRRORED: tuple[tuple[int, ...], ...] = ((), (0,), (0, 1), (1,))  # axes that k quarter turns reverse after exchanging
 
 
@@ -95,7 +97,10 @@ def _turned(sides: Sequence[int], rotations: int) -> tuple[int, ...]:
     return (sides[1], sides[0], *sides[2:]) if rotations % 2 else tuple(sides)
 
 
-def rotate(array: NDArray[np.generic], crop: Crop) -> NDArray[np.generic]:
-    """Rotate and flip an array that was read at the crop's box; the result is a view of it."""
-    backwards = [slice(None, None, -1 if axis in crop.mirrored else 1) for axis in range(array.ndim)]
-    return array.transpose(crop.axes)[tuple(backwards)]
+def as_stored(crop_array: NDArray[Kind], crop: Crop) -> NDArray[Kind]:
+    """A view of the crop's array in the orientation of the stored volume.
+
+    What is read into it from the crop's box is rotated and flipped in the array.
+    """
+    backwards = [slice(None, None, -1 if axis in crop.mirrored else 1) for axis in range(crop_array.ndim)]
+    return crop_array[tuple(backwards)].transpose(crop.axes)
