@@ -123,6 +123,19 @@ def test_a_plan_before_anything_runs(project, capsys):
     assert "la_uamt_8lab can be formed from the official files: 100 cases, 100 of them on registration" in text
 
 
+def test_runs_that_share_a_gpu_have_a_range_of_hours_and_the_sum_of_their_memory(project, capsys):
+    alone, shared = (said(capsys, "la_8", "--tflops", "0.1", *more) for more in ((), ("--runs-per-gpu", "2")))
+    hours = float(re.search(r"2 of 2 runs, about ([0-9.]+) hours", alone)[1])
+    found = re.search(r"2 runs per GPU from about (\S+) hours .* to (\S+) hours .*?; (\S+) GiB", shared)
+    first, last, memory = map(float, found.groups())
+    assert last == hours and first == pytest.approx(hours / 2, abs=0.06)
+    rows = [float(each) for each in re.findall(r"(\d+\.\d) estimated", shared)]
+    assert memory == pytest.approx(sum(rows) + 2, abs=0.2), "a GiB of each process"
+    assert "runs per GPU" not in alone
+    assert main(["plan", "la_8", "--runs-per-gpu", "0"]) == 2
+    assert "--runs-per-gpu is 0, expected 1 or more" in capsys.readouterr().err
+
+
 def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):
     """Memory as the rules request it, the longest run, and a list that the publisher's files cannot form."""
     shutil.copytree(ROOT / "workflow", project / "workflow")

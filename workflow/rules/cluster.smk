@@ -2,6 +2,9 @@
 # jobs that an earlier, killed call left in the queue are cancelled or waited for.
 
 
+from semiseg.engine.gpu_requests import no_gpu_for_controls, runs_per_gpu, share_of
+
+
 # These rules run where Snakemake runs: they take seconds, less than the start of a SLURM job, and compute nodes often
 # cannot download.
 localrules:
@@ -20,9 +23,15 @@ def check_slurm():
     from semiseg.engine.slurm_check import check, need_of
     from semiseg.engine.slurm_jobs import settle
 
+    runs = runs_per_gpu(adapter.all_requests(workflow))
     requests = adapter.last_requests(workflow)
-    check(
-        [need_of(rule, request) for rule, request in requests.items()],
+    shares = check(
+        [
+            need_of(rule, request, runs.get(rule, 1))
+            for rule, request in requests.items()
+        ],
         *adapter.slurm_status_settings(workflow),
     )
+    for rule, share in shares.items():
+        adapter.change_requests(workflow, rule, share_of(share))
     settle(Path.cwd())

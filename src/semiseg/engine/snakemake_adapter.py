@@ -16,7 +16,17 @@ from semiseg.base.files import stamp
 
 FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
 
-RESOURCES = ("slurm_partition", "slurm_account", "gres", "gpu", "runtime", "mem_mb", "constraint", "qos")
+RESOURCES = (
+    "slurm_partition",
+    "slurm_account",
+    "gres",
+    "gpu",
+    "runs_per_gpu",
+    "runtime",
+    "mem_mb",
+    "constraint",
+    "qos",
+)
 
 
 class UnavailableError(Exception):
@@ -56,7 +66,19 @@ def locks_its_folder(workflow: Any) -> bool:
 @_undocumented()
 def submits_to_slurm(workflow: Any) -> bool:
     """Whether the jobs of this call go to SLURM."""
-    return bool(workflow.executor_plugin.name == "slurm")
+    return _executor(workflow) == "slurm"
+
+
+@_undocumented()
+def is_slurm_step(workflow: Any) -> bool:
+    """Whether this process starts one job as a step of a SLURM job, on the node that SLURM chose."""
+    return _executor(workflow) == "slurm-jobstep"
+
+
+def _executor(workflow: Any) -> str | None:
+    """Name of what runs the jobs of this process; None where it only answers a question."""
+    plugin = workflow.executor_plugin
+    return None if plugin is None else str(plugin.name)
 
 
 @_undocumented()
@@ -81,14 +103,21 @@ def shell_commands(workflow: Any) -> dict[str, str]:
 
 
 @_undocumented()
-def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
-    """What each rule that is not local requests of ``RESOURCES`` at its last try.
+def all_requests(workflow: Any) -> dict[str, dict[str, Any]]:
+    """What each rule requests of ``RESOURCES`` at its last try.
 
     A value is None where the rule and the profile give none, and where it depends on the single job: an expression of
     wildcards or inputs.
     """
     tries = 1 + workflow.execution_settings.retries
-    return {rule.name: _last_request(rule, tries) for rule in workflow.rules if not workflow.is_local(rule)}
+    return {rule.name: _last_request(rule, tries) for rule in workflow.rules}
+
+
+@_undocumented()
+def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
+    """``all_requests`` of the rules whose jobs are submitted."""
+    requests = all_requests(workflow)
+    return {rule.name: requests[rule.name] for rule in workflow.rules if not workflow.is_local(rule)}
 
 
 def _last_request(rule: Any, tries: int) -> dict[str, Any]:
@@ -100,6 +129,37 @@ def _last_request(rule: Any, tries: int) -> dict[str, Any]:
         with contextlib.suppress(Exception):  # not given, or an expression that fails without its job
             values[name] = evaluate(rule.resources[name], None, **known).value
     return values
+
+
+@_undocumented()
+def change_requests(workflow: Any, rule: str, change: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    """Pass what the jobs of a rule request of ``gpu`` and ``gres`` through a function of their method and request.
+
+    This holds whatever rule, profile and command line say, so it comes before the first job is planned.
+    """
+    resources = workflow.get_rule(rule).resources
+    given = {name: resources.get(name) for name in ("gpu", "gres")}
+
+    def changed(name: str) -> Callable[..., Any]:
+        # Snakemake passes those of these arguments that the function names.
+        def value(wildcards: Any, input: Any, attempt: int, threads: int, rulename: str, async_run: Any) -> Any:
+            known = {"input": input, "attempt": attempt, "threads": threads}
+            known |= {"rulename": rulename, "async_run": async_run}
+            request = {key: resource.evaluate(wildcards, **known).value for key, resource in given.items()}
+            return change(wildcards.method, request)[name]
+
+        return value
+
+    for name in given:
+        resources[name] = changed(name)
+
+
+@_undocumented()
+def multiply_limit(workflow: Any, resource: str, factor: int) -> None:
+    """Let a call use ``factor`` times as much of a resource as ``--resources`` says; no limit stays none."""
+    limit = workflow.global_resources.get(resource).value
+    if limit is not None:
+        workflow.global_resources[resource] = limit * factor
 
 
 @_undocumented()

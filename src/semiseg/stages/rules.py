@@ -123,7 +123,7 @@ def _figure_files(task: Task) -> list[str]:
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
-OF_GPU = ("device", "gpu", "slots", "threads")
+OF_GPU = ("device", "gpu", "runs_per_gpu", "threads")
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule

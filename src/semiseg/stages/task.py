@@ -41,7 +41,7 @@ class Options:
     workers: int = field(default=1, metadata={"help": "worker processes or connections"})
     device: str = field(default="auto", metadata={"help": "auto (a free GPU), cpu, cuda, cuda:1, ..."})
     gpu: int = field(default=1, metadata={"help": "0: the CPU, also where a GPU is seen"})
-    slots: int = field(default=1, metadata={"help": "jobs per GPU, where the device is auto"})
+    runs_per_gpu: int = field(default=1, metadata={"help": "jobs that may share a GPU, where the device is auto"})
     threads: int = field(default=1, metadata={"help": "CPU threads; another number may give other bits"})
     checkpoint_seconds: float = field(default=120.0, metadata={"help": "a kill loses at most this much work"})
     data_on_device: int = field(
