@@ -49,7 +49,7 @@ def prepare(method: str, device: torch.device, classes: int, filters: int) -> St
     voxels = [float(10 ** (4 + (k == 0)) + k) for k in range(classes)]
     built = build_method(name, {}, network, training, voxels)
     inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
-    return start(built, inference, Optimiser(lr=0.01, momentum=0.9, weight_decay=1e-4), device, amp=False)
+    return start(built, inference, Optimiser(lr=0.01, momentum=0.9, weight_decay=1e-4), device)
 
 
 def draw(device: torch.device, classes: int, crop: tuple[int, int, int]) -> Batch:

@@ -67,6 +67,15 @@ def test_what_is_counted_without_the_large_operations_is_what_a_whole_step_takes
     assert whole.operations == counter.get_total_flops() > 1e8
 
 
+def test_fast_precision_takes_the_same_operations_and_less_memory(plan):
+    published, fast = spec(plan, method="mt"), spec(plan, method="mt")
+    fast["training"] = {**fast["training"], "precision": "fast"}
+    assert published["training"]["precision"] == "published" and Step(published, 4).key != Step(fast, 4).key
+    full, half = (count(one, 4, (32, 32, 64)) for one in (published, fast))
+    assert full.operations == half.operations and full.parameters == half.parameters
+    assert 0.4 * full.memory < half.memory < 0.8 * full.memory, "weights and losses stay float32"
+
+
 def test_operations_of_one_network_and_of_two(plan, tmp_path):
     """A step is a forward pass and a backward pass of twice the work, but for the first layer's input."""
     one = work_of(spec(plan, method="sup_only"), 14, tmp_path).operations

@@ -1,6 +1,7 @@
 """GPU memory that jobs are planned to need: a training by the planner's counts, a prediction by its training."""
 
 import json
+from dataclasses import replace
 from math import prod
 
 import pytest
@@ -43,6 +44,9 @@ def test_a_training_needs_what_the_planner_prints_and_its_validation(tasks, tmp_
     step = work({"step": Step(train.spec, classes)}, tmp_path, 1, "count")["step"].memory
     slides = train.spec["training"]["validation"] is not None
     assert planned_memory(train) == step + slides * maps(train) + PROCESS
+    on_device = planned_memory(replace(train, options=Options(data_on_device=1)))
+    shapes = [case["shape"] for case in json.loads(train.files["prepared"].read_text())["cases"].values()]
+    assert on_device == planned_memory(train) + 5 * sum(map(prod, shapes)), "float32 images, uint8 label maps"
 
 
 def test_a_prediction_needs_no_more_for_a_window_than_its_training_for_a_step(tasks):

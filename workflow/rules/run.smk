@@ -21,6 +21,7 @@ rule train:
         gpu=1,
         runs_per_gpu=1,
         checkpoint_seconds=120,
+        data_on_device=0,
         mem_mb=16000,
         runtime=2880,
     params:
@@ -31,7 +32,8 @@ rule train:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu} --out {output.out}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --data-on-device {resources.data_on_device}"
+        " --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))

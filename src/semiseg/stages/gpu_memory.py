@@ -15,9 +15,9 @@ MAPS = 2  # copies of a volume's class scores while a window slides: sums and th
 def planned_memory(task: Task) -> float | None:
     """Bytes of GPU memory of a job of ``train`` or ``predict``; None where nothing tells them.
 
-    A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more. A
-    prediction needs the scores of the largest case, and for a window no more than its training needed for a step: the
-    weights' cost.json tells that of a training on a GPU.
+    A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more; and with
+    ``data_on_device`` all prepared cases. A prediction needs the scores of the largest case, and for a window no more
+    than its training needed for a step: the weights' cost.json tells that of a training on a GPU.
     """
     index = read_json(task.files["prepared"])
     if "training" in task.spec:
@@ -29,6 +29,7 @@ def planned_memory(task: Task) -> float | None:
         if measured["memory"] != "gpu":
             return None
         inside, slides = measured["peak_memory_bytes"], True
-    voxels = max(prod(case["shape"]) for case in index["cases"].values())
-    maps = BYTES * voxels * (MAPS * index["classes"] + 1) if slides else 0
-    return float(inside + maps + PROCESS)
+    voxels = [prod(case["shape"]) for case in index["cases"].values()]
+    maps = BYTES * max(voxels) * (MAPS * index["classes"] + 1) if slides else 0
+    kept = (BYTES + 1) * sum(voxels) if task.options.data_on_device else 0  # images and label maps
+    return float(inside + maps + kept + PROCESS)

@@ -162,7 +162,7 @@ RULES: Mapping[str, Rule] = {
                 Output("cost", f"{RUN}/cost.json"),
             ),
             scratch=("state",),
-            options=("checkpoint_seconds", *OF_GPU),
+            options=("checkpoint_seconds", "data_on_device", *OF_GPU),
             on_gpu=True,
             restores=("prepared",),
         ),
