@@ -64,7 +64,7 @@ schema: .venv/installed
 	$(BIN)/python -m semiseg schema --markdown > docs/params.md
 
 benchmark: .venv/installed
-	$(BIN)/python benchmarks/metrics_vs_medpy.py
+	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
 	$(BIN)/python benchmarks/prepare_vs_guidednet.py
