@@ -1,21 +1,17 @@
 """Overlap and surface distances, beside MONAI (one organ), DeepMind's surface-distance and MedPy (14 organs).
 
-Run: python benchmarks/metrics.py [REPEATS]
 All run in one thread, taking turns, and processor time counts. MONAI and MedPy compute Dice, Jaccard, average surface
 distance and 95 % Hausdorff distance in voxels, surface-distance the same in mm except Jaccard; ours are all of them in
 both units and both directions. The script ends with an error where our numbers are not those of MONAI and MedPy.
-surface-distance is no requirement of the project: ``pip install surface-distance`` adds its rows.
 """
 
-import importlib.util
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from measuring import Row, alternate, print_rows
+from measuring import Row, alternate, is_installed, main
 from medpy.metric.binary import asd, dc, hd95, jc
 from monai.metrics import (
     compute_average_surface_distance,
@@ -34,13 +30,13 @@ TOLERANCE = 1e-5  # MONAI's numbers are float32
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def atrium(error: float) -> Pair:
+def atrium(error: float, shape: tuple[int, int, int] = ATRIUM) -> Pair:
     """One wavy ellipsoid of about 160,000 voxels, and a prediction whose outline strays by noise of this size."""
     rng = np.random.default_rng(0)
-    grid = np.ogrid[tuple(slice(side) for side in ATRIUM)]
-    reach = sum(((axis - side / 2) / (side * 0.26)) ** 2 for axis, side in zip(grid, ATRIUM, strict=True))
+    grid = np.ogrid[tuple(slice(side) for side in shape)]
+    reach = sum(((axis - side / 2) / (side * 0.26)) ** 2 for axis, side in zip(grid, shape, strict=True))
     truth = reach < 1 + 0.25 * np.sin(grid[0] / 7) * np.cos(grid[1] / 5) * np.sin(grid[2] / 9)
-    noise = ndimage.gaussian_filter(rng.normal(size=ATRIUM), 4)
+    noise = ndimage.gaussian_filter(rng.normal(size=shape), 4)
     prediction = ndimage.gaussian_filter(truth.astype(np.float32), 2) + error * noise / noise.std() > 0.5
     return truth.astype(np.uint8), prediction.astype(np.uint8)
 
@@ -77,7 +73,7 @@ def by_monai(pair: Pair) -> list[float]:
 
 def by_medpy(pair: Pair) -> list[list[float]]:
     truth, prediction = pair
-    masks = ((prediction == organ, truth == organ) for organ in range(1, ORGANS + 1))
+    masks = ((prediction == organ, truth == organ) for organ in range(1, truth.max() + 1))
     return [[float(metric(*both)) for metric in (dc, jc, asd, hd95)] for both in masks]
 
 
@@ -85,7 +81,7 @@ def by_surface_distance(pair: Pair) -> list[list[float]]:
     import surface_distance as deepmind
 
     found = []
-    for organ in range(1, ORGANS + 1):
+    for organ in range(1, pair[0].max() + 1):
         masks = [labels == organ for labels in pair]
         distances = deepmind.compute_surface_distances(*masks, ABDOMEN_MM)
         found.append(
@@ -110,29 +106,30 @@ def compare(what: str, us: Callable[[], object], name: str, them: Callable[[], o
     return Row(what, fast, slow, name, target=target)
 
 
-def main(repeats: int) -> None:
+def rows(tiny: bool) -> list[Row]:
     torch.set_num_threads(1)
-    rows = []
-    for error in (0.1, 0.2, 0.3):
-        pair = atrium(error)
+    repeats = 1 if tiny else 7
+    found = []
+    for error in (0.1,) if tiny else (0.1, 0.2, 0.3):
+        pair = atrium(error, (32, 32, 24) if tiny else ATRIUM)
         us, them = partial(ours, pair, ATRIUM_MM, 1), partial(by_monai, pair)
         np.testing.assert_allclose(form(us()[0], pooled=False), them(), rtol=TOLERANCE, atol=TOLERANCE)
         what = f"one organ, cubes, Dice {form(us()[0], pooled=False)[0]:.2f}: s"
-        rows.append(compare(what, us, "MONAI", them, "peer at least 2x", repeats))
-    pair = abdomen()
-    us = partial(ours, pair, ABDOMEN_MM, ORGANS)
+        found.append(compare(what, us, "MONAI", them, "peer at least 2x", repeats))
+    organs, pair = (1, pair) if tiny else (ORGANS, abdomen())
+    us = partial(ours, pair, ABDOMEN_MM, organs)
     np.testing.assert_allclose(
         [form(score, pooled=True) for score in us()], by_medpy(pair), rtol=TOLERANCE, atol=TOLERANCE
     )
-    what = f"{ORGANS} organs, voxels of 2.5 x 1.25 x 1.25 mm: s"
-    rows.append(compare(what, us, "MedPy", partial(by_medpy, pair), "peer at least 60x", repeats))
-    if importlib.util.find_spec("surface_distance"):
-        them = partial(by_surface_distance, pair)
-        rows.append(compare(what, us, "surface-distance", them, "peer at least 4x", repeats))
+    what = f"{organs} organs, voxels of 2.5 x 1.25 x 1.25 mm: s"
+    found.append(compare(what, us, "MedPy", partial(by_medpy, pair), "peer at least 60x", repeats))
+    name, target = "surface-distance", "peer at least 4x"
+    if is_installed("surface_distance"):
+        found.append(compare(what, us, name, partial(by_surface_distance, pair), target, repeats))
     else:
-        rows.append(Row(what, rows[-1].ours, None, "surface-distance", target="peer at least 4x"))
-    print_rows(rows)
+        found.append(Row(what, found[-1].ours, None, name, target=target))
+    return found
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
+    main(rows)

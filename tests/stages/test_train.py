@@ -24,7 +24,7 @@ from semiseg.base.progress import set_up_logging
 from semiseg.learning import weights
 from semiseg.learning.batches import Sampler
 from semiseg.learning.build import choose_runtime
-from semiseg.learning.cost import Cost
+from semiseg.learning.cost import Cost, shared_gpu
 from semiseg.learning.estimate import Step, work
 from semiseg.method import Adam, Method
 from semiseg.stages.train import train
@@ -145,6 +145,11 @@ def test_a_method_whose_networks_are_modules_of_its_own_is_trained(tmp_path, mon
     assert json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))["parameters"] > 0
     planned = work({"row": Step(train_spec(), prepared_cases.CLASSES)}, tmp_path / "counts", 1, "count")["row"]
     assert planned.operations > 0 and planned.parameters == 2 * prepared_cases.CLASSES
+
+
+def test_the_cost_of_a_run_that_shared_its_gpu_says_so():
+    assert shared_gpu("Toy GPU", 1) == "Toy GPU"
+    assert shared_gpu("Toy GPU", 2) == "Toy GPU shared by up to 2 runs"
 
 
 def test_the_cost_of_a_run_is_measured(tmp_path):

@@ -20,13 +20,15 @@ class Runtime:
     """Settings that may differ between machines without changing the numbers, apart from a GPU's rounding.
 
     loader_threads: threads that prepare batches beside the training; with 0 it prepares them itself. data_on_device:
-    whether the training cases lie on the device as a whole, and crops are cut there.
+    whether the training cases lie on the device as a whole, and crops are cut there. runs_per_gpu: how many runs may
+    use a GPU at once, which makes each of them slower.
     """
 
     device: torch.device
     loader_threads: int
     checkpoint_seconds: float
     data_on_device: bool = False
+    runs_per_gpu: int = 1
 
 
 def build_method(
@@ -52,7 +54,9 @@ def build_method(
     return method
 
 
-def choose_runtime(device: str, threads: int, checkpoint_seconds: float, *, data_on_device: bool = False) -> Runtime:
+def choose_runtime(
+    device: str, threads: int, checkpoint_seconds: float, *, data_on_device: bool = False, runs_per_gpu: int = 1
+) -> Runtime:
     """Set the number of CPU threads, which is part of the bits, and choose the device and the loader's threads.
 
     device: ``auto`` takes a GPU if there is one. threads: the cores that the job was given. Beside a GPU all of them
@@ -63,6 +67,6 @@ def choose_runtime(device: str, threads: int, checkpoint_seconds: float, *, data
     torch.set_num_threads(threads)
     chosen = torch.device(device)
     if chosen.type == "cpu" or data_on_device:
-        return Runtime(chosen, 0, checkpoint_seconds, data_on_device)
+        return Runtime(chosen, 0, checkpoint_seconds, data_on_device, runs_per_gpu)
     cores = min(threads, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else threads
-    return Runtime(chosen, min(max(cores - 1, 1), MOST_LOADER_THREADS), checkpoint_seconds)
+    return Runtime(chosen, min(max(cores - 1, 1), MOST_LOADER_THREADS), checkpoint_seconds, False, runs_per_gpu)

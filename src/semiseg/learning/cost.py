@@ -88,6 +88,11 @@ def peak_bytes(device: "torch.device") -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def shared_gpu(name: str, runs_per_gpu: int) -> str:
+    """A GPU's name for cost.json, which says how many runs may have slowed each other down."""
+    return name if runs_per_gpu == 1 else f"{name} shared by up to {runs_per_gpu} runs"
+
+
 def record(cost: Cost, *, parameters: int, iterations: int, threads: int, gpu: str | None = None) -> dict[str, Any]:
     """The content of cost.json. A control is not trained, so its times and memory are None.
 

@@ -76,6 +76,7 @@ class Task:
             self.options.threads,
             self.options.checkpoint_seconds,
             data_on_device=bool(self.options.data_on_device),
+            runs_per_gpu=self.options.runs_per_gpu,
         )
 
 

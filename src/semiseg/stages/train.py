@@ -15,7 +15,7 @@ from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
 from semiseg.learning.build import Runtime, build_method
-from semiseg.learning.cost import record
+from semiseg.learning.cost import record, shared_gpu
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
@@ -84,7 +84,7 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
-        write_json(cost, _cost(state))
+        write_json(cost, _cost(state, trainer.runtime))
         weights.save(file, best.weights, note)
     logger.info(
         f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)};"
@@ -92,14 +92,15 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     )
 
 
-def _cost(state: State) -> dict[str, Any]:
+def _cost(state: State, runtime: Runtime) -> dict[str, Any]:
     """The content of cost.json."""
+    gpu = torch.cuda.get_device_name(state.device) if state.device.type == "cuda" else None
     return record(
         state.cost,
         parameters=sum(each.numel() for each in state.method.parameters() if each.requires_grad),
         iterations=state.iteration,
         threads=torch.get_num_threads(),
-        gpu=torch.cuda.get_device_name(state.device) if state.device.type == "cuda" else None,
+        gpu=gpu and shared_gpu(gpu, runtime.runs_per_gpu),
     )
 
 
