@@ -2,6 +2,7 @@
 PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
+PEERS := .venv-peers
 
 .PHONY: demo test tests quick steps properties kills lowest newest lint schema benchmark rehearse
 
@@ -63,13 +64,17 @@ schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
 	$(BIN)/python -m semiseg schema --markdown > docs/params.md
 
-benchmark: .venv/installed
-	$(BIN)/python benchmarks/metrics_vs_medpy.py
-	$(BIN)/python benchmarks/store_crops.py
-	$(BIN)/python benchmarks/guidednet_vs_cps.py
-	$(BIN)/python benchmarks/prepare_vs_guidednet.py
-	$(BIN)/python benchmarks/crops_vs_gzip.py
-	$(BIN)/python benchmarks/distance_vs_scipy.py
+# One table of all benchmarks, printed and written into docs/performance.md; about an hour on a quiet machine.
+benchmark: $(PEERS)/installed
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python benchmarks/all.py --page docs/performance.md
+
+# The libraries that are compared with the product, in an environment of their own, which sees the product's packages too.
+$(PEERS)/installed: benchmarks/peers.txt .venv/installed
+	$(BIN)/python -m venv --clear $(PEERS)
+	$(BIN)/python -c "import sysconfig as s; print('import site; site.addsitedir(' + repr(s.get_path('purelib')) + ')')" \
+		> $$($(PEERS)/bin/python -c "import sysconfig as s; print(s.get_path('purelib'))")/product.pth
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/peers.txt
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,8 +1,8 @@
-"""How long ``semiseg audit --quick`` takes over the tables of a project of 1,584 runs, after one full audit.
+"""Audits of the tables of a project of 1,584 runs, beside sha256sum over the same files.
 
-``python benchmarks/audit_quick.py`` builds the project in a temporary folder (a quarter of an hour): the files of every
-job are small and their scores are drawn, but rows, tables and lineage records are written by the project's own code.
-It prints a Markdown table; sha256sum over the same files is the peer.
+It builds the project in a temporary folder (a quarter of an hour): the files of every job are small and their scores
+are drawn, but rows, tables and lineage records are written by the project's own code. Costs are seconds on the clock.
+``--tiny`` has one table.
 """
 
 import json
@@ -14,48 +14,44 @@ import time
 from pathlib import Path
 
 import whole_project
+from measuring import Row, main
 
+BUILD = "--build"  # what a call of this script in the project's folder does
 TABLES = 11  # of 48 methods and 3 seeds
 CASES = [f"case{number:02}" for number in range(20)]
 WEIGHTS = 4096  # bytes: what counts here is the number of files
 
 
-def main() -> None:
-    """Build, audit, print."""
+def rows(tiny: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "whole")
         whole_project.copy_project(folder)
-        names = whole_project.write_params(folder, TABLES)
+        names = whole_project.write_params(folder, 1 if tiny else TABLES)
         targets = [f"results/{table}.csv" for table in names]
-        begin = time.perf_counter()
-        print(whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), *targets]).strip())
-        print(f"built in {time.perf_counter() - begin:.0f} s", end="\n\n")
+        whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), BUILD, *targets])
         time.sleep(3)  # an audit does not remember files of the last two seconds
         audit = [sys.executable, "-m", "semiseg", "audit", *targets]
-        hashing = ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"]
-        print("| call | limit, s | clock, s | processor, s | peak, MB |")
-        print("| --- | --- | --- | --- | --- |")
-        for what, limit, command in (
-            ("sha256sum of every file", "", hashing),
-            ("semiseg audit", "", audit),
-            ("semiseg audit --quick", "30", [*audit, "--quick"]),
-            ("semiseg audit --quick of one table", "", [*audit[:4], targets[0], "--quick"]),
-        ):
-            print(_line(what, limit, folder, command), flush=True)
+        hashing = _seconds(folder, ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"])
+        found = {
+            "audit": ("at most 1.3x the floor", _seconds(folder, audit)),
+            "audit --quick": ("at most 5 s", _seconds(folder, [*audit, "--quick"])),
+            "audit --quick of one table": ("", _seconds(folder, [*audit[:4], targets[0], "--quick"])),
+        }
+    return [
+        Row(f"{what}: s", cost, hashing, "sha256sum of every file", hashing, "sha256sum", target)
+        for what, (target, cost) in found.items()
+    ]
 
 
-def _line(what: str, limit: str, folder: Path, command: list[str]) -> str:
-    """One row of the printed table. RuntimeError if the call fails: an untouched project is proven."""
+def _seconds(folder: Path, command: list[str]) -> float:
+    """Time of a call. RuntimeError if the call fails: an untouched project is proven."""
     begin = time.perf_counter()
-    with subprocess.Popen(
-        command, cwd=folder, env=whole_project.environment(folder), stdout=subprocess.DEVNULL
-    ) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise RuntimeError(f"{what} failed")
-    wall, processor = time.perf_counter() - begin, usage.ru_utime + usage.ru_stime
-    return f"| {what} | {limit} | {wall:.1f} | {processor:.1f} | {usage.ru_maxrss / 1024:.0f} |"
+    done = subprocess.run(
+        command, cwd=folder, env=whole_project.environment(folder), stdout=subprocess.DEVNULL, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:5])} failed")
+    return time.perf_counter() - begin
 
 
 def build(targets: list[str]) -> None:
@@ -148,9 +144,8 @@ def _tables(job: object) -> None:
 
     rows = pd.concat([pd.read_csv(path, dtype=str) for path in job.inputs["rows"]])
     for form, convention in (("csv", "published"), (".sound.csv", "sound")):
-        chosen = rows[rows["convention"] == convention].drop(columns="convention")
-        chosen.to_csv(job.outputs[form], index=False)
+        rows[rows["convention"] == convention].to_csv(job.outputs[form], index=False)
 
 
 if __name__ == "__main__":
-    build(sys.argv[1:]) if len(sys.argv) > 1 else main()
+    build(sys.argv[2:]) if BUILD in sys.argv else main(rows)

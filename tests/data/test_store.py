@@ -1,17 +1,23 @@
-"""Prepared store: crops, geometry, determinism, and the way back to the raw grid."""
+"""Prepared store: crops, bytes read, damage, copies, geometry, determinism, and the way back to the raw grid."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from scipy import ndimage
+from support.needs import skip
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import sha256
 from semiseg.data.geometry import Geometry, spacing_of
 from semiseg.data.raw_grid import to_native
 from semiseg.data.store import (
+    Copied,
     PreparedCase,
-    has_label,
     read_geometry,
     read_image,
     read_image_crop,
@@ -19,6 +25,7 @@ from semiseg.data.store import (
     read_label_crop,
     read_made_from,
     read_statistics,
+    read_voxels,
     write_case,
 )
 
@@ -37,7 +44,7 @@ def made_case(labelled: bool = True) -> PreparedCase:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     case, path = made_case(), tmp_path / "a.h5"
-    write_case(path, case, "abc")
+    assert write_case(path, case, "abc", [3, 4, 5]) == sha256(path)
     assert read_image(path).dtype == np.float32 and read_label(path).dtype == np.uint8
     np.testing.assert_array_equal(read_image(path), case.image)
     np.testing.assert_array_equal(read_label(path), case.label)
@@ -47,41 +54,222 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(geometry.affine, case.geometry.affine)
     np.testing.assert_array_equal(geometry.raw_affine, case.geometry.raw_affine)
     assert read_statistics(path) == {"rescale": {"low": -1.5}}
-    assert read_made_from(path) == "abc"
+    assert read_made_from(path) == "abc" and read_voxels(path) == [3, 4, 5]
 
 
-@pytest.mark.parametrize(
-    "start", [(0, 0, 0), (5, 9, 31), (-3, -4, -50), (12, 30, 36), (-100, 0, 0), (20, 0, 0), (-2, 20, -1)]
-)
-def test_a_crop_is_the_zero_padded_volume(tmp_path: Path, start: tuple[int, int, int]) -> None:
-    case, path, size, border = made_case(), tmp_path / "a.h5", (7, 40, 9), 200
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("shape", [(20, 33, 40), (2, 3, 2), (3, 700, 5)])
+def test_the_arrays_lie_plain_in_an_hdf5_file(tmp_path: Path, shape: tuple[int, int, int], labelled: bool) -> None:
+    """h5py alone reads them, and so does a program that knows no HDF5 but the place of the first byte."""
+    path, rng = tmp_path / "a.h5", np.random.default_rng(0)
+    image, label = rng.normal(size=shape).astype(np.float32), rng.integers(0, 9, shape).astype(np.uint8)
+    case = made_case()
+    write_case(path, PreparedCase(image, label if labelled else None, case.geometry, case.statistics))
+    arrays = {"image": image, **({"label": label} if labelled else {})}
+    with h5py.File(path) as file:
+        assert set(file) == set(arrays)
+        for name, array in arrays.items():
+            assert file[name].chunks is None and file[name].compression is None
+            np.testing.assert_array_equal(file[name][()], array)
+            first = file[name].id.get_offset()
+            np.testing.assert_array_equal(np.fromfile(path, array.dtype, array.size, offset=first), array.ravel())
+            assert array.nbytes < 4096 or first % 4096 == 0
+
+
+def turned(array: np.ndarray, turns: int, flips: tuple[int, ...]) -> np.ndarray:
+    return np.flip(np.rot90(array, turns), flips)
+
+
+def test_any_box_is_cut_from_the_padded_volume_in_any_order_of_memory(tmp_path: Path) -> None:
+    """Random boxes, some of them outside; as new arrays, and written into the turned view of an array."""
+    case, path, border, rng = made_case(), tmp_path / "a.h5", 60, np.random.default_rng(7)
     write_case(path, case)
-    box = tuple(slice(first + border, first + border + side) for first, side in zip(start, size, strict=True))
-    np.testing.assert_array_equal(read_image_crop(path, start, size), np.pad(case.image, border)[box])
-    np.testing.assert_array_equal(read_label_crop(path, start, size), np.pad(case.label, border)[box])
+    padded = [np.pad(case.image, border), np.pad(case.label, border)]
+    for _ in range(120):
+        start = [int(rng.integers(-50, side + 10)) for side in case.image.shape]
+        size = [int(rng.integers(1, 50)) for _ in start]
+        turns, flips = int(rng.integers(4)), tuple(axis for axis in range(3) if rng.random() < 0.5)
+        box = tuple(slice(first + border, first + border + side) for first, side in zip(start, size, strict=True))
+        for read, whole in zip((read_image_crop, read_label_crop), padded, strict=True):
+            expected = np.ascontiguousarray(turned(whole[box], turns, flips))
+            np.testing.assert_array_equal(read(path, start, size), whole[box])
+            out = np.full(expected.shape, 77, whole.dtype)
+            view = np.rot90(np.flip(out, flips), -turns)
+            assert read(path, start, size, view) is view
+            np.testing.assert_array_equal(out, expected)
 
 
-def test_equal_cases_have_equal_bytes(tmp_path: Path) -> None:
-    for name in ("a.h5", "b.h5"):
-        write_case(tmp_path / name, made_case())
+def disk_bytes() -> int:
+    """Bytes that this process has made the system read from disks."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
+
+
+def test_a_crop_reads_its_rows_and_nothing_else_from_the_disk(tmp_path: Path) -> None:
+    """At most 1.5 times its own bytes where the stored rows and planes are little longer than its own, as in LA."""
+    if not Path("/proc/self/io").exists():
+        skip("disk reads", "this system does not count them")
+    path, rng = tmp_path / "a.h5", np.random.default_rng(0)
+    case = made_case()
+    image = rng.normal(size=(60, 150, 88)).astype(np.float32)
+    write_case(path, PreparedCase(image, image.astype(np.uint8), case.geometry))
+    read_image_crop(path, (0, 0, 0), (2, 2, 2))  # HDF5 is asked once
+
+    def cold(start: tuple[int, int, int], size: tuple[int, int, int]) -> int:
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        before = disk_bytes()
+        np.testing.assert_array_equal(
+            read_image_crop(path, start, size), image[tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))]
+        )
+        return disk_bytes() - before
+
+    size = (40, 112, 80)
+    own = 4 * int(np.prod(size))
+    if not cold((10, 20, 4), size):
+        skip("disk reads", "the temporary folder's file system is in memory")
+    for start in ((10, 20, 4), (0, 0, 0), (20, 38, 8)):
+        assert own < cold(start, size) <= 1.5 * own
+    narrow = (40, 60, 44)  # half of the row, less than half of the plane
+    assert cold((10, 20, 30), narrow) <= 2 * 1.2 * 4 * np.prod(narrow)
+
+
+def test_nothing_of_a_file_stays_open_or_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    write_case(path, made_case())
+    for _ in range(3):
+        read_image_crop(path, (0, 0, 0), (9, 9, 9)), read_label_crop(path, (0, 0, 0), (9, 9, 9)), read_image(path)
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    assert path not in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+
+
+def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path) -> None:
+    case, path = made_case(), tmp_path / "a.h5"
+    for image in (case.image, case.image + 1, case.image[:, ::-1, :17]):
+        write_case(path, PreparedCase(np.ascontiguousarray(image), None, case.geometry))
+        np.testing.assert_array_equal(read_image_crop(path, (3, 4, 5), (9, 9, 9)), image[3:12, 4:13, 5:14])
+
+
+def test_equal_cases_have_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_case(tmp_path / "a.h5", made_case())
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    write_case(tmp_path / "b.h5", made_case())
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
 def test_an_unlabelled_case_has_no_label(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     write_case(path, made_case(labelled=False))
-    assert not has_label(path)
+    assert read_voxels(path) is None
     with pytest.raises(UserError, match=r"a\.h5 has no label map"):
         read_label_crop(path, (0, 0, 0), (2, 2, 2))
 
 
-def test_missing_and_damaged_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is missing"):
-        read_image(tmp_path / "no.h5")
-    write_case(tmp_path / "a.h5", made_case())
-    (tmp_path / "a.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:3000])
-    with pytest.raises(UserError, match="cannot be read as HDF5"):
-        read_image(tmp_path / "a.h5")
+def shortened(path: Path, share: float) -> None:
+    os.truncate(path, int(share * path.stat().st_size))
+
+
+def chunked(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image", data=made_case().image, chunks=(16, 16, 16))
+
+
+def other_kind(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("image", data=made_case().image.astype(np.float64))
+
+
+DAMAGES = {
+    "missing": (lambda path: path.unlink(), "is missing: run the preparation again"),
+    "shortened": (lambda path: shortened(path, 0.5), "cannot be read as HDF5 .*truncated.*: delete it and run"),
+    "header only": (lambda path: shortened(path, 0.01), "cannot be read as HDF5 .*: delete it and run"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as HDF5 .*: delete it and run"),
+    "another file": (lambda path: path.write_bytes(b"no HDF5" * 999), "cannot be read as HDF5 .*: delete it and run"),
+    "another HDF5": (lambda path: h5py.File(path, "w").close(), "cannot be read as HDF5 .*: delete it and run"),
+    "an earlier version": (chunked, "holds its image packed or in another form, as an earlier version wrote it"),
+    "other numbers": (other_kind, "holds its image packed or in another form"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_that_is_damaged_after_it_was_read_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    path, (spoil, sentence) = tmp_path / "a.h5", DAMAGES[damage]
+    write_case(path, made_case())
+    read_image_crop(path, (0, 0, 0), (9, 9, 9))
+    spoil(path)
+    for read in (read_image, read_geometry, lambda path: read_image_crop(path, (0, 0, 0), (9, 9, 9))):
+        with pytest.raises(UserError, match=rf"^{path} {sentence}"):
+            read(path)
+
+
+SHORTENED_WHILE_READ = """
+import os, sys
+from pathlib import Path
+from semiseg.base.errors import UserError
+from semiseg.data import store
+
+original = store.mmap.mmap
+
+
+def mapped_and_shortened(*given, **more):
+    memory = original(*given, **more)
+    os.truncate(path, path.stat().st_size // 2)
+    return memory
+
+
+def read(name, shortening):
+    global path
+    path = Path(sys.argv[1]) / name
+    with store._opened(path) as file:
+        assert file.arrays
+        if not shortening:
+            os.truncate(path, path.stat().st_size // 2)
+        try:
+            file.whole("image") if name == "a.h5" else file.crop("image", (0, 0, 0), (20, 33, 40), None)
+        except UserError as error:
+            print(error)
+
+
+read("a.h5", False)
+read("b.h5", False)
+store.mmap.mmap = mapped_and_shortened
+read("c.h5", True)
+"""
+
+
+def test_a_file_that_is_shortened_while_it_is_read_ends_no_process(tmp_path: Path) -> None:
+    for name in "abc":
+        write_case(tmp_path / f"{name}.h5", made_case())
+    done = subprocess.run([sys.executable, "-c", SHORTENED_WHILE_READ, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    whole, before, after = done.stdout.splitlines()  # the crops: shortened before and after the file was mapped
+    early = "ends too early, because it was shortened while it was read: delete it and run the preparation again"
+    assert whole == f"{tmp_path}/a.h5 {early}" and after == f"{tmp_path}/c.h5 {early}"
+    assert before.startswith(f"{tmp_path}/b.h5 cannot be read to its end (")
+
+
+@pytest.mark.parametrize("damage", ["missing", "shortened", "another file", "an earlier version"])
+def test_a_copy_that_is_lost_is_one_line_and_the_original_is_read(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, copy = tmp_path / "shared" / "a.h5", tmp_path / "local" / "a.h5"
+    case = made_case()
+    write_case(original, case)
+    write_case(copy, PreparedCase(case.image + 1, case.label, case.geometry))
+    both = Copied(original, copy)
+    np.testing.assert_array_equal(read_image(both), case.image + 1)  # the copy is what is read
+    DAMAGES[damage][0](copy)
+    for _ in range(2):
+        np.testing.assert_array_equal(read_image_crop(both, (0, 0, 0), (9, 9, 9)), case.image[:9, :9, :9])
+        np.testing.assert_array_equal(read_label(both), case.label)
+    (line,) = caplog.messages
+    assert line == (
+        f"warning: the copy {copy} cannot be read, so cases are read from {original.parent}, "
+        "where they have the same bits"
+    )
+    original.unlink()
+    with pytest.raises(UserError, match=rf"^{original} is missing"):
+        read_image(both)
 
 
 def one_hot(label: np.ndarray, classes: int) -> np.ndarray:

@@ -25,6 +25,7 @@ from semiseg.describe.check_params import check_params
 from semiseg.describe.command import describe
 from semiseg.describe.cost import _duration
 from semiseg.describe.preparation import steps
+from semiseg.describe.protocol import training
 from semiseg.describe.split import KINDS
 from semiseg.graph.plan import Plan
 from semiseg.learning.loop import start
@@ -60,7 +61,7 @@ class OneNetwork(Method):
 def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
     rule, text = PARAMS.protocols[name].training.optimiser, page(name)
     context = Context(2, lambda initialisation, channels: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(2))
-    state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"), amp=False)
+    state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"))
     used = state.optimiser.param_groups[0]
     assert f"{type(state.optimiser).__name__}, learning rate {used['lr']:g}," in text
     assert f"weight decay {used['weight_decay']:g}" in text
@@ -78,6 +79,14 @@ def test_a_dataset(name: str) -> None:
         assert " ".join(word.split()) in text
     for note in kind.notes:
         assert " ".join(note.split())[:60] in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("la", "as published: float32"), ("dhc", "as published: half precision (float16) on a GPU, float32 on a CPU")],
+)
+def test_a_protocol_shows_its_precision(name: str, text: str) -> None:
+    assert training(PARAMS.protocols[name], "x y z")["precision"] == text
 
 
 @pytest.mark.parametrize("name", list_names())

@@ -13,6 +13,7 @@ from support import project_folder
 from support.snakemake_project import tiny_params
 
 from semiseg.engine import snakemake_adapter as adapter
+from semiseg.engine import snakemake_requests
 from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, UnavailableError
 
 TARGET = "data/splits/phantom_mri/tiny.json"
@@ -88,10 +89,11 @@ def test_a_target_is_built_without_a_number_of_cores(project):
         adapter.will_run_jobs,
         adapter.locks_its_folder,
         adapter.submits_to_slurm,
+        adapter.is_slurm_step,
         adapter.slurm_status_settings,
         adapter.enters_conda,
         adapter.shell_commands,
-        adapter.last_requests,
+        snakemake_requests.last_requests,
         adapter.unbuilt_tables,
     ],
 )
@@ -133,8 +135,8 @@ def test_what_depends_on_the_single_job_is_no_request():
     rule = SimpleNamespace(name="train", resources=Resources.from_mapping(given))
     settings = SimpleNamespace(retries=2)
     workflow = SimpleNamespace(execution_settings=settings, rules=[rule], is_local=lambda rule: False)
-    request = adapter.last_requests(workflow)["train"]
-    assert request == dict.fromkeys(adapter.RESOURCES) | {"runtime": 180}
+    request = snakemake_requests.last_requests(workflow)["train"]
+    assert request == dict.fromkeys(snakemake_requests.RESOURCES) | {"runtime": 180}
 
 
 def test_a_finished_job_is_noted_once(tmp_path, monkeypatch):

@@ -67,6 +67,15 @@ def test_what_is_counted_without_the_large_operations_is_what_a_whole_step_takes
     assert whole.operations == counter.get_total_flops() > 1e8
 
 
+def test_fast_precision_takes_the_same_operations_and_less_memory(plan):
+    published, fast = spec(plan, method="mt"), spec(plan, method="mt")
+    fast["training"] = {**fast["training"], "precision": "fast"}
+    assert published["training"]["precision"] == "published" and Step(published, 4).key != Step(fast, 4).key
+    full, half = (count(one, 4, (32, 32, 64)) for one in (published, fast))
+    assert full.operations == half.operations and full.parameters == half.parameters
+    assert 0.4 * full.memory < half.memory < 0.8 * full.memory, "weights and losses stay float32"
+
+
 def test_operations_of_one_network_and_of_two(plan, tmp_path):
     """A step is a forward pass and a backward pass of twice the work, but for the first layer's input."""
     one = work_of(spec(plan, method="sup_only"), 14, tmp_path).operations
@@ -112,6 +121,19 @@ def test_a_plan_before_anything_runs(project, capsys):
     assert "estimated" in text and "already there" not in text
     assert "80 prepared cases" not in text and "100 prepared cases" in text and "label maps of 2 runs" in text
     assert "la_uamt_8lab can be formed from the official files: 100 cases, 100 of them on registration" in text
+
+
+def test_runs_that_share_a_gpu_have_a_range_of_hours_and_the_sum_of_their_memory(project, capsys):
+    alone, shared = (said(capsys, "la_8", "--tflops", "0.1", *more) for more in ((), ("--runs-per-gpu", "2")))
+    hours = float(re.search(r"2 of 2 runs, about ([0-9.]+) hours", alone)[1])
+    found = re.search(r"2 runs per GPU from about (\S+) hours .* to (\S+) hours .*?; (\S+) GiB", shared)
+    first, last, memory = map(float, found.groups())
+    assert last == hours and first == pytest.approx(hours / 2, abs=0.06)
+    rows = [float(each) for each in re.findall(r"(\d+\.\d) estimated", shared)]
+    assert memory == pytest.approx(sum(rows) + 2, abs=0.2), "a GiB of each process"
+    assert "runs per GPU" not in alone
+    assert main(["plan", "la_8", "--runs-per-gpu", "0"]) == 2
+    assert "--runs-per-gpu is 0, expected 1 or more" in capsys.readouterr().err
 
 
 def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):

@@ -71,7 +71,7 @@ EDITS = {
     "the modality of a dataset": ("datasets/flare22.py", 'modality="CT"', 'modality="MRI"', DATASET),
     "the reader of a dataset": ("datasets/flare22.py", r"(def read\(.*\n)", r"\1    X = 1\n", DATASET),
     "a resampling": ("data/resampling.py", "NEGLIGIBLE = 1e-8", "NEGLIGIBLE = 1e-7", {"prepare"}),
-    "the store of cases": ("data/store.py", "CHUNK = 16", "CHUNK = 32", {"prepare", *RUN, "table", "figure"}),
+    "the store of cases": ("data/store.py", "ALIGNED = 4096", "ALIGNED = 8192", {"prepare", *RUN, "table", "figure"}),
     "a reader of images": (
         "data/images.py", r"-1\.0, -1\.0, 1\.0", "1.0, -1.0, 1.0", {*DATA, "predict", "evaluate", "table", "figure"}
     ),

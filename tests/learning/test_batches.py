@@ -1,10 +1,22 @@
-"""Crops equal the official ones: turn the whole volume, pad, cut; here only the crop's box is read."""
+"""Crops equal the official ones (turn the whole volume, pad, cut), wherever they are cut and whoever prepares them."""
+
+import threading
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
-from semiseg.learning.batches import Crop, draw_crop, rotate, stored_box
-from semiseg.params.config import Augmentation
+from semiseg.base.errors import UserError
+from semiseg.data.geometry import Geometry
+from semiseg.data.store import PreparedCase, write_case
+from semiseg.learning import batches as module
+from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase, batches
+from semiseg.learning.build import choose_runtime
+from semiseg.learning.crops import Crop, as_stored, draw_crop, stored_box
+from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
+from semiseg.params.config import Augmentation, BatchSize
 
 ALL = Augmentation(rot90=True, flip_one_of=(0, 1), flip_each=(2,))
 
@@ -16,13 +28,17 @@ def read_box(volume, start, size):
 
 
 @pytest.mark.parametrize("turns", range(4))
-@pytest.mark.parametrize("flips", [(), (0,), (1,), (2,), (0, 2)])
+@pytest.mark.parametrize("flips", [(), (0,), (1,), (2,), (0, 2), (0, 0), (1, 2, 1)])
 def test_the_box_read_from_the_store_equals_the_crop_of_the_turned_volume(turns, flips):
     rng = np.random.default_rng(turns)
     volume, patch, start = rng.random((9, 13, 7)), (6, 5, 8), (-2, 3, -1)
     crop = Crop(*stored_box(start, volume.shape, patch, turns, flips), turns, flips)
-    whole = np.flip(np.rot90(volume, turns, (0, 1)), flips)
-    np.testing.assert_array_equal(rotate(read_box(volume, crop.start, crop.size), crop), read_box(whole, start, patch))
+    whole = np.rot90(volume, turns, (0, 1))
+    for axis in flips:
+        whole = np.flip(whole, axis)
+    found = np.empty(patch)
+    as_stored(found, crop)[:] = read_box(volume, crop.start, crop.size)
+    np.testing.assert_array_equal(found, read_box(whole, start, patch))
 
 
 def test_starts_cover_all_positions_but_the_last_one():
@@ -53,7 +69,7 @@ def test_a_crop_that_comes_first_has_the_patch_s_sides_after_its_turns():
     rule = Augmentation(rot90=True, crop="first")
     for number in range(20):
         crop = draw_crop(np.random.default_rng(number), (20, 30, 9), (8, 16, 4), rule)
-        assert rotate(np.zeros(crop.size), crop).shape == (8, 16, 4)
+        assert as_stored(np.zeros((8, 16, 4)), crop).shape == crop.size
         assert all(0 <= s <= side - n for s, side, n in zip(crop.start, (20, 30, 9), crop.size, strict=True))
 
 
@@ -62,3 +78,131 @@ def test_one_flip_always_and_all_quarter_turns():
     assert {crop.rotations for crop in crops} == {0, 1, 2, 3}
     assert all((0 in crop.flips) != (1 in crop.flips) for crop in crops)
     assert 60 < sum(2 in crop.flips for crop in crops) < 140
+
+
+CPU = torch.device("cpu")
+PATCH = (24, 32, 28)
+SHAPES = [(40, 52, 20), (30, 70, 33), (20, 20, 20), (64, 48, 40), (51, 52, 53)]  # also shorter than the patch
+AUGMENTATIONS = {
+    "LA": Augmentation(rot90=True, flip_one_of=(0, 1)),
+    "DHC": Augmentation(flip_each=(1, 2), crop="first"),
+    "none": Augmentation(),
+    "all": ALL,
+    "a flip that another undoes": Augmentation(rot90=True, flip_one_of=(0, 1), flip_each=(0, 1, 2), crop="first"),
+}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Two labelled and three unlabelled cases with their arrays."""
+    folder, rng, made = tmp_path_factory.mktemp("cases"), np.random.default_rng(3), []
+    for number, shape in enumerate(SHAPES):
+        image, label = rng.normal(size=shape).astype(np.float32), rng.integers(0, 5, shape).astype(np.uint8)
+        path, grid = folder / f"{number}.h5", Geometry(shape, (1.0, 1.0, 1.0), np.eye(4), "zyx", shape, np.eye(4))
+        write_case(path, PreparedCase(image, label if number < 2 else None, grid))
+        made.append((StoredCase(path, shape), image, label))
+    return made
+
+
+def sampler_of(cases, name="all"):
+    stored = [case for case, _, _ in cases]
+    order = Order("two_loaders", 2, 3, BatchSize(labelled=2, unlabelled=2), "unlabelled")  # with smaller last steps
+    return Sampler(stored[:2], stored[2:], order, PATCH, AUGMENTATIONS[name], seed=7)
+
+
+def slow_crops(sampler, arrays, stream, step, numbers):
+    """The crops as the official loaders cut them: each volume is turned and padded as a whole."""
+    for slot, number in enumerate(numbers):
+        drawn = draw_crop(
+            np.random.default_rng([7, stream, CROP, step, slot]), arrays[number].shape, PATCH, sampler.augmentation
+        )
+        found = np.rot90(read_box(arrays[number], drawn.start, drawn.size), drawn.rotations, (0, 1))
+        for axis in drawn.flips:
+            found = np.flip(found, axis)
+        yield found
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_batch_is_the_same_from_the_store_and_from_the_device(cases, name):
+    sampler = sampler_of(cases, name)
+    kept = replace(sampler, source=KeptOnDevice.of(sampler.labelled, sampler.unlabelled, CPU))
+    images, labels = [image for _, image, _ in cases], [label for _, _, label in cases]
+    for step in range(5):
+        known, others = sampler.order.cases(7, step)
+        stored, here = sampler[step].to(CPU), kept[step].to(CPU)
+        assert stored.labels.dtype == here.labels.dtype == torch.int64
+        for one, other in zip(stored.tensors(), here.tensors(), strict=True):
+            assert one.is_contiguous() and torch.equal(one, other)
+        for found, truth in (
+            (stored.images[:, 0], slow_crops(sampler, images[:2], LABELLED, step, known)),
+            (stored.labels, slow_crops(sampler, labels[:2], LABELLED, step, known)),
+            (stored.unlabelled[:, 0], slow_crops(sampler, images[2:], UNLABELLED, step, others)),
+        ):
+            for crop, expected in zip(found.numpy(), truth, strict=True):
+                np.testing.assert_array_equal(crop, expected)
+
+
+def test_the_label_of_an_unlabelled_case_is_neither_read_nor_kept(cases):
+    """The unlabelled cases above have none, so reading one would raise."""
+    sampler = sampler_of(cases)
+    kept = KeptOnDevice.of(sampler.labelled, sampler.unlabelled, CPU)
+    assert kept.kept_labels.keys() == set(sampler.labelled)
+
+
+def test_threads_give_the_same_batches_in_order_and_end_with_the_iterator(cases):
+    sampler = sampler_of(cases)
+    alone, ahead = batches(sampler, 2, 9, 0, CPU), batches(sampler, 2, 9, 3, CPU)
+    for one, other in zip(alone, ahead, strict=True):
+        assert all(map(torch.equal, one.tensors(), other.tensors()))
+    begun = batches(sampler, 0, 10**9, 2, CPU)
+    next(begun)
+    assert any(thread.name.startswith("batches") for thread in threading.enumerate())
+    begun.close()
+    assert not any(thread.name.startswith("batches") for thread in threading.enumerate())
+
+
+def test_a_thread_s_error_is_raised_as_it_is_at_the_step_of_its_batch(cases, tmp_path):
+    gone = StoredCase(tmp_path / "gone.h5", (40, 40, 40))
+    sampler = replace(sampler_of(cases), unlabelled=[sampler_of(cases).unlabelled[0], gone, gone])
+    first = next(step for step in range(9) if set(sampler.order.cases(7, step)[1]) - {0})
+    found = batches(sampler, 0, 9, 2, CPU)
+    assert len(list(islice(found, first))) == first
+    with pytest.raises(UserError, match=r"^\S+gone\.h5 is missing: run the preparation again$"):
+        next(found)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_each_file_of_a_step_is_opened_once_for_its_image_and_once_for_its_label(cases, monkeypatch, threads):
+    """No batch is cut twice, and at most as many ahead as the threads and two more."""
+    opened = []
+    for name in ("read_image_crop", "read_label_crop"):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, real=real, name=name: (opened.append(name), real(*given))[1])
+    endless = Order("endless", 2, 3, BatchSize(labelled=2, unlabelled=2), "unlabelled")
+    found = batches(replace(sampler_of(cases), order=endless), 0, 100, threads, CPU)
+    list(islice(found, 4))
+    found.close()
+    cut, most = opened.count("read_image_crop") / 4, 4 + (threads + module.BATCHES_AHEAD if threads else 0)
+    assert 4 <= cut <= most
+    assert opened.count("read_label_crop") == 2 * cut
+
+
+def test_a_training_set_that_does_not_fit_the_device_is_refused(cases, monkeypatch):
+    sampler = sampler_of(cases)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**20, 2**40))
+    with pytest.raises(UserError, match=r"more than half of the 0\.0 GiB .* free on cuda:0: set data_on_device"):
+        KeptOnDevice.of(sampler.labelled, sampler.unlabelled, torch.device("cuda:0"))
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "on_device", "expected"),
+    [(1, 64, False, 1), (2, 64, False, 1), (4, 64, False, 3), (64, 64, False, 4), (64, 2, False, 1), (8, 64, True, 0)],
+)
+def test_a_gpu_is_fed_by_the_cores_of_the_job(monkeypatch, threads, cores, on_device, expected):
+    monkeypatch.setattr("semiseg.learning.build.os.sched_getaffinity", lambda process: set(range(cores)))
+    before = torch.get_num_threads()
+    try:
+        assert choose_runtime("cuda", threads, 1.0, data_on_device=on_device).loader_threads == expected
+        assert choose_runtime("cpu", threads, 1.0).loader_threads == 0, "a CPU has its own work"
+    finally:
+        torch.set_num_threads(before)

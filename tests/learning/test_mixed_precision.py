@@ -1,19 +1,27 @@
-"""Mixed precision on the CPU: training enables it on a GPU alone, so the scaler is put into the state here."""
+"""Precision of a step, on the CPU: half precision as published is for GPUs alone, so it is put into the state here."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from support import prepared_cases
 from torch import Tensor, nn
 
-from semiseg.learning.build import build_method
+from semiseg.base.errors import UserError
+from semiseg.learning.batches import Sampler
+from semiseg.learning.build import build_method, choose_runtime
 from semiseg.learning.loop import Trainer, start
+from semiseg.learning.precision import Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import State
 from semiseg.method import Batch
 from semiseg.params.config import Inference, Network, Optimiser, Training
+from semiseg.stages.train import train
 
 SIDES, SCALE = (16, 16, 16), 2.0**10
 RULE = Optimiser(lr=1e-2, momentum=0.9, weight_decay=0.0)
@@ -46,8 +54,7 @@ def state() -> Iterator[State]:
     training = Training.model_construct(supervised="half_ce_dice_all")
     method = build_method("dan", {}, Network(name="vnet", filters=2), training, [1.0, 1.0])
     inference = Inference(window=SIDES, stride=SIDES)
-    made = start(method, inference, RULE, torch.device("cpu"), amp=True)
-    assert not made.scaler.is_enabled(), "mixed precision is for GPUs"
+    made = start(method, inference, RULE, torch.device("cpu"), Precision(torch.float16, scaled=True))
     made.scaler = RecordingScaler()
     yield made
 
@@ -121,3 +128,94 @@ def test_the_scale_is_saved_and_resumed(state: State, tmp_path: Path) -> None:
     state.resume(tmp_path / "state.safetensors", "fingerprint")
     state.scaler.scale(torch.ones(1))  # the scaler creates its scale when it is first used
     assert state.scaler.get_scale() == 64.0
+
+
+# --- precision: fast -------------------------------------------------------------------------------------------------
+
+CPU, FAST = torch.device("cpu"), Precision(torch.bfloat16, fast=True)
+
+
+@pytest.mark.parametrize(
+    ("precision", "amp", "device", "expected"),
+    [
+        ("published", False, "cuda", Precision()),
+        ("published", True, "cuda", Precision(torch.float16, scaled=True)),
+        ("published", True, "cpu", Precision()),
+        ("fast", False, "cpu", FAST),
+        ("fast", True, "cuda", FAST),
+    ],
+)
+def test_precision_of_a_protocol(
+    monkeypatch: pytest.MonkeyPatch, precision: str, amp: bool, device: str, expected: Precision
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert Precision.of(Training.model_construct(precision=precision, amp=amp), torch.device(device)) == expected
+
+
+def test_a_gpu_without_bfloat16_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulation in software does not count."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    sentence = "^precision fast computes in bfloat16, which Tesla T4 does not have: set training.precision of the proto"
+    with pytest.raises(UserError, match=sentence):
+        Precision.of(Training.model_construct(precision="fast", amp=False), torch.device("cuda"))
+
+
+def test_a_fast_step_computes_in_bfloat16_with_float32_weights_channels_last() -> None:
+    torch.manual_seed(0)
+    training = Training.model_construct(supervised="half_ce_dice_all")
+    method = build_method("mt", {}, Network(name="vnet", filters=2), training, [1.0, 1.0])
+    state = start(method, Inference(window=SIDES, stride=SIDES), RULE, CPU, FAST)
+    outputs: list[Tensor] = []
+    state.method.get_submodule("student").register_forward_hook(lambda module, given, output: outputs.append(output))
+    step(state, draw())
+    assert {output.dtype for output in outputs} == {torch.bfloat16}
+    for weight in method.parameters():
+        assert weight.dtype == torch.float32 and weight.isfinite().all()
+        assert weight.ndim < 5 or weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert all(values.dtype == torch.float32 for _, _, values in state.history._pending)
+
+
+def test_a_pass_without_gradient_does_not_take_it_from_the_pass_after_it() -> None:
+    """torch keeps cast weights within a context, without the way back to the weights if the first pass had none."""
+    network, image = nn.Conv3d(1, 1, 3), torch.randn(1, 1, 4, 4, 4)
+    with FAST.autocast(CPU):
+        with torch.no_grad():
+            network(image)
+        network(image).float().sum().backward()
+    assert network.weight.grad is not None and network.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(("method", "rule", "steps"), [("bacon", "sgd", 7), ("dan", "adam", 3)])
+def test_a_fast_run_is_near_the_published_one_and_resumes_exactly(
+    tmp_path: Path, method: str, rule: str, steps: int
+) -> None:
+    """BaCon has weights whose gradients come late, DAN an adversary with an optimiser of its own."""
+    data, runtime = prepared_cases.build(tmp_path), choose_runtime("cpu", 1, 0)
+    optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
+    spec = prepared_cases.train_spec(method, iterations=steps, validation=None, precision="fast", optimiser=optimiser)
+
+    def run(spec: dict[str, Any], state: str, name: str) -> prepared_cases.Outputs:
+        out = prepared_cases.outputs(tmp_path / name)
+        train(spec, *data, tmp_path / state, out, runtime)
+        return out
+
+    whole = run(spec, "whole", "whole")
+    real = Sampler.__getitem__
+
+    def until_killed(self: Sampler, number: int) -> Batch:
+        if number == steps - 1:
+            sys.exit("killed")
+        return real(self, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sampler, "__getitem__", until_killed)
+        with pytest.raises(SystemExit):
+            run(spec, "killed", "killed")
+    again = run(spec, "killed", "killed")
+    assert again.weights.read_bytes() == whole.weights.read_bytes()
+    assert again.history.read_bytes() == whole.history.read_bytes()
+    published = {**spec, "training": {**spec["training"], "precision": "published"}}
+    totals = [pd.read_csv(out.history)["total"].to_numpy() for out in (whole, run(published, "state", "published"))]
+    assert (totals[0] != totals[1]).all()
+    np.testing.assert_allclose(totals[0], totals[1], rtol=0.05)

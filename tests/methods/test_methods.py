@@ -91,7 +91,7 @@ class AlwaysLate(TrainingSchedule):
 def begin(method: Method) -> State:
     inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
     rule = Optimiser(lr=1e-3, momentum=0.9, weight_decay=1e-4)
-    return start(method, inference, rule, torch.device("cpu"), amp=False)
+    return start(method, inference, rule, torch.device("cpu"))
 
 
 def trained_parts(method: Method) -> set[str]:
@@ -165,7 +165,7 @@ def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         write_case(folder / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
         cases.append(StoredCase(folder / f"{number}.h5", shape))
     order = Order("endless", 1, 1, BatchSize(labelled=2, unlabelled=2), "unlabelled")
-    batch = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0)[0]
+    batch = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0)[0].to(torch.device("cpu"))
     batch.unlabelled.requires_grad_()
     method = confident(name, "unet3d")
     first = {term: value.detach() for term, value in method.losses(batch, FIRST).items()}

@@ -18,6 +18,7 @@ from support import ROOT, finished_project, finished_table
 from support.finished_table import AFFINE, CASES, ROWS, SPLIT
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.cli.main import main
 from semiseg.data.images import write_nifti
@@ -91,12 +92,22 @@ def test_page_is_self_contained_and_escaped(project):
     assert len(text) < 3e6
 
 
+def test_page_names_a_precision_that_is_not_published(project):
+    spec = TableSpec.model_validate(finished_table.tabulation())
+    fast = spec.model_copy(update={"training": spec.training.model_copy(update={"precision": "fast"})})
+    text = describe_making(fast, read_json(Path(spec.split)))
+    assert (
+        "Precision of the training: fast (bfloat16, weights channels last, fused optimiser), not as published." in text
+    )
+
+
 def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
     assert "One run per row (seed 7)" in text
     assert "of the validation cases, measured every 2 iterations, first after 50;" in text
     assert "Order of the cases: each list in one random order after the other." in text
+    assert "Precision of the training: as published: float32." in text
     assert "Forms of the methods: MT &amp; co_1: form released" in text
     assert "Published convention (rule la)" in text
     assert "Sound convention (rule sound)" in text
@@ -229,14 +240,14 @@ def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
     del runs["mt"]
     cost = {"device": "some GPU", "parameters": 1_500_000, "iterations": 10, "hours": 1.25}
     (Path(runs["sup_only"][0]) / "cost.json").write_text(
-        json.dumps({**cost, "seconds_per_iteration": 0.5, "peak_memory_bytes": 2**31})
+        json.dumps({**cost, "seconds_per_iteration": 0.5, "waiting_share": 0.034, "peak_memory_bytes": 2**31})
     )
     text = written_page(runs=runs, failed={"mt": "train did not finish, see <log>"})
     assert "MT &amp; co_1 was not rebuilt: train did not finish, see &lt;log&gt;." in text
     assert 'class="unbuilt"' in text
     assert "MT &amp; co_1 is not drawn" not in text
     section = re.sub(r"<[^>]+>|\s+", " ", text[text.index('<section id="cost">') :])
-    assert "Sup only 1.50 0.500 2.00 1.25 some GPU" in re.sub(" +", " ", section)
+    assert "Sup only 1.50 0.500 3.4 2.00 1.25 some GPU" in re.sub(" +", " ", section)
 
 
 def test_tables_have_captions_and_scopes(project):

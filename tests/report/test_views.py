@@ -216,17 +216,18 @@ def test_cost_sums_hours_and_takes_the_largest_peak(project, tmp_path):
     for number, folder in enumerate(runs["mt"], start=1):
         Path(folder).mkdir()
         measured = {"seconds_per_iteration": 0.1 * number, "hours": 2.0 * number, "peak_memory_bytes": number * 2**30}
-        (Path(folder) / "cost.json").write_text(json.dumps({**entry, **measured}))
+        share = {"waiting_share": 0.3 if number == 1 else 0.0}  # 3 of the 30 seconds of both runs
+        (Path(folder) / "cost.json").write_text(json.dumps({**entry, **measured, **share}))
     control = {**entry, "iterations": 0, "seconds_per_iteration": None, "hours": None, "peak_memory_bytes": None}
     for folder in runs["control_empty"]:
         Path(folder).mkdir()
         (Path(folder) / "cost.json").write_text(json.dumps(control))
     cost = read_cost(spec_with(runs=runs)).set_index("method")
-    assert cost.loc["mt"].tolist()[1:] == [2_000_000, pytest.approx(0.15), 2.0, 6.0, "CPU"]
+    assert cost.loc["mt"].tolist()[1:] == [2_000_000, pytest.approx(0.15), pytest.approx(0.1), 2.0, 6.0, "CPU"]
     assert cost.loc[["sup_only", "control_empty"], list(COST[2:])].isna().all(axis=None)
     text = cost_as_csv(cost.reset_index()).splitlines()
-    assert text[2] == "mt,MT & co_1,2000000,0.1500,2.0000,6.0000,CPU"
-    assert text[1] == "sup_only,Sup only,,,,,"
+    assert text[2] == "mt,MT & co_1,2000000,0.1500,0.1000,2.0000,6.0000,CPU"
+    assert text[1] == "sup_only,Sup only,,,,,,"
     (Path(runs["mt"][1]) / "cost.json").unlink()  # half of a row is no row
     assert np.isnan(read_cost(spec_with(runs=runs)).set_index("method").loc["mt", "hours"])
     (Path(runs["mt"][1]) / "cost.json").write_text("{")

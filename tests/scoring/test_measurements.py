@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from medpy.metric.binary import asd, assd, dc, hd, hd95, jc
+from scipy import ndimage
+from scipy.spatial.distance import cdist
 from support.needs import real_data
 
 from semiseg.base.errors import UserError
 from semiseg.data.images import read_nifti
+from semiseg.scoring import measurements
 from semiseg.scoring.measurements import Distances, organ_scores
 
 
@@ -195,3 +198,87 @@ def test_real_organs_equal_medpy():
     assert len(ids) >= 3
     for score in organ_scores(truth, prediction, ids, np.diag(volume.spacing_mm)):
         assert_equals_medpy(score, truth == score.label, prediction == score.label, volume.spacing_mm)
+
+
+GRIDS = {  # edges of a voxel in mm
+    "cubes": np.diag([0.7] * 3),
+    "turned cubes": 1.25 * np.array([[0, -1, 0], [1, 0, 0], [0, 0, -1.0]]),
+    "thick slices": np.diag([5.0, 0.8, 0.8]),
+    "nearly cubes": np.diag([1, 1, 1 + 1e-7]),
+    "oblique": np.array([[1, 0.9, 0.0], [0, 0.5, 0.3], [0.2, 0, 2.0]]),
+}
+
+
+@pytest.fixture(scope="module")
+def maps():
+    """Three organs as shells and lumps; the prediction is near the truth, beyond REACH (an island), or lacks one."""
+    generator = np.random.default_rng(3)
+    smooth = ndimage.gaussian_filter(generator.normal(size=(2, 30, 26, 24)), (0, 3, 3, 3))
+    truth = np.digitize(smooth[0], [0.02, 0.06, 0.1]).astype(np.uint8)
+    prediction = np.digitize(smooth[0] + 0.3 * smooth[1], [0.02, 0.06, 0.1]).astype(np.uint8)
+    truth[:10], prediction[:10] = 0, 0
+    prediction[:2, :2, :2] = 1
+    truth[14:16, 20:22, 4:9] = 4
+    return truth, prediction
+
+
+def slow_distances(truth, prediction, edges):
+    """Distances from the surface of one mask to that of the other, from all pairs of voxels."""
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (prediction, truth)]
+    return cdist(*(np.argwhere(surface) @ edges.T for surface in surfaces)).min(1)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_distances_equal_those_of_all_pairs(grid, maps):
+    truth, prediction = maps
+    scores = organ_scores(truth, prediction, [1, 2, 3, 4], GRIDS[grid])
+    for score in scores[:3]:
+        masks = truth == score.label, prediction == score.label
+        for found, edges, tolerance in ((score.voxel, np.eye(3), 0), (score.mm, GRIDS[grid], 1e-12)):
+            to_truth, to_prediction = slow_distances(*masks, edges), slow_distances(*masks[::-1], edges)
+            expected = [f(lengths) for lengths in (to_truth, to_prediction) for f in (np.mean, p95, np.max)]
+            expected.append(p95(np.concatenate([to_truth, to_prediction])))
+            assert list(vars(found).values()) == pytest.approx(expected, rel=tolerance, abs=0)
+    assert scores[0].voxel.to_truth_max > 2 * measurements.REACH
+    assert math.isnan(scores[3].mm.pooled_p95)
+
+
+def p95(lengths):
+    return np.percentile(lengths, 95)
+
+
+def test_the_size_of_the_image_around_the_organs_does_not_matter(maps):
+    """Only the part with organs is worked on; its border is no border of an organ unless the image ends there."""
+    whole = [np.pad(array, ((0, 0), (5, 30), (9, 1))) for array in maps]
+    for small, large in zip(*(organ_scores(*pair, [1, 2, 3], np.eye(3)) for pair in (maps, whole)), strict=True):
+        cut = {name: value for name, value in small.columns().items() if name.endswith(("_voxels", "label"))}
+        assert cut.items() <= large.columns().items()
+    enough = [np.pad(array, 1) for array in maps]
+    for small, large in zip(*(organ_scores(*pair, [1, 2, 3], np.eye(3)) for pair in (enough, whole)), strict=True):
+        different = {name for name, value in small.columns().items() if value != large.columns()[name]}
+        assert different <= {"diagonal_mm"}
+
+
+class Counted:
+    """A function that counts its calls."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, 0
+
+    def __call__(self, *args, **kwargs):
+        self.calls += 1
+        return self.function(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("apart", "grid", "queries", "trees"),
+    [(0, "cubes", 2, 0), (2, "cubes", 2, 0), (9, "cubes", 2, 4), (2, "thick slices", 4, 0), (9, "thick slices", 4, 8)],
+)
+def test_distance_queries_of_a_case(apart, grid, queries, trees, monkeypatch):
+    """One query a direction serves all organs, and on cubes both units; trees serve what lies apart alone."""
+    truth = box((40, 12, 12), (3, 8), (3, 9), (2, 9)) + 2 * box((40, 12, 12), (20, 24), (3, 9), (2, 9))
+    query, tree = Counted(measurements._nearest), Counted(measurements.cKDTree)
+    monkeypatch.setattr(measurements, "_nearest", query)
+    monkeypatch.setattr(measurements, "cKDTree", tree)
+    organ_scores(truth, np.roll(truth, apart, 0 if apart > 2 else 1), [1, 2], GRIDS[grid])
+    assert (query.calls, tree.calls) == (queries, trees)

@@ -30,7 +30,7 @@ def test_only_inputs_can_be_restored_and_every_verb_has_a_help():
 
 def test_a_stage_that_runs_on_a_gpu_takes_its_options():
     for rule in RULES.values():
-        assert rule.on_gpu == ({"device", "gpu", "slots", "threads"} <= set(rule.options)), rule.name
+        assert rule.on_gpu == ({"device", "gpu", "runs_per_gpu", "threads"} <= set(rule.options)), rule.name
         assert rule.on_gpu == ("task.runtime()" in inspect.getsource(rule.function)), rule.name
 
 

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,8 +20,11 @@ from support import prepared_cases
 from support.prepared_cases import train_spec
 
 from semiseg.base.errors import UserError
+from semiseg.base.progress import set_up_logging
 from semiseg.learning import weights
+from semiseg.learning.batches import Sampler
 from semiseg.learning.build import choose_runtime
+from semiseg.learning.cost import Cost, shared_gpu
 from semiseg.learning.estimate import Step, work
 from semiseg.method import Adam, Method
 from semiseg.stages.train import train
@@ -142,6 +147,11 @@ def test_a_method_whose_networks_are_modules_of_its_own_is_trained(tmp_path, mon
     assert planned.operations > 0 and planned.parameters == 2 * prepared_cases.CLASSES
 
 
+def test_the_cost_of_a_run_that_shared_its_gpu_says_so():
+    assert shared_gpu("Toy GPU", 1) == "Toy GPU"
+    assert shared_gpu("Toy GPU", 2) == "Toy GPU shared by up to 2 runs"
+
+
 def test_the_cost_of_a_run_is_measured(tmp_path):
     path = run(tmp_path, train_spec("mt", iterations=4))
     cost = json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))
@@ -149,6 +159,56 @@ def test_the_cost_of_a_run_is_measured(tmp_path):
     assert cost["parameters"] == sum(each.numel() for each in weights.load(path)[0].values()), "one network, not two"
     assert 0 < 4 * cost["seconds_per_iteration"] < 3600 * cost["hours"], "validation takes time, but is no step"
     assert 2**26 < cost["peak_memory_bytes"] < 2**34
+
+
+def test_the_share_of_the_time_that_steps_wait_for_data_is_logged_and_kept_over_a_kill(tmp_path, monkeypatch, capfd):
+    set_up_logging()
+    data, real = prepared_cases.build(tmp_path), Sampler.__getitem__
+
+    def slow(self, step):
+        if step == 6:
+            sys.exit("killed")
+        time.sleep(0.2 if step < 3 else 0.0)
+        return real(self, step)
+
+    monkeypatch.setattr(Sampler, "__getitem__", slow)
+    spec = train_spec(iterations=7, validation=None)
+    with pytest.raises(SystemExit):
+        run(tmp_path, spec, data, seconds=0)
+    monkeypatch.setattr(Sampler, "__getitem__", real)
+    cost = json.loads((run(tmp_path, spec, data).parent / "cost.json").read_text(encoding="utf-8"))
+    assert 0.6 < cost["waiting_share"] * 7 * cost["seconds_per_iteration"] < 7 * cost["seconds_per_iteration"]
+    assert f"; steps waited for data in {cost['waiting_share']:.1%} of their time" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("is_done", "counted"), [(True, True), (False, False)])
+def test_a_gpu_that_still_works_does_not_wait(monkeypatch, is_done, counted):
+    monkeypatch.setattr("semiseg.learning.cost._queued", lambda device: SimpleNamespace(query=lambda: is_done))
+    cost = Cost()
+
+    def batches():
+        time.sleep(0.02)
+        yield 1
+
+    assert list(cost.awaited(batches(), torch.device("cuda"))) == [1]
+    assert (cost.waiting > 0.02) == counted and (cost.waiting == 0) != counted
+
+
+@pytest.mark.parametrize("machine", [{"loader_threads": 2}, {"data_on_device": True}], ids=str)
+def test_how_batches_are_prepared_does_not_change_the_bytes(tmp_path, machine):
+    """Also after an interruption, and with poisoned truth of the unlabelled cases."""
+    data, spec = prepared_cases.build(tmp_path, "poisoned"), train_spec("mt", validation=None)
+    expected = run(tmp_path, spec, data)
+    runtime = replace(choose_runtime("cpu", 1, 0), **machine)
+    out, state = prepared_cases.outputs(tmp_path / "other"), tmp_path / "state_other"
+    with pytest.raises(UserError, match="missing"):  # in the middle: the case is put back afterwards
+        hidden = tmp_path / "labelled1.h5"
+        hidden.rename(tmp_path / "aside")
+        train(spec, *data, state, out, runtime)
+    (tmp_path / "aside").rename(hidden)
+    train(spec, *data, state, out, runtime)
+    assert out.weights.read_bytes() == expected.read_bytes()
+    assert out.history.read_bytes() == (expected.parent / "history.csv").read_bytes()
 
 
 def test_a_protocol_that_cannot_serve_a_method_is_refused(tmp_path):

@@ -35,6 +35,7 @@ def test_the_cost_names_no_time_and_is_read_like_that_of_any_run(tmp_path):
         "parameters": 0,
         "iterations": 0,
         "seconds_per_iteration": None,
+        "waiting_share": None,
         "hours": None,
         "peak_memory_bytes": None,
         "memory": "host",

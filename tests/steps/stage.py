@@ -128,7 +128,7 @@ class Run:
     def __init__(self, method: Method, rules: Training, setting: Case, names: Mapping[str, Mapping[str, str]]) -> None:
         self.method, self.names = method, names
         inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
-        state = start(method, inference, rules.optimiser, CPU, amp=False)
+        state = start(method, inference, rules.optimiser, CPU)
         state.iteration = setting["step"]
         schedule = TrainingSchedule(rules, setting.get("steps_per_epoch", 150), method.rate_lag)
         nowhere = cast(Any, None)  # no batch is drawn and no state is written

@@ -99,6 +99,7 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
             "ramp": {"per": "iteration", "every": 1, "length": None, "lag": 0},
             "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": [], "crop": "last"},
             "amp": False,
+            "precision": "published",
             "validation": validation,
         },
         "inference": {"window": [4, 4, 4], "stride": [2, 2, 2], "networks": "one"},

@@ -1,5 +1,7 @@
 # Jobs on a SLURM cluster. Before the first one, what the profile requests is compared with what the cluster offers, and
 # jobs that an earlier, killed call left in the queue are cancelled or waited for.
+from semiseg.engine import snakemake_requests as requests
+from semiseg.engine.gpu_requests import runs_per_gpu, share_of
 
 
 # These rules run where Snakemake runs: they take seconds, less than the start of a SLURM job, and compute nodes often
@@ -20,9 +22,15 @@ def check_slurm():
     from semiseg.engine.slurm_check import check, need_of
     from semiseg.engine.slurm_jobs import settle
 
-    requests = adapter.last_requests(workflow)
-    check(
-        [need_of(rule, request) for rule, request in requests.items()],
+    runs = runs_per_gpu(requests.all_requests(workflow))
+    submitted = requests.last_requests(workflow)
+    shares = check(
+        [
+            need_of(rule, request, runs.get(rule, 1))
+            for rule, request in submitted.items()
+        ],
         *adapter.slurm_status_settings(workflow),
     )
+    for rule, share in shares.items():
+        requests.change_requests(workflow, rule, share_of(share))
     settle(Path.cwd())

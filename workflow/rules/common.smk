@@ -89,8 +89,3 @@ def of_run(make):
 def options(wildcards, input):
     """Options of a job's command for those inputs that not every job of its rule has."""
     return " ".join(f"--{name} {path}" for name, path in input.items())
-
-
-def gpus(wildcards):
-    """GPUs of a job: a control needs none, so it waits for none."""
-    return 0 if is_control(wildcards.method) else 1

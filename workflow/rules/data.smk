@@ -83,7 +83,7 @@ prepare_inputs, prepare_spec, prepare_code = job(GRAPH.prepare)
 
 
 rule prepare:
-    """Orientation, intensities, resampling, crops: one chunked file per case, listed in an index."""
+    """Orientation, intensities, resampling, crops: one file per case, listed in an index."""
     input:
         unpack(prepare_inputs),
     output:

@@ -18,9 +18,10 @@ rule train:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=gpus,
-        gpu_slots=1,
+        gpu=1,
+        runs_per_gpu=1,
         checkpoint_seconds=120,
+        data_on_device=0,
         mem_mb=16000,
         runtime=2880,
     params:
@@ -30,8 +31,9 @@ rule train:
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
-        " --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots} --out {output.out}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
+        " --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu} --out {output.out}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --data-on-device {resources.data_on_device}"
+        " --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))
@@ -49,8 +51,8 @@ rule predict:
         "../envs/semiseg.yaml"
     threads: 1
     resources:
-        gpu=gpus,
-        gpu_slots=1,
+        gpu=1,
+        runs_per_gpu=1,
         mem_mb=16000,
         runtime=480,
     params:
@@ -60,7 +62,7 @@ rule predict:
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
         " --weights {input.weights} --prepared {input.prepared}"
-        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots}"
+        " --split {input.split} --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu}"
         " --out {output.out}"
 
 

@@ -29,6 +29,7 @@ def add(verbs: Any) -> None:
     plan = add_verb(verbs, "plan", _plan)
     plan.add_argument("table")
     plan.add_argument("--tflops", type=float, help="speed of your GPU in 10^12 operations per second")
+    plan.add_argument("--runs-per-gpu", type=int, default=1, help="how many runs are to share a GPU (docs/slurm.md)")
     schema = add_verb(verbs, "schema", _schema)
     schema.add_argument(
         "--markdown", action="store_true", help="print a Markdown page (docs/params.md) instead of the JSON schema"
@@ -92,7 +93,7 @@ def _plan(options: argparse.Namespace) -> None:
     from semiseg.params.reading import read
 
     speed = None if options.tflops is None else 1e12 * options.tflops
-    plan_table(Plan(read(Path("params.yaml"))), options.table, speed)
+    plan_table(Plan(read(Path("params.yaml"))), options.table, speed, options.runs_per_gpu)
 
 
 def _show(options: argparse.Namespace) -> None:

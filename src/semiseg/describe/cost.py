@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.terminal import Page, columns, facts, heading, items, terminal, title
 from semiseg.base.texts import counted
@@ -20,13 +21,12 @@ from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.learning.work import BYTES, Work
+from semiseg.learning.work import BYTES, PROCESS, Work
 from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
-from semiseg.paths import PREPARED, RAW, RUN, SPLIT, STATE
+from semiseg.paths import COUNTED, PREPARED, RAW, RUN, SPLIT, STATE
 
-COUNTED = Path("results/counted")  # work per step, kept between calls
 ASSUMED_SPEED = 5e12  # operations per second that a data-centre GPU keeps up on such networks; our assumption
 COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "memory (GiB)", "")
 
@@ -63,21 +63,25 @@ class Line:
         return self.longest * self.price.seconds / 3600
 
 
-def plan_table(plan: Plan, table: str, speed: float | None) -> None:
+def plan_table(plan: Plan, table: str, speed: float | None, runs_per_gpu: int = 1) -> None:
     """Print hours, memory and disk of a table; ``speed``: operations per second, default: measured or assumed.
+
+    runs_per_gpu: how many runs share a GPU. Raises UserError for fewer than one.
 
     A run in the working directory counts as finished where it and the data behind it are here, made with these
     parameters and this code. Files are not hashed: `snakemake -n` also finds what was changed by hand.
     """
+    if runs_per_gpu < 1:
+        raise UserError(f"--runs-per-gpu is {runs_per_gpu}, expected 1 or more")
     view = TableView.of(plan, table)
     measured = Measured.read(view)
     steps = {method: view.step(method) for method in view.runs}
-    works = work(steps, COUNTED, os.cpu_count() or 1, f"plan {table}: count operations")
+    works = work(steps, Path(COUNTED), os.cpu_count() or 1, f"plan {table}: count operations")
     pace = speed or measured.pace(works) or ASSUMED_SPEED
     trained = view.trained()
     lines = [_line(view, method, works[method], measured, pace, trained) for method in works]
     origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"
-    for block in _page(view, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})"):
+    for block in _page(view, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})", runs_per_gpu):
         terminal().print(block)
 
 
@@ -175,7 +179,7 @@ def _line(
     return Line(label, price, len(done), len(runs), left, max(steps.values()))
 
 
-def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
+def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) -> Page:
     hours = sum(line.hours for line in lines)
     most = max(lines, key=lambda line: line.price.memory)
     longest = max(lines, key=lambda line: line.run_hours)
@@ -186,6 +190,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
             {
                 "left to train": f"{sum(line.runs - line.finished for line in trained)} of "
                 f"{sum(line.runs for line in trained)} runs, {_duration(hours)} on one GPU",
+                **_shared(lines, runs_per_gpu),
                 "longest run": f"{_duration(longest.run_hours)}, {longest.label}; a job that is ended continues",
                 "GPU memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
                 "host memory": host_memory(),
@@ -201,6 +206,18 @@ def _page(view: TableView, lines: Sequence[Line], pace: str) -> Page:
         *items("rows left out", [f"{method}: {why}" for method, why in view.plan.skipped(view.name).items()]),
         *items("already there", _present(view)),
     ]
+
+
+def _shared(lines: Sequence[Line], runs_per_gpu: int) -> dict[str, str]:
+    """Hours and memory where several runs share a GPU. Hours are a range: how far one run fills a GPU is unknown."""
+    if runs_per_gpu == 1:
+        return {}
+    hours = sum(line.hours for line in lines)
+    first, last = _duration(hours / runs_per_gpu), _duration(hours).removeprefix("about ")
+    needs = sorted((line.price.memory for line in lines for _ in range(line.runs)), reverse=True)[:runs_per_gpu]
+    time = f"from {first} where one run leaves the GPU idle enough to {last} where it fills it" if hours else "none"
+    memory = (sum(needs) + len(needs) * PROCESS) / GIB
+    return {f"{runs_per_gpu} runs per GPU": f"{time}; {memory:.1f} GiB of its memory for the largest together"}
 
 
 def _duration(hours: float) -> str:

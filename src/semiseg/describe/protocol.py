@@ -7,7 +7,7 @@ from semiseg.base.terminal import Page, facts, heading, items, title
 from semiseg.base.texts import counted, times
 from semiseg.describe.preparation import steps
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
-from semiseg.report.texts import ORDERS
+from semiseg.report.texts import ORDERS, PRECISIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
 SUPERVISED = {
@@ -53,6 +53,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "schedule": _schedule(one.schedule),
         "ramp": _ramp(one.ramp),
         "augmentation": _augmentation(one),
+        "precision": PRECISIONS[one.precision, one.amp],
         "checkpoint": _checkpoint(one),
     }
 
@@ -109,9 +110,8 @@ def _augmentation(one: Training) -> str:
         *([f"flips along axes {_either(one.augmentation.flip_each, 'and')}, each with probability 0.5"]
           if one.augmentation.flip_each else []),
     ]  # fmt: skip
-    half = "; half precision on a GPU" if one.amp else ""
     steps = ["random crop", *changes] if one.augmentation.crop == "first" else [*changes, "random crop"]
-    return ", ".join(steps) + half
+    return ", ".join(steps)
 
 
 def _either(axes: tuple[int, ...], word: str = "or") -> str:

@@ -7,8 +7,9 @@ import getpass
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from semiseg.base.errors import UserError
@@ -23,7 +24,8 @@ PAUSES_REMEMBERED = 3  # first pauses. The plugin leaves squeue where SLURM forg
 class Need:
     """What the jobs of a rule request of SLURM at most, by the profile; None where it gives nothing.
 
-    gres: names of generic resources (gpu, shard). minutes, memory_mb: of the last try.
+    gres: names of generic resources (gpu, shard). minutes, memory_mb: of the last try. runs_per_gpu: how many jobs of
+    the rule may share a GPU.
     """
 
     rule: str
@@ -34,20 +36,29 @@ class Need:
     memory_mb: int | None = None
     constraint: str | None = None
     qos: str | None = None
+    runs_per_gpu: int = 1
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes of one partition with equal resources. minutes: the partition's time limit, None for none."""
+    """Nodes of one partition with equal resources.
+
+    gres: number of each generic resource of a node. minutes: the partition's time limit, None for none.
+    """
 
     partition: str
     default: bool
-    gres: frozenset[str]
+    gres: Mapping[str, int]
     minutes: int | None
     memory_mb: int
 
+    @property
+    def shards(self) -> int:
+        """Shares into which a GPU is divided; 0 where none is."""
+        return self.gres.get("shard", 0) // max(self.gres.get("gpu", 1), 1)
 
-def need_of(rule: str, request: Mapping[str, Any]) -> Need:
+
+def need_of(rule: str, request: Mapping[str, Any], runs_per_gpu: int) -> Need:
     """The need of a rule from the resources of its last try, by the names that profiles use."""
     gres = [str(request["gres"]).partition(":")[0]] if request["gres"] else []
     return Need(
@@ -59,6 +70,7 @@ def need_of(rule: str, request: Mapping[str, Any]) -> Need:
         memory_mb=request["mem_mb"],
         constraint=request["constraint"],
         qos=request["qos"],
+        runs_per_gpu=runs_per_gpu,
     )
 
 
@@ -71,9 +83,10 @@ def ask(*command: str) -> tuple[int, str]:
     return done.returncode, done.stdout if done.returncode == 0 else (done.stderr + done.stdout).strip()
 
 
-def check(needs: Sequence[Need], status_command: str | None, first_pause: int) -> None:
+def check(needs: Sequence[Need], status_command: str | None, first_pause: int) -> dict[str, str]:
     """Check commands, controller, status query, partitions, GPUs, limits and accounts, in about a second.
 
+    Returns the share of a GPU, as a gres, that the jobs of a rule with several runs per GPU request in place of a GPU.
     status_command, first_pause: the profile's slurm-status-command and slurm-init-seconds-before-status-checks.
     Raises UserError for the first thing that is wrong.
     """
@@ -81,11 +94,32 @@ def check(needs: Sequence[Need], status_command: str | None, first_pause: int) -
     config = _config()
     _check_status_query(config, status_command, first_pause)
     nodes = _nodes()
+    shares = {need.rule: _share(need, nodes) for need in needs if need.runs_per_gpu > 1 and "gpu" in need.gres}
+    needs = [replace(need, gres=("shard",)) if need.rule in shares else need for need in needs]
     for need in needs:
         _check_need(need, nodes)
     _check_accounts(needs, config)
     for need in {(n.partition, n.account, n.gres, n.constraint, n.qos): n for n in needs}.values():
         _try(need)
+    return shares
+
+
+def _share(need: Need, nodes: Sequence[Nodes]) -> str:
+    """The gres of a job, so many shards that no more than ``runs_per_gpu`` such jobs fit on a GPU."""
+    chosen = _chosen(need, nodes)
+    setting = f"rule {need.rule} sets runs_per_gpu to {need.runs_per_gpu}, and"
+    if len(need.gres) > 1:
+        raise UserError(f"{setting} its gres requests {need.gres[0]} too: leave out one of the two in the profile")
+    most = max(each.shards for each in chosen)
+    where = f"partition {', '.join(dict.fromkeys(each.partition for each in chosen))}"
+    if most == 0:
+        raise UserError(
+            f"{setting} no node of {where} has its GPUs divided into shards (`sinfo -o %G`): set it to 1 in the"
+            " profile, or ask the administrators for shards"
+        )
+    if need.runs_per_gpu > most:
+        raise UserError(f"{setting} {where} divides a GPU into {most} shards: set it to {most} or less in the profile")
+    return f"shard:{-(-most // need.runs_per_gpu)}"
 
 
 def _check_commands() -> None:
@@ -138,10 +172,17 @@ def _nodes() -> list[Nodes]:
     found = []
     for line in output.splitlines():
         partition, gres, limit, memory = line.split("|")
-        names = frozenset(re.findall(r"(?:^|,)(\w+)", re.sub(r"\(.*?\)", "", gres)))
         megabytes = int(re.sub(r"\D", "", memory) or 0)
-        found.append(Nodes(partition.rstrip("*"), partition.endswith("*"), names, _minutes(limit), megabytes))
+        found.append(Nodes(partition.rstrip("*"), partition.endswith("*"), _counts(gres), _minutes(limit), megabytes))
     return found
+
+
+def _counts(gres: str) -> Counter[str]:
+    """Numbers of generic resources by name, from SLURM's ``name[:type][:number][(place)]``, separated by commas."""
+    counts: Counter[str] = Counter()
+    for name, *rest in (item.split(":") for item in re.sub(r"\(.*?\)", "", gres).split(",") if item):
+        counts[name] += int(rest[-1]) if rest and rest[-1].isdigit() else 1
+    return counts
 
 
 def _minutes(limit: str) -> int | None:
@@ -156,7 +197,7 @@ def _minutes(limit: str) -> int | None:
 def _check_need(need: Need, nodes: Sequence[Nodes]) -> None:
     chosen = _chosen(need, nodes)
     where = f"partition {', '.join(dict.fromkeys(each.partition for each in chosen))}"
-    fitting = [each for each in chosen if each.gres.issuperset(need.gres)]
+    fitting = [each for each in chosen if each.gres.keys() >= set(need.gres)]
     if not fitting:
         raise UserError(
             f"rule {need.rule} asks for {' and '.join(need.gres)}, which no node of {where} has: choose another"

@@ -1,4 +1,4 @@
-"""Every use of what Snakemake does not document, in one place: its bookkeeping, its graph, the settings of a call.
+"""Every use of what Snakemake does not document, but for resources (``snakemake_requests``): notes, graph, settings.
 
 Snakemake may change these parts in any release. Where one is missing or takes other arguments, the functions here raise
 ``UnavailableError``, and the workflow goes on without what it wanted to know. Everything else that the workflow uses is
@@ -16,15 +16,13 @@ from semiseg.base.files import stamp
 
 FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
 
-RESOURCES = ("slurm_partition", "slurm_account", "gres", "gpu", "runtime", "mem_mb", "constraint", "qos")
-
 
 class UnavailableError(Exception):
     """A part of Snakemake that this module uses is missing, has changed, or cannot be used here."""
 
 
 @contextlib.contextmanager
-def _undocumented() -> Iterator[None]:
+def undocumented() -> Iterator[None]:
     """Turn what a changed interface raises into ``UnavailableError``. Also serves as a decorator."""
     try:
         yield
@@ -35,38 +33,50 @@ def _undocumented() -> Iterator[None]:
 # --- the call --------------------------------------------------------------------------------------------------------
 
 
-@_undocumented()
+@undocumented()
 def is_main_call(workflow: Any) -> bool:
     """Whether this process is the call that a user made, and not the inner call that runs one job."""
     return bool(workflow.is_main_process)
 
 
-@_undocumented()
+@undocumented()
 def will_run_jobs(workflow: Any) -> bool:
     """Whether this process plans and runs jobs: a user's call, but no dry run. Settled only once planning begins."""
     return bool(workflow.is_main_process and workflow.executor_plugin is not None and not workflow.dryrun)
 
 
-@_undocumented()
+@undocumented()
 def locks_its_folder(workflow: Any) -> bool:
     """Whether the call keeps others out of its folder, as it does without ``--nolock``."""
     return bool(workflow.execution_settings.lock)
 
 
-@_undocumented()
+@undocumented()
 def submits_to_slurm(workflow: Any) -> bool:
     """Whether the jobs of this call go to SLURM."""
-    return bool(workflow.executor_plugin.name == "slurm")
+    return _executor(workflow) == "slurm"
 
 
-@_undocumented()
+@undocumented()
+def is_slurm_step(workflow: Any) -> bool:
+    """Whether this process starts one job as a step of a SLURM job, on the node that SLURM chose."""
+    return _executor(workflow) == "slurm-jobstep"
+
+
+def _executor(workflow: Any) -> str | None:
+    """Name of what runs the jobs of this process; None where it only answers a question."""
+    plugin = workflow.executor_plugin
+    return None if plugin is None else str(plugin.name)
+
+
+@undocumented()
 def slurm_status_settings(workflow: Any) -> tuple[str | None, int]:
     """The plugin's settings slurm-status-command and slurm-init-seconds-before-status-checks."""
     settings = workflow.executor_settings
     return settings.status_command, settings.init_seconds_before_status_checks
 
 
-@_undocumented()
+@undocumented()
 def enters_conda(workflow: Any) -> bool:
     """Whether jobs enter the conda environment of their rule (``--sdm conda``)."""
     from snakemake.settings.types import DeploymentMethod
@@ -74,35 +84,13 @@ def enters_conda(workflow: Any) -> bool:
     return DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
 
-@_undocumented()
+@undocumented()
 def shell_commands(workflow: Any) -> dict[str, str]:
     """The shell command of each rule, as the rule states it."""
     return {rule.name: rule.shellcmd for rule in workflow.rules}
 
 
-@_undocumented()
-def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
-    """What each rule that is not local requests of ``RESOURCES`` at its last try.
-
-    A value is None where the rule and the profile give none, and where it depends on the single job: an expression of
-    wildcards or inputs.
-    """
-    tries = 1 + workflow.execution_settings.retries
-    return {rule.name: _last_request(rule, tries) for rule in workflow.rules if not workflow.is_local(rule)}
-
-
-def _last_request(rule: Any, tries: int) -> dict[str, Any]:
-    cores = rule.resources["_cores"]
-    evaluate = type(cores).evaluate  # outside the suppression below, so that a changed interface raises
-    known = {"input": (), "attempt": tries, "threads": cores.value, "rulename": rule.name, "async_run": None}
-    values: dict[str, Any] = dict.fromkeys(RESOURCES)
-    for name in RESOURCES:
-        with contextlib.suppress(Exception):  # not given, or an expression that fails without its job
-            values[name] = evaluate(rule.resources[name], None, **known).value
-    return values
-
-
-@_undocumented()
+@undocumented()
 def keep_outputs() -> None:
     """Let the files of a finished job stay until a new job of the same name has replaced them.
 
@@ -149,7 +137,7 @@ class UnbuiltTable:
     failed: Mapping[str, str]
 
 
-@_undocumented()
+@undocumented()
 def unbuilt_tables(workflow: Any) -> list[UnbuiltTable]:
     """The tables that were planned and not built, at the end of a call that failed."""
     dag = workflow.dag
@@ -189,7 +177,7 @@ class FinishedJob:
 class JobHistory:
     """Snakemake's notes on finished jobs, one per output file, in the current folder."""
 
-    @_undocumented()
+    @undocumented()
     def __init__(self) -> None:
         from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
         from snakemake.persistence.file import FilePersistence
@@ -201,7 +189,7 @@ class JobHistory:
         self._record_class = MetadataRecord
         self._files = FilePersistence(nolock=True, path=Path(".snakemake"))
 
-    @_undocumented()
+    @undocumented()
     def write(self, output: str, job: FinishedJob) -> None:
         """Note that this output was made by this job, unless Snakemake has noted that already."""
         record = self._record_class(
@@ -219,17 +207,17 @@ class JobHistory:
         if known is None or _compared(known) != _compared(record):
             self._files._write_record(output, record)
 
-    @_undocumented()
+    @undocumented()
     def stamps(self, outputs: Iterable[str]) -> dict[str, list[int] | None]:
         """The ``files.stamp`` of the note on each output."""
         return {output: stamp(self._files._record_path(self._files._metadata_path, output)) for output in outputs}
 
-    @_undocumented()
+    @undocumented()
     def any_unfinished(self, outputs: Iterable[str]) -> bool:
         """Whether a job that makes one of these outputs has begun and not ended, as after a kill."""
         return bool(self._files._filter_incomplete_keys(outputs))
 
-    @_undocumented()
+    @undocumented()
     def set_finished(self, outputs: Iterable[str], finished: bool) -> None:
         """Note that the job of these outputs has ended, or that it has not, so that Snakemake makes them again."""
         for output in outputs:

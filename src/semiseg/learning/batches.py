@@ -1,23 +1,34 @@
-"""Batches as a pure function of (seed, step), so that a resumed run has the same crops with any number of workers.
+"""Batches as a pure function of (seed, step), so that a resumed run has the same crops with any number of threads.
 
-Only crops are read from the store, never whole volumes. In most official loaders rotation and flips act on the volume
-before the crop is taken. Here the box of the crop is mapped back to the stored volume, read there, and then rotated and
-flipped.
+Only crops are read from the store, never whole volumes. Each is copied once, out of the file and rotated, to its place
+in the batch, which lies in pinned memory where a GPU computes. Threads prepare the batches of later steps: they copy
+without holding Python's lock, and their results need no way from one process to another. A stream of its own takes a
+batch to the GPU, so that the copy runs beside the step before.
+
+A small training set may lie on the device as a whole (``KeptOnDevice``). Its crops are then cut there.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
-from semiseg.data.store import read_image_crop, read_label_crop
+from semiseg.base.errors import UserError
+from semiseg.data.store import read_image, read_image_crop, read_label, read_label_crop
+from semiseg.learning.crops import Crop, as_stored, draw_crop
 from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
 from semiseg.method import Batch
 from semiseg.params.config import Augmentation
+
+BATCHES_AHEAD = 2  # ready or under way besides those that threads work on
 
 
 @dataclass(frozen=True)
@@ -28,126 +39,187 @@ class StoredCase:
     shape: tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class Crop:
-    """Position and orientation of a crop.
-
-    start, size: box in the stored volume; starts are negative, and ends too large, in its padding. rotations: quarter
-    turns of what was read there, in the plane of axes 0 and 1; flips: axes that are flipped after that.
-    """
-
-    start: tuple[int, ...]
-    size: tuple[int, ...]
-    rotations: int
-    flips: tuple[int, ...]
+Drawn = Sequence[tuple[StoredCase, Crop]]  # the crops of one stream in one step
+Sides = tuple[int, int, int]
 
 
-def draw_crop(rng: np.random.Generator, shape: Sequence[int], patch: Sequence[int], augmentation: Augmentation) -> Crop:
-    """Draw rotation, flips and position.
+class Source(Protocol):
+    """Where crops are cut from."""
 
-    The position is one in the rotated and flipped volume, or in the stored one where the crop comes first; the two
-    differ in the end that a crop never reaches. With ``rot90`` and ``flip_one_of: [0, 1]`` every crop is a mirror
-    image, because quarter turns and one flip never give the original volume; the official loaders never show it either.
-    """
-    rotations = int(rng.integers(4)) if augmentation.rot90 else 0
-    flips = tuple(axis for axis in augmentation.flip_each if rng.random() < 0.5)
-    if augmentation.flip_one_of:
-        flips += (int(rng.choice(augmentation.flip_one_of)),)
-    if augmentation.crop == "first":
-        size = _turned(patch, rotations)
-        return Crop(draw_start(rng, shape, size), size, rotations, flips)
-    start = draw_start(rng, _turned(shape, rotations), patch)
-    return Crop(*stored_box(start, shape, patch, rotations, flips), rotations, flips)
+    def images(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """The images of these crops, float32 ``[b 1 z y x]``."""
 
-
-def draw_start(rng: np.random.Generator, sides: Sequence[int], patch: Sequence[int]) -> tuple[int, ...]:
-    """Draw the first voxel of a crop, as the official loaders do.
-
-    If any side is not longer than the patch, every axis is padded with max((patch - side) // 2 + 3, 0) zeros on both
-    ends. The start is uniform in [0, side - patch), end excluded, of the padded volume; it is negative in the padding.
-    """
-    pads = [0] * len(sides)
-    if any(side <= size for side, size in zip(sides, patch, strict=True)):
-        pads = [max((size - side) // 2 + 3, 0) for side, size in zip(sides, patch, strict=True)]
-    room = [side + 2 * pad - size for side, size, pad in zip(sides, patch, pads, strict=True)]
-    return tuple(int(rng.integers(0, free)) - pad for free, pad in zip(room, pads, strict=True))
-
-
-def stored_box(
-    start: Sequence[int], shape: Sequence[int], patch: Sequence[int], rotations: int, flips: Sequence[int]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Start and size in the stored volume of a crop that starts at ``start`` of the rotated and flipped one.
-
-    Flips are reversed first, then the quarter turns.
-    """
-    first, size, sides = list(start), list(patch), list(_turned(shape, rotations))
-    for axis in flips:
-        first[axis] = sides[axis] - first[axis] - size[axis]
-    for _ in range(rotations):  # np.rot90: row i of the result is column n - 1 - i of the source
-        first[0], first[1] = first[1], sides[0] - first[0] - size[0]
-        size[0], size[1] = size[1], size[0]
-        sides[0], sides[1] = sides[1], sides[0]
-    return tuple(first), tuple(size)
-
-
-def _turned(sides: Sequence[int], rotations: int) -> tuple[int, ...]:
-    """The sides of a box after quarter turns in the plane of axes 0 and 1."""
-    return (sides[1], sides[0], *sides[2:]) if rotations % 2 else tuple(sides)
-
-
-def rotate(array: NDArray[np.generic], crop: Crop) -> NDArray[np.generic]:
-    """Rotate and flip an array that was read at the crop's box."""
-    return np.flip(np.rot90(array, crop.rotations, (0, 1)), crop.flips)
+    def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """The label maps of these crops, uint8 ``[b z y x]``."""
 
 
 @dataclass(frozen=True)
-class Sampler(Dataset[Batch]):
-    """Data set whose item number ``step`` is the batch of that step, with crops of the cases that ``order`` names."""
+class Store:
+    """Crops read from the prepared store into main memory. pinned: into memory from which a GPU copies by itself."""
+
+    pinned: bool
+
+    def images(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """As ``Source.images``; only the boxes of the crops are read."""
+        batch = torch.empty(len(drawn), 1, *patch, pin_memory=self.pinned)
+        for place, (case, crop) in zip(batch.numpy(), drawn, strict=True):
+            read_image_crop(case.path, crop.start, crop.size, as_stored(place[0], crop))
+        return batch
+
+    def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """As ``Source.labels``; only the boxes of the crops are read."""
+        batch = torch.empty(len(drawn), *patch, dtype=torch.uint8, pin_memory=self.pinned)
+        for place, (case, crop) in zip(batch.numpy(), drawn, strict=True):
+            read_label_crop(case.path, crop.start, crop.size, as_stored(place, crop))
+        return batch
+
+
+@dataclass(frozen=True)
+class KeptOnDevice:
+    """Whole cases on the device. An unlabelled case has no label map here."""
+
+    kept_images: Mapping[StoredCase, Tensor]
+    kept_labels: Mapping[StoredCase, Tensor]
+    device: torch.device
+
+    @classmethod
+    def of(cls, labelled: Sequence[StoredCase], unlabelled: Sequence[StoredCase], device: torch.device) -> Self:
+        """Copy these cases to the device. Raises UserError where they take more than half of a GPU's free memory."""
+        voxels = [sum(prod(case.shape) for case in cases) for cases in ({*labelled, *unlabelled}, {*labelled})]
+        _require_room(4 * voxels[0] + voxels[1], device)
+        return cls(
+            {case: torch.from_numpy(read_image(case.path)).to(device) for case in (*labelled, *unlabelled)},
+            {case: torch.from_numpy(read_label(case.path)).to(device) for case in labelled},
+            device,
+        )
+
+    def images(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """As ``Source.images``, on the device."""
+        batch = torch.empty(len(drawn), 1, *patch, device=self.device)
+        for place, (case, crop) in zip(batch, drawn, strict=True):
+            place[0] = _cut(self.kept_images[case], crop)
+        return batch
+
+    def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
+        """As ``Source.labels``, on the device."""
+        batch = torch.empty(len(drawn), *patch, dtype=torch.uint8, device=self.device)
+        for place, (case, crop) in zip(batch, drawn, strict=True):
+            place[:] = _cut(self.kept_labels[case], crop)
+        return batch
+
+
+def _require_room(needed: int, device: torch.device) -> None:
+    if device.type != "cuda":
+        return
+    free = torch.cuda.mem_get_info(device)[0]
+    if 2 * needed > free:
+        raise UserError(
+            f"the training cases take {needed / 2**30:.1f} GiB, more than half of the {free / 2**30:.1f} GiB that are"
+            f" free on {device}: set data_on_device of the rule train to 0"
+        )
+
+
+def _cut(volume: Tensor, crop: Crop) -> Tensor:
+    """The crop of a volume on the device, rotated and flipped; voxels outside of the volume are 0."""
+    low = [max(first, 0) for first in crop.start]
+    high = [min(first + side, end) for first, side, end in zip(crop.start, crop.size, volume.shape, strict=True)]
+    inside = volume[tuple(slice(a, max(a, b)) for a, b in zip(low, high, strict=True))]
+    if inside.shape != crop.size:
+        whole = volume.new_zeros(crop.size)
+        place = (slice(a - first, a - first + n) for a, first, n in zip(low, crop.start, inside.shape, strict=True))
+        whole[tuple(place)] = inside
+        inside = whole
+    return inside.permute(crop.axes).flip(crop.mirrored)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Item number ``step`` is the batch of that step, with crops of the cases that ``order`` names.
+
+    Its labels are uint8, and it lies where ``source`` cuts.
+    """
 
     labelled: Sequence[StoredCase]
     unlabelled: Sequence[StoredCase]
     order: Order
-    patch: tuple[int, int, int]
+    patch: Sides
     augmentation: Augmentation
     seed: int
+    source: Source = Store(pinned=False)
 
     def __getitem__(self, step: int) -> Batch:
-        known, others = self.order.cases(self.seed, step)
-        pairs = [self._crop(LABELLED, step, slot, self.labelled[number]) for slot, number in enumerate(known)]
-        images, labels = [image for image, _ in pairs], [label for _, label in pairs]
-        unlabelled = [
-            self._crop(UNLABELLED, step, slot, self.unlabelled[number])[0] for slot, number in enumerate(others)
-        ]
-        empty = torch.empty(0, 1, *self.patch)
+        labelled, unlabelled = self.drawn(step)
         return Batch(
-            images=torch.from_numpy(np.stack(images))[:, None],
-            labels=torch.from_numpy(np.stack(labels)).long(),
-            unlabelled=torch.from_numpy(np.stack(unlabelled))[:, None] if unlabelled else empty,
+            images=self.source.images(labelled, self.patch),
+            labels=self.source.labels(labelled, self.patch),
+            unlabelled=self.source.images(unlabelled, self.patch),
         )
 
-    def _crop(
-        self, stream: int, step: int, slot: int, case: StoredCase
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image and label of one crop; the label of an unlabelled crop is not read, and its array is empty."""
-        rng = np.random.default_rng([self.seed, stream, CROP, step, slot])
-        crop = draw_crop(rng, case.shape, self.patch, self.augmentation)
-        image = rotate(read_image_crop(case.path, crop.start, crop.size), crop)
-        if stream == UNLABELLED:
-            return np.ascontiguousarray(image), np.empty(0, np.uint8)
-        return np.ascontiguousarray(image), np.ascontiguousarray(
-            rotate(read_label_crop(case.path, crop.start, crop.size), crop)
+    def drawn(self, step: int) -> tuple[Drawn, Drawn]:
+        """Cases and crops of a step, those of the labelled and those of the unlabelled stream."""
+        known, others = self.order.cases(self.seed, step)
+        return (
+            [self._draw(LABELLED, step, slot, self.labelled[number]) for slot, number in enumerate(known)],
+            [self._draw(UNLABELLED, step, slot, self.unlabelled[number]) for slot, number in enumerate(others)],
         )
 
+    def _draw(self, stream: int, step: int, slot: int, case: StoredCase) -> tuple[StoredCase, Crop]:
+        generator = np.random.default_rng([self.seed, stream, CROP, step, slot])
+        return case, draw_crop(generator, case.shape, self.patch, self.augmentation)
 
-def batches(sampler: Sampler, first: int, last: int, workers: int, pin: bool) -> Iterator[Batch]:
-    """Batches of the steps first..last-1, prepared ahead by ``workers`` processes; 0 prepares them in this process."""
-    return iter(
-        DataLoader(
-            sampler,
-            batch_size=None,
-            sampler=range(first, last),
-            num_workers=workers,
-            pin_memory=pin,
-            generator=torch.Generator(),  # otherwise the loader draws from the generator of dropout
-        )
-    )
+
+def batches(sampler: Sampler, first: int, last: int, threads: int, device: torch.device) -> Generator[Batch]:
+    """Batches of the steps first..last-1 on the device, prepared ahead by threads; by the caller where there are 0.
+
+    An error of a thread is raised here, at the step of its batch. Close the iterator to end the threads.
+    """
+    if not threads:
+        for step in range(first, last):
+            yield sampler[step].to(device)
+        return
+    upload, steps = _Upload(device), iter(range(first, last))
+    with ThreadPoolExecutor(threads, "batches") as pool:
+        ahead: deque[Future[_Arriving]] = deque()
+        try:
+            while True:
+                for step in itertools.islice(steps, threads + BATCHES_AHEAD - len(ahead)):
+                    ahead.append(pool.submit(upload.begin, sampler, step))
+                if not ahead:
+                    return
+                yield upload.end(ahead.popleft().result())
+        finally:
+            for each in ahead:
+                each.cancel()
+
+
+@dataclass(frozen=True)
+class _Arriving:
+    """A batch whose copy to the device has begun; copied: the event at the end of the copy, None on a CPU."""
+
+    batch: Batch
+    copied: torch.cuda.Event | None
+
+
+class _Upload:
+    """The way of batches to a device. On a GPU it has a stream of its own, so that no copy waits for a step's work."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def begin(self, sampler: Sampler, step: int) -> _Arriving:
+        """Cut the batch of a step and begin its copy; any thread may."""
+        batch = sampler[step]
+        if self.stream is None:
+            return _Arriving(batch.to(self.device), None)
+        with torch.cuda.stream(self.stream):
+            return _Arriving(batch.to(self.device), self.stream.record_event())
+
+    def end(self, arriving: _Arriving) -> Batch:
+        """Let the work that the caller queues from now on wait for the copy; the caller itself does not."""
+        if arriving.copied is not None:
+            queue = torch.cuda.current_stream(self.device)
+            queue.wait_event(arriving.copied)
+            for tensor in arriving.batch.tensors():
+                tensor.record_stream(queue)  # its memory is not used again before that work has ended
+        return arriving.batch

@@ -12,14 +12,23 @@ from semiseg.method import Context, Method, method_class
 from semiseg.network import build
 from semiseg.params.config import Network, Training
 
+MOST_LOADER_THREADS = 4  # one cuts a batch in a fraction of a step; more would hold batches in memory for nothing
+
 
 @dataclass(frozen=True)
 class Runtime:
-    """Settings that may differ between machines without changing the numbers, apart from a GPU's rounding."""
+    """Settings that may differ between machines without changing the numbers, apart from a GPU's rounding.
+
+    loader_threads: threads that prepare batches beside the training; with 0 it prepares them itself. data_on_device:
+    whether the training cases lie on the device as a whole, and crops are cut there. runs_per_gpu: how many runs may
+    use a GPU at once, which makes each of them slower.
+    """
 
     device: torch.device
-    workers: int
+    loader_threads: int
     checkpoint_seconds: float
+    data_on_device: bool = False
+    runs_per_gpu: int = 1
 
 
 def build_method(
@@ -45,13 +54,19 @@ def build_method(
     return method
 
 
-def choose_runtime(device: str, threads: int, checkpoint_seconds: float) -> Runtime:
-    """Set the number of CPU threads, which is part of the bits, and choose the device and the loader processes.
+def choose_runtime(
+    device: str, threads: int, checkpoint_seconds: float, *, data_on_device: bool = False, runs_per_gpu: int = 1
+) -> Runtime:
+    """Set the number of CPU threads, which is part of the bits, and choose the device and the loader's threads.
 
-    device: ``auto`` takes a GPU if there is one.
+    device: ``auto`` takes a GPU if there is one. threads: the cores that the job was given. Beside a GPU all of them
+    but one prepare batches, and at least one thread does, because the training mostly waits for the GPU.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
-    workers = max(min(threads, os.cpu_count() or 1) - 1, 0) if device == "cuda" else 0
-    return Runtime(torch.device(device), workers, checkpoint_seconds)
+    chosen = torch.device(device)
+    if chosen.type == "cpu" or data_on_device:
+        return Runtime(chosen, 0, checkpoint_seconds, data_on_device, runs_per_gpu)
+    cores = min(threads, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else threads
+    return Runtime(chosen, min(max(cores - 1, 1), MOST_LOADER_THREADS), checkpoint_seconds, False, runs_per_gpu)

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 
 from semiseg.learning.build import build_method
+from semiseg.learning.precision import Precision
 from semiseg.learning.work import BYTES, Work
 from semiseg.method import Batch, TrainingTime, total
 from semiseg.params.config import Network, Training
@@ -34,7 +35,8 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None
     batch = batch or Batch(images[:1], labels, images[1:])
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
-    with operations:
+    precision = Precision.of(training, torch.device("cpu"))
+    with operations, precision.autocast(torch.device("cpu")):
         kept = [_backward(lambda: total(method.losses(batch, late), method.weights(late)))]
         if method.adversaries():
             kept.append(_backward(lambda: total(method.adversary_losses(batch, late), {})))
@@ -69,7 +71,7 @@ LARGE = {
 }
 DRAWN = {aten.normal_, aten.uniform_}
 MANY = 10**5  # values: smaller tensors are drawn, as methods read some of them
-TYPES = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64}
+TYPES = {torch.float32: np.float32, torch.float64: np.float64, torch.int64: np.int64, torch.bfloat16: np.int16}
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -123,7 +125,7 @@ def _normal(bare: Tensor) -> Tensor:
 
 def _zeros(bare: Tensor) -> Tensor:
     """Zeros of a bare tensor's shape, which take no time until they are read."""
-    return torch.from_numpy(np.zeros(bare.shape, TYPES[bare.dtype]))
+    return torch.from_numpy(np.zeros(bare.shape, TYPES[bare.dtype])).view(bare.dtype)  # numpy has no bfloat16
 
 
 def _shape(value: Any) -> Any:

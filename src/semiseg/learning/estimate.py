@@ -36,7 +36,8 @@ class Step:
         method, network = self.spec["method"], self.spec["network"]
         modules = (f"semiseg.methods.{method}", f"semiseg.networks.{network['name']}")
         code = code_hash("semiseg.learning.counting", *modules)
-        return digest([method, self.spec["hyper"], network, self.classes, code])
+        precision = Training.model_validate(self.spec["training"]).precision
+        return digest([method, self.spec["hyper"], network, self.classes, precision, code])
 
 
 def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict[str, Work]:

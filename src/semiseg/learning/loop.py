@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.history import History
+from semiseg.learning.precision import FLOAT32, Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
 from semiseg.learning.validation import Validator
@@ -34,23 +35,32 @@ def candidates(method: Method, inference: Inference) -> list[Candidate]:
     return [tuple(method.inference_networks)]
 
 
-def start(method: Method, inference: Inference, rule: Optimiser, device: torch.device, amp: bool) -> State:
+def start(
+    method: Method, inference: Inference, rule: Optimiser, device: torch.device, precision: Precision = FLOAT32
+) -> State:
     """A new state at step 0, on the device. ``rule`` is the protocol's optimiser for the networks."""
     method.to(device)
+    precision.lay_out(method)
     adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
     of_adversaries = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
     trained = [each for each in method.parameters() if each.requires_grad and id(each) not in of_adversaries]
+    fused = precision.fast or None
     optimiser: torch.optim.Optimizer
     if rule.rule == "adam":
-        optimiser = torch.optim.Adam(trained, rule.lr, (rule.momentum, ADAM_SQUARE), weight_decay=rule.weight_decay)
+        betas = (rule.momentum, ADAM_SQUARE)
+        optimiser = torch.optim.Adam(trained, rule.lr, betas, weight_decay=rule.weight_decay, fused=fused)
     else:
-        optimiser = torch.optim.SGD(trained, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov)
+        optimiser = torch.optim.SGD(trained, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov, fused=fused)
+        if (
+            precision.fast and rule.momentum
+        ):  # torch's fused kernel fails where some weights get their first gradient later
+            optimiser.state.update({each: {"momentum_buffer": torch.zeros_like(each)} for each in trained})
     rules = method.adversaries()
     groups = [{"params": adversaries[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in adversaries]
-    scaler = torch.amp.GradScaler(device.type, enabled=amp and device.type == "cuda")
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
     best = {candidate: Best() for candidate in candidates(method, inference)}
-    adversary_optimiser = torch.optim.Adam(groups) if groups else None
-    return State(method, optimiser, adversary_optimiser, scaler, History(), best, device)
+    adversary_optimiser = torch.optim.Adam(groups, fused=fused) if groups else None
+    return State(method, optimiser, adversary_optimiser, scaler, History(), best, device, precision)
 
 
 @dataclass
@@ -80,14 +90,18 @@ class Trainer:
         state.cost.begin()
         saved, device = state.cost.mark, self.runtime.device
         state.method.train()
-        with Progress(self.title, total_steps, "step", state.iteration) as bar, signals.watch() as request:
-            crops = batches(self.sampler, state.iteration, total_steps, self.runtime.workers, device.type == "cuda")
-            for number, batch in enumerate(crops):
+        ahead = batches(self.sampler, state.iteration, total_steps, self.runtime.loader_threads, device)
+        with (
+            Progress(self.title, total_steps, "step", state.iteration) as bar,
+            signals.watch() as request,
+            closing(ahead) as crops,
+        ):
+            for number, batch in enumerate(state.cost.awaited(crops, device)):
                 if self._out_of_patience():  # before the step: a resumed run may have stopped already
                     break
                 is_watched = number % STEPS_PER_WATCH == 0
                 with torch_alone(type(state.method).__name__) if is_watched else nullcontext():
-                    self.step(batch.to(device))
+                    self.step(batch)
                 if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
@@ -113,13 +127,13 @@ class Trainer:
         for group in state.optimiser.param_groups:
             group["lr"] = rate
         self._require_adversary_gradients(False)  # gradients of this loss by the adversaries are not needed
-        with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+        with state.precision.autocast(state.device):
             terms = state.method.losses(batch, now)
             loss = total(terms, self._weights(terms, now))
         self._descend(state.optimiser, loss)
         if state.adversary_optimiser is not None:
             self._require_adversary_gradients(True)
-            with torch.autocast(state.device.type, torch.float16, enabled=state.scaler.is_enabled()):
+            with state.precision.autocast(state.device):
                 adversary_terms = state.method.adversary_losses(batch, now)
             self._descend(state.adversary_optimiser, total(adversary_terms, {}))
             if twice := terms.keys() & adversary_terms.keys():

@@ -13,6 +13,7 @@ from semiseg.base.files import sweep
 from semiseg.learning import weights
 from semiseg.learning.cost import Cost
 from semiseg.learning.history import History
+from semiseg.learning.precision import Precision
 from semiseg.method import Method
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class State:
     history: History
     best: dict[Candidate, Best]
     device: torch.device
+    precision: Precision
     iteration: int = 0
     cost: Cost = field(default_factory=Cost)
 
@@ -86,10 +88,11 @@ class State:
         self.iteration, self.cost = note["iteration"], Cost(**note["cost"])
         self.method.load_state_dict(weights.part(tensors, "method"))
         for role, optimiser in self._optimisers().items():
+            parameters = [each for group in optimiser.param_groups for each in group["params"]]
             slots: dict[int, dict[str, Tensor]] = {}
             for name, tensor in weights.part(tensors, role).items():
                 number, slot = name.split(".", 1)
-                slots.setdefault(int(number), {})[slot] = tensor
+                slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)
             optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
         self.scaler.load_state_dict(note["scaler"])
         for place, (candidate, score, iteration) in enumerate(note["best"]):
@@ -102,3 +105,10 @@ class State:
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         adversary = {"adversary_optimiser": self.adversary_optimiser} if self.adversary_optimiser else {}
         return {"optimiser": self.optimiser, **adversary}
+
+
+def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in the memory layout of its parameter, which a fused optimiser requires and a file does not keep."""
+    if tensor.shape != parameter.shape:  # a counter of steps
+        return tensor
+    return torch.empty_like(parameter, dtype=tensor.dtype, requires_grad=False).copy_(tensor)

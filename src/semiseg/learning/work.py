@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BYTES = 4  # of a float32 number
+PROCESS = 2**30  # bytes on a GPU beside tensors: CUDA's context and cuDNN's workspaces; our assumption
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,16 @@ class Training(Strict):
     schedule: Schedule = Field(description="learning rate over time")
     ramp: Ramp = Field(description="weight of the unsupervised terms over time")
     augmentation: Augmentation = Field(description="random changes before the crop is taken; {} for none")
-    amp: bool = Field(False, description="half precision on a GPU, as the official code; a CPU always has full")
+    amp: bool = Field(
+        False,
+        description="whether the official code has half precision (float16) on a GPU; it counts under precision"
+        " published, and a CPU always has full",
+    )
+    precision: Literal["published", "fast"] = Field(
+        "published",
+        description="published: number formats of the official code (amp). fast: bfloat16, weights channels last and a"
+        " fused optimiser on every device, instead of amp; not as published, and never on a device without bfloat16",
+    )
     validation: Validation | None = Field(
         None, description="when and on what the checkpoint is chosen; default: the last one is kept"
     )

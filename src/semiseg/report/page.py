@@ -94,6 +94,7 @@ def _cost(cost: pd.DataFrame) -> list[dict[str, str]]:
             "label": line.label,
             "millions": shown(line.parameters / 1e6, ".2f"),
             "seconds": shown(line.seconds_per_iteration, ".3f"),
+            "waiting": shown(100 * line.waiting_share, ".1f"),
             "memory": shown(line.peak_memory_gib, ".2f"),
             "hours": shown(line.hours, ".2f"),
             "device": shown(line.device, "s"),

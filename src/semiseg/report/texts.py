@@ -14,6 +14,13 @@ ORDERS = {
     "two_loaders": "the labelled list repeated to the unlabelled one's length, so that a case may come twice in a step,"
     " and a smaller last step of what is left",
 }
+FAST = "fast (bfloat16, weights channels last, fused optimiser), not as published"
+PRECISIONS = {  # by training.precision and training.amp
+    ("published", False): "as published: float32",
+    ("published", True): "as published: half precision (float16) on a GPU, float32 on a CPU",
+    ("fast", False): FAST,
+    ("fast", True): FAST,
+}
 PARTS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 
 
@@ -27,7 +34,8 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" trained on other cases prints its own counts. Protocol {spec.protocol}: network {spec.network.name} with"
         f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
         f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
-        f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. {_seeds(spec.seeds)}"
+        f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. Precision of the"
+        f" training: {PRECISIONS[training.precision, training.amp]}. {_seeds(spec.seeds)}"
         f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
         f"{_forms(spec)}"
     )

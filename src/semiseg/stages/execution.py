@@ -1,8 +1,9 @@
 """Doing one job of a rule: as the command line gives it, or again as its lineage record gives it."""
 
+import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.texts import counted
 from semiseg.jobs.environment import cpu_facts, device_facts
 from semiseg.jobs.gpu import claimed, has_share, why_unusable
+from semiseg.stages.gpu_memory import planned_memory
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
@@ -21,24 +23,42 @@ logger = logging.getLogger(__name__)
 def execute(rule: Rule, task: Task) -> dict[str, Any]:
     """Do a job. Returns facts about the device for its record; none where the rule needs no GPU.
 
-    The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it, if
-    torch can use it, and else the CPU. A control computes nothing, so it takes no GPU, whatever device is requested,
-    and does not load torch. Raises UserError for any other device that cannot be used.
+    The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it. Where
+    torch cannot use that share, the CPU computes, unless the share was requested by ``runs_per_gpu``. A control
+    computes nothing, so it takes no GPU, whatever device is requested, and does not load torch. Raises UserError for
+    any other device that cannot be used, and where the memory of a GPU does not suffice.
     """
     if not rule.on_gpu:
         rule.function(task)
         return {}
     if is_control(task.spec["method"]):
         return _done(rule, task, cpu_facts(task.options.threads))
-    may_use_cpu = task.options.device == "auto" and not task.options.gpu
-    with claimed("cpu" if may_use_cpu and not has_share() else task.options.device, task.options.slots) as device:
+    options, shares = task.options, has_share()
+    may_use_cpu = options.device == "auto" and not options.gpu and not (shares and options.runs_per_gpu > 1)
+    chosen = "cpu" if may_use_cpu and not shares else options.device
+    with claimed(chosen, options.runs_per_gpu, lambda: planned_memory(task)) as device, _memory_in_a_sentence():
         if reason := why_unusable(device):
             if not may_use_cpu:
                 raise UserError(reason)
             logger.info(f"the CPU computes, as gpu=0 allows: {reason}")
             device = "cpu"
-        task = replace(task, options=replace(task.options, device=device))
+        task = replace(task, options=replace(options, device=device))
         return _done(rule, task, device_facts(str(task.runtime().device)))
+
+
+@contextlib.contextmanager
+def _memory_in_a_sentence() -> Iterator[None]:
+    """Turn torch's error for a full GPU into a UserError, without loading torch."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        reason = next(iter(str(error).splitlines()), "out of memory").partition(". ")[0].rstrip(".")
+        raise UserError(
+            f"the GPU has too little memory for this job ({reason}): take a larger GPU or a smaller runs_per_gpu and"
+            " call again; a training continues from its last state"
+        ) from error
 
 
 def _done(rule: Rule, task: Task, facts: dict[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,10 @@ from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.raw_case import read_case
 from semiseg.data.raw_volumes import require_listed, voxels_of
 from semiseg.data.store import (
-    has_label,
     read_geometry,
-    read_label,
     read_made_from,
     read_statistics,
+    read_voxels,
     write_case,
 )
 from semiseg.dataset import Dataset, Organ, RawCase, get_dataset, manifest_cases
@@ -79,16 +78,19 @@ def prepare(spec: Mapping[str, Any], manifest: Path, out: Path, workers: int = 1
 def prepare_one(job: CaseToPrepare) -> dict[str, Any]:
     """Prepare one case, unless it is finished already. Returns its entry in the index."""
     dataset = get_dataset(job.dataset)
-    if not _finished(job):
-        with own_input():
-            case = run_steps(_read(dataset, job), job.preparation, job.applied)
-            _check_grid(job, case.geometry)
-            if case.label is not None and not case.label.any():
-                raise UserError(
-                    f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid"
-                )
-        write_case(job.file, case, job.made_from)
-    return _entry(job, dataset.organs)
+    content = sha256(job.file) if _finished(job) else _make(dataset, job)
+    return _entry(job, content, dataset.organs)
+
+
+def _make(dataset: Dataset, job: CaseToPrepare) -> str:
+    """Prepare one case and store it. Returns the sha256 of its file."""
+    with own_input():
+        case = run_steps(_read(dataset, job), job.preparation, job.applied)
+        _check_grid(job, case.geometry)
+        voxels = None if case.label is None else voxels_of(case.label, len(dataset.organs) + 1)
+        if voxels is not None and not any(voxels[1:]):
+            raise UserError(f"case {job.case.id}: no labelled voxel is left after the preparation: use a finer grid")
+    return write_case(job.file, case, job.made_from, voxels)
 
 
 def _check_grid(job: CaseToPrepare, geometry: Geometry) -> None:
@@ -130,28 +132,26 @@ def _finished(job: CaseToPrepare) -> bool:
         return False
 
 
-def _entry(job: CaseToPrepare, organs: Sequence[Organ]) -> dict[str, Any]:
-    """The entry of a stored case in the index.
+def _entry(job: CaseToPrepare, content: str, organs: Sequence[Organ]) -> dict[str, Any]:
+    """The entry of a stored case, whose file has the sha256 ``content``, in the index.
 
     affine, raw_affine: voxel indices -> RAS+ mm; inverse(affine) @ raw_affine maps a raw voxel to the stored one.
     vanished: abbreviations of the organs that the raw label map has and the prepared one has not. crop: first voxel and
     size of the crop on the grid of its step, None without a cropping step. statistics: axes and intensities before
     (raw) and after preparation (prepared), the raw label's voxels per class, and notes of the readers and of steps.
     """
-    geometry, labelled = read_geometry(job.file), has_label(job.file)
-    counts = voxels_of(read_label(job.file), len(organs) + 1) if labelled else None
-    statistics = read_statistics(job.file)
+    geometry, counts, statistics = read_geometry(job.file), read_voxels(job.file), read_statistics(job.file)
     before = statistics["labelled"]["voxels"] if counts else []
     vanished = [organ.abbreviation for organ in organs if counts and before[organ.id] and not counts[organ.id]]
     return {
         "file": job.file.name,
-        "sha256": sha256(job.file),
+        "sha256": content,
         "shape": list(geometry.shape),
         "spacing_mm": [round(value, 6) for value in geometry.spacing_mm],
         "affine": geometry.affine.tolist(),
         "raw_shape": list(geometry.raw_shape),
         "raw_affine": geometry.raw_affine.tolist(),
-        "label": labelled,
+        "label": counts is not None,
         "voxels": counts,
         "vanished": vanished,
         "crop": next((facts for step, facts in statistics.items() if step.startswith("crop_")), None),

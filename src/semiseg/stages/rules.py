@@ -123,7 +123,7 @@ def _figure_files(task: Task) -> list[str]:
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
-OF_GPU = ("device", "gpu", "slots", "threads")
+OF_GPU = ("device", "gpu", "runs_per_gpu", "threads")
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule
@@ -162,7 +162,7 @@ RULES: Mapping[str, Rule] = {
                 Output("cost", f"{RUN}/cost.json"),
             ),
             scratch=("state",),
-            options=("checkpoint_seconds", *OF_GPU),
+            options=("checkpoint_seconds", "data_on_device", *OF_GPU),
             on_gpu=True,
             restores=("prepared",),
         ),

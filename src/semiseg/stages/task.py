@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semiseg.base.errors import UserError
+
 if TYPE_CHECKING:
     from semiseg.learning.build import Runtime
 
@@ -39,9 +41,12 @@ class Options:
     workers: int = field(default=1, metadata={"help": "worker processes or connections"})
     device: str = field(default="auto", metadata={"help": "auto (a free GPU), cpu, cuda, cuda:1, ..."})
     gpu: int = field(default=1, metadata={"help": "0: the CPU, also where a GPU is seen"})
-    slots: int = field(default=1, metadata={"help": "jobs per GPU, where the device is auto"})
+    runs_per_gpu: int = field(default=1, metadata={"help": "jobs that may share a GPU, where the device is auto"})
     threads: int = field(default=1, metadata={"help": "CPU threads; another number may give other bits"})
     checkpoint_seconds: float = field(default=120.0, metadata={"help": "a kill loses at most this much work"})
+    data_on_device: int = field(
+        default=0, metadata={"help": "1: training cases lie on the device; crops are cut there"}
+    )
     state: Path | None = field(default=None, metadata={"help": "training state to delete, since training is finished"})
 
 
@@ -58,10 +63,21 @@ class Task:
     options: Options
 
     def runtime(self) -> "Runtime":
-        """The device, threads and loader processes of this job. It sets the number of torch's threads."""
+        """The device and the threads of this job. It sets the number of torch's threads.
+
+        Raises UserError for a ``data_on_device`` that is neither 0 nor 1.
+        """
         from semiseg.learning.build import choose_runtime
 
-        return choose_runtime(self.options.device, self.options.threads, self.options.checkpoint_seconds)
+        if self.options.data_on_device not in (0, 1):
+            raise UserError(f"data_on_device is {self.options.data_on_device}, expected 0 or 1: correct the profile")
+        return choose_runtime(
+            self.options.device,
+            self.options.threads,
+            self.options.checkpoint_seconds,
+            data_on_device=bool(self.options.data_on_device),
+            runs_per_gpu=self.options.runs_per_gpu,
+        )
 
 
 def _nothing(task: Task) -> list[str]:

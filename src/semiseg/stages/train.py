@@ -13,12 +13,13 @@ from semiseg.base.files import atomic, digest, read_json, sweep, write_json
 from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
-from semiseg.learning.batches import Sampler, StoredCase
+from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
 from semiseg.learning.build import Runtime, build_method
-from semiseg.learning.cost import record
+from semiseg.learning.cost import record, shared_gpu
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
+from semiseg.learning.precision import Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import STATE, State
 from semiseg.learning.validation import Validator
@@ -51,6 +52,7 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     sweep(out.weights.parent)
     cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     training = Training.model_validate(spec["training"])
+    precision = Precision.of(training, runtime.device)
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     with torch_alone(spec["method"]):
@@ -59,10 +61,10 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
     inference = Inference.model_validate(spec["inference"])
-    sampler = _sampler(method, training, cases, spec["seed"])
+    sampler = _sampler(method, training, cases, spec["seed"], runtime)
     trainer = Trainer(
         title=f"train {spec['method']}",
-        state=start(method, inference, training.optimiser, runtime.device, training.amp),
+        state=start(method, inference, training.optimiser, runtime.device, precision),
         sampler=sampler,
         schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
@@ -82,31 +84,39 @@ def _finish(trainer: Trainer, out: Outputs) -> None:
     note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
-        write_json(cost, _cost(state))
+        write_json(cost, _cost(state, trainer.runtime))
         weights.save(file, best.weights, note)
     logger.info(
-        f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)}"
+        f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)};"
+        f" steps waited for data in {state.cost.waiting_share:.1%} of their time"
     )
 
 
-def _cost(state: State) -> dict[str, Any]:
+def _cost(state: State, runtime: Runtime) -> dict[str, Any]:
     """The content of cost.json."""
+    gpu = torch.cuda.get_device_name(state.device) if state.device.type == "cuda" else None
     return record(
         state.cost,
         parameters=sum(each.numel() for each in state.method.parameters() if each.requires_grad),
         iterations=state.iteration,
         threads=torch.get_num_threads(),
-        gpu=torch.cuda.get_device_name(state.device) if state.device.type == "cuda" else None,
+        gpu=gpu and shared_gpu(gpu, runtime.runs_per_gpu),
     )
 
 
-def _sampler(method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int) -> Sampler:
+def _sampler(
+    method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int, runtime: Runtime
+) -> Sampler:
     """The sampler. A supervised row fills the whole batch with labelled crops."""
     if not cases["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
+    labelled, unlabelled = cases["labelled"], [] if method.labelled_only else cases["unlabelled"]
     counts = {part: len(stored) for part, stored in cases.items()}
     order = Order.of(training, counts, labelled_only=method.labelled_only)
-    return Sampler(cases["labelled"], cases["unlabelled"], order, training.patch, training.augmentation, seed)
+    source: Source = Store(pinned=runtime.device.type == "cuda")
+    if runtime.data_on_device:
+        source = KeptOnDevice.of(labelled, unlabelled, runtime.device)
+    return Sampler(labelled, unlabelled, order, training.patch, training.augmentation, seed, source)
 
 
 def _validator(

@@ -1,0 +1,37 @@
+"""What the jobs that compute on a GPU request of it: none for a control, else a whole one or, on SLURM, a share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from semiseg.base.controls import is_control
+from semiseg.base.errors import UserError
+
+RULES = ("train", "predict")  # whose jobs compute on a GPU
+
+Request = Mapping[str, Any]  # by the names that profiles use: gpu, gres
+
+
+def runs_per_gpu(requests: Mapping[str, Request]) -> dict[str, int]:
+    """The setting ``runs_per_gpu`` of each rule in ``RULES``. requests: by rule, as the profile and the rule give them.
+
+    Raises UserError for anything but one whole number of 1 or more.
+    """
+    values = {rule: requests[rule]["runs_per_gpu"] for rule in RULES}
+    for rule, value in values.items():
+        if type(value) is not int or value < 1:
+            found = "different from job to job" if value is None else repr(value)
+            raise UserError(
+                f"runs_per_gpu of rule {rule} is {found}, expected one whole number of 1 or more: correct it in the"
+                " profile or in --set-resources"
+            )
+    return values
+
+
+def no_gpu_for_controls(method: str, request: Request) -> Request:
+    """The request of a job for its row: a control computes nothing, so it requests no GPU, whatever a profile says."""
+    return {"gpu": 0, "gres": None} if is_control(method) else request
+
+
+def share_of(gres: str) -> Callable[[str, Request], Request]:
+    """A function that replaces a request for whole GPUs by ``gres``, a share of one; other requests stay."""
+    return lambda method, request: {"gpu": 0, "gres": gres} if request["gpu"] else request

@@ -1,0 +1,35 @@
+"""GPU memory that a job is planned to need, found out before the job has a GPU. An upper estimate, not a limit."""
+
+from math import prod
+from pathlib import Path
+
+from semiseg.base.files import read_json
+from semiseg.learning.estimate import Step, work
+from semiseg.learning.work import BYTES, PROCESS
+from semiseg.paths import COUNTED
+from semiseg.stages.task import Task
+
+MAPS = 2  # copies of a volume's class scores while a window slides: sums and their mean
+
+
+def planned_memory(task: Task) -> float | None:
+    """Bytes of GPU memory of a job of ``train`` or ``predict``; None where nothing tells them.
+
+    A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more; and with
+    ``data_on_device`` all prepared cases. A prediction needs the scores of the largest case, and for a window no more
+    than its training needed for a step: the weights' cost.json tells that of a training on a GPU.
+    """
+    index = read_json(task.files["prepared"])
+    if "training" in task.spec:
+        step = Step(task.spec, index["classes"])
+        inside = work({"step": step}, Path(COUNTED), 1, "runs_per_gpu: count operations")["step"].memory
+        slides = task.spec["training"].get("validation") is not None
+    else:
+        measured = read_json(task.files["weights"].with_name("cost.json"))
+        if measured["memory"] != "gpu":
+            return None
+        inside, slides = measured["peak_memory_bytes"], True
+    voxels = [prod(case["shape"]) for case in index["cases"].values()]
+    maps = BYTES * max(voxels) * (MAPS * index["classes"] + 1) if slides else 0
+    kept = (BYTES + 1) * sum(voxels) if task.options.data_on_device else 0  # images and label maps
+    return float(inside + maps + kept + PROCESS)
