@@ -21,6 +21,7 @@ rule train:
         gpu=gpus,
         gpu_slots=1,
         checkpoint_seconds=120,
+        local_disk="",
         mem_mb=16000,
         runtime=2880,
     params:
@@ -31,7 +32,7 @@ rule train:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
         " --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --gpu {resources.gpu} --slots {resources.gpu_slots} --out {output.out}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --history {output.history} --cost {output.cost}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --local-disk {resources.local_disk:q} --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))

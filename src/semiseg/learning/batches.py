@@ -7,14 +7,13 @@ flipped.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from semiseg.data.store import read_image_crop, read_label_crop
+from semiseg.data.store import CaseFile, read_image_crop, read_label_crop
 from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
 from semiseg.method import Batch
 from semiseg.params.config import Augmentation
@@ -24,7 +23,7 @@ from semiseg.params.config import Augmentation
 class StoredCase:
     """A case of the prepared store: its file and the shape of its arrays, in stored axis order."""
 
-    path: Path
+    path: CaseFile
     shape: tuple[int, int, int]
 
 

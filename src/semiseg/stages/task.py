@@ -42,6 +42,9 @@ class Options:
     slots: int = field(default=1, metadata={"help": "jobs per GPU, where the device is auto"})
     threads: int = field(default=1, metadata={"help": "CPU threads; another number may give other bits"})
     checkpoint_seconds: float = field(default=120.0, metadata={"help": "a kill loses at most this much work"})
+    local_disk: str = field(
+        default="", metadata={"help": "folder of this node's own disk, where trainings keep copies of the cases"}
+    )
     state: Path | None = field(default=None, metadata={"help": "training state to delete, since training is finished"})
 
 
