@@ -81,6 +81,13 @@ def shell_commands(workflow: Any) -> dict[str, str]:
 
 
 @_undocumented()
+def targets(workflow: Any) -> list[str]:
+    """The files that a call asks for, and the inputs of the rules that it asks for by name."""
+    dag = workflow.dag
+    return [str(path) for path in (*dag.targetfiles, *(path for rule in dag.targetrules for path in rule.input))]
+
+
+@_undocumented()
 def last_requests(workflow: Any) -> dict[str, dict[str, Any]]:
     """What each rule that is not local requests of ``RESOURCES`` at its last try.
 
