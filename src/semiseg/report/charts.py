@@ -194,7 +194,7 @@ def _arrange(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
 
 
 def _label_iterations(axes: Axes) -> None:
