@@ -4,7 +4,7 @@ CORES ?= all
 BIN := .venv/bin
 PEERS := .venv-peers
 
-.PHONY: demo test tests quick steps properties kills lowest newest lint schema benchmark rehearse
+.PHONY: demo test tests quick steps properties kills lowest newest lint schema counts benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -63,6 +63,11 @@ rehearse: .venv/installed
 schema: .venv/installed
 	$(BIN)/python -m semiseg schema > workflow/schemas/params.schema.json
 	$(BIN)/python -m semiseg schema --markdown > docs/params.md
+
+# Written again after a change in what a training step does; a test fails when this was forgotten. Takes minutes.
+counts: .venv/installed
+	$(BIN)/python -m semiseg counts > src/semiseg/learning/counts.json.new
+	mv src/semiseg/learning/counts.json.new src/semiseg/learning/counts.json
 
 # One table of all benchmarks, printed and written into docs/performance.md; about an hour on a quiet machine.
 benchmark: $(PEERS)/installed

@@ -169,6 +169,7 @@ def check_networks(where: str, networks: Any, teachers: Any, teacher_start: Any)
         raise unknown("start", str(teacher_start), TEACHER_STARTS, f"{where}: teacher_start")
 
 
+@functools.cache
 def _initialisations() -> list[str]:
     """Names of the rules by which ``semiseg.network`` draws weights."""
     written = dict(sources.assignments(sources.syntax_tree(sources.PACKAGE / "network.py")))["INITIALISATIONS"]

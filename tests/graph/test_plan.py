@@ -2,8 +2,11 @@
 
 import copy
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
 from semiseg.dataset import get_dataset
-from semiseg.describe.cost import TableView
+from semiseg.describe.cost import COUNTED, TableView
+from semiseg.describe.counts import steps_of
 from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
 from semiseg.learning.counting import count
-from semiseg.learning.estimate import Step, prepared_voxels, work
+from semiseg.learning.estimate import Step, _count, prepared_voxels, shipped, work
 from semiseg.learning.work import Work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
@@ -49,6 +53,32 @@ def test_work_grows_with_crops_and_voxels_and_counts_once(plan, tmp_path):
     assert large.operations == pytest.approx(16 * small.operations, rel=1e-3)
     assert small.memory < large.memory < 16 * small.memory, "weights do not grow with the crop"
     assert small.parameters == large.parameters == 2 * work_of(spec(plan, method="sup_only"), 14, tmp_path).parameters
+
+
+def test_the_counts_of_every_row_come_with_the_package(plan):
+    steps, kept = steps_of(plan), shipped()
+    assert steps.keys() == kept.keys(), "a training step does other work now: run `make counts`"
+    step = next(step for step in steps.values() if (step.spec["method"], step.classes) == ("mt", 4))
+    for new, old in zip(_count(step), kept[step.key], strict=True):
+        assert (new.operations, new.parameters) == (old.operations, old.parameters)
+        assert new.memory == pytest.approx(old.memory, rel=0.01)
+
+
+def test_a_plan_of_rows_that_come_with_the_package_loads_no_torch(project):
+    script = "import sys; from semiseg.cli.main import main; assert main(['plan', 'amos_10pct']) == 0"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", f"{script}; print('torch' in sys.modules)"]
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.endswith("False\n") and not COUNTED.exists()
+
+
+@pytest.mark.parametrize("method", ["mt", "guidednet"])
+def test_small_crops_scaled_are_what_a_large_crop_takes(plan, tmp_path, method):
+    crop = (32, 64, 96)
+    row = spec(plan, method=method, patch=crop, batch={"labelled": 1, "unlabelled": 1})
+    scaled, whole = work_of(row, 4, tmp_path), count(row, 4, crop)
+    assert scaled.operations == pytest.approx(whole.operations, rel=0.01)
+    assert scaled.memory == pytest.approx(whole.memory, rel=0.05)
 
 
 def test_nothing_is_counted_for_a_control(plan, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from semiseg.base import files, sources
 from semiseg.base.errors import UserError
 from semiseg.jobs import code_hash as code
+from semiseg.jobs import outline
 from semiseg.jobs.code_text import reduced
 
 SPEC = {"dataset": "flare22", "method": "dtc", "network": {"name": "vnet"}}
@@ -141,7 +142,7 @@ def hashes(source, monkeypatch):
 
 
 def forget():
-    for function in (sources.source_of, code.code_hash, code._closure, code._read, code._outline, code._runs_code):
+    for function in (sources.source_of, code.code_hash, code._closure, code._read, outline.outline, code._runs_code):
         function.cache_clear()
 
 

@@ -1,7 +1,6 @@
 # What the rules share: the graph of jobs, and the functions that give each rule its inputs, its parameters and the hash
 # of its code. Parameters stand in the job's command line. Both are `params` of the rule, so that an edit of parameters
 # or code reruns the rules that depend on it and no others.
-import functools
 import gc
 import inspect
 
@@ -70,20 +69,14 @@ def answer_or_exit(question):
     return answer
 
 
-def job(make):
-    """Input files by name, parameters as one line of JSON, and the hash of the code: three functions, made from one of
-    the wildcards that describes the job."""
-    make = functools.cache(make)
+def job(output):
+    """Input files by name, parameters as one line of JSON, and the hash of the code: three functions of the wildcards.
+    output: the main output of the rule."""
     return (
-        answer_or_exit(lambda wildcards: make(**wildcards).inputs),
-        answer_or_exit(lambda wildcards: as_text(make(**wildcards).spec)),
-        answer_or_exit(lambda wildcards: make(**wildcards).code),
+        answer_or_exit(lambda wildcards: GRAPH.of(output, wildcards).inputs),
+        answer_or_exit(lambda wildcards: as_text(GRAPH.of(output, wildcards).spec)),
+        answer_or_exit(lambda wildcards: GRAPH.of(output, wildcards).code),
     )
-
-
-def of_run(make):
-    """A function of a run, as a function of the wildcards that name the run."""
-    return lambda seed, **names: make(Run(**names, seed=int(seed)))
 
 
 def options(wildcards, input):

@@ -2,7 +2,7 @@
 # would slow the planner, and a changed time of one of them would rerun everything.
 
 
-standin_inputs, standin_spec, standin_code = job(GRAPH.standin)
+standin_inputs, standin_spec, standin_code = job(STANDIN)
 
 
 rule standin:
@@ -27,7 +27,7 @@ rule standin:
         " --workers {threads} --out {output.out}"
 
 
-download_inputs, download_spec, download_code = job(GRAPH.download)
+download_inputs, download_spec, download_code = job(ARCHIVES)
 
 
 rule download:
@@ -53,7 +53,7 @@ rule download:
         " {params.sources} --workers {threads} --out {output.out}"
 
 
-raw_inputs, raw_spec, raw_code = job(GRAPH.raw)
+raw_inputs, raw_spec, raw_code = job(RAW)
 
 
 rule raw:
@@ -79,7 +79,7 @@ rule raw:
         " {params.sources} --workers {threads} --out {output.out}"
 
 
-prepare_inputs, prepare_spec, prepare_code = job(GRAPH.prepare)
+prepare_inputs, prepare_spec, prepare_code = job(PREPARED)
 
 
 rule prepare:
@@ -104,7 +104,7 @@ rule prepare:
         " --raw {input.raw} --workers {threads} --out {output.out}"
 
 
-split_inputs, split_spec, split_code = job(GRAPH.split)
+split_inputs, split_spec, split_code = job(SPLIT)
 
 
 rule split:

@@ -1,7 +1,7 @@
 # Figures of a table by name: box plots, learning curves, bars of its ablations, one test case in slices and 3D.
 
 
-figure_inputs, figure_spec, figure_code = job(GRAPH.figure)
+figure_inputs, figure_spec, figure_code = job(FIGURE)
 
 
 rule figure:

@@ -6,4 +6,4 @@ from semiseg.engine.snakemake_memory import restore
 @before_planning("finished jobs are judged by time alone")
 def restore_notes():
     if adapter.is_main_call(workflow):
-        restore(GRAPH, adapter.shell_commands(workflow))
+        restore(GRAPH, adapter.shell_commands(workflow), adapter.targets(workflow))

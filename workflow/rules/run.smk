@@ -1,7 +1,7 @@
 # One run: (dataset, protocol, split, method, seed), shared by every table that needs it.
 
 
-train_inputs, train_spec, train_code = job(of_run(GRAPH.train))
+train_inputs, train_spec, train_code = job(f"{RUN}/weights.safetensors")
 
 
 rule train:
@@ -37,7 +37,7 @@ rule train:
         " --history {output.history} --cost {output.cost}"
 
 
-predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))
+predict_inputs, predict_spec, predict_code = job(f"{RUN}/predictions.json")
 
 
 rule predict:
@@ -67,7 +67,7 @@ rule predict:
         " --out {output.out}"
 
 
-evaluate_inputs, evaluate_spec, evaluate_code = job(of_run(GRAPH.evaluate))
+evaluate_inputs, evaluate_spec, evaluate_code = job(f"{RUN}/cases.csv")
 
 
 rule evaluate:

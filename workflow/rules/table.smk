@@ -1,7 +1,7 @@
 # Rows and tables: scores of finished runs, scored by the published rule and by the sound one.
 
 
-row_inputs, row_spec, row_code = job(GRAPH.row)
+row_inputs, row_spec, row_code = job(ROW)
 
 
 rule row:
@@ -25,7 +25,7 @@ rule row:
         " --split {input.split} --out {output.out} {input.cases}"
 
 
-table_inputs, table_spec, table_code = job(GRAPH.table)
+table_inputs, table_spec, table_code = job(TABLE)
 
 
 rule table:

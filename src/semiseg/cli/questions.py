@@ -1,4 +1,4 @@
-"""Verbs that check, describe or rehearse: check-params check-split describe plan published rehearse schema show."""
+"""Verbs that check, describe or rehearse, and those that print what is kept of them in the project."""
 
 import argparse
 from pathlib import Path
@@ -21,6 +21,7 @@ def add(verbs: Any) -> None:
     check.add_argument("dataset")
     check.add_argument("split")
     check.add_argument("--workers", type=int, default=2)
+    add_verb(verbs, "counts", _counts)
     add_verb(verbs, "describe", _describe).add_argument("name", metavar="NAME")
     rehearse = add_verb(verbs, "rehearse", _rehearse)
     rehearse.add_argument("table")
@@ -62,6 +63,15 @@ def _check_split(options: argparse.Namespace) -> int:
 
     plan = Plan(read(Path("params.yaml")))
     return 0 if check_split(plan, options.dataset, options.split, options.workers) else FOUND
+
+
+def _counts(options: argparse.Namespace) -> None:
+    """Print the work of a training step of every row in params.yaml, which comes with the package (`make counts`)."""
+    from semiseg.describe.counts import counts_text
+    from semiseg.graph.plan import Plan
+    from semiseg.params.reading import read
+
+    print(counts_text(Plan(read(Path("params.yaml")))), end="")
 
 
 def _describe(options: argparse.Namespace) -> None:

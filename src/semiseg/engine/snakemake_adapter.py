@@ -91,6 +91,13 @@ def shell_commands(workflow: Any) -> dict[str, str]:
 
 
 @undocumented()
+def targets(workflow: Any) -> list[str]:
+    """The files that a call asks for, and the inputs of the rules that it asks for by name."""
+    dag = workflow.dag
+    return [str(path) for path in (*dag.targetfiles, *(path for rule in dag.targetrules for path in rule.input))]
+
+
+@undocumented()
 def keep_outputs() -> None:
     """Let the files of a finished job stay until a new job of the same name has replaced them.
 

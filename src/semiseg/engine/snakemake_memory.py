@@ -15,7 +15,7 @@ are those of the record, the notes become those of the record, otherwise the job
 
 import contextlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,19 @@ SEEN = Path(".snakemake/metadata/lineage_records.json")  # is deleted together w
 Note = dict[str, Any]
 
 
-def restore(graph: Graph, commands: Mapping[str, str]) -> int:
+def restore(graph: Graph, commands: Mapping[str, str], targets: Sequence[str]) -> int:
     """Write Snakemake's notes of the finished jobs that it does not know; return how many records were read.
 
-    graph: the jobs by the current parameters. commands: shell command per rule, as in the rule's definition. Works in
-    the current folder. A record that cannot be read is skipped: the audit reports it, and Snakemake judges its files by
-    time. Raises UnavailableError where Snakemake's notes cannot be written.
+    graph: the jobs by the current parameters. commands: shell command per rule, as in the rule's definition. targets:
+    the files that are planned; jobs that are not behind them are left as they are. Works in the current folder. A
+    record that cannot be read is skipped: the audit reports it, and Snakemake judges its files by time. Raises
+    UnavailableError where Snakemake's notes cannot be written.
     """
     try:
         history = JobHistory()
         seen: dict[str, Note] = read_json(SEEN) if SEEN.exists() else {}
-        records, found = _read_new(seen)
+        behind = _records(graph, targets)
+        records, found = _read_new(behind, seen)
         made = {path: content for note in found.values() for path, content in note["made"].items()}
         for path, note in found.items():
             note["other"] = [name for name, content in note["read"].items() if made.get(name, content) != content]
@@ -61,19 +63,22 @@ def restore(graph: Graph, commands: Mapping[str, str]) -> int:
                 history.write(output, job)
             history.set_finished(note["made"], True)
             note["noted"] = history.stamps(note["made"])
-        if found != seen:
-            write_json(SEEN, found)
+        now = {path: note for path, note in seen.items() if path not in behind} | found
+        if now != seen:
+            write_json(SEEN, now)
     except OSError as error:
         raise UnavailableError(str(error)) from error
     return len(records)
 
 
-def _read_new(seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, Note]]:
-    """Records that are not those of the last call, and a note on every record."""
+def _read_new(behind: Iterable[str], seen: Mapping[str, Note]) -> tuple[dict[str, Record], dict[str, Note]]:
+    """Of these records those that are not those of the last call, and a note on each that is here."""
     records: dict[str, Record] = {}
     found: dict[str, Note] = {}
-    for path in map(str, _records()):
+    for path in behind:
         now = stamp(path)
+        if now is None:
+            continue
         if path in seen and seen[path]["stamp"] == now:
             found[path] = dict(seen[path])
             continue
@@ -134,10 +139,13 @@ def _seconds(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def _records() -> Iterator[Path]:
-    """All lineage records that lie where a rule puts them."""
-    for template in MAIN_OUTPUTS:
-        yield from Path().glob(record_path(re.sub(r"{\w+}", "*", template)))
+def _records(graph: Graph, targets: Sequence[str]) -> set[str]:
+    """Where the records of the jobs behind these targets lie; of all jobs where the graph does not know a target."""
+    try:
+        return {job.record for target in targets for job in graph.chain(target)}
+    except UserError:
+        found = (Path().glob(record_path(re.sub(r"{\w+}", "*", template))) for template in MAIN_OUTPUTS)
+        return {str(path) for paths in found for path in paths}
 
 
 def _contents(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:

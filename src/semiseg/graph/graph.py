@@ -28,10 +28,12 @@ class Graph:
 
     def maker(self, path: str) -> Job | None:
         """The job that makes this file, or None where no rule does. UserError for an unknown name in it."""
-        for pattern, make in _MAKERS:
-            if found := re.fullmatch(pattern, path):
-                return self.job(make, tuple(found.groupdict().items()))
-        return None
+        found = _matched(path)
+        return None if found is None else self.job(*found)
+
+    def of(self, template: str, names: Mapping[str, str]) -> Job:
+        """The job whose main output has this template, a key of ``MAIN_OUTPUTS``, with these names in its braces."""
+        return self.job(MAIN_OUTPUTS[template], tuple(names.items()))
 
     def chain(self, target: str) -> list[Job]:
         """All jobs behind a target, each after those that it needs. UserError if no rule makes the target."""
@@ -172,7 +174,16 @@ def _group(wildcard: re.Match[str]) -> str:
     return f"(?P<{wildcard[1]}>{WILDCARDS.get(wildcard[1], WORD)})"
 
 
+@functools.cache
+def _matched(path: str) -> tuple[Maker, tuple[tuple[str, str], ...]] | None:
+    """Who makes a file, and the names in its path; None where no rule does."""
+    for pattern, make in _MAKERS:
+        if found := pattern.fullmatch(path):
+            return make, tuple(found.groupdict().items())
+    return None
+
+
 _MAKERS = tuple(
-    (re.sub(r"{(\w+)}", _group, template.replace(".", r"\.")), make)
+    (re.compile(re.sub(r"{(\w+)}", _group, template.replace(".", r"\."))), make)
     for template, make in {**MAIN_OUTPUTS, **_OTHER_OUTPUTS}.items()
 )

@@ -3,6 +3,7 @@
 Snakemake imports this file while it plans, so it imports nothing heavy.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ class Plan:
 
     def __init__(self, params: Params) -> None:
         self.params = params
+        self._skipped = functools.cache(self._why_skipped)
+        self._counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
         check_references(params)
 
     def table(self, name: str) -> Table:
@@ -68,6 +71,9 @@ class Plan:
 
         Raises UserError for a row whose method declares what no protocol could serve.
         """
+        return dict(self._skipped(table))
+
+    def _why_skipped(self, table: str) -> dict[str, str]:
         definition = self.table(table)
         for row in definition.rows:
             check_declared(self.base(row.method))
@@ -87,7 +93,7 @@ class Plan:
         training = self.protocol(definition.protocol).training
         for method in built:
             split = self.row(table, method).split or definition.split
-            counts = part_counts(self.split(definition.dataset, split))
+            counts = self._counts(definition.dataset, split)
             reason = split_does_not_fit(counts, training, labelled_only=self.labelled_only(method))
             if reason is not None and not is_control(method):
                 raise UserError(f"table {table}, row {method}: split {split} does not serve, since {reason}")

@@ -4,7 +4,7 @@ import ast
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from semiseg.base.controls import is_control
 from semiseg.base.files import digest
@@ -13,15 +13,13 @@ from semiseg.base.sources import (
     BrokenError,
     module_exists,
     modules_in,
-    package_of,
-    parsed,
     shown,
     source_of,
     syntax_tree,
 )
-from semiseg.jobs.code_imports import Import, bound_by, imports_of
+from semiseg.jobs.code_imports import Import
 from semiseg.jobs.code_text import reduced
-from semiseg.jobs.dataset_texts import NONE, Texts, texts_of_builder
+from semiseg.jobs.outline import Outline, outline, save
 
 DATASETS = "semiseg.datasets."
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
@@ -110,6 +108,7 @@ def _closure(modules: tuple[str, ...]) -> dict[str, str]:
         skipped = WITHOUT_EFFECT + (FILLS_RAW if elsewhere else ())
         pending.extend(package for package in _packages(module) if _runs_code(package))
         pending.extend(name for name in imported if not _is_within(name, skipped))
+    save()
     return found
 
 
@@ -126,41 +125,22 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
     source = source_of(module)
     if source is None:
         raise ModuleNotFoundError(module)
-    outline = _outline(source)
-    for one in outline.imports:
+    text = _outline(source)
+    for one in text.imports:
         if fault := _fault(one):
             raise BrokenError(f"{shown(source)}, line {one.line} imports {fault}")
-    code, imported = outline.reduced
     beside = [path for path in sorted(source.parent.glob(f"{source.stem}.*")) if path.suffix != ".py"]
-    whole = "\n".join([code, *(path.read_text(encoding="utf-8") for path in beside)])
-    return digest(whole)[:16], tuple(name for name in imported if _is_module_with_code(name))
+    whole = "\n".join([text.code, *(path.read_text(encoding="utf-8") for path in beside)])
+    return digest(whole)[:16], tuple(name for name in text.names if _is_module_with_code(name))
 
 
-class _Outline(NamedTuple):
-    """What a source text says. reduced: what counts of it, as text again, and the names that this part imports."""
-
-    reduced: tuple[str, tuple[str, ...]]
-    imports: tuple[Import, ...]
-    bound: frozenset[str] | None
-
-
-@functools.cache
-def _outline(source: Path) -> _Outline:
+def _outline(source: Path) -> Outline:
+    """The outline of a source file. Raises BrokenError, with file and line, for one that is not Python."""
     try:
-        text, package = source.read_text(encoding="utf-8"), package_of(source)
-        return _outlined(text, package, texts_of_builder(text) if f"{package}." == DATASETS else ("", NONE))
+        return outline(source)
     except (SyntaxError, ValueError):
         syntax_tree(source)  # raises the sentence
         raise
-
-
-@functools.cache
-def _outlined(text: str, package: str, builder: tuple[str, Texts]) -> _Outline:
-    tree = parsed(text, package)
-    imports, bound = tuple(imports_of(tree)), bound_by(tree)
-    tree = reduced(tree, builder)
-    names = tuple(name for node in ast.walk(tree) for name in _imports(node))
-    return _Outline((ast.unparse(tree), names), imports, bound)
 
 
 def _fault(wanted: Import) -> str | None:
@@ -182,18 +162,6 @@ def _steps(module: str) -> list[tuple[str, str]]:
     """Package and part for each dot of a module's name: ``a.b.c`` -> a and b, a.b and c."""
     parts = module.split(".")
     return [(".".join(parts[:count]), parts[count]) for count in range(1, len(parts))]
-
-
-def _imports(node: ast.AST) -> list[str]:
-    """Names that an import may bring in; ``from semiseg.graph import plan`` names a module, not something in it."""
-    match node:
-        case ast.Import():
-            names = [alias.name for alias in node.names]
-        case ast.ImportFrom(module=str(module)):
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        case _:
-            names = []
-    return [name for name in names if name.startswith("semiseg.")]
 
 
 def _is_module_with_code(name: str) -> bool:

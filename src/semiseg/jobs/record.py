@@ -6,6 +6,7 @@ times are recorded too, but the id does not depend on them. ``seal`` is a digest
 """
 
 import json
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -117,8 +118,8 @@ def _is_entry(entry: Any) -> bool:
         return False
     path, record = entry["path"], entry.get("record")
     named = isinstance(path, str) and (path == OUTSIDE or shareable(path) == path)
-    inside = named and ".." not in Path(path).parts
-    plain = named and (path == OUTSIDE or Path(path).as_posix() == path)  # no other spelling of the same file
+    inside = named and ".." not in path.split("/")
+    plain = named and (path == OUTSIDE or posixpath.normpath(path) == path)  # no other spelling of the same file
     texts = isinstance(entry["sha256"], str) and (record is None or isinstance(record, str))
     return inside and plain and texts and type(entry["bytes"]) is int
 
@@ -140,7 +141,7 @@ def seal(record: Mapping[str, Any]) -> str:
 
 def is_measured(path: str) -> bool:
     """Whether a file holds measured seconds or memory, on which no id depends."""
-    return MEASURED.fullmatch(Path(path).name) is not None
+    return MEASURED.fullmatch(posixpath.basename(path)) is not None
 
 
 def made_by(path: Path) -> str | None:

@@ -1,7 +1,8 @@
 """Estimated cost of a training step and size of a prepared case, without torch.
 
-The counts behind the estimates come from ``semiseg.learning.counting``, which runs steps with small crops. They are
-kept in a folder, so that torch is loaded only for a step that was not counted before.
+The counts behind the estimates come from ``semiseg.learning.counting``, which runs steps with small crops. Those of all
+rows of the project's params.yaml come with the package (``counts.json``, written by ``make counts``); others are kept
+in a folder. So torch is loaded only for a step that was not counted before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from semiseg import catalogue
+from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.files import digest, read_json, write_json
 from semiseg.base.parallel import each
@@ -21,6 +23,8 @@ from semiseg.params.config import Training
 SMALL = ((1, 1, 2), (1, 2, 2))  # sides of the two crops that are counted, in steps of what the network takes
 CUBES = ((1, 2, 1), (1, 2, 2))  # and in cubes, for a method that cuts crops into cubes
 NO_WORK = Work(operations=0.0, memory=0.0, parameters=0)
+SHIPPED = sources.PACKAGE / "learning/counts.json"
+Counts = list[Work]  # of a step with the small crops and of one with the larger ones
 
 
 @dataclass(frozen=True)
@@ -45,20 +49,32 @@ def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict
 
     One step with one labelled and one unlabelled crop is counted, for two sizes of small crops. The part that grows
     with the size is scaled to the protocol's batch and crop; the rest (weights, terms on a fixed number of voxels) is
-    not. Counts are stored in the folder ``kept``. workers: processes that count. what: the name of the progress line.
-    A control is not trained, so its work is 0.
+    not. Counts that do not come with the package are stored in the folder ``kept``. workers: processes that count.
+    what: the name of the progress line. A control is not trained, so its work is 0.
     """
-    files = {name: kept / f"{step.key}.json" for name, step in steps.items() if not is_control(step.spec["method"])}
-    missing = {file: steps[name] for name, file in files.items() if not file.exists()}
-    if missing:
-        counted = each(_count, list(missing.values()), workers, what, "row")
-        for file, counts in zip(missing, counted, strict=True):
-            write_json(file, [asdict(one) for one in counts])
-    works = {name: _scaled(steps[name], [Work(**one) for one in read_json(file)]) for name, file in files.items()}
+    trained = {name: step for name, step in steps.items() if not is_control(step.spec["method"])}
+    keys, known = {name: step.key for name, step in trained.items()}, shipped()
+    files = {key: kept / f"{key}.json" for key in keys.values() if key not in known}
+    known |= {key: [Work(**one) for one in read_json(file)] for key, file in files.items() if file.exists()}
+    counted = count({keys[name]: step for name, step in trained.items() if keys[name] not in known}, workers, what)
+    for key, counts in counted.items():
+        write_json(files[key], [asdict(one) for one in counts])
+    works = {name: _scaled(step, (known | counted)[keys[name]]) for name, step in trained.items()}
     return {name: works.get(name, NO_WORK) for name in steps}
 
 
-def _count(step: Step) -> list[Work]:
+def shipped() -> dict[str, Counts]:
+    """The counts that come with the package, by ``Step.key``."""
+    return {key: [Work(*one) for one in counts] for key, counts in read_json(SHIPPED).items()}
+
+
+def count(steps: Mapping[str, Step], workers: int, what: str) -> dict[str, Counts]:
+    """The counts of these steps by the same keys; workers, what: as in ``work``."""
+    counted = each(_count, list(steps.values()), workers, what, "row") if steps else []
+    return dict(zip(steps, counted, strict=True))
+
+
+def _count(step: Step) -> Counts:
     from semiseg.learning.counting import count
 
     return [count(step.spec, step.classes, crop) for crop in _crops(step.spec)]

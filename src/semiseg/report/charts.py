@@ -11,6 +11,7 @@ from xml.sax.saxutils import quoteattr
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
@@ -39,6 +40,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
 }
 POINTS_PER_CURVE = 250
+POINTS_PER_INCH = 72  # at which matplotlib draws SVG, so that texts have the size for which the figure is laid out
 SMOOTHING = 50  # a moving mean over this part of the training
 POINTS_BESIDE_BOX = 30
 
@@ -176,7 +178,7 @@ def _box(axes: Axes, place: int, values: list[float], colour: str) -> None:
 
 
 def _panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained", dpi=POINTS_PER_INCH)
     return figure, figure.add_subplot()
 
 
@@ -186,6 +188,15 @@ def _line(axes: Axes, run: pd.DataFrame, column: str, look: Look) -> None:
     axes.plot(run["iteration"][shown], smooth[shown], label=look.label, **look.line)
 
 
+def _arrange(figure: Figure) -> None:
+    """Lay the figure out for SVG. Else matplotlib draws all of it another time to find the same layout."""
+    FigureCanvasSVG(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def _label_iterations(axes: Axes) -> None:
     axes.set_xlabel("iteration")
     axes.margins(x=0.01)
@@ -193,6 +204,7 @@ def _label_iterations(axes: Axes) -> None:
 
 def _svg(figure: Figure, description: str) -> str:
     """The figure as an SVG element that fills its container; the same data give the same bytes."""
+    _arrange(figure)
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue()
