@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from semiseg.base.errors import UserError
 from semiseg.data.geometry import Affine, Geometry, spacing_of
+from semiseg.data.intensities import moments, percentiles
 from semiseg.data.resampling import axis, new_size, picked, resampled
 from semiseg.data.store import Image, Label, PreparedCase
 from semiseg.params.preparation import (
@@ -107,7 +108,7 @@ def clip_cumulative(scan: Scan, step: ClipCumulative) -> Scan:
 
 def rescale(scan: Scan, step: Rescale) -> Scan:
     """(x - low) / (high - low); low and high are percentiles of the whole volume. The result is not clipped to 0..1."""
-    low, high = _percentiles(scan.image, step.low, step.high)
+    low, high = percentiles(scan.image, step.low, step.high)
     if not high > low:
         raise UserError(
             f"case {scan.case}: the image is constant ({low:g}) between its percentiles {step.low:g} and "
@@ -131,7 +132,7 @@ def zscore(scan: Scan, step: ZScore) -> Scan:
     Sums are float64. If ``step.of`` is positive, mean and std are those of the voxels above 0; they are applied to all
     voxels all the same. HiLab-git/SSL4MIS prepares BraTS in this way.
     """
-    mean, std = _moments(scan.image if step.of == "all" else scan.image[scan.image > 0])
+    mean, std = moments(scan.image if step.of == "all" else scan.image[scan.image > 0])
     if not std > 0:
         raise UserError(f"case {scan.case}: the image is constant ({mean:g}), so it has no z-score: check the file")
     image = scan.image - np.float32(mean)
@@ -249,7 +250,7 @@ def _described(image: Image, affine: Affine) -> dict[str, Any]:
 
     The orientation's letters are in the order of the array's axes. Percentiles use every 4th voxel along each axis.
     """
-    mean, std = _moments(image)
+    mean, std = moments(image)
     low, median, high = (float(value) for value in np.percentile(image[::4, ::4, ::4], (0.5, 50, 99.5)))
     return {
         "orientation": _letters(affine),
@@ -259,27 +260,6 @@ def _described(image: Image, affine: Affine) -> dict[str, Any]:
         "std": std,
         "percentiles": {"0.5": low, "50": median, "99.5": high},
     }
-
-
-def _percentiles(image: Image, low: float, high: float) -> tuple[float, float]:
-    """Two percentiles of all voxels; 0 and 100 are the lowest and the highest value, which need no selection."""
-    if (low, high) == (0, 100):
-        return float(image.min()), float(image.max())
-    first, second = np.percentile(image.ravel("K"), (low, high))
-    return float(first), float(second)
-
-
-def _moments(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Mean and population std. Sums are float64 and computed piece by piece, so that no second volume is allocated."""
-    flat = values.ravel("K")
-    if flat.size == 0:
-        return 0.0, 0.0
-    pieces = np.array_split(flat, flat.size // 2**16 + 1)
-    mean = sum(float(piece.sum(dtype=np.float64)) for piece in pieces) / flat.size
-    squares = 0.0
-    for piece in pieces:  # square and sum, because the bits of a dot product depend on the number of threads
-        squares += float(np.square(piece.astype(np.float64) - mean).sum())
-    return mean, float(np.sqrt(squares / flat.size))
 
 
 def _extent(filled: NDArray[np.bool_], along: int) -> tuple[int, int]:
