@@ -1,9 +1,17 @@
-"""The one form of a benchmark: rows of a table, and two pieces of code timed alternately in one process."""
+"""The one form of a benchmark: rows of a table, and two pieces of code timed alternately in one process.
 
+A script of this folder offers ``rows(tiny)`` and ends with ``main(rows)``: ``python benchmarks/SCRIPT.py`` prints its
+table, and ``--tiny`` the table of its smallest form, whose numbers mean nothing. ``all.py`` finds it by itself.
+"""
+
+import argparse
+import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+HEAD = "| what | ours | peer | peer / ours | floor | ours / floor | target |"
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,22 @@ def alternate(
     return [statistics.median(kept) for kept in costs]
 
 
+def is_installed(module: str) -> bool:
+    """Whether a peer can be imported. ``make benchmark`` installs those of peers.txt; an absent one has no cost."""
+    return importlib.util.find_spec(module) is not None
+
+
+def main(rows: Callable[[bool], Sequence[Row]]) -> None:
+    """Print the rows of a script."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--tiny", action="store_true", help="the smallest form: does the script run?")
+    print_rows(rows(parser.parse_args().tiny))
+
+
 def print_rows(rows: Sequence[Row]) -> None:
     """Print a Markdown table: the peer's cost over ours (above 1 we are cheaper), and ours over the floor."""
-    print("| what | ours | peer | peer / ours | floor | ours / floor | target |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(HEAD)
+    print("| --- " * HEAD.count(" | ") + "| --- |")
     for row in rows:
         peer = "not installed" if row.peer is None else f"{row.peer:.3g}"
         ratio = "" if row.peer is None else f"{row.peer / row.ours:.2f}"
