@@ -665,6 +665,7 @@ def test_a_quick_audit_reads_no_file_twice(project, settled, monkeypatch):
     assert report().proven
     monkeypatch.setattr(hashing, "_sha256", pytest.fail)
     monkeypatch.setattr("semiseg.proof.audit.check_cells._scored", pytest.fail)
+    monkeypatch.setattr("semiseg.jobs.record.seal", pytest.fail)
     assert report(quick=True).proven
 
 
@@ -678,6 +679,15 @@ def test_a_quick_audit_sees_a_change_that_hides_its_time(project, settled):
     assert f"changed: {WEIGHTS} is not what was made" in told(quick=True)
 
 
+def test_a_quick_audit_checks_a_record_that_has_changed(project, settled):
+    assert report().proven
+    path = Path(record_path(WEIGHTS))
+    before, text = path.stat(), path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"seed": 1', '"seed": 2', 1), encoding="utf-8")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert f"changed: {path} was changed: its content does not fit its seal" in told(quick=True)
+
+
 def test_files_written_just_now_are_not_remembered(project):
     Path(WEIGHTS).write_bytes(Path(WEIGHTS).read_bytes())
     assert report().proven
@@ -686,7 +696,7 @@ def test_files_written_just_now_are_not_remembered(project):
 
 @pytest.mark.parametrize("content", ["", "[]", '{"params.yaml": 1, "results/tiny.csv": {"mark": 3}}'])
 def test_a_damaged_memory_is_none(project, content):
-    for name in ("hashes", "rows"):
+    for name in ("hashes", "records", "rows"):
         path = Path(f"results/.audit/{name}.json")
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)

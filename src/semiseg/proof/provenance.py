@@ -7,7 +7,7 @@ from pathlib import Path
 
 from semiseg.base.errors import UserError
 from semiseg.graph.job import Job
-from semiseg.jobs.record import OUTSIDE, Record, read_record
+from semiseg.jobs.record import OUTSIDE, Record, read_plain, read_record
 from semiseg.paths import LINEAGE, record_path
 
 Maker = Callable[[str], Job | None]
@@ -55,9 +55,13 @@ class Link:
 
 
 class Records:
-    """The records of the project in the working folder. Each is read once."""
+    """The records of the project in the working folder. Each is read once.
 
-    def __init__(self) -> None:
+    is_known: whether the record at a path was found whole before and has not changed since. Its seal is not checked.
+    """
+
+    def __init__(self, is_known: Callable[[str], bool] = lambda path: False) -> None:
+        self._is_known = is_known
         self._read: dict[str, Record | str] = {}
         self._makers: dict[Path, dict[str, str]] = {}
 
@@ -65,7 +69,7 @@ class Records:
         """A record, or a sentence with the reason why it cannot be used."""
         if path not in self._read:
             try:
-                self._read[path] = read_record(path)
+                self._read[path] = read_plain(Path(path)) if self._is_known(path) else read_record(path)
             except UserError as error:
                 self._read[path] = str(error)
         return self._read[path]

@@ -20,9 +20,9 @@ ROW = re.compile(r"results/\w+/\w+\.csv")
 class Chain:
     """All links behind some files. Each stands once, after the links that it was made from."""
 
-    def __init__(self, graph: Graph, targets: Sequence[str]) -> None:
+    def __init__(self, graph: Graph, targets: Sequence[str], records: Records | None = None) -> None:
         self.graph = graph
-        records = Records()
+        records = records or Records()
         found = (link for path in targets for link in recorded_chain(path, records, graph.maker))
         self.links = list({link.path: link for link in found}.values())
         self._makers = {path: link for link in self.links for path in self.written(link)}

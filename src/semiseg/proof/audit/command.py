@@ -1,5 +1,6 @@
 """``semiseg audit``: checks a table, or any file behind one, from its numbers down to the raw scans."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from semiseg.proof.audit.check_files import check_content
 from semiseg.proof.audit.check_staleness import OTHER_CODE, check_wanted
 from semiseg.proof.audit.notes import notes_on_source
 from semiseg.proof.audit.report import Report, Table
+from semiseg.proof.audit.sealed import records, remember_whole
 from semiseg.proof.audit.verdicts import Finding, Verdict, worst
 from semiseg.proof.provenance import Link
 from semiseg.scoring.conventions import CONVENTIONS
@@ -20,8 +22,9 @@ from semiseg.scoring.conventions import CONVENTIONS
 class Options:
     """How to audit.
 
-    quick: files whose size, times and inode are those of an earlier audit are not read again. redo: repeat some jobs of
-    this kind (``score``, ``predict`` or ``train``), at most ``sample`` of them. strict: notes count, too.
+    quick: files whose size, times and inode are those of an earlier audit are not hashed again, nor are the seals of
+    records checked. redo: repeat some jobs of this kind (``score``, ``predict`` or ``train``), at most ``sample`` of
+    them. strict: notes count, too.
     """
 
     quick: bool = False
@@ -34,7 +37,9 @@ class Options:
 def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     """Audit files of the project in the working folder. UserError for a target that no rule and no record knows."""
     files = list(dict.fromkeys(resolved(path, graph) for path in targets))
-    chain = Chain(graph, files)
+    began = time.time_ns()
+    chain = Chain(graph, files, records(options.quick))
+    remember_whole(chain.links, began)
     content = check_content(chain.links, options.workers, options.quick)
     wanted = [found for link in chain.links for found in check_wanted(link, graph)]
     other_code = {found.at for found in wanted if found.text.startswith(OTHER_CODE)}

@@ -32,7 +32,7 @@ def hash_files(paths: Iterable[str], workers: int, quick: bool) -> dict[str, str
     there = [path for path, now in marks.items() if now is not None and path not in found]
     if there:
         found |= _hashed(there, {path: now[0] for path, now in marks.items() if now}, workers)
-        new = {path: {"mark": marks[path], "sha256": found[path]} for path in there if _is_settled(marks[path])}
+        new = {path: {"mark": marks[path], "sha256": found[path]} for path in there if is_settled(marks[path])}
         remember(CACHE, {**known, **new})
     return {path: found.get(path) for path in marks}
 
@@ -68,8 +68,12 @@ def _sha256(path: str) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}): make it readable and audit again") from None
 
 
-def _is_settled(mark: Mark | None) -> bool:
-    return mark is not None and max(mark[1], mark[2]) < time.time_ns() - SETTLED_NS
+def is_settled(mark: Mark | None, read: int | None = None) -> bool:
+    """Whether a file was last written so long before it was read that a further change would show in its times.
+
+    read: the time when it was read at the earliest, in ns since 1970; default: now.
+    """
+    return mark is not None and max(mark[1], mark[2]) < (time.time_ns() if read is None else read) - SETTLED_NS
 
 
 def _is_known(entry: Any, now: Mark) -> bool:
