@@ -206,9 +206,9 @@ SHORTENED_WHILE_READ = """
 import os, sys
 from pathlib import Path
 from semiseg.base.errors import UserError
-from semiseg.data import store
+from semiseg.data import stored_arrays
 
-original = store.mmap.mmap
+original = stored_arrays.mmap.mmap
 
 
 def mapped_and_shortened(*given, **more):
@@ -220,7 +220,7 @@ def mapped_and_shortened(*given, **more):
 def read(name, shortening):
     global path
     path = Path(sys.argv[1]) / name
-    with store._opened(path) as file:
+    with stored_arrays.opened(path) as file:
         assert file.arrays
         if not shortening:
             os.truncate(path, path.stat().st_size // 2)
@@ -232,7 +232,7 @@ def read(name, shortening):
 
 read("a.h5", False)
 read("b.h5", False)
-store.mmap.mmap = mapped_and_shortened
+stored_arrays.mmap.mmap = mapped_and_shortened
 read("c.h5", True)
 """
 

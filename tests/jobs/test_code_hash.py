@@ -39,6 +39,7 @@ EDITS = {
     "the history of losses": ("learning/history.py", "STEPS_PER_FETCH = 20", "STEPS_PER_FETCH = 10", set()),
     "the progress line": ("base/progress.py", r"SECONDS_BETWEEN_LINES = 10\.0", "SECONDS_BETWEEN_LINES = 5.0", set()),
     "what a signal does": ("learning/signals.py", "signal.SIGTERM, signal.SIGINT", "signal.SIGTERM,", set()),
+    "copies on a node's disk": ("data/local_copies.py", "UNUSED_SECONDS = 7", "UNUSED_SECONDS = 8", set()),
     "a warning about a scan": ("data/checks.py", "AIR_HU = -200", "AIR_HU = -300", set()),
     # parameters, plug-ins and what surrounds a job
     "a new parameter": ("params/data.py", "class Counts", "class New(Strict):\n    x: int\n\n\nclass Counts", set()),

@@ -1,6 +1,7 @@
 """The workflow itself, by real calls of Snakemake in a project folder of its own: a tiny table from raw to page."""
 
 import csv
+import json
 import re
 
 import pytest
@@ -16,11 +17,31 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def built(project):
-    """The project after its table was built."""
-    result = snakemake(project, TABLE)
+def local_disk(tmp_path_factory):
+    """What stands for the disk of a node."""
+    return tmp_path_factory.mktemp("local")
+
+
+@pytest.fixture(scope="module")
+def built(project, local_disk):
+    """The project after its table was built; its trainings read copies on the node's disk."""
+    result = snakemake(project, TABLE, "--set-resources", f"train:local_disk={local_disk}")
     assert result.returncode == 0, result.stderr[-4000:]
     return project
+
+
+def test_trainings_of_a_node_share_copies_which_no_record_mentions(built, local_disk):
+    """Two methods were trained, on the same five cases; the two of the test have no copies."""
+    (index,) = (json.loads(path.read_text()) for path in built.glob("data/prepared/phantom_mri/*/index.json"))
+    split = json.loads((built / "data/splits/phantom_mri/tiny.json").read_text())
+    read = [case for part in ("labelled", "unlabelled", "val") for case in split[part]]
+    (copies,) = local_disk.iterdir()
+    assert {path.name for path in copies.glob("*")} == {f"{index['cases'][case]['sha256']}.h5" for case in read}
+    for method in ("sup_only", "cps"):
+        (log,) = (built / "results/logs/train").glob(f"*.{method}.seed1.log")
+        assert f"{len(read)} cases are read from their copies in {copies}" in log.read_text()
+    records = [path.read_text() for path in built.glob("results/**/*.lineage.json")]
+    assert records and not [text for text in records if "local_disk" in text or str(local_disk) in text]
 
 
 def test_controls_rank_first_and_last(built):
@@ -52,8 +73,9 @@ def test_a_target_that_no_rule_makes_is_answered_with_what_is_made(project, targ
 
 
 def test_a_control_asks_for_no_gpu(built):
-    result = snakemake(built, "-n", "-p", "--forceall", TABLE)
+    result = snakemake(built, "-n", "-p", "--forceall", TABLE, "--set-resources", "train:local_disk=$TMPDIR")
     assert result.returncode == 0, result.stderr
+    assert (result.stdout + result.stderr).count("--local-disk '$TMPDIR'") == 4  # replaced on the node of the job
     job = r"semiseg --log \S+\.(\w+)\.seed1\.log (train|predict) .* --gpu (\d)"
     found = re.findall(job, result.stdout + result.stderr)
     asked = {"sup_only": "1", "cps": "1", "control_perfect": "0", "control_empty": "0"}

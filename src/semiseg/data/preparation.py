@@ -107,7 +107,7 @@ def clip_cumulative(scan: Scan, step: ClipCumulative) -> Scan:
 
 def rescale(scan: Scan, step: Rescale) -> Scan:
     """(x - low) / (high - low); low and high are percentiles of the whole volume. The result is not clipped to 0..1."""
-    low, high = (float(value) for value in np.percentile(scan.image.ravel("K"), (step.low, step.high)))
+    low, high = _percentiles(scan.image, step.low, step.high)
     if not high > low:
         raise UserError(
             f"case {scan.case}: the image is constant ({low:g}) between its percentiles {step.low:g} and "
@@ -259,6 +259,14 @@ def _described(image: Image, affine: Affine) -> dict[str, Any]:
         "std": std,
         "percentiles": {"0.5": low, "50": median, "99.5": high},
     }
+
+
+def _percentiles(image: Image, low: float, high: float) -> tuple[float, float]:
+    """Two percentiles of all voxels; 0 and 100 are the lowest and the highest value, which need no selection."""
+    if (low, high) == (0, 100):
+        return float(image.min()), float(image.max())
+    first, second = np.percentile(image.ravel("K"), (low, high))
+    return float(first), float(second)
 
 
 def _moments(values: NDArray[np.float32]) -> tuple[float, float]:

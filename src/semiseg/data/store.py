@@ -3,25 +3,13 @@
 Datasets: ``image`` float32 and ``label`` uint8 (absent without truth), both in stored axis order, contiguous and not
 compressed. Attributes: axes, affine, raw_shape, raw_affine (see ``semiseg.data.geometry``), statistics (JSON), voxels
 per class (absent without truth) and made_from (fingerprint of the inputs). Every tool that reads HDF5 opens the file.
-
-HDF5 itself is asked once per file and process where the arrays lie. A crop is then copied out of a memory map. It needs
-its rows from end to end, so it reads its own bytes times the length of a stored row over that of its own, and at most
-half as many again. The system is told them beforehand, because by itself it would read up to nine times the crop from a
-cold disk (benchmarks/store_crops.py). Then the last byte of each part is read, which waits for the disk without holding
-Python's lock, and gives an error where a memory map would end the process by a signal: the file was shortened, or its
-disk has vanished.
-
-Each call opens its file, so no handle is shared by processes.
+``semiseg.data.stored_arrays`` reads crops and whole arrays, with the reasons for this form.
 """
 
-import functools
 import hashlib
 import io
 import json
 import logging
-import math
-import mmap
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,13 +23,10 @@ from numpy.typing import NDArray
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic
 from semiseg.data.geometry import Geometry, spacing_of
+from semiseg.data.stored_arrays import KINDS, OpenFile, as_hdf5, opened
 
-KINDS: Mapping[str, np.dtype[Any]] = {"label": np.dtype("u1"), "image": np.dtype("<f4")}
 BLOCK = 2**22  # bytes written at a time: Linux keeps a file in larger pages, quicker to map, where writes are large
-KNOWN = 4096  # files whose layout a process remembers
 ALIGNED = 4096  # bytes: arrays begin on a page, and what is smaller than one anywhere
-AGAIN = "delete it and run the preparation again"
-SHORTENED = "ends too early, because it was shortened while it was read"
 
 Image = NDArray[np.float32]
 Label = NDArray[np.uint8]
@@ -190,158 +175,19 @@ def _write_all(file: io.FileIO, block: memoryview) -> None:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Array:
-    """Where an array lies in its file: first byte, shape and kind."""
-
-    first: int
-    shape: tuple[int, int, int]
-    kind: np.dtype[Any]
-
-    @property
-    def end(self) -> int:
-        """The byte behind the array."""
-        return self.first + math.prod(self.shape) * self.kind.itemsize
-
-
-@dataclass(frozen=True)
-class _OpenFile:
-    """An open file. Two are equal when they are the same file with the same content, as far as the system knows."""
-
-    path: Path = field(compare=False)
-    handle: int = field(compare=False)
-    stamp: tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
-
-    @property
-    def arrays(self) -> Mapping[str, _Array]:
-        return _arrays_of(self)
-
-    def whole(self, name: str) -> NDArray[Any]:
-        """A whole array."""
-        stored = self._array(name)
-        array = np.empty(stored.shape, stored.kind)
-        self._fill(array.data.cast("B"), stored.first)
-        return array
-
-    def crop(self, name: str, start: Sequence[int], size: Sequence[int], out: NDArray[Any] | None) -> NDArray[Any]:
-        """Read the part of the box that lies inside; zeros elsewhere."""
-        stored = self._array(name)
-        if out is None:
-            out = np.empty(tuple(size), stored.kind)
-        low = [max(first, 0) for first in start]
-        high = [min(first + side, end) for first, side, end in zip(start, size, stored.shape, strict=True)]
-        sides = [max(b - a, 0) for a, b in zip(low, high, strict=True)]
-        if sides != list(size):
-            out[...] = 0
-        if 0 in sides:
-            return out
-        inside = out[tuple(slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))]
-        memory = self._mapped(stored.end, _spans(stored, low, high))
-        array = np.ndarray(stored.shape, stored.kind, memory, stored.first)
-        inside[...] = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        return out
-
-    def _mapped(self, end: int, spans: Sequence[tuple[int, int]]) -> mmap.mmap:
-        """The file as memory up to a byte, with the bytes of these spans at hand."""
-        try:
-            memory = mmap.mmap(self.handle, end, prot=mmap.PROT_READ)
-            memory.madvise(mmap.MADV_RANDOM)  # nothing beside the spans
-            for first, count in spans:
-                memory.madvise(mmap.MADV_WILLNEED, first, count)
-            is_whole = all(os.pread(self.handle, 1, first + count - 1) for first, count in spans)  # waits for them
-        except (OSError, ValueError) as error:  # ValueError: the file is shorter
-            raise UserError(f"{self.path} cannot be read to its end ({error}): {AGAIN}") from None
-        if not is_whole:
-            raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
-        return memory
-
-    def _array(self, name: str) -> _Array:
-        if name not in self.arrays:
-            raise UserError(
-                f"{self.path} has no {name} map: only cases with published truth can be learnt from or scored"
-            )
-        return self.arrays[name]
-
-    def _fill(self, memory: memoryview, first: int) -> None:
-        """Read into memory the bytes of the file from ``first`` on. One call may read a part alone."""
-        while memory:
-            try:
-                count = os.preadv(self.handle, [memory], first)
-            except OSError as error:
-                raise UserError(f"{self.path} cannot be read ({error.strerror}): {AGAIN}") from None
-            if not count:
-                raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
-            memory, first = memory[count:], first + count
-
-
-def _spans(stored: _Array, low: Sequence[int], high: Sequence[int]) -> list[tuple[int, int]]:
-    """First byte and number of bytes of the rows in a box, plane by plane, from the start of a page on.
-
-    The bytes between two planes are read along where they are fewer than half of what is needed of a plane, because
-    the system is then asked once.
-    """
-    _, rows, columns = stored.shape
-    row, page = columns * stored.kind.itemsize, mmap.PAGESIZE
-    plane, band = rows * row, (high[1] - low[1]) * row
-    first, last = (stored.first + number * plane + low[1] * row for number in (low[0], high[0] - 1))
-    if plane - band < max(page, band // 2):
-        return [(first // page * page, last + band - first // page * page)]
-    return [(begin // page * page, begin % page + band) for begin in range(first, last + 1, plane)]
-
-
-@functools.lru_cache(KNOWN)
-def _arrays_of(file: _OpenFile) -> Mapping[str, _Array]:
-    """Where the arrays lie in a file. Raises UserError for what is not a stored case."""
-    with _as_hdf5(file) as content:
-        return {name: _array_of(content[name], name, file.path) for name in KINDS if name in content or name == "image"}
-
-
-def _array_of(stored: h5py.Dataset, name: str, path: Path) -> _Array:
-    first = stored.id.get_offset()
-    if first is None or stored.ndim != 3 or stored.dtype != KINDS[name]:
-        raise UserError(f"{path} holds its {name} packed or in another form, as an earlier version wrote it: {AGAIN}")
-    a, b, c = stored.shape
-    return _Array(int(first), (a, b, c), KINDS[name])
-
-
 @contextmanager
 def _attributes(path: Path) -> Iterator[tuple[Mapping[str, Any], tuple[int, int, int]]]:
     """The attributes of a case, and the shape of its arrays."""
-    with _opened(path) as file:
+    with opened(path) as file:
         shape = file.arrays["image"].shape
-        with _as_hdf5(file) as content:
+        with as_hdf5(file) as content:
             yield content.attrs, shape
-
-
-@contextmanager
-def _as_hdf5(file: _OpenFile) -> Iterator[h5py.File]:
-    """The open file as HDF5 sees it. Raises UserError where it is none, or lacks what is looked up in the block."""
-    try:
-        with os.fdopen(file.handle, "rb", closefd=False) as plain, h5py.File(plain, "r") as content:
-            yield content
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"{file.path} cannot be read as HDF5 ({error}): {AGAIN}") from None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[_OpenFile]:
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run the preparation again") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions and the disk") from None
-    try:
-        status = os.fstat(handle)
-        yield _OpenFile(path, handle, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
-    finally:
-        os.close(handle)
 
 
 _LOST: set[Path] = set()  # folders in which a copy could not be read, as this process has logged
 
 
-def _read(case: CaseFile, read: Callable[[_OpenFile], Result]) -> Result:
+def _read(case: CaseFile, read: Callable[[OpenFile], Result]) -> Result:
     """What a function reads of a case: of its copy, and of the original where the copy cannot be read."""
     if isinstance(case, Copied):
         try:
@@ -354,5 +200,5 @@ def _read(case: CaseFile, read: Callable[[_OpenFile], Result]) -> Result:
                 )
             _LOST.add(case.copy.parent)
         case = case.original
-    with _opened(case) as file:
+    with opened(case) as file:
         return read(file)

@@ -37,6 +37,7 @@ WITHOUT_EFFECT = (
     "semiseg.base.terminal",
     "semiseg.catalogue",  # finds plug-ins by name, reads what they declare for the planner
     "semiseg.data.checks",  # warns
+    "semiseg.data.local_copies",  # the same bytes on another disk, checked by hash
     "semiseg.graph.requirements",  # refuses a protocol before it is used
     "semiseg.jobs",  # what surrounds a job: locks, records, this hash
     "semiseg.learning.generators",  # refuses a method that could not be resumed

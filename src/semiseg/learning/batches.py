@@ -14,7 +14,6 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Protocol, Self
 
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.data.store import read_image, read_image_crop, read_label, read_label_crop
+from semiseg.data.store import CaseFile, read_image, read_image_crop, read_label, read_label_crop
 from semiseg.learning.crops import Crop, as_stored, draw_crop
 from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
 from semiseg.method import Batch
@@ -35,7 +34,7 @@ BATCHES_AHEAD = 2  # ready or under way besides those that threads work on
 class StoredCase:
     """A case of the prepared store: its file and the shape of its arrays, in stored axis order."""
 
-    path: Path
+    path: CaseFile
     shape: tuple[int, int, int]
 
 

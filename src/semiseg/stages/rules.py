@@ -61,7 +61,7 @@ def _train(task: Task) -> None:
     from semiseg.stages.train import Outputs, train
 
     out = Outputs(files["out"], files["history"], files["cost"])
-    train(task.spec, files["prepared"], files["split"], files["state"], out, task.runtime())
+    train(task.spec, files["prepared"], files["split"], files["state"], out, task.runtime(), task.options.local_disk)
 
 
 def _predict(task: Task) -> None:
@@ -162,7 +162,7 @@ RULES: Mapping[str, Rule] = {
                 Output("cost", f"{RUN}/cost.json"),
             ),
             scratch=("state",),
-            options=("checkpoint_seconds", "data_on_device", *OF_GPU),
+            options=("checkpoint_seconds", "data_on_device", "local_disk", *OF_GPU),
             on_gpu=True,
             restores=("prepared",),
         ),

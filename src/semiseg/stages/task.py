@@ -47,6 +47,9 @@ class Options:
     data_on_device: int = field(
         default=0, metadata={"help": "1: training cases lie on the device; crops are cut there"}
     )
+    local_disk: str = field(
+        default="", metadata={"help": "folder of this node's own disk, where trainings keep copies of the cases"}
+    )
     state: Path | None = field(default=None, metadata={"help": "training state to delete, since training is finished"})
 
 

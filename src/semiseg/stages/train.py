@@ -10,6 +10,7 @@ import torch
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, sweep, write_json
+from semiseg.data.local_copies import with_copies
 from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -38,11 +39,22 @@ class Outputs:
     cost: Path
 
 
-def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out: Outputs, runtime: Runtime) -> None:
+def train(
+    spec: Mapping[str, Any],
+    prepared: Path,
+    split: Path,
+    state: Path,
+    out: Outputs,
+    runtime: Runtime,
+    local_disk: str = "",
+) -> None:
     """Train a run, or continue it from the folder ``state``. Weights, history and cost are written at the end.
 
     The state stays until the rule ``predict`` deletes it. A call that is killed after training, but before the workflow
     has noted its outputs, is repeated; it then continues from the last step.
+
+    local_disk: a folder of this node's own disk that gets copies of the cases (``semiseg.data.local_copies``); empty:
+    the cases are read where they are stored.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
     label.
@@ -50,9 +62,9 @@ def train(spec: Mapping[str, Any], prepared: Path, split: Path, state: Path, out
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
     sweep(out.weights.parent)
-    cases = {part: _stored(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     training = Training.model_validate(spec["training"])
-    precision = Precision.of(training, runtime.device)
+    precision = Precision.of(training, runtime.device)  # refused before cases are copied
+    cases = _stored_cases(index, prepared, parts, local_disk)
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     with torch_alone(spec["method"]):
@@ -130,14 +142,27 @@ def _validator(
     return Validator(cases, classes, training.patch, training.validation, inference, device)
 
 
-def _stored(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[StoredCase]:
+def _stored_cases(
+    index: Mapping[str, Any], prepared: Path, parts: Mapping[str, list[str]], local_disk: str
+) -> dict[str, list[StoredCase]]:
+    """The cases of each part that a training reads."""
+    listed = {part: _entries(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
+    contents = {prepared.parent / entry["file"]: entry["sha256"] for entries in listed.values() for entry in entries}
+    files = with_copies(contents, local_disk) if local_disk else {path: path for path in contents}
+    return {
+        part: [StoredCase(files[prepared.parent / entry["file"]], tuple(entry["shape"])) for entry in entries]
+        for part, entries in listed.items()
+    }
+
+
+def _entries(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[Mapping[str, Any]]:
+    """What the index lists of the cases of a part."""
     for name in names:
         if name not in index["cases"]:
             raise UserError(f"case {name} ({part}) is not among the prepared cases of {prepared}: prepare it first")
         if part != "unlabelled" and not index["cases"][name]["label"]:
             raise UserError(f"case {name} ({part}) has no label in {prepared}: correct the split")
-    entries = [index["cases"][name] for name in names]
-    return [StoredCase(prepared.parent / entry["file"], tuple(entry["shape"])) for entry in entries]
+    return [index["cases"][name] for name in names]
 
 
 def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
