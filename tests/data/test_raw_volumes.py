@@ -13,7 +13,7 @@ from semiseg.base.volume import Volume
 from semiseg.data.images import NO_UNIT, write_nifti
 from semiseg.data.labels import ROUNDED
 from semiseg.data.raw_case import read_case
-from semiseg.data.raw_volumes import TURNED, on_grid, read_raw_label, require_listed
+from semiseg.data.raw_volumes import PIECE, TURNED, on_grid, read_raw_label, require_listed, voxels_of
 from semiseg.data.splitcheck.facts import CaseToCheck, facts_of
 from semiseg.dataset import RawCase, get_dataset
 from semiseg.datasets._labels import remapped
@@ -132,3 +132,15 @@ def test_a_file_that_changed_behind_the_manifest_is_named(tmp_path: Path) -> Non
     hashes = {CASE.image: sha256(tmp_path / CASE.image), str(CASE.label): "0" * 64}
     with pytest.raises(UserError, match=r"^case b: labelsTr/b\.nii\.gz is not the file that .*manifest\.json lists"):
         require_listed(CASE, tmp_path, hashes)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize("classes", [2, 14])
+def test_voxels_are_counted_by_class_in_any_order_of_memory(order: str, classes: int) -> None:
+    """More voxels than a piece has, with pieces of background alone, and a class that is absent."""
+    label = np.random.default_rng(0).integers(0, classes, (40, 200, 120)).astype(np.uint8)
+    label[label == 1] *= classes == 2
+    label[:, :110] = 0
+    assert label.size > 3 * PIECE
+    array = label[::2, ::-1, 1:] if order == "strided" else np.array(label, order=order)
+    assert voxels_of(array, classes) == np.bincount(array.ravel(), minlength=classes).tolist()

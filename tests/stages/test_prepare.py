@@ -10,12 +10,13 @@ import pytest
 from support.prepared_cases import raw_spec
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import read_json
+from semiseg.base.files import read_json, sha256
 from semiseg.base.volume import Volume
 from semiseg.data.images import NO_UNIT, read_nifti, write_nifti
 from semiseg.data.preparation import Scan, run_steps
 from semiseg.data.raw_grid import to_native
 from semiseg.data.store import read_geometry, read_image, read_label, write_case
+from semiseg.data.stored_arrays import OpenFile
 from semiseg.params.preparation import Preparation
 from semiseg.stages.prepare import prepare
 from semiseg.stages.raw import build_raw
@@ -108,6 +109,15 @@ def test_intensities_by_hand() -> None:
     z = run_steps(scan, steps({"step": "zscore"}), frozenset())
     assert z.statistics["zscore"] == pytest.approx({"mean": 8.25, "std": float(np.std(array, dtype=np.float64))})
     assert z.image.dtype == np.float32 and z.image.mean() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("percents", [(0, 100), (0.5, 99.5), (0, 99.5)])
+def test_percentiles_are_those_of_numpy_to_the_bit(percents: tuple[float, float]) -> None:
+    image = np.random.default_rng(4).normal(3, 300, (31, 30, 29)).astype(np.float32)
+    step = {"step": "rescale", "low": percents[0], "high": percents[1]}
+    low, high = (float(value) for value in np.percentile(image, percents))
+    facts = run_steps(Scan("a", image, None, np.eye(4)), steps(step), frozenset()).statistics["rescale"]
+    assert facts == {"low": low, "high": high}
 
 
 def test_a_step_for_scans_that_run_otherwise_is_left_out() -> None:
@@ -306,6 +316,20 @@ def test_a_grid_on_which_no_prediction_could_be_stored_is_refused(tmp_path: Path
     for target, shape in (({"shape": (8, 8, 1)}, r"\(8, 8, 1\)"), ({"spacing": (120.0, 2.5, 4.0)}, r"\(1, 15, 12\)")):
         with pytest.raises(UserError, match=rf"^case a: the prepared image has shape {shape} .*, expected 2 to 32767"):
             run(tmp_path / "raw", tmp_path / "out" / "index.json", {"axes": "xyz", "steps": [{**step, **target}]})
+
+
+def test_the_index_is_made_without_reading_an_array_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the case that was just written, nor of one that an earlier call has finished."""
+    good(tmp_path / "raw", "a")
+    write_raw(tmp_path / "raw", "u", picture(5), None)
+    expected = run(tmp_path / "raw", tmp_path / "first" / "index.json")
+    read: list[str] = []
+    for name in ("whole", "crop"):
+        monkeypatch.setattr(OpenFile, name, lambda *_: read.append("array"))
+    out = tmp_path / "out" / "index.json"
+    assert run(tmp_path / "raw", out) == run(tmp_path / "raw", out) == expected and not read
+    for case, entry in expected["cases"].items():
+        assert entry["sha256"] == sha256(out.parent / f"{case}.h5")
 
 
 def test_processes_do_not_change_a_byte(tmp_path: Path) -> None:
