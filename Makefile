@@ -65,6 +65,7 @@ schema: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/sliding_window.py
 	$(BIN)/python benchmarks/store_crops.py
 	$(BIN)/python benchmarks/guidednet_vs_cps.py
 	$(BIN)/python benchmarks/prepare_vs_guidednet.py
