@@ -1,12 +1,12 @@
 """How fast cases are prepared, against the steps of the released GuidedNet script: same scans, same result.
 
-Abdominal-like scans (512 x 512 x 100, int16, .nii.gz) are prepared with ``guidednet_script`` in two processes, and with the library calls of kimjisoo12/GuidedNet (data
-preprocessing.py) one after the other, as that script does: SimpleITK reads, a cubic spline resizes the image as
-skimage.transform.resize has scipy do it, order 0 the label, window and fixed normalisation, gzip-compressed HDF5. The
-compressed NIfTI copies that the script also writes are left out, which only helps it. The floor is what any
-preparation must do of one case: decompress, resample, hash what is read and what is written, in processor time. The
-last row is the peak memory of one worker in raw float32 volumes. Fails when results differ by more than 1e-5 of their
-range, or in a label.
+Abdominal-like scans (512 x 512 x 100, int16, .nii.gz) are prepared with ``guidednet_script`` in two processes, and with
+the library calls of kimjisoo12/GuidedNet (data preprocessing.py) one after the other, as that script does: SimpleITK
+reads, a cubic spline resizes the image as skimage.transform.resize has scipy do it, order 0 the label, window and fixed
+normalisation, gzip-compressed HDF5. The compressed NIfTI copies that the script also writes are left out, which only
+helps it. The floor is what any preparation must do of one case: decompress, resample, hash what is read and what is
+written, in processor time. The last row is the peak memory of one worker in raw float32 volumes. Fails when results
+differ by more than 1e-5 of their range, or in a label.
 """
 
 import hashlib

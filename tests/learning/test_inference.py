@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from semiseg.learning.inference import slide
+from semiseg.learning.inference import slide, windows_per_batch
 
 PROTOCOLS = {  # window, stride, and a volume: larger, equal on an axis, and smaller than the window
     "la": ((112, 112, 80), (18, 18, 4), (150, 133, 88)),
@@ -72,3 +73,43 @@ def test_padding_is_zero_and_cropped_back():
     scores = slide(remember, torch.full((1, 1, 1, 3), 7.0), 1, (1, 1, 6), (1, 1, 3))
     assert seen[0][0, 0, 0, 0].tolist() == [0, 7, 7, 7, 0, 0], "one zero before, two after: the odd voxel at the end"
     assert scores.shape == (1, 1, 1, 3)
+
+
+FULL, HALF, SMALL = ((112, 112, 80), (64, 128, 128), (64, 160, 160), (96, 96, 96)), (64, 64, 64), (64, 64, 32)
+
+
+@pytest.mark.parametrize(("window", "together"), [*((window, 1) for window in FULL), (HALF, 2), (SMALL, 4)])
+def test_the_window_alone_says_how_many_go_together(window, together):
+    """Full windows one by one, small ones by four: the memory that is free must not move a bit of a label map."""
+    assert windows_per_batch(window) == together
+    sizes = []
+
+    def note(batch):
+        sizes.append(len(batch))
+        return torch.zeros(len(batch), 1, 1, 1, 1)
+
+    few = [side + 1 for side in window]  # two windows along each axis
+    slide(note, torch.zeros(1, 1, 1, 1).expand(1, *few), 1, window, window)
+    assert sizes == [together] * (8 // together)
+
+
+def test_the_largest_volume_is_that_of_the_scores():
+    """Numbers of windows, sums and means need no second volume."""
+    size, classes, largest = (40, 48, 56), 5, []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            fresh = isinstance(result, torch.Tensor) and not any(
+                isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == result.untyped_storage()._cdata
+                for arg in args
+            )
+            if fresh:
+                largest.append(result.numel())
+            return result
+
+    image = torch.zeros(1, *size)
+    with Watch():
+        slide(lambda part: part.expand(-1, classes, -1, -1, -1), image, classes, (8, 8, 8), (4, 4, 4))
+    whole = [voxels for voxels in largest if voxels >= image.numel()]
+    assert whole == [classes * image.numel()], "one allocation as large as the volume: its scores"

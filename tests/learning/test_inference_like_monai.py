@@ -4,7 +4,8 @@ import pytest
 import torch
 from monai.inferers.utils import sliding_window_inference
 
-from semiseg.learning.inference import WINDOWS_PER_BATCH, slide
+from semiseg.learning import inference
+from semiseg.learning.inference import slide, windows_per_batch
 
 CASES = {  # window, stride, size of the volume
     "stride divides": ((8, 8, 8), (4, 4, 4), (16, 20, 12)),
@@ -26,5 +27,13 @@ def test_scores_equal_those_of_monai(name):
         ours = slide(network, image, 3, window, stride)
         # MONAI truncates window x (1 - overlap) to its stride: half a voxel keeps rounding errors away
         overlap = [max(1 - (step + 0.5) / side, 0.0) for step, side in zip(stride, window, strict=True)]
-        theirs = sliding_window_inference(image[None], window, WINDOWS_PER_BATCH, network, overlap, mode="constant")
+        theirs = sliding_window_inference(
+            image[None], window, windows_per_batch(window), network, overlap, mode="constant"
+        )
     assert torch.equal(ours, theirs[0])
+
+
+def test_a_large_window_goes_alone_as_with_monai(monkeypatch):
+    """Batches of one stay equal to MONAI's with one window a batch."""
+    monkeypatch.setattr(inference, "VOXELS_PER_BATCH", 8**3)
+    test_scores_equal_those_of_monai("stride divides")

@@ -1,14 +1,20 @@
-"""Prediction: both grids, resumed case by case, never from other weights."""
+"""Prediction: both grids, resumed case by case, never from other weights, written while the next case is predicted."""
+
+import threading
+import weakref
 
 import numpy as np
 import pytest
+import torch
 from support import prepared_cases
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.data.images import read_nifti
 from semiseg.learning.build import choose_runtime
-from semiseg.stages.predict import predict
+from semiseg.stages import predictions
+from semiseg.stages.predict import Predictor, predict
+from semiseg.stages.predictions import write_predictions
 from semiseg.stages.train import train
 
 CPU = choose_runtime("cpu", 1, 1e9)
@@ -80,3 +86,97 @@ def test_damaged_weights_are_one_sentence(trained):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged .* train the run again"):
         predict(spec, weights, index, split, weights.parent / "p.json", CPU)
+
+
+SPEC = prepared_cases.train_spec()
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Arguments of ``write_predictions`` but for the function that predicts, and the manifest that it writes."""
+    index, split = prepared_cases.build(tmp_path)
+    weights = tmp_path / "run" / "weights.safetensors"
+    weights.parent.mkdir()
+    weights.touch()
+    return (SPEC, weights, index, split, weights.parent / "predictions.json"), weights.parent / "predictions"
+
+
+def certain(file):
+    """Scores of class 1 in a case, 2 in the next."""
+    scores = np.zeros((prepared_cases.CLASSES, *[prepared_cases.SIDE] * 3), np.float32)
+    scores[1 + int(file.stem[-1])] = 1
+    return scores
+
+
+def test_a_case_is_written_while_the_next_is_predicted(made, monkeypatch):
+    arguments, folder = made
+    began, write = threading.Event(), predictions.write_nifti
+
+    def late(path, volume):
+        assert began.wait(20), "the next case begins before the files of this one are there"
+        write(path, volume)
+
+    def predict_case(file, room):
+        room()
+        if file.stem == "test1":
+            assert not list(folder.rglob("*.nii.gz"))
+            began.set()
+        return certain(file)
+
+    monkeypatch.setattr(predictions, "write_nifti", late)
+    write_predictions(*arguments, predict_case)
+    manifest = read_json(arguments[-1])
+    assert list(manifest["files"]) == [f"test{i}{end}.nii.gz" for i in range(2) for end in ("", ".prepared")]
+    for case, label in (("test0", 1), ("test1", 2)):
+        assert (read_nifti(folder / f"{case}.nii.gz").array == label).all()
+
+
+def test_one_case_has_scores_in_memory_at_a_time(made):
+    arguments, _ = made
+    seen = []
+
+    def predict_case(file, room):
+        room()
+        assert all(scores() is None for scores in seen)
+        scores = certain(file)
+        seen.append(weakref.ref(scores))
+        return scores
+
+    write_predictions(*arguments, predict_case)
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("failing", ["test0", "test1"])
+def test_files_that_cannot_be_written_fail_the_job_and_lose_no_other_case(made, monkeypatch, failing):
+    arguments, folder = made
+    write_predictions(*arguments, lambda file, room: certain(file))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    write, predicted = predictions.write_nifti, []
+    arguments[1].write_bytes(b"other weights")
+
+    def full(path, volume):
+        if path.name.startswith(failing):
+            raise UserError(f"{path} cannot be written: the disk is full")
+        write(path, volume)
+
+    def predict_case(file, room):
+        predicted.append(file.stem)
+        return certain(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predictions, "write_nifti", full)
+        with pytest.raises(UserError, match=f"{failing}.* cannot be written: the disk is full"):
+            write_predictions(*arguments, predict_case)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    predicted.clear()
+    write_predictions(*arguments, predict_case)
+    assert predicted == (["test0", "test1"] if failing == "test0" else ["test1"])
+
+
+def test_a_device_without_the_memory_is_one_sentence(trained, monkeypatch):
+    def too_large(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Predictor, "_window", too_large)
+    with pytest.raises(UserError, match=r"test0\.h5: a batch of 4 windows of 16 x 16 x 32 voxels does not fit"):
+        run(trained)

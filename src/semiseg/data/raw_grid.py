@@ -25,7 +25,7 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
     matrix = np.linalg.inv(geometry.affine) @ geometry.raw_affine  # raw index -> stored index
     scores, matrix = _in_raw_order(scores, matrix)
     if scores.shape[1:] == geometry.raw_shape and np.abs(matrix - np.eye(4)).max() < TOLERANCE:
-        return np.asarray(scores.argmax(0), np.uint8)
+        return label_map(scores)
     best = _sample(scores[0], matrix, _whole(geometry.raw_shape))
     labels = np.zeros(geometry.raw_shape, np.uint8)
     for index, volume in enumerate(scores[1:], 1):
@@ -35,6 +35,18 @@ def to_native(scores: NDArray[np.floating], geometry: Geometry) -> NDArray[np.ui
         labels[box][better] = index
         np.copyto(best[box], here, where=better)
     labels[_outside(matrix, scores.shape[1:], geometry.raw_shape)] = 0
+    return labels
+
+
+def label_map(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """The class with the highest score, ``[k *grid]``, at each voxel ``[*grid]``; the first one of equal scores.
+
+    It is found slab by slab, because numpy numbers classes in 8 bytes.
+    """
+    labels = np.empty(scores.shape[1:], np.uint8)
+    outermost = int(np.argmax(np.abs(scores.strides[1:])))  # a slab along this axis is few pieces of memory
+    for slab, found in zip(np.moveaxis(scores, outermost + 1, 0), np.moveaxis(labels, outermost, 0), strict=True):
+        found[:] = slab.argmax(0)
     return labels
 
 

@@ -1,6 +1,7 @@
 """Rule ``predict``: predicts label maps of the test cases, on the prepared grid and in the raw image's geometry."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.store import read_image
 from semiseg.learning import weights
 from semiseg.learning.build import Runtime, build_method
-from semiseg.learning.inference import slide
+from semiseg.learning.inference import slide, windows_per_batch
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
-from semiseg.stages.predictions import Scores, write_predictions
+from semiseg.stages.predictions import Room, Scores, write_predictions
+
+logger = logging.getLogger(__name__)
 
 
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
@@ -24,6 +28,7 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
     Raises UserError for weights that are missing or damaged.
     """
     predictor = _predictor(spec, trained, read_json(prepared)["classes"], runtime.device)
+    logger.info(f"predict {spec['method']}: {_together(predictor.inference.window)} at a time on {runtime.device}")
     write_predictions(spec, trained, prepared, split, out, predictor.scores)
 
 
@@ -38,14 +43,32 @@ class Predictor:
     device: torch.device
 
     @torch.no_grad()
-    def scores(self, prepared: Path) -> Scores:
-        """Mean class scores ``[k *stored]`` of a prepared case."""
-        image = torch.from_numpy(read_image(prepared))[None].to(self.device)
-        window, stride = self.inference.window, self.inference.stride
-        return slide(self._window, image, self.classes, window, stride).cpu().numpy()
+    def scores(self, prepared: Path, room: Room) -> Scores:
+        """Mean class scores ``[k *stored]`` of a prepared case. A GPU need not wait for room in the host's memory.
+
+        Raises UserError when the memory of the device does not suffice.
+        """
+        if self.device.type != "cuda":
+            room()
+        image, window, stride = read_image(prepared), self.inference.window, self.inference.stride
+        try:
+            scores = slide(self._window, torch.from_numpy(image)[None].to(self.device), self.classes, window, stride)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                f"{prepared}: {_together(window)} does not fit in the free memory of {self.device}: leave the device "
+                "to this job alone, or predict on one with more memory"
+            ) from None
+        room()
+        return scores.cpu().numpy()
 
     def _window(self, window: Tensor) -> Tensor:
         return self.method.predict(window, self.networks)
+
+
+def _together(window: Sequence[int]) -> str:
+    """What goes through the network together, in words."""
+    count, sides = windows_per_batch(window), " x ".join(map(str, window))
+    return f"a window of {sides} voxels" if count == 1 else f"a batch of {count} windows of {sides} voxels"
 
 
 def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: torch.device) -> Predictor:

@@ -9,7 +9,7 @@ import numpy as np
 from semiseg.base.files import read_json
 from semiseg.control import control_class
 from semiseg.data.store import read_label
-from semiseg.stages.predictions import Scores, write_predictions
+from semiseg.stages.predictions import Room, Scores, write_predictions
 
 
 def predict_control(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path) -> None:
@@ -20,7 +20,8 @@ def predict_control(spec: Mapping[str, Any], trained: Path, prepared: Path, spli
     control = control_class(spec["method"])()
     certain = np.eye(read_json(prepared)["classes"], dtype=np.float32)  # scores of a voxel, a column per class
 
-    def scores(file: Path) -> Scores:
+    def scores(file: Path, room: Room) -> Scores:
+        room()
         return certain[:, control.labels(read_label(file))]
 
     write_predictions(spec, trained, prepared, split, out, scores)
