@@ -75,7 +75,7 @@ def test_a_target_that_no_rule_makes_is_answered_with_what_is_made(project, targ
 def test_a_control_asks_for_no_gpu(built):
     result = snakemake(built, "-n", "-p", "--forceall", TABLE, "--set-resources", "train:local_disk=$TMPDIR")
     assert result.returncode == 0, result.stderr
-    assert (result.stdout + result.stderr).count("--local-disk '$TMPDIR'") == 4  # replaced on the node of the job
+    assert (result.stdout + result.stderr).count("--local-disk='$TMPDIR'") == 4  # replaced on the node of the job
     job = r"semiseg --log \S+\.(\w+)\.seed1\.log (train|predict) .* --gpu (\d)"
     found = re.findall(job, result.stdout + result.stderr)
     asked = {"sup_only": "1", "cps": "1", "control_perfect": "0", "control_empty": "0"}

@@ -62,9 +62,9 @@ def train(
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
     sweep(out.weights.parent)
-    cases = _stored_cases(index, prepared, parts, local_disk)
     training = Training.model_validate(spec["training"])
-    precision = Precision.of(training, runtime.device)
+    precision = Precision.of(training, runtime.device)  # refused before cases are copied
+    cases = _stored_cases(index, prepared, parts, local_disk)
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     with torch_alone(spec["method"]):
