@@ -34,7 +34,7 @@ rule train:
         " --prepared {input.prepared} --split {input.split}"
         " --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --data-on-device {resources.data_on_device}"
-        " --local-disk {resources.local_disk:q} --history {output.history} --cost {output.cost}"
+        " --local-disk={resources.local_disk:q} --history {output.history} --cost {output.cost}"
 
 
 predict_inputs, predict_spec, predict_code = job(of_run(GRAPH.predict))
