@@ -69,7 +69,7 @@ def test_a_plan_of_rows_that_come_with_the_package_loads_no_torch(project):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", f"{script}; print('torch' in sys.modules)"]
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=True)
-    assert done.stdout.endswith("False\n") and not COUNTED.exists()
+    assert done.stdout.endswith("False\n") and not Path(COUNTED).exists()
 
 
 @pytest.mark.parametrize("method", ["mt", "guidednet"])
