@@ -13,7 +13,7 @@ SLOW = ("torch", "monai", "scipy", "pandas", "matplotlib", "SimpleITK", "nibabel
 IMAGES = {"nibabel", "scipy"}  # scans and label maps are read and resampled
 # What the job of a rule may load of these; (control) marks the job of a row that is not trained.
 MAY_LOAD = {
-    "raw": {"nibabel"},
+    "raw": IMAGES,  # these scans are drawn
     "prepare": IMAGES,
     "split": set(),
     "train": {"torch"},

@@ -15,7 +15,9 @@ TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
 FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
 COUNTED = "results/counted"  # operations of a training step, as counted by the planner
-AUDITED = "results/.audit"  # the cache of audits, no content of a project
+AUDITED = "results/.audit"  # what audits remember
+OUTLINES = "results/.code"  # what source files say, as the planner remembers it
+CACHES = (AUDITED, OUTLINES)  # no content of a project
 LINEAGE = ".lineage.json"  # how the name of a record ends
 
 

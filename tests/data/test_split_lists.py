@@ -148,14 +148,14 @@ GOOD: dict[str, Any] = {
         ({"labelled": [7, "b"]}, r"labelled\.0: expected text, found 7: put it in quotes"),
         ({"test": ["a"]}, "1 cases are both labelled and test"),
         ({"shared": [{"parts": ["labelled", "val"], "cases": 1}]}, "0 cases are both labelled and val"),
-        ({"source": []}, r"source: expected a list of text with at least 1 entries, found 0"),
+        ({"source": []}, r"source: expected a list of texts with at least 1 entry, found 0"),
         (
             {"test": [], "counts": {"labelled": 2, "unlabelled": 1, "val": 0, "test": 0}},
-            "test: expected a list of text with at least 1 entries",
+            "test: expected a list of texts with at least 1 entry",
         ),
         ({"kind": "guessed"}, r"kind: expected `published` \| `ours`, found 'guessed'"),
         ({"train": ["e"]}, r"train is not a known key; did you mean twins\? \(allowed there: counts, "),
-        ({"val": None}, r"val: expected a list of text, found nothing"),
+        ({"val": None}, r"val: expected a list of texts, found nothing"),
         ({"twins": [["a", "e"]]}, "twins .* must be two or more of its cases"),
     ],
 )

@@ -35,7 +35,8 @@ def commands(text: str) -> list[list[str]]:
 def blocks(page: str) -> list[str]:
     """The plain code blocks of a page."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return re.findall(r"^ *```\n(.*?)^ *```", text, re.M | re.S)
+    found = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", text, re.M | re.S)
+    return [block for language, block in found if not language]
 
 
 @pytest.fixture(scope="module")

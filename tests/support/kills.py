@@ -20,7 +20,7 @@ from semiseg.jobs.record import is_measured
 from semiseg.paths import LINEAGE
 
 VICTIMS = ("machine", "snakemake", "job")  # all at once as with a power cut, Snakemake alone, one job alone
-TEMPORARY = (".snakemake", "logs", "state")
+TEMPORARY = (".snakemake", ".code", "logs", "state")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_a_second_snakemake_in_the_folder_ends_with_a_sentence(project):
 
 
 def test_a_job_killed_for_memory_or_by_hand_is_tried_again_and_continues(project):
-    with_steps(project, 60)
+    with_steps(project, 30)
     killer = Killer(project, LONG, random.Random(1), "--set-resources", "train:checkpoint_seconds=0")
     phases = {"train": kills.Phase(most=1, pieces=5, longest=0.0)}
     assert len(list(killer.kills(["job"], phases))) == 1
@@ -109,7 +109,7 @@ def test_a_job_killed_for_memory_or_by_hand_is_tried_again_and_continues(project
 
 def test_finished_weights_are_not_trained_again_when_the_call_is_killed_before_it_knows(project):
     """The state stays until the next rule has begun."""
-    with_steps(project, 20)
+    with_steps(project, 8)
     often = ("--set-resources", "train:checkpoint_seconds=0")
     kills.start(project, LONG, *often).wait()
     before = sha256(project / LONG)
@@ -117,7 +117,7 @@ def test_finished_weights_are_not_trained_again_when_the_call_is_killed_before_i
         path.unlink()
     assert kills.start(project, LONG, *often).wait() == 0
     log = (project / "results/logs/train/phantom_mri.la_small.tiny.cps.seed3.log").read_text(encoding="utf-8")
-    assert "continuing from step 20" in log and sha256(project / LONG) == before
+    assert "continuing from step 8" in log and sha256(project / LONG) == before
     state = project / "results/state/phantom_mri/la_small/tiny/cps/seed3/state.safetensors"
     assert state.exists()
     assert kills.start(project, str(Path(LONG).with_name("predictions.json"))).wait() == 0

@@ -21,8 +21,9 @@ from semiseg.jobs import code_imports, code_text, dataset_texts, module_names
 from semiseg.jobs.code_imports import Import, bound_by, imports_of
 from semiseg.jobs.code_text import reduced
 from semiseg.jobs.dataset_texts import NONE, Texts, texts_of_builder
+from semiseg.paths import OUTLINES
 
-KEPT = Path("results/.code/outlines.json")
+KEPT = Path(OUTLINES) / "outlines.json"
 DATASETS = "semiseg.datasets"
 READERS = (__file__, *(module.__file__ for module in (sources, code_imports, code_text, dataset_texts, module_names)))
 

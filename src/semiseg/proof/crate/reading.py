@@ -24,7 +24,7 @@ from semiseg.data.arrival.archives import CHUNK, Member, members, safe_name
 from semiseg.jobs.manifest import listed_files
 from semiseg.jobs.record import OUTSIDE, read_record
 from semiseg.params.reading import read as read_params
-from semiseg.paths import AUDITED, LINEAGE
+from semiseg.paths import CACHES, LINEAGE
 from semiseg.proof.crate.absent import ABSENT, read_absent
 from semiseg.proof.crate.contents import PARAMS, README, WORKFLOW
 
@@ -177,7 +177,7 @@ def _files(crate: Path) -> Iterator[Member]:
 
 
 def _is_content(member: Member) -> bool:
-    return PurePosixPath(AUDITED) not in member.name.parents
+    return not {PurePosixPath(cache) for cache in CACHES} & set(member.name.parents)
 
 
 def _folder_files(crate: Path) -> Iterator[Member]:
