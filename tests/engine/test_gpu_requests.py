@@ -19,7 +19,8 @@ from semiseg.stages.rules import RULES as ALL_RULES
 
 
 def requests(train: object, predict: object = 1) -> dict[str, dict[str, object]]:
-    return {"train": {"runs_per_gpu": train}, "predict": {"runs_per_gpu": predict}, "row": {"runs_per_gpu": None}}
+    values = {"train": train, "predict": predict, "row": None}
+    return {rule: {"runs_per_gpu": value, "gpu_slots": None} for rule, value in values.items()}
 
 
 def test_the_rules_are_those_that_compute_on_a_gpu():
@@ -38,6 +39,12 @@ def test_a_wrong_number_is_one_sentence(value, found):
         f"runs_per_gpu of rule predict is {found}, expected one whole number of 1 or more: correct it in the profile or"
         " in --set-resources"
     )
+
+
+def test_the_former_name_of_the_setting_is_one_sentence():
+    former = requests(1) | {"predict": {"runs_per_gpu": 1, "gpu_slots": 2}}
+    with pytest.raises(UserError, match=r"^gpu_slots of rule predict is called runs_per_gpu now: rename it in the pr"):
+        runs_per_gpu(former)
 
 
 def test_a_control_requests_nothing_and_a_share_replaces_whole_gpus_alone():

@@ -14,8 +14,11 @@ Request = Mapping[str, Any]  # by the names that profiles use: gpu, gres
 def runs_per_gpu(requests: Mapping[str, Request]) -> dict[str, int]:
     """The setting ``runs_per_gpu`` of each rule in ``RULES``. requests: by rule, as the profile and the rule give them.
 
-    Raises UserError for anything but one whole number of 1 or more.
+    Raises UserError for anything but one whole number of 1 or more, and for a profile with the setting's former name.
     """
+    for rule in RULES:
+        if requests[rule]["gpu_slots"] is not None:
+            raise UserError(f"gpu_slots of rule {rule} is called runs_per_gpu now: rename it in the profile")
     values = {rule: requests[rule]["runs_per_gpu"] for rule in RULES}
     for rule, value in values.items():
         if type(value) is not int or value < 1:

@@ -12,6 +12,7 @@ RESOURCES = (
     "gres",
     "gpu",
     "runs_per_gpu",
+    "gpu_slots",
     "runtime",
     "mem_mb",
     "constraint",
