@@ -1,8 +1,8 @@
 """The arrays of a stored case: where they lie in its HDF5 file, and reads of boxes of them.
 
-The arrays lie plain in the file, and HDF5 is asked once per file and process where. A crop is then copied out of a
-memory map. It needs its rows from end to end, so it reads its own bytes times the length of a stored row over that of
-its own, and at most half as many again. The system is told them beforehand, because by itself it would read up to nine
+The arrays lie plain in the file. Their places are read once per file and process from its HDF5 structure. A crop is
+then copied out of a memory map. It needs its rows from end to end, so it reads its own bytes times the length of a stored row over that of
+its own, and at most half as many again. These bytes are announced to the system, because by itself it would read up to nine
 times the crop from a cold disk (benchmarks/store_crops.py). Then the last byte of each part is read, which waits for
 the disk without holding Python's lock, and gives an error where a memory map would end the process by a signal: the
 file was shortened, or its disk has vanished.
@@ -138,7 +138,7 @@ def _spans(stored: StoredArray, low: Sequence[int], high: Sequence[int]) -> list
 
 @functools.lru_cache(KNOWN)
 def _arrays_of(file: OpenFile) -> Mapping[str, StoredArray]:
-    """The property ``arrays`` of a file, which HDF5 is asked for."""
+    """Where the arrays lie in a file, read from its HDF5 structure."""
     with as_hdf5(file) as content:
         return {name: _array_of(content[name], name, file.path) for name in KINDS if name in content or name == "image"}
 

@@ -51,9 +51,8 @@ def start(
         optimiser = torch.optim.Adam(trained, rule.lr, betas, weight_decay=rule.weight_decay, fused=fused)
     else:
         optimiser = torch.optim.SGD(trained, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov, fused=fused)
-        if (
-            precision.fast and rule.momentum
-        ):  # torch's fused kernel fails where some weights get their first gradient later
+        if precision.fast and rule.momentum:
+            # torch's fused kernel fails where some weights get their first gradient later than others.
             optimiser.state.update({each: {"momentum_buffer": torch.zeros_like(each)} for each in trained})
     rules = method.adversaries()
     groups = [{"params": adversaries[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in adversaries]

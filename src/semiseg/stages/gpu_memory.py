@@ -13,11 +13,11 @@ MAPS = 2  # copies of a volume's class scores while a window slides: sums and th
 
 
 def planned_memory(task: Task) -> float | None:
-    """Bytes of GPU memory of a job of ``train`` or ``predict``; None where nothing tells them.
+    """Bytes of GPU memory of a job of ``train`` or ``predict``; None where they are unknown.
 
     A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more; and with
     ``data_on_device`` all prepared cases. A prediction needs the scores of the largest case, and for a window no more
-    than its training needed for a step: the weights' cost.json tells that of a training on a GPU.
+    than its training needed for a step: the weights' cost.json holds that of a training on a GPU.
     """
     index = read_json(task.files["prepared"])
     if "training" in task.spec:
