@@ -1,11 +1,11 @@
 """The arrays of a stored case: where they lie in its HDF5 file, and reads of boxes of them.
 
 The arrays lie plain in the file. Their places are read once per file and process from its HDF5 structure. A crop is
-then copied out of a memory map. It needs its rows from end to end, so it reads its own bytes times the length of a stored row over that of
-its own, and at most half as many again. These bytes are announced to the system, because by itself it would read up to nine
-times the crop from a cold disk (benchmarks/store_crops.py). Then the last byte of each part is read, which waits for
-the disk without holding Python's lock, and gives an error where a memory map would end the process by a signal: the
-file was shortened, or its disk has vanished.
+then copied out of a memory map. It needs its rows from end to end, so it reads its own bytes times the length of a
+stored row over that of its own, and at most half as many again. These bytes are announced to the system, because by
+itself it would read up to nine times the crop from a cold disk (benchmarks/store_crops.py). Then the last byte of each
+part is read, which waits for the disk without holding Python's lock, and gives an error where a memory map would end
+the process by a signal: the file was shortened, or its disk has vanished.
 
 Each call opens its file, so no handle is shared by processes.
 """
