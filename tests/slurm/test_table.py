@@ -27,12 +27,14 @@ def test_every_form_of_the_table_and_the_weights_equal_those_of_a_local_run(call
     assert {name: sha256(call.folder / name) for name in files} == {name: sha256(here / name) for name in files}
 
 
-def test_gpu_rules_ask_for_a_gpu_and_cheap_rules_are_no_jobs(call, slurm):
+def test_what_trains_asks_for_a_gpu_controls_do_not_and_cheap_rules_are_no_jobs(call, slurm):
     jobs = slurm.history(call.folder)
-    asked = {job.comment.split("_wildcards_")[0]: job for job in jobs}
-    assert set(asked) == {f"rule_{rule}" for rule in ("raw", "prepare", "train", "predict", "evaluate")}
+    asked = {tuple(job.comment.split("_wildcards_")): job for job in jobs}
+    assert {rule for rule, _ in asked} == {f"rule_{rule}" for rule in ("raw", "prepare", "train", "predict", "evaluate")}
     assert {job.state for job in jobs} == {"COMPLETED"}
-    assert {rule for rule, job in asked.items() if "gres/gpu=1" in job.resources} == {"rule_train", "rule_predict"}
+    on_gpu = {(rule, wildcards) for (rule, wildcards), job in asked.items() if "gres/gpu=1" in job.resources}
+    trained = "phantom_mri_la_small_tiny_sup_only_1"
+    assert on_gpu == {("rule_train", trained), ("rule_predict", trained)}
 
 
 def test_a_person_can_read_in_squeue_what_a_job_is(call, slurm):
