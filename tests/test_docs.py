@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from support import ROOT, finished_project, project_folder
+from support import ROOT, finished_project, project_folder, warm
 
 from semiseg.cli.main import _parser, main
 from semiseg.describe.command import describe
@@ -132,8 +132,7 @@ def test_what_show_and_describe_advise_works_without_further_options(monkeypatch
         describe(Plan(PARAMS), name, Console(file=shown, width=200))
     advised = re.findall(r"snakemake (results/\S+)", shown.getvalue())
     assert advised == ["results/demo.csv", "results/flare22_10pct.csv"]
-    call = [sys.executable, "-m", "snakemake", "-n", *advised]
-    done = subprocess.run(call, capture_output=True, encoding="utf-8", check=False)
+    done = warm.snakemake(ROOT, ["-n", *advised])
     assert done.returncode == 0, done.stderr
 
 

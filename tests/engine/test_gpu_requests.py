@@ -1,14 +1,12 @@
 """What jobs request of a GPU: none for a control, shares on SLURM, and a sentence for a wrong runs_per_gpu."""
 
-import os
 import re
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
 from snakemake.resources import Resources
-from support import project_folder
+from support import project_folder, warm
 from support.snakemake_project import tiny_params
 
 from semiseg.base.errors import UserError
@@ -108,8 +106,7 @@ def test_a_limit_counts_gpus_and_its_jobs_are_runs_per_gpu_times_as_many(limit, 
 
 
 def dry_run(folder, *resources: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "-n", "-p", "--set-resources", *resources, "--", "results/tiny.csv"]
-    return subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, encoding="utf-8")
+    return warm.snakemake(folder, ["-n", "-p", "--set-resources", *resources, "--", "results/tiny.csv"])
 
 
 def test_no_profile_makes_a_control_request_a_gpu_and_a_wrong_number_ends_the_call(tmp_path):

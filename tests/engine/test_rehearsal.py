@@ -4,13 +4,11 @@
 """
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from support import ROOT, finished_project, prepared_cases, project_folder
+from support import ROOT, finished_project, prepared_cases, project_folder, warm
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256
@@ -72,8 +70,8 @@ def command(tmp_path_factory):
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["tables"] = {PANCREAS: content["tables"][PANCREAS] | {"rows": list(ROWS[PANCREAS])}}
     folder = project_folder.new(tmp_path_factory.mktemp("pancreas") / "project", content)
-    words = [sys.executable, "-m", "semiseg", "rehearse", PANCREAS, "--cores", "2"]
-    return subprocess.run(words, cwd=folder, capture_output=True, encoding="utf-8"), folder / "rehearsal" / PANCREAS
+    result = warm.run(folder, ["semiseg", "rehearse", PANCREAS, "--cores", "2"])
+    return result, folder / "rehearsal" / PANCREAS
 
 
 @pytest.fixture(scope="module")

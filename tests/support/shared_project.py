@@ -3,7 +3,6 @@
 import functools
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -78,13 +77,12 @@ def _user(folder: Path) -> dict[str, str]:
 
 def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake."""
-    return warm.snakemake(folder, ["--cores", "2", *arguments], _user(folder))
+    return warm.snakemake(folder, ["--cores", "1", *arguments], _user(folder))
 
 
 def semiseg(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A call of semiseg."""
-    command = [sys.executable, "-m", "semiseg", *arguments]
-    return subprocess.run(command, cwd=folder, env=_user(folder), capture_output=True, encoding="utf-8")
+    return warm.run(folder, ["semiseg", *arguments], _user(folder))
 
 
 @functools.cache

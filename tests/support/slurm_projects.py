@@ -13,7 +13,7 @@ from typing import ClassVar
 import psutil
 import yaml
 
-from support import project_folder
+from support import project_folder, warm
 from support.snakemake_project import tiny_params
 
 WEIGHTS = "results/runs/phantom_mri/{protocol}/tiny/sup_only/seed1/weights.safetensors"
@@ -56,8 +56,7 @@ def environment(slurm: bool) -> dict[str, str]:
 
 def local(folder: Path, *targets: str) -> None:
     """Build on this machine."""
-    call = command("--cores", "2", *targets)
-    result = subprocess.run(call, cwd=folder, env=environment(False), capture_output=True, encoding="utf-8")
+    result = warm.snakemake(folder, ["--cores", "1", *targets], environment(False))
     assert result.returncode == 0, result.stderr[-3000:]
 
 

@@ -34,7 +34,7 @@ def tiny_params():
 
 def snakemake(folder: Path, *arguments: str):
     """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
-    return warm.snakemake(folder, ["--cores", "2", *arguments])
+    return warm.snakemake(folder, ["--cores", "1", *arguments])
 
 
 def planned(folder: Path, *targets: str) -> dict[str, int]:

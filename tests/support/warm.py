@@ -1,27 +1,31 @@
 """Snakemake, DVC and semiseg in processes of their own that need not import them.
 
-They are forked from a server that has imported them once: half of the processor time of a short call is that import,
-and the tests make many. What a test kills starts as a fresh process instead (``kills``, ``slurm_projects``), and so
-does every command that one of these programs starts itself.
+They are forked from a server that has imported them once: most of the processor time of a short call is that import,
+and the tests make many. The programs that one of these starts by its name are warm too, such as the jobs of Snakemake.
+What a test kills, and what SLURM runs, starts as a fresh process instead (``kills``, ``slurm_projects``).
 """
 
-import multiprocessing
+import contextlib
+import functools
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PRELOADED = [
-    "snakemake.cli",
-    "snakemake.api",
-    "snakemake.report",
-    "snakemake_executor_plugin_slurm",
-    "dvc.cli.parser",
-    "dvc.repo",
-    "semiseg.cli.main",
-]
+from support import ROOT
+
+HERE = Path(__file__).parent
+START = 120.0  # seconds
+PROGRAMS = ("python", "snakemake", "dvc", "semiseg")
+CLIENT = """#!{python} -SsE
+import sys
+sys.path.insert(0, {here!r})
+from warm_client import main
+sys.exit(main({name!r}, sys.argv[1:], {socket!r}, {python!r}))
+"""
 
 
 def snakemake(
@@ -33,34 +37,31 @@ def snakemake(
 
 def run(folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """``snakemake``, ``dvc`` or ``semiseg`` with its arguments in a folder; its status and what it printed."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    with tempfile.TemporaryDirectory() as kept:
-        out, err = Path(kept, "out"), Path(kept, "err")
-        started = context.Process(target=_main, args=(folder, list(command), dict(env or os.environ), out, err))
-        started.start()
-        started.join()
-        texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (out, err)]
-    return subprocess.CompletedProcess(list(command), started.exitcode or 0, *texts)
+    tools, own = _tools(), dict(env or os.environ)
+    own |= {"PATH": f"{tools}{os.pathsep}{own['PATH']}"}
+    return subprocess.run(
+        [tools / command[0], *command[1:]], cwd=folder, env=own, capture_output=True, encoding="utf-8"
+    )
 
 
-def _main(folder: Path, command: list[str], env: dict[str, str], out: Path, err: Path) -> None:
-    os.setsid()
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(env)
-    for stream, path in ((1, out), (2, err)):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, stream)
-        os.close(file)
-    program, *arguments = command
-    sys.argv = [f"{Path(sys.executable).parent}/{program}", *arguments]
-    sys.path[0] = str(folder)
-    match program:
-        case "snakemake":
-            from snakemake.cli import main
-        case "dvc":
-            from dvc.cli import main
-        case "semiseg":
-            from semiseg.cli.main import main
-    sys.exit(main())
+@functools.cache
+def _tools() -> Path:
+    """A folder of commands that a running server serves; all workers of a run of the tests share one server."""
+    shared = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    folder = Path(tempfile.gettempdir(), f"warm-{shared or os.getpid()}")
+    socket = folder / "server"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir()
+        for name in PROGRAMS:
+            file = folder / name
+            values = {"name": str(file), "python": sys.executable, "here": str(HERE), "socket": str(socket)}
+            file.write_text(CLIENT.format(**values))
+            file.chmod(0o755)
+        owner = os.getppid() if shared else os.getpid()  # the process that starts the workers outlives them
+        command = [sys.executable, HERE / "warm_server.py", socket, str(owner)]
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + START
+    while not socket.exists():
+        assert time.monotonic() < end, "the server of warm programs does not start"
+        time.sleep(0.05)
+    return folder

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import finished_project, kills, project_folder
+from support import finished_project, kills, project_folder, warm
 
 from semiseg.base.files import sha256
 
@@ -48,10 +48,12 @@ def with_weight(folder: Path, weight: float) -> None:
 
 def call(folder: Path, *arguments: str, source: Path | None = None) -> str:
     """Output of a call that comes to its end, with its exit status in the last line."""
-    env = {**os.environ, **({"PYTHONPATH": str(source)} if source else {})}
-    command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return f"{done.stdout}\nexit {done.returncode}"
+    if source is None:
+        done = warm.run(folder, arguments)
+    else:
+        env, command = {**os.environ, "PYTHONPATH": str(source)}, [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    return f"{done.stdout}{done.stderr}\nexit {done.returncode}"
 
 
 def snakemake(folder: Path, *arguments: str, source: Path | None = None) -> str:

@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support import ROOT, shared_project
+from support import ROOT, shared_project, warm
 from support.prepared_cases import raw_spec
 from support.shared_project import (
     CASES,
@@ -218,12 +217,11 @@ def test_dvc_runs_nothing_and_removes_nothing_that_a_key_names(tmp_path: Path) -
     (project / "src").symlink_to(ROOT / "src")
     for dataset in ("la", "a`touch run`"):
         (project / f"data/raw/{dataset}.sha256").write_text("0")
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
-        subprocess.run(command, cwd=project, env=env, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    assert warm.run(project, ["dvc", "init", "-q"]).returncode == 0
     for target in ("table@$(touch run)", "table@x; touch run #", "table@../../out.keep", "raw@a`touch run`", ""):
         command = ["dvc", "repro", "--single-item", target] if target else ["dvc", "repro", "--keep-going"]
-        done = subprocess.run(command, cwd=project, env=env, capture_output=True, encoding="utf-8")
+        done = warm.run(project, command)
         assert done.returncode != 0
         assert NO_NAME in done.stdout + done.stderr or ".." in target  # DVC itself stumbles over the dots
     assert (tmp_path / "out.keep.csv").read_text() == "precious"

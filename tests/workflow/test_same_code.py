@@ -3,10 +3,9 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from support import finished_project, project_folder
+from support import finished_project, project_folder, warm
 from support.snakemake_project import tiny_params
 
 SPLIT = "data/splits/phantom_mri/tiny.json"
@@ -16,11 +15,6 @@ SPLIT = "data/splits/phantom_mri/tiny.json"
 def project(tmp_path):
     """A project folder with the real workflow; nothing is built in it."""
     return project_folder.new(tmp_path / "project", tiny_params())
-
-
-def call(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environment}
-    return subprocess.run([sys.executable, "-m", *command], cwd=folder, env=env, capture_output=True, encoding="utf-8")
 
 
 def test_jobs_run_the_planners_package_whatever_stands_first_on_the_path(project, tmp_path):
@@ -45,10 +39,10 @@ def test_every_rule_hands_its_code_hash_to_the_job():
 @pytest.mark.parametrize("tool", [("snakemake", "-n", SPLIT), ("semiseg", "check-params")])
 def test_an_installed_copy_beside_an_edited_source_is_refused(project, tool):
     finished_project.copy_of_source((project / "src").absolute())
-    assert call(project, *tool).returncode == 0, "the same code in two places"
+    assert warm.run(project, tool).returncode == 0, "the same code in two places"
     rule = project / "src/semiseg/stages/row.py"
     rule.write_text(rule.read_text() + "\n# edited\n")
-    refused = call(project, *tool)
+    refused = warm.run(project, tool)
     told = refused.stdout + refused.stderr
     assert refused.returncode != 0 and "Traceback" not in told
     assert f"{project}/src/semiseg is not the code that runs, which is " in told

@@ -1,0 +1,106 @@
+"""The process from which warm programs are forked: ``python warm_server.py SOCKET OWNER``.
+
+It imports the programs once, then waits at a Unix socket. A client (``warm_client.py``) sends its streams and a
+request, and gets the exit status when the program has ended. A client that goes away ends its program. The server ends
+with the process whose number is OWNER, and removes the socket's folder.
+"""
+
+import importlib
+import json
+import multiprocessing
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PRELOADED = (
+    "snakemake.cli",
+    "snakemake.api",
+    "snakemake.report",
+    "snakemake_executor_plugin_slurm",
+    "dvc.cli",
+    "dvc.cli.parser",
+    "dvc.repo",
+    "torch._dynamo",  # the first optimiser of a process imports it
+    "scipy.stats",
+    "semiseg.cli.main",
+    *(f"semiseg.stages.{file.stem}" for file in sorted(Path("src/semiseg/stages").glob("[!_]*.py"))),
+)
+POLL = 0.02  # seconds between two looks at a program
+
+
+def serve(path: str, owner: int) -> None:
+    """Import the programs, then serve until the owner has gone."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    assert threading.active_count() == 1, "a process that holds threads must not be forked"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the programs
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{path}.new")
+        listener.listen(64)
+        listener.settimeout(2)
+        Path(f"{path}.new").rename(path)
+        while psutil.pid_exists(owner):
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with client:
+                if not os.fork():
+                    listener.close()
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    os._exit(_serve(client))
+    shutil.rmtree(Path(path).parent)
+
+
+def _serve(client: socket.socket) -> int:
+    """Run the client's program in a process of its own, and send its exit status."""
+    client.settimeout(None)
+    text, streams, *_ = socket.recv_fds(client, 2**16, 3)
+    while not text.endswith(b"\n"):
+        text += client.recv(2**16)
+    program = multiprocessing.get_context("fork").Process(target=_run, args=(client, json.loads(text), streams))
+    program.start()
+    for stream in streams:
+        os.close(stream)
+    while program.exitcode is None:
+        if select.select([client], [], [], POLL)[0]:  # closed, because a client sends nothing more
+            program.terminate()
+            return 1
+    client.sendall(str(program.exitcode).encode())
+    return 0
+
+
+def _run(client: socket.socket, request: dict[str, Any], streams: list[int]) -> None:
+    """Run a program in this process as the client would run it."""
+    client.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    program, *arguments = request["command"]
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    # Programs that this one starts by the interpreter's name are warm too.
+    sys.executable = request["python"]
+    sys.argv = [str(Path(sys.executable).with_name(program)), *arguments]
+    sys.path[0] = request["folder"]
+    match program:
+        case "snakemake":
+            from snakemake.cli import main
+        case "dvc":
+            from dvc.cli import main
+        case "semiseg":
+            from semiseg.cli.main import main
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))
