@@ -1,5 +1,6 @@
 """What is kept of the sources between calls: nothing is read twice, and nothing stale is believed."""
 
+import json
 import os
 import shutil
 
@@ -68,6 +69,18 @@ def test_a_damaged_file_counts_as_none(call, damaged):
     outline.KEPT.write_text(damaged, encoding="utf-8")
     again, read = call()
     assert again == first and read > 0 and call() == (first, 0)
+
+
+def test_source_that_is_read_anew_owes_nothing_to_what_is_kept(call):
+    first, _ = call()
+    forged = json.loads(outline.KEPT.read_text(encoding="utf-8"))
+    forged["semiseg.scoring/score.py"]["outline"]["code"] = "0"
+    outline.KEPT.write_text(json.dumps(forged), encoding="utf-8")
+    believed, _ = call()
+    assert believed != first
+    code_hash.read_source_anew()
+    assert code_hash.module_hashes(MODULE) == first
+    assert call() == (first, 0), "the forged outline was replaced"
 
 
 def test_outside_a_project_nothing_is_written(call, tmp_path):

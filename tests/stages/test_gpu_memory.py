@@ -38,6 +38,12 @@ def maps(task: Task) -> int:
     return 4 * (2 * index["classes"] + 1) * max(prod(case["shape"]) for case in index["cases"].values())
 
 
+def of_cases(task: Task, *parts: str) -> int:
+    """Bytes of float32 images and uint8 label maps of the cases of these parts."""
+    index, split = (json.loads(task.files[name].read_text()) for name in ("prepared", "split"))
+    return 5 * sum(prod(index["cases"][name]["shape"]) for part in parts for name in split[part])
+
+
 def test_a_training_needs_what_the_planner_prints_and_its_validation(tasks, tmp_path):
     train, _ = tasks
     classes = json.loads(train.files["prepared"].read_text())["classes"]
@@ -45,8 +51,10 @@ def test_a_training_needs_what_the_planner_prints_and_its_validation(tasks, tmp_
     slides = train.spec["training"]["validation"] is not None
     assert planned_memory(train) == step + slides * maps(train) + PROCESS
     on_device = planned_memory(replace(train, options=Options(data_on_device=1)))
-    shapes = [case["shape"] for case in json.loads(train.files["prepared"].read_text())["cases"].values()]
-    assert on_device == planned_memory(train) + 5 * sum(map(prod, shapes)), "float32 images, uint8 label maps"
+    assert on_device == planned_memory(train) + of_cases(train, "labelled", "unlabelled")
+    alone = replace(train, spec=train.spec | {"method": "sup_only", "hyper": {}})
+    on_device = planned_memory(replace(alone, options=Options(data_on_device=1)))
+    assert on_device == planned_memory(alone) + of_cases(train, "labelled")
 
 
 def test_a_prediction_needs_no_more_for_a_window_than_its_training_for_a_step(tasks):

@@ -13,12 +13,12 @@ from semiseg.learning.loop import Trainer
 from semiseg.stages.train import train
 
 
-def run(folder: Path, data: tuple[Path, Path], out: str, local_disk: str = "") -> bytes:
+def run(folder: Path, data: tuple[Path, Path], out: str, local_disk: str = "", **changed) -> bytes:
     """Train in this process; returns the weights."""
     index, split = data
     files = prepared_cases.outputs(folder / out)
     runtime = choose_runtime("cpu", 1, 1e9)
-    train(train_spec("mt"), index, split, folder / f"state_{out}", files, runtime, local_disk)
+    train(train_spec("mt") | changed, index, split, folder / f"state_{out}", files, runtime, local_disk)
     return files.weights.read_bytes()
 
 
@@ -60,6 +60,17 @@ def test_copies_change_no_bit_nor_does_their_loss(tmp_path, data, plain, monkeyp
     assert len(made) == 4 + 4 + 2  # the cases of the test are not read
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"cases are read from {data[0].parent}, where they have the same bits" in line
+
+
+def test_only_what_is_read_is_copied_and_nothing_for_a_training_that_is_refused(tmp_path, data):
+    local = tmp_path / "local"
+    local.mkdir()
+    run(tmp_path, data, "run", str(local), method="sup_only", hyper={})
+    assert len(list(local.rglob("*.h5"))) == 4 + 2, "labelled cases and those of the validation"
+    shutil.rmtree(*local.iterdir())
+    with pytest.raises(UserError, match=r"MeanTeacher has no parameter 'wait'"):
+        run(tmp_path, data, "other", str(local), hyper={"wait": 1})
+    assert not list(local.iterdir())
 
 
 def test_a_case_that_is_shortened_under_a_training_is_one_sentence_and_it_goes_on_later(

@@ -50,9 +50,12 @@ def _audit(options: argparse.Namespace) -> int:
     """Check files from the number down to the raw scans; the exit status is 0 only if all is proven."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
+    from semiseg.jobs.code_hash import read_source_anew
     from semiseg.params.reading import read
     from semiseg.proof.audit.command import Options, audit
 
+    if not options.quick:
+        read_source_anew()  # a full audit believes nothing that was kept
     how = Options(options.quick, options.workers, options.recompute, options.sample, options.strict)
     try:
         report = audit(Graph(Plan(read(Path("params.yaml")))), options.targets, how)

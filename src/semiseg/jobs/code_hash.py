@@ -17,9 +17,10 @@ from semiseg.base.sources import (
     source_of,
     syntax_tree,
 )
+from semiseg.jobs import outline
 from semiseg.jobs.code_imports import Import
 from semiseg.jobs.code_text import reduced
-from semiseg.jobs.outline import Outline, outline, save
+from semiseg.jobs.outline import Outline
 
 DATASETS = "semiseg.datasets."
 # Datasets import these to fill the raw folder. Its content is hashed, so of the rules that start from a dataset only
@@ -74,6 +75,13 @@ def code_of(rule: str, spec: Mapping[str, Any]) -> str:
     return code_hash(*modules_of(rule, spec))
 
 
+def read_source_anew() -> None:
+    """Hash the code from its source alone, in this process from here on: a full audit believes no cache."""
+    outline.read_anew()
+    for cached in (code_hash, _closure, _read, _runs_code):
+        cached.cache_clear()
+
+
 def made_by_this_code(record: Mapping[str, Any]) -> bool:
     """Whether the job of a lineage record would run the same code now."""
     return bool(record["code"]["hash"] == code_of(record["rule"], record["params"]))
@@ -108,7 +116,7 @@ def _closure(modules: tuple[str, ...]) -> dict[str, str]:
         skipped = WITHOUT_EFFECT + (FILLS_RAW if elsewhere else ())
         pending.extend(package for package in _packages(module) if _runs_code(package))
         pending.extend(name for name in imported if not _is_within(name, skipped))
-    save()
+    outline.save()
     return found
 
 
@@ -137,7 +145,7 @@ def _read(module: str) -> tuple[str, tuple[str, ...]]:
 def _outline(source: Path) -> Outline:
     """The outline of a source file. Raises BrokenError, with file and line, for one that is not Python."""
     try:
-        return outline(source)
+        return outline.outline(source)
     except (SyntaxError, ValueError):
         syntax_tree(source)  # raises the sentence
         raise

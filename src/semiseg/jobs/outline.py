@@ -72,6 +72,13 @@ def save() -> None:
     _new.clear()
 
 
+def read_anew() -> None:
+    """Take no outline that was kept, in this process from here on."""
+    outline.cache_clear()
+    _outline.cache_clear()
+    _kept().clear()
+
+
 def _read(text: str, package: str, builder: tuple[str, Texts]) -> Outline:
     tree = parsed(text, package)
     imports, bound = tuple(imports_of(tree)), bound_by(tree)

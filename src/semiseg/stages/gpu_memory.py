@@ -1,8 +1,11 @@
 """GPU memory that a job is planned to need, found out before the job has a GPU. An upper estimate, not a limit."""
 
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
 
+from semiseg import catalogue
 from semiseg.base.files import read_json
 from semiseg.learning.estimate import Step, work
 from semiseg.learning.work import BYTES, PROCESS
@@ -16,8 +19,8 @@ def planned_memory(task: Task) -> float | None:
     """Bytes of GPU memory of a job of ``train`` or ``predict``; None where they are unknown.
 
     A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more; and with
-    ``data_on_device`` all prepared cases. A prediction needs the scores of the largest case, and for a window no more
-    than its training needed for a step: the weights' cost.json holds that of a training on a GPU.
+    ``data_on_device`` the cases that it is trained on. A prediction needs the scores of the largest case, and for a
+    window no more than its training needed for a step: the weights' cost.json holds that of a training on a GPU.
     """
     index = read_json(task.files["prepared"])
     if "training" in task.spec:
@@ -31,5 +34,13 @@ def planned_memory(task: Task) -> float | None:
         inside, slides = measured["peak_memory_bytes"], True
     voxels = [prod(case["shape"]) for case in index["cases"].values()]
     maps = BYTES * max(voxels) * (MAPS * index["classes"] + 1) if slides else 0
-    kept = (BYTES + 1) * sum(voxels) if task.options.data_on_device else 0  # images and label maps
+    kept = (BYTES + 1) * _trained_on(task, index) if task.options.data_on_device else 0  # images and label maps
     return float(inside + maps + kept + PROCESS)
+
+
+def _trained_on(task: Task, index: Mapping[str, Any]) -> int:
+    """Voxels of the cases that a training cuts crops from."""
+    parts = read_json(task.files["split"])
+    labelled_only = catalogue.declared(task.spec["method"]).get("labelled_only")
+    names = {*parts["labelled"], *(() if labelled_only else parts["unlabelled"])}
+    return sum(prod(index["cases"][name]["shape"]) for name in names if name in index["cases"])

@@ -1,7 +1,7 @@
 """Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ def train(
     sweep(state)
     sweep(out.weights.parent)
     training = Training.model_validate(spec["training"])
-    precision = Precision.of(training, runtime.device)  # refused before cases are copied
-    cases = _stored_cases(index, prepared, parts, local_disk)
+    precision = Precision.of(training, runtime.device)
+    listed = {part: _entries(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     with torch_alone(spec["method"]):
@@ -72,7 +72,11 @@ def train(
     reason = why_not(spec["method"], spec["hyper"], training)
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
+    if not listed["unlabelled"] and not method.labelled_only:
+        raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
     inference = Inference.model_validate(spec["inference"])
+    read = ("labelled", "val") if method.labelled_only else tuple(listed)
+    cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
     trainer = Trainer(
         title=f"train {spec['method']}",
@@ -120,8 +124,6 @@ def _sampler(
     method: Method, training: Training, cases: Mapping[str, list[StoredCase]], seed: int, runtime: Runtime
 ) -> Sampler:
     """The sampler. A supervised row fills the whole batch with labelled crops."""
-    if not cases["unlabelled"] and not method.labelled_only:
-        raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
     labelled, unlabelled = cases["labelled"], [] if method.labelled_only else cases["unlabelled"]
     counts = {part: len(stored) for part, stored in cases.items()}
     order = Order.of(training, counts, labelled_only=method.labelled_only)
@@ -143,14 +145,17 @@ def _validator(
 
 
 def _stored_cases(
-    index: Mapping[str, Any], prepared: Path, parts: Mapping[str, list[str]], local_disk: str
+    listed: Mapping[str, list[Mapping[str, Any]]], prepared: Path, read: Sequence[str], local_disk: str
 ) -> dict[str, list[StoredCase]]:
-    """The cases of each part that a training reads."""
-    listed = {part: _entries(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
-    contents = {prepared.parent / entry["file"]: entry["sha256"] for entries in listed.values() for entry in entries}
-    files = with_copies(contents, local_disk) if local_disk else {path: path for path in contents}
+    """The cases of each part. read: the parts whose cases the training reads, which are copied to ``local_disk``."""
+    contents = {prepared.parent / entry["file"]: entry["sha256"] for part in read for entry in listed[part]}
+    copies = with_copies(contents, local_disk) if local_disk else {}
+    files = {part: [prepared.parent / entry["file"] for entry in entries] for part, entries in listed.items()}
     return {
-        part: [StoredCase(files[prepared.parent / entry["file"]], tuple(entry["shape"])) for entry in entries]
+        part: [
+            StoredCase(copies.get(file, file), tuple(entry["shape"]))
+            for file, entry in zip(files[part], entries, strict=True)
+        ]
         for part, entries in listed.items()
     }
 
