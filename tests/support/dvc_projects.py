@@ -20,7 +20,8 @@ def call(folder: Path, *command: str, **env: str) -> subprocess.CompletedProcess
     env = {**os.environ, **ME, **own, **env}
     if command[0] in ("dvc", "semiseg", "snakemake"):
         return warm.run(folder, command, env)
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8")
+    # git calls DVC and semiseg where it merges
+    return subprocess.run(command, cwd=folder, env=warm.surroundings(env), capture_output=True, encoding="utf-8")
 
 
 def done(folder: Path, *command: str, **env: str) -> str:

@@ -37,11 +37,15 @@ def snakemake(
 
 def run(folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """``snakemake``, ``dvc`` or ``semiseg`` with its arguments in a folder; its status and what it printed."""
-    tools, own = _tools(), dict(env or os.environ)
-    own |= {"PATH": f"{tools}{os.pathsep}{own['PATH']}"}
+    tools, own = _tools(), surroundings(env or os.environ)
     return subprocess.run(
         [tools / command[0], *command[1:]], cwd=folder, env=own, capture_output=True, encoding="utf-8"
     )
+
+
+def surroundings(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which programs that are started by their names are warm."""
+    return {**env, "PATH": f"{_tools()}{os.pathsep}{env['PATH']}"}
 
 
 @functools.cache

@@ -111,16 +111,16 @@ def test_finished_weights_are_not_trained_again_when_the_call_is_killed_before_i
     """The state stays until the next rule has begun."""
     with_steps(project, 8)
     often = ("--set-resources", "train:checkpoint_seconds=0")
-    kills.start(project, LONG, *often).wait()
+    assert snakemake(project, LONG, *often).returncode == 0
     before = sha256(project / LONG)
     for path in (project / LONG).parent.iterdir():  # as Snakemake does with a job that has not ended for it
         path.unlink()
-    assert kills.start(project, LONG, *often).wait() == 0
+    assert snakemake(project, LONG, *often).returncode == 0
     log = (project / "results/logs/train/phantom_mri.la_small.tiny.cps.seed3.log").read_text(encoding="utf-8")
     assert "continuing from step 8" in log and sha256(project / LONG) == before
     state = project / "results/state/phantom_mri/la_small/tiny/cps/seed3/state.safetensors"
     assert state.exists()
-    assert kills.start(project, str(Path(LONG).with_name("predictions.json"))).wait() == 0
+    assert snakemake(project, str(Path(LONG).with_name("predictions.json"))).returncode == 0
     assert not state.exists(), "whoever predicts has whole weights"
 
 
