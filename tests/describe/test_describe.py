@@ -176,8 +176,8 @@ def test_the_optimiser_is_the_protocols() -> None:
 
 def test_a_supervised_row_has_no_unlabelled_cases() -> None:
     text = page("la_8")
-    assert "V-Net sup_only 8lab 8 labelled, 20 test" in text
-    assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text
+    assert "V-Net sup_only la 8lab 8 labelled, 20 test" in text
+    assert "UA-MT ua_mt la 8lab 8 labelled, 72 unlabelled" in text
 
 
 @pytest.mark.parametrize("name", [name for name in catalogue.entries("methods") if not is_control(name)])

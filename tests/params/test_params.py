@@ -232,6 +232,38 @@ WRONG = {
         ["cps", {"method": "mt", "label": "cps"}],
         r"tables\.demo\.rows: the label 'cps' occurs twice",
     ),
+    "a protocol of a row that does not exist": (
+        "tables/demo/rows",
+        [{"method": "cps", "protocol": "demmo"}],
+        r"tables\.demo\.rows\.cps\.protocol: unknown protocol 'demmo'; .*did you mean demo",
+    ),
+    "a row that is prepared otherwise than its table": (
+        "tables/la_8/rows",
+        [{"method": "ua_mt", "protocol": "dhc"}],
+        r"tables\.la_8\.rows\.ua_mt\.protocol: dhc has preparation dhc, expected la as la of the table, because the"
+        r" rows of a table are measured alike: choose a protocol that has it$",
+    ),
+    "a row that is the same as none": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cpss"}],
+        r"tables\.demo\.rows\.mt\.same_as: unknown row 'cpss'; known: cps, mt; did you mean cps",
+    ),
+    "a row that is the same as another method": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cps"}],
+        r"tables\.demo\.rows\.mt\.same_as: mt is mt and cps is cps, which are not the same computation: name a row of"
+        r" mt, or remove same_as$",
+    ),
+    "rows that are the same as each other": (
+        "tables/demo/rows",
+        [{"method": "cps", "same_as": "cps"}],
+        r"tables\.demo\.rows\.cps\.same_as: cps has no runs of its own: name the row that is trained$",
+    ),
+    "a row with another row's runs and a split": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cps", "split": "demo"}],
+        r"tables\.demo\.rows\.1: a row that is same_as cps has its runs: remove split$",
+    ),
     "a seed twice": ("tables/demo/seeds", [7, 8, 7], r"tables\.demo\.seeds: the seed '7' occurs twice"),
     "an organ twice": ("tables/demo/organs", ["Liv", "Liv"], r"tables\.demo\.organs: the organ 'Liv' occurs twice"),
     "a mistyped parameter": (
@@ -302,6 +334,15 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
     plan = Plan(parse_params(GOOD))
     assert plan.runs("flare22_10pct", "sup_only") == plan.runs("flare22_50pct", "sup_only")
     assert plan.runs("flare22_10pct", "mt") != plan.runs("flare22_50pct", "mt")
+
+
+def test_a_row_of_another_scoring_rule_cannot_stand_in_the_table():
+    content = changed("protocols/dhc_short/scoring", "guidednet")
+    content["tables"]["synapse_20pct"]["rows"] = [{"method": "cps", "protocol": "dhc_short"}]
+    with pytest.raises(
+        UserError, match=r"rows\.cps\.protocol: dhc_short has scoring guidednet, expected dhc as dhc of"
+    ):
+        Plan(parse_params(content))
 
 
 def test_training_does_not_depend_on_how_tables_are_scored():

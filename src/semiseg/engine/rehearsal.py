@@ -35,7 +35,8 @@ SEED = 1
 def shrunk(params: Params, table: str) -> Params:
     """Parameters of this table alone, on stand-ins and with few steps. Raises UserError for an unknown table."""
     wanted = Plan(params).table(table)
-    kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
+    kind, preparation = get_dataset(wanted.dataset), params.protocols[wanted.protocol].preparation
+    protocols = {wanted.protocol, *(row.protocol for row in wanted.rows if row.protocol is not None)}
     names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
@@ -46,9 +47,9 @@ def shrunk(params: Params, table: str) -> Params:
     return params.model_copy(
         update={
             "datasets": {kind.name: options},
-            "preparations": {protocol.preparation: params.preparations[protocol.preparation]},
+            "preparations": {preparation: params.preparations[preparation]},
             "splits": {kind.name: splits},
-            "protocols": {wanted.protocol: _few_steps(protocol)},
+            "protocols": {name: _few_steps(params.protocols[name]) for name in sorted(protocols)},
             "tables": {table: few},
         }
     )
