@@ -63,10 +63,14 @@ def page(params: Params, name: str) -> Page:
         ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
+        *items(f"about the protocol {table.protocol}", protocol.notes),
         *(
             block
-            for one in dict.fromkeys((table.protocol, *(one.name for one in own.values())))
-            for block in items(f"about the protocol {one}", params.protocols[one].notes)
+            for one in dict.fromkeys(one.name for one in own.values())
+            for block in items(
+                f"about the protocol {one}",
+                [note for note in params.protocols[one].notes if note not in protocol.notes],
+            )
         ),
         *items(f"about the split {table.split}", caveats(splits[table.split])),
         *items(f"about the dataset {kind.name}", kind.notes),
