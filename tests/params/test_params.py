@@ -337,11 +337,9 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
 
 
 def test_a_row_of_another_scoring_rule_cannot_stand_in_the_table():
-    content = changed("protocols/dhc_short/scoring", "guidednet")
-    content["tables"]["synapse_20pct"]["rows"] = [{"method": "cps", "protocol": "dhc_short"}]
-    with pytest.raises(
-        UserError, match=r"rows\.cps\.protocol: dhc_short has scoring guidednet, expected dhc as dhc of"
-    ):
+    content = changed("protocols/other", {**GOOD["protocols"]["dhc"], "scoring": "guidednet"})
+    content["tables"]["synapse_40pct"]["rows"] = [{"method": "cps", "protocol": "other"}]
+    with pytest.raises(UserError, match=r"rows\.cps\.protocol: other has scoring guidednet, expected dhc as dhc of"):
         Plan(parse_params(content))
 
 
