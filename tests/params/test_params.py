@@ -7,6 +7,7 @@ import pytest
 import yaml
 from support import ROOT
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.data.split_lists import read_list
 from semiseg.graph.plan import Plan, Run
@@ -334,6 +335,19 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
     plan = Plan(parse_params(GOOD))
     assert plan.runs("flare22_10pct", "sup_only") == plan.runs("flare22_50pct", "sup_only")
     assert plan.runs("flare22_10pct", "mt") != plan.runs("flare22_50pct", "mt")
+
+
+def test_no_training_stands_under_two_names():
+    """Runs of all tables that differ in their folder alone would be trained twice."""
+    plan = Plan(parse_params(GOOD))
+    runs = dict.fromkeys(run for table in GOOD["tables"] for method in plan.served(table)
+                         for run in plan.runs(table, method) if not is_control(plan.base(run.method)))  # fmt: skip
+    seen: dict[str, Run] = {}
+    for run in runs:
+        spec = Specs(plan).train(run) | {"hyper": plan.effective(run.protocol, run.method)}
+        data = (plan.split(run.dataset, run.split).model_dump(), plan.prepared(run.dataset, run.protocol))
+        first = seen.setdefault(f"{as_text(spec)} {data}", run)
+        assert first == run, f"{run.folder} is the training of {first.folder}"
 
 
 def test_a_row_of_another_scoring_rule_cannot_stand_in_the_table():
