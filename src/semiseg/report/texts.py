@@ -46,9 +46,9 @@ def describe_own_protocol(label: str, own: OwnProtocol, shared: str) -> str:
 
     label: the row's name. shared: the table's protocol.
     """
-    pairs = [f"{one.key} {_value(one.own)} ({_value(one.table)})" for one in own.differences]
-    found = f"which differs from the table's {shared} in {', '.join(pairs)}" if pairs else f"which equals {shared}"
-    return f"{label} is trained by protocol {own.name}, {found}."
+    pairs = [f"{one.key}: {_value(one.own)} ({_value(one.table)})" for one in own.differences]
+    found = f"which differs from the table's {shared} (in brackets) in {', '.join(pairs)}"
+    return f"{label} is trained by protocol {own.name}, {found if pairs else f'which equals {shared}'}."
 
 
 def describe_same(label: str, other: str) -> str:
@@ -57,7 +57,7 @@ def describe_same(label: str, other: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value of params.yaml in a sentence; a section as its keys and values."""
+    """A value as params.yaml writes it on one line."""
     match value:
         case None:
             return "none"
@@ -66,10 +66,9 @@ def _value(value: Any) -> str:
         case float():
             return f"{value:g}"
         case Mapping():
-            return "; ".join(f"{key} {_value(one)}" for key, one in value.items())
+            return f"{{{', '.join(f'{key}: {_value(one)}' for key, one in value.items())}}}"
         case list() | tuple():
-            joint = " × " if value and all(isinstance(one, int | float) for one in value) else ", "
-            return joint.join(map(_value, value)) or "none"
+            return f"[{', '.join(map(_value, value))}]"
     return str(value)
 
 
