@@ -158,7 +158,7 @@ def test_a_decoder_that_does_not_exist_is_one_sentence() -> None:
         UserError, match=r"^VNet\.new_decoder: unknown upsampling 'linear'; known: .*did you mean trilinear"
     ):
         network.new_decoder("linear")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="^PlainNetwork builds no further decoders: choose another network for the "):
+    with pytest.raises(UserError, match=r"^PlainNetwork builds no further decoders: choose another network for the "):
         PlainNetwork([1.0], [0.0]).new_decoder()
 
 
