@@ -14,7 +14,7 @@ from semiseg.base.names import unknown
 from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
-from semiseg.graph.requirements import check_declared, split_does_not_fit, why_not
+from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -80,13 +80,13 @@ class Plan:
         for row in definition.rows:
             check_declared(self.base(row.method))
         runs = {row.method: self.runs(table, row.method)[0] for row in definition.rows}
-        reasons = {
-            row: why_not(
-                self.base(run.method), self.hyper(run.protocol, run.method), self.protocol(run.protocol).training
-            )
-            for row, run in runs.items()
-        }
+        reasons = {row: self._why_not(run.protocol, run.method) for row, run in runs.items()}
         return {method: reason for method, reason in reasons.items() if reason is not None}
+
+    def _why_not(self, protocol: str, method: str) -> str | None:
+        given = self.protocol(protocol)
+        hyper = self.hyper(protocol, method)
+        return why_not(Pairing(self.base(method), hyper, given.network, given.training, given.inference))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
