@@ -13,7 +13,7 @@ from support import ROOT, finished_project
 
 from semiseg.cli.main import main
 from semiseg.describe.command import describe
-from semiseg.describe.cost import Measured, TableView
+from semiseg.describe.cost import Measured, TableView, _shown_again
 from semiseg.engine.clean import clean
 from semiseg.engine.rehearsal import shrunk
 from semiseg.graph.graph import Graph
@@ -138,6 +138,7 @@ def test_a_rehearsal_shrinks_every_protocol_of_the_table():
 def test_a_plan_counts_the_steps_of_each_rows_own_protocol_and_a_repeated_row_once(plan, tmp_path, monkeypatch):
     view = TableView.of(plan, TABLE)
     assert list(view.runs) == ["ua_mt", "cps", "cps_first"]
+    assert _shown_again(view) == ["H -> D: the runs of D -> H, trained once"]
     steps = {method: view.iterations(runs[0]) for method, runs in view.runs.items()}
     assert steps == {"ua_mt": 301 * 8, "cps": 1501 * 8, "cps_first": 301 * 8}
     monkeypatch.chdir(tmp_path)
