@@ -71,19 +71,35 @@ class TrainingTime:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method receives when it is built.
+    """What a method receives when it is built: for training and, with the same facts, for prediction.
 
     classes: number of classes K, background included.
-    network: function that builds one backbone of the protocol from an initialisation (``"default"``, ``"kaiming"`` or
-        ``"xavier"``) and the number of channels of its head.
+    network: function that builds one backbone of the protocol. ``network(initialisation, channels)`` takes
+        ``"default"``, ``"kaiming"`` or ``"xavier"`` and the number of channels of the head; ``in_channels`` is the
+        number of channels of its input, by default 1.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
-    labelled_voxels: ``[k]`` float64, number of voxels of each class in the labelled training volumes.
+    labelled_voxels: ``[n k]`` float64, number of voxels of each class in each labelled volume as it is stored, in the
+        order of the split's list. ``labelled_voxels.sum(0)`` are the totals.
+    unlabelled_cases: number of unlabelled cases of the split, also where the method uses none of them.
+    patch: sides of a training crop ``(z, y, x)`` in voxels, in the order of the stored volume.
+    window: sides of a window of inference in voxels. ``predict`` receives windows of this size.
+
+    ``semiseg plan`` builds a method as well, to count the work of a step on a small crop. The facts are then this crop
+    as patch and window, and one labelled case with a voxel of each class.
     """
 
     classes: int
-    network: Callable[[str, int], nn.Module]
+    network: Callable[..., nn.Module]
     supervised: Callable[[Tensor, Tensor], Tensor]
     labelled_voxels: Tensor
+    unlabelled_cases: int
+    patch: tuple[int, int, int]
+    window: tuple[int, int, int]
+
+    @property
+    def labelled_cases(self) -> int:
+        """Number of labelled cases of the split."""
+        return len(self.labelled_voxels)
 
 
 @dataclass(frozen=True)
@@ -123,6 +139,9 @@ class Hyper(Generic[T]):
 class Method(nn.Module):
     """Base of all methods.
 
+    All parameters that require gradients are trained, whether ``networks`` declares their module or ``__init__`` builds
+    it. Example of an own module: one encoder with several decoders, whose ``forward`` gives the logits that predict.
+
     A method owns its networks, heads, memories and counters. Whatever outlives a step must be a parameter or a
     registered buffer: ``state_dict`` is what a run saves, so that a resumed run continues bit for bit.
 
@@ -134,19 +153,24 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
-    inference_networks: names of the networks that predict, one or more. A run keeps the weights of these alone, so
-        ``predict`` uses no others.
+    inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
+        that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
 
-    Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
-    not meet a requirement, and gives the reason:
+    ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
+    row whose protocol does not meet a requirement, and gives the reason. The kinds are small functions in
+    ``semiseg/graph/requirements.py``:
 
-    equal_halves: True if a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
+    ``"equal_halves"``: a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
         unlabelled crop j with prototypes of labelled crop j, so 2 + 2 crops serve it and 1 + 3 crops do not.
-    cubes: name of the hyperparameter that holds the side s of a cube in voxels. Every side of the crop must be a
-        multiple of s, and of the number n of cubes on the second axis; n must be 2 or more. Example: MagicNet declares
-        ``cubes = "cube_size"``, and s is 32. A crop of 64 x 128 x 128 has n = 4 and serves; a crop of 96 x 160 x 160
-        has n = 5, which does not divide 96.
+    ``"cubes:<name>"``: the hyperparameter of this name holds the side s of a cube in voxels. Every side of the crop
+        must be a multiple of s, and of the number n of cubes on the second axis; n must be 2 or more. Example: MagicNet
+        declares ``"cubes:cube_size"``, and s is 32. A crop of 64 x 128 x 128 has n = 4 and serves; a crop of 96 x 160 x
+        160 has n = 5, which does not divide 96.
+    ``"several_scales"``: ``outputs`` of the protocol's network gives more than one scale.
+    ``"further_decoders"``: the protocol's network builds further decoders (``Backbone.new_decoder``).
+    ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
+    ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The
@@ -159,8 +183,7 @@ class Method(nn.Module):
     teacher_start: Literal["random", "copy"] = "random"
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
-    equal_halves: bool = False
-    cubes: str = ""
+    requires: tuple[str, ...] = ()
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from semiseg.params.reading import read
 
 COUNTS = {
     "amos_dhc_2p": (4, 212, 24, 120),
+    "amos_dhc_full": (216, 0, 24, 120),
     "amos_dhc_5p": (10, 206, 24, 120),
     "amos_dhc_10p": (21, 195, 24, 120),
     "amos_dhc_20p": (38, 154, 24, 120),
@@ -54,6 +55,7 @@ COUNTS = {
     "synapse_dhc_10p": (2, 18, 4, 6),
     "synapse_dhc_20p": (4, 16, 4, 6),
     "synapse_dhc_40p": (8, 12, 4, 6),
+    "synapse_dhc_full": (20, 0, 4, 6),
     "synapse_genericssl_20p": (4, 16, 4, 6),
 }
 DATASETS = {"amos": "amos22", "synapse": "btcv", "pancreasct": "pancreas_ct"}  # by the first word of a list's name
@@ -67,6 +69,15 @@ def cases(name: str, *parts: str) -> list[str]:
 def dataset_of(name: str) -> Any:
     word = name.partition("_")[0]
     return get_dataset(DATASETS.get(word, word))
+
+
+@pytest.mark.parametrize(
+    "name", ["synapse_dhc_10p", "synapse_dhc_20p", "synapse_dhc_40p", "amos_dhc_2p", "amos_dhc_5p"]
+)
+def test_a_full_list_labels_all_training_cases_of_the_family(name: str) -> None:
+    full = f"{name.rpartition('_')[0]}_full"
+    assert cases(full, "labelled") == sorted(cases(name, "labelled", "unlabelled"))
+    assert cases(full, "val", "test") == cases(name, "val", "test")
 
 
 def test_every_list_has_the_counts_of_its_source() -> None:

@@ -60,7 +60,10 @@ class OneNetwork(Method):
 @pytest.mark.parametrize("name", PARAMS.protocols)
 def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
     rule, text = PARAMS.protocols[name].training.optimiser, page(name)
-    context = Context(2, lambda initialisation, channels: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(2))
+    sides = (16, 16, 16)
+    context = Context(
+        2, lambda _, channels, **__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
+    )
     state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"))
     used = state.optimiser.param_groups[0]
     assert f"{type(state.optimiser).__name__}, learning rate {used['lr']:g}," in text
@@ -176,8 +179,8 @@ def test_the_optimiser_is_the_protocols() -> None:
 
 def test_a_supervised_row_has_no_unlabelled_cases() -> None:
     text = page("la_8")
-    assert "V-Net sup_only 8lab 8 labelled, 20 test" in text
-    assert "UA-MT ua_mt 8lab 8 labelled, 72 unlabelled" in text
+    assert "V-Net sup_only la 8lab 8 labelled, 20 test" in text
+    assert "UA-MT ua_mt la 8lab 8 labelled, 72 unlabelled" in text
 
 
 @pytest.mark.parametrize("name", [name for name in catalogue.entries("methods") if not is_control(name)])
@@ -189,8 +192,8 @@ def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str
         assert f"{key} {default}" in text
         assert hyper.source.split()[0] in text and hyper.meaning.split()[0] in text
     required = text.partition("what it asks of a protocol")[2]
-    assert ("as many unlabelled as labelled crops" in required) == kind.equal_halves
-    assert ("can be cut into cubes" in required) == bool(kind.cubes)
+    assert ("as many unlabelled as labelled crops" in required) == ("equal_halves" in kind.requires)
+    assert ("can be cut into cubes" in required) == ("cubes:cube_size" in kind.requires)
     assert ("labelled cases alone" in required) == kind.labelled_only
     assert ("trained against the networks" in required) == (kind.adversaries is not Method.adversaries)
     assert all(f"{network} ({start})" in required for network, start in kind.networks.items())

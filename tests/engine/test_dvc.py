@@ -260,6 +260,11 @@ def test_a_table_has_a_stage_with_all_its_texts():
     assert any(options.get("persist") for entry in stage["outs"] for options in entry.values())
 
 
+def test_a_stage_depends_on_all_protocols_because_a_row_may_name_its_own():
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["table"]["do"]
+    assert "protocols" in stage["params"]
+
+
 def test_push_and_pull_over_ssh(pulled, tmp_path):
     with ssh_server(tmp_path / "server") as server:
         server.add_to(pulled)

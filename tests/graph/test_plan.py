@@ -241,6 +241,6 @@ def test_steps_of_a_protocol_that_counts_epochs():
     The official loop has one epoch more than its 200.
     """
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["tables"]["synapse_10pct"]["rows"] = ["ua_mt", "sup_only"]
+    content["tables"]["synapse_10pct"] |= {"rows": ["ua_mt", "sup_only"], "reference": None}
     view = TableView.of(Plan(parse_params(content)), "synapse_10pct")
     assert [view.iterations(view.runs[method][0]) for method in ("ua_mt", "sup_only")] == [201 * 9, 201]

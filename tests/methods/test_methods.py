@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.facts import facts
 from torch import nn
 
 import semiseg.methods
@@ -33,7 +34,9 @@ TRIES = 8  # seeds
 
 def build(name: str, network: str = "vnet", filters: int = 4, **hyper: object) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    return build_method(name, hyper, Network(name=network, filters=filters), training, [9000.0, 500.0, 100.0])
+    return build_method(
+        name, hyper, Network(name=network, filters=filters), training, facts([9000.0, 500.0, 100.0], sides(name))
+    )
 
 
 METHODS = [name for name in catalogue.entries("methods") if not is_control(name)]
@@ -42,7 +45,7 @@ SEMI = [name for name in METHODS if not method_class(name).labelled_only]
 
 def sides(name: str) -> tuple[int, int, int]:
     """A crop that serves the method: several cubes of 32 voxels where it wants cubes, else one."""
-    return (32, 64, 64) if method_class(name).cubes else (16, 32, 32)
+    return (32, 64, 64) if "cubes:cube_size" in method_class(name).requires else (16, 32, 32)
 
 
 def confident(name: str, network: str, seed: int = 0) -> Method:
@@ -123,7 +126,7 @@ def test_a_step_moves_every_network_and_every_term_trains_something(name: str, n
         before = {key: value.clone() for key, value in method.named_parameters()}
         step(state, draw(name))
         moved = {key.split(".")[0] for key, value in method.named_parameters() if not torch.equal(before[key], value)}
-        assert moved >= set(method.networks) | adversaries
+        assert moved >= set(method.networks) | (parts & set(method.inference_networks)) | adversaries
         batch = draw(name, seed=1)
         for adversary in adversaries:
             method.get_submodule(adversary).requires_grad_(True)

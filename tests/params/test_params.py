@@ -7,6 +7,7 @@ import pytest
 import yaml
 from support import ROOT
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.data.split_lists import read_list
 from semiseg.graph.plan import Plan, Run
@@ -232,6 +233,38 @@ WRONG = {
         ["cps", {"method": "mt", "label": "cps"}],
         r"tables\.demo\.rows: the label 'cps' occurs twice",
     ),
+    "a protocol of a row that does not exist": (
+        "tables/demo/rows",
+        [{"method": "cps", "protocol": "demmo"}],
+        r"tables\.demo\.rows\.cps\.protocol: unknown protocol 'demmo'; .*did you mean demo",
+    ),
+    "a row that is prepared otherwise than its table": (
+        "tables/la_8/rows",
+        [{"method": "ua_mt", "protocol": "dhc"}],
+        r"tables\.la_8\.rows\.ua_mt\.protocol: dhc has preparation dhc, expected la as la of the table, because the"
+        r" rows of a table are measured alike: choose a protocol that has it$",
+    ),
+    "a row that is the same as none": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cpss"}],
+        r"tables\.demo\.rows\.mt\.same_as: unknown row 'cpss'; known: cps, mt; did you mean cps",
+    ),
+    "a row that is the same as another method": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cps"}],
+        r"tables\.demo\.rows\.mt\.same_as: mt is mt and cps is cps, which are not the same computation: name a row of"
+        r" mt, or remove same_as$",
+    ),
+    "rows that are the same as each other": (
+        "tables/demo/rows",
+        [{"method": "cps", "same_as": "cps"}],
+        r"tables\.demo\.rows\.cps\.same_as: cps has no runs of its own: name the row that is trained$",
+    ),
+    "a row with another row's runs and a split": (
+        "tables/demo/rows",
+        ["cps", {"method": "mt", "same_as": "cps", "split": "demo"}],
+        r"tables\.demo\.rows\.1: a row that is same_as cps has its runs: remove split$",
+    ),
     "a seed twice": ("tables/demo/seeds", [7, 8, 7], r"tables\.demo\.seeds: the seed '7' occurs twice"),
     "an organ twice": ("tables/demo/organs", ["Liv", "Liv"], r"tables\.demo\.organs: the organ 'Liv' occurs twice"),
     "a mistyped parameter": (
@@ -304,6 +337,26 @@ def test_rows_of_two_tables_that_are_the_same_run_share_it():
     assert plan.runs("flare22_10pct", "mt") != plan.runs("flare22_50pct", "mt")
 
 
+def test_no_training_stands_under_two_names():
+    """Runs of all tables that differ in their folder alone would be trained twice."""
+    plan = Plan(parse_params(GOOD))
+    runs = dict.fromkeys(run for table in GOOD["tables"] for method in plan.served(table)
+                         for run in plan.runs(table, method) if not is_control(plan.base(run.method)))  # fmt: skip
+    seen: dict[str, Run] = {}
+    for run in runs:
+        spec = Specs(plan).train(run) | {"hyper": plan.effective(run.protocol, run.method)}
+        data = (plan.split(run.dataset, run.split).model_dump(), plan.prepared(run.dataset, run.protocol))
+        first = seen.setdefault(f"{as_text(spec)} {data}", run)
+        assert first == run, f"{run.folder} is the training of {first.folder}"
+
+
+def test_a_row_of_another_scoring_rule_cannot_stand_in_the_table():
+    content = changed("protocols/other", {**GOOD["protocols"]["dhc"], "scoring": "guidednet"})
+    content["tables"]["synapse_40pct"]["rows"] = [{"method": "cps", "protocol": "other"}]
+    with pytest.raises(UserError, match=r"rows\.cps\.protocol: other has scoring guidednet, expected dhc as dhc of"):
+        Plan(parse_params(content))
+
+
 def test_training_does_not_depend_on_how_tables_are_scored():
     run = Run("phantom_three", "demo", "demo", "cps", 1337)
     before = as_text(Specs(Plan(parse_params(GOOD))).train(run))
@@ -318,7 +371,10 @@ def test_a_split_depends_on_the_content_of_its_list():
 
 
 def test_a_supervised_row_learns_from_the_labelled_cases_of_its_table():
-    """A row may have a split of its own, so that two tables share a run; its labelled, val and test cases are equal."""
+    """A row may have a split of its own, so that two tables share a run; its labelled, val and test cases are equal.
+
+    A fully supervised row learns from all training cases of the table's list.
+    """
     params = parse_params(GOOD)
     plan, found = Plan(params), 0
     for name, table in params.tables.items():
@@ -331,6 +387,8 @@ def test_a_supervised_row_learns_from_the_labelled_cases_of_its_table():
                 assert own == whole
                 continue
             lists = read_list(own.list), read_list(whole.list)
+            if (row.label or "").endswith("(fully)"):
+                lists[1]["labelled"] = sorted(lists[1]["labelled"] + lists[1]["unlabelled"])
             assert all(lists[0][part] == lists[1][part] for part in ("labelled", "val", "test")), name
     assert found > 15
 

@@ -22,7 +22,6 @@ from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.work import BYTES, PROCESS, Work
-from semiseg.params.config import Protocol
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
 from semiseg.paths import COUNTED, PREPARED, RAW, RUN, SPLIT, STATE
@@ -87,13 +86,15 @@ def plan_table(plan: Plan, table: str, speed: float | None, runs_per_gpu: int = 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table with all that the planner derives from it; runs: of the rows that are built, by method."""
+    """A table with all that the planner derives from it.
+
+    runs: of the rows that are built, by method, but for rows that show the runs of another one.
+    """
 
     plan: Plan
     name: str
     table: Table
     dataset: Dataset
-    protocol: Protocol
     preparation: Preparation
     runs: Mapping[str, Sequence[Run]]
 
@@ -101,10 +102,10 @@ class TableView:
     def of(cls, plan: Plan, name: str) -> "TableView":
         """The view of a table. UserError for an unknown name, or where no row can be built."""
         table = plan.table(name)
-        protocol = plan.protocol(table.protocol)
-        runs = {method: plan.runs(name, method) for method in plan.served(name)}
-        preparation = plan.preparation(protocol.preparation)
-        return cls(plan, name, table, get_dataset(table.dataset), protocol, preparation, runs)
+        trained = [method for method in plan.served(name) if plan.row(name, method).same_as is None]
+        runs = {method: plan.runs(name, method) for method in trained}
+        preparation = plan.preparation(plan.protocol(table.protocol).preparation)
+        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs)
 
     def counts(self, split: str) -> Mapping[str, int]:
         """Cases of each part of a split of the dataset."""
@@ -128,27 +129,25 @@ class TableView:
 
     def iterations(self, run: Run) -> int:
         """Steps of a run; where the protocol counts epochs, from the cases of its split."""
-        training, alone = self.protocol.training, self.plan.labelled_only(run.method)
+        training, alone = self.plan.protocol(run.protocol).training, self.plan.labelled_only(run.method)
         order = Order.of(training, self.counts(run.split), labelled_only=alone)
         return TrainingSchedule(training, order.steps_per_epoch).iterations
 
 
 @dataclass(frozen=True)
 class Measured:
-    """cost.json of finished runs of this protocol, on whatever data set, by method."""
+    """cost.json of finished runs of a row's protocol, on whatever data set, by method."""
 
     costs: Mapping[str, Sequence[Mapping[str, Any]]]
 
     @classmethod
     def read(cls, view: TableView) -> "Measured":
         """Read what lies under results/runs."""
-        folder = RUN.removeprefix("results/").format(
-            dataset="*", protocol=view.table.protocol, split="*", method="{method}", seed="*"
-        )
-        pattern = f"{folder}/cost.json"
+        pattern = f"{RUN.removeprefix('results/')}/cost.json"
+        anywhere = dict.fromkeys(("dataset", "split", "seed"), "*")
         found = {
-            method: [read_json(path) for path in sorted(Path("results").glob(pattern.format(method=method)))]
-            for method in view.runs
+            method: [read_json(path) for path in sorted(Path("results").glob(pattern.format(**vars(run) | anywhere)))]
+            for method, (run, *_) in view.runs.items()
         }
         return cls({name: [cost for cost in costs if cost["iterations"]] for name, costs in found.items()})
 
@@ -204,7 +203,18 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
         heading("rows"),
         columns(COLUMNS, map(_cells, lines)),
         *items("rows left out", [f"{method}: {why}" for method, why in view.plan.skipped(view.name).items()]),
+        *items("shown again", _shown_again(view)),
         *items("already there", _present(view)),
+    ]
+
+
+def _shown_again(view: TableView) -> list[str]:
+    """Rows whose runs are those of another row, so that they cost nothing."""
+    labels = {row.method: row.label or row.method for row in view.table.rows}
+    return [
+        f"{labels[row.method]}: the runs of {labels[row.same_as]}, trained once"
+        for row in view.table.rows
+        if row.same_as is not None
     ]
 
 
@@ -246,7 +256,7 @@ def _disk(view: TableView, lines: Iterable[Line]) -> str:
 
 def _present(view: TableView) -> list[str]:
     where = {"dataset": view.table.dataset, "split": view.table.split}
-    preparation = view.protocol.preparation
+    preparation = view.plan.protocol(view.table.protocol).preparation
     files = {
         "raw cases": RAW.format(**where),
         f"cases prepared by {preparation}": PREPARED.format(**where, preparation=preparation),

@@ -23,7 +23,9 @@ def page(params: Params, name: str) -> Page:
     """The page of everything that the papers of one family share."""
     protocol = params.protocols[name]
     preparation = params.preparations[protocol.preparation]
-    used = [table for table, one in params.tables.items() if one.protocol == name]
+    used = [
+        table for table, one in params.tables.items() if name in {one.protocol, *(row.protocol for row in one.rows)}
+    ]
     return [
         title("protocol", name),
         facts({"used by": ", ".join(used)}),

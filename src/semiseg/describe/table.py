@@ -6,13 +6,17 @@ from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
+from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
+from semiseg.report.texts import describe_own_protocol, describe_same
 
 
 def page(params: Params, name: str) -> Page:
     """Dataset, preparation, split, training, scoring, rows, and every note of theirs."""
     table, plan = params.tables[name], Plan(params)
-    split_of = {row.method: plan.runs(name, row.method)[0].split for row in table.rows}
+    runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
+    labels = {row.method: row.label or row.method for row in table.rows}
+    own = Specs(plan).own_protocols(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
     organs = table.organs or tuple(organ.abbreviation for organ in kind.organs)
@@ -37,20 +41,37 @@ def page(params: Params, name: str) -> Page:
         facts(measuring(protocol)),
         heading("rows"),
         columns(
-            ("row", "method", "split", "cases"),
+            ("row", "method", "protocol", "split", "cases"),
             (
                 (
-                    row.label or row.method,
-                    _method(params, row.method),
-                    split_of[row.method],
-                    counts_of(splits[split_of[row.method]], labelled_only=plan.labelled_only(row.method)),
+                    labels[method],
+                    _method(params, method),
+                    run.protocol,
+                    run.split,
+                    counts_of(splits[run.split], labelled_only=plan.labelled_only(method)),
                 )
-                for row in table.rows
+                for method, run in runs.items()
             ),
+        ),
+        *items(
+            "rows with a protocol of their own",
+            [describe_own_protocol(labels[method], one, table.protocol) for method, one in own.items()],
+        ),
+        *items(
+            "rows that show other rows' runs",
+            [describe_same(labels[row.method], labels[row.same_as]) for row in table.rows if row.same_as is not None],
         ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),
+        *(
+            block
+            for one in dict.fromkeys(one.name for one in own.values())
+            for block in items(
+                f"about the protocol {one}",
+                [note for note in params.protocols[one].notes if note not in protocol.notes],
+            )
+        ),
         *items(f"about the split {table.split}", caveats(splits[table.split])),
         *items(f"about the dataset {kind.name}", kind.notes),
     ]

@@ -91,7 +91,7 @@ def volumes(manifest: Path, sharers: tuple[str, ...] = ()) -> Volumes:
 def _manifests(plan: Plan, table: str) -> list[Path]:
     """The manifests of the prepared cases and of the predictions behind a table."""
     definition = plan.table(table)
-    runs = [run for row in definition.rows for run in plan.runs(table, row.method)]
+    runs = dict.fromkeys(run for row in definition.rows for run in plan.runs(table, row.method))
     paths = [
         plan.prepared(definition.dataset, definition.protocol),
         *(f"{run.folder}/predictions.json" for run in runs),

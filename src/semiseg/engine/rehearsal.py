@@ -35,7 +35,8 @@ SEED = 1
 def shrunk(params: Params, table: str) -> Params:
     """Parameters of this table alone, on stand-ins and with few steps. Raises UserError for an unknown table."""
     wanted = Plan(params).table(table)
-    kind, protocol = get_dataset(wanted.dataset), params.protocols[wanted.protocol]
+    kind, preparation = get_dataset(wanted.dataset), params.protocols[wanted.protocol].preparation
+    protocols = {wanted.protocol, *(row.protocol for row in wanted.rows if row.protocol is not None)}
     names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
@@ -46,9 +47,9 @@ def shrunk(params: Params, table: str) -> Params:
     return params.model_copy(
         update={
             "datasets": {kind.name: options},
-            "preparations": {protocol.preparation: params.preparations[protocol.preparation]},
+            "preparations": {preparation: params.preparations[preparation]},
             "splits": {kind.name: splits},
-            "protocols": {wanted.protocol: _few_steps(protocol)},
+            "protocols": {name: _few_steps(params.protocols[name]) for name in sorted(protocols)},
             "tables": {table: few},
         }
     )
@@ -78,7 +79,11 @@ def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:
 
 def _few_steps(protocol: Protocol) -> Protocol:
     network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
-    return protocol.model_copy(update={"network": network, "training": _short(protocol.training)})
+    training, inference = _short(protocol.training), protocol.inference
+    if inference.window == protocol.training.patch:  # some methods need windows of the size of the crops
+        stride = tuple(min(pair) for pair in zip(inference.stride, training.patch, strict=True))
+        inference = inference.model_copy(update={"window": training.patch, "stride": stride})
+    return protocol.model_copy(update={"network": network, "training": training, "inference": inference})
 
 
 def _short(training: Training) -> Training:

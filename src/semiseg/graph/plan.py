@@ -14,7 +14,7 @@ from semiseg.base.names import unknown
 from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
-from semiseg.graph.requirements import check_declared, split_does_not_fit, why_not
+from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -61,13 +61,15 @@ class Plan:
         return rows[method]
 
     def runs(self, table: str, method: str) -> list[Run]:
-        """The runs of one row, a run per seed."""
+        """The runs of one row, a run per seed; those of the other row where it is the same as one."""
         definition, row = self.table(table), self.row(table, method)
-        split = row.split or definition.split
-        return [Run(definition.dataset, definition.protocol, split, method, seed) for seed in definition.seeds]
+        if row.same_as is not None:
+            return self.runs(table, row.same_as)
+        protocol, split = row.protocol or definition.protocol, row.split or definition.split
+        return [Run(definition.dataset, protocol, split, method, seed) for seed in definition.seeds]
 
     def skipped(self, table: str) -> dict[str, str]:
-        """Rows that the table's protocol cannot serve, each with the reason.
+        """Rows that their protocol cannot serve, each with the reason.
 
         Raises UserError for a row whose method declares what no protocol could serve.
         """
@@ -77,26 +79,27 @@ class Plan:
         definition = self.table(table)
         for row in definition.rows:
             check_declared(self.base(row.method))
-        training = self.protocol(definition.protocol).training
-        reasons = {
-            row.method: why_not(self.base(row.method), self.hyper(definition.protocol, row.method), training)
-            for row in definition.rows
-        }
+        runs = {row.method: self.runs(table, row.method)[0] for row in definition.rows}
+        reasons = {row: self._why_not(run.protocol, run.method) for row, run in runs.items()}
         return {method: reason for method, reason in reasons.items() if reason is not None}
 
+    def _why_not(self, protocol: str, method: str) -> str | None:
+        given = self.protocol(protocol)
+        hyper = self.hyper(protocol, method)
+        return why_not(Pairing(self.base(method), hyper, given.network, given.training, given.inference))
+
     def served(self, table: str) -> list[str]:
-        """Methods of the rows that are built. UserError if the protocol or a row's split can serve none of them."""
+        """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
         definition, skipped = self.table(table), self.skipped(table)
         built = [row.method for row in definition.rows if row.method not in skipped]
         if not built:
             raise UserError(f"table {table} has no row that its protocol can serve: {'; '.join(skipped.values())}")
-        training = self.protocol(definition.protocol).training
         for method in built:
-            split = self.row(table, method).split or definition.split
-            counts = self._counts(definition.dataset, split)
+            run = self.runs(table, method)[0]
+            counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
             reason = split_does_not_fit(counts, training, labelled_only=self.labelled_only(method))
             if reason is not None and not is_control(method):
-                raise UserError(f"table {table}, row {method}: split {split} does not serve, since {reason}")
+                raise UserError(f"table {table}, row {method}: split {run.split} does not serve, since {reason}")
         return built
 
     def row_files(self, table: str) -> list[str]:

@@ -107,12 +107,14 @@ def _check_table(params: Params, name: str, table: Table) -> None:
     for key, split in {"split": table.split, **named}.items():
         if split not in splits:
             raise unknown("split", split, sorted(splits), f"{where}.{key}")
+    _check_row_protocols(params, where, table)
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
             catalogue.require("methods", method, f"{where}.rows", params.variants)
     _check_once(f"{where}.rows", "method", methods)
     _check_once(f"{where}.rows", "label", (row.label or row.method for row in table.rows))
+    _check_same(params, where, table)
     _check_once(f"{where}.seeds", "seed", map(str, table.seeds))
     _check_once(f"{where}.organs", "organ", table.organs)
     _check_once(f"{where}.metrics", "metric", table.metrics)
@@ -120,6 +122,48 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         raise unknown("row", table.reference, methods, f"{where}.reference")
     for block in table.printed:
         catalogue.require("published", block.paper, f"{where}.printed.paper")
+
+
+def _check_row_protocols(params: Params, where: str, table: Table) -> None:
+    """Raise UserError for a row whose own protocol does not exist, or whose numbers could not stand in the table."""
+    shared = params.protocols[table.protocol]
+    for row in table.rows:
+        if row.protocol is None:
+            continue
+        key = f"{where}.rows.{row.method}.protocol"
+        if row.protocol not in params.protocols:
+            raise unknown("protocol", row.protocol, sorted(params.protocols), key)
+        own = params.protocols[row.protocol]
+        for part, found, expected in (
+            ("preparation", own.preparation, shared.preparation),
+            ("scoring", own.scoring, shared.scoring),
+        ):
+            if found != expected:
+                raise UserError(
+                    f"{key}: {row.protocol} has {part} {found}, expected {expected} as {table.protocol} of the table,"
+                    " because the rows of a table are measured alike: choose a protocol that has it"
+                )
+
+
+def _check_same(params: Params, where: str, table: Table) -> None:
+    """Raise UserError for a row that cannot be the same computation as the row that it names."""
+    rows = {row.method: row for row in table.rows}
+    for row in table.rows:
+        if row.same_as is None:
+            continue
+        key = f"{where}.rows.{row.method}.same_as"
+        if row.same_as not in rows:
+            raise unknown("row", row.same_as, rows, key)
+        if rows[row.same_as].same_as is not None or row.same_as == row.method:
+            raise UserError(f"{key}: {row.same_as} has no runs of its own: name the row that is trained")
+        own, other = (
+            params.variants[name].method if name in params.variants else name for name in (row.method, row.same_as)
+        )
+        if own != other:
+            raise UserError(
+                f"{key}: {row.method} is {own} and {row.same_as} is {other}, which are not the same computation: name a"
+                f" row of {own}, or remove same_as"
+            )
 
 
 def _check_once(where: str, what: str, names: Iterable[str]) -> None:

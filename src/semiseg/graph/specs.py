@@ -14,7 +14,8 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
-from semiseg.params.table_spec import Change, Collection, Organ, RowSpec, TableSpec, as_json
+from semiseg.params.differences import differences
+from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json
 from semiseg.paths import SPLIT
 
 Spec = dict[str, Any]
@@ -92,6 +93,25 @@ class Specs:
             labelled_only=self.plan.labelled_only(method),
         )
 
+    def own_protocols(self, table: str) -> dict[str, OwnProtocol]:
+        """The protocols of the rows that are not trained by the table's, and in what each differs for its row."""
+        shared = self.plan.table(table).protocol
+        runs = {row.method: self.plan.runs(table, row.method)[0] for row in self.plan.table(table).rows}
+        return {
+            method: OwnProtocol(
+                name=run.protocol,
+                differences=differences(self._trained_by(run.protocol, run), self._trained_by(shared, run)),
+            )
+            for method, run in runs.items()
+            if run.protocol != shared
+        }
+
+    def _trained_by(self, protocol: str, run: Run) -> Spec:
+        """What a protocol says about a run: network, training, inference, and all hyperparameters."""
+        parts = as_json(self.plan.protocol(protocol))
+        kept = {name: parts[name] for name in ("network", "training", "inference")}
+        return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
+
     def table(self, table: str) -> TableSpec:
         """Parameters of the rules ``table`` and ``figure``. UserError lists the known tables."""
         plan, definition = self.plan, self.plan.table(table)
@@ -123,7 +143,9 @@ class Specs:
             skipped=plan.skipped(table),
             failed={},
             variants={name: Change(base=one.method, changed=one.parameters) for name, one in variants.items()},
-            hyper={method: plan.effective(definition.protocol, method) for method in methods},
+            hyper={method: plan.effective(plan.runs(table, method)[0].protocol, method) for method in methods},
+            own_protocols=self.own_protocols(table),
+            same_as={row.method: row.same_as for row in definition.rows if row.same_as is not None},
             runs={method: tuple(run.folder for run in plan.runs(table, method)) for method in plan.served(table)},
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),

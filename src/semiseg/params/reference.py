@@ -16,6 +16,7 @@ lists the known ones.
 
 - **Sections refer to each other by name.** A table names its dataset, protocol and split; a protocol names its
   preparation.
+- **A row may name a protocol of its own,** whose preparation and scoring are those of the table's.
 - **Entries inherit by YAML.** `&name` marks an entry, and `<<: *name` at the top of another one takes over its keys.
   Keys that follow replace those taken over, and a nested section is replaced as a whole.
 - **Hyperparameters of a method** are looked up in this order: the variant, `methods` of the protocol, `methods` at the

@@ -29,6 +29,23 @@ class Row(Strict):
     label: str | None = Field(None, description="the row's name in this table; default: the method's name")
     printed: tuple[str, ...] = Field((), description="names of the row in print where they are not the label")
     split: Name | None = Field(None, description="the split that the row is trained on; default: the table's")
+    protocol: Name | None = Field(
+        None,
+        description="the protocol that the row is trained by, with the table's preparation and scoring; default: the"
+        " table's",
+    )
+    same_as: Name | None = Field(
+        None,
+        description="another row of the table that is the same computation: its runs are shown again, under this row's"
+        " names in print; default: the row has runs of its own",
+    )
+
+    @model_validator(mode="after")
+    def _no_runs_of_its_own(self) -> "Row":
+        given = [key for key in ("split", "protocol") if getattr(self, key) is not None]
+        if self.same_as is not None and given:
+            raise ValueError(f"a row that is same_as {self.same_as} has its runs: remove {' and '.join(given)}")
+        return self
 
 
 class Table(Strict):

@@ -57,6 +57,21 @@ class Change(Strict):
     changed: Hypers
 
 
+class Difference(Strict):
+    """A key in which the protocol of a row is not the table's. own, table: values as JSON holds them, None for none."""
+
+    key: str
+    own: Any
+    table: Any
+
+
+class OwnProtocol(Strict):
+    """The protocol of a row that is not trained by the table's, and all in which the two differ for it."""
+
+    name: str
+    differences: tuple[Difference, ...]
+
+
 class TableSpec(Strict):
     """What a table, its page and its figures depend on.
 
@@ -66,8 +81,9 @@ class TableSpec(Strict):
     then its other names in print. printed: blocks of the papers' tables; printed_sha256: per paper the hash of its file
     of printed numbers. reference: the row that others are tested against. skipped, failed: rows that are not built, and
     why: the protocol cannot serve them, or their jobs failed. variants: rows that are variants. hyper: per row all
-    hyperparameters. runs: per row that is built the folders of its runs, one per seed. split, prepared: paths of the
-    table's split and of the index of its prepared cases.
+    hyperparameters. own_protocols: of the rows that are trained by another protocol than the table's. same_as: per row
+    that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
+    seed. split, prepared: paths of the table's split and of the index of its prepared cases.
     """
 
     table: str
@@ -93,6 +109,8 @@ class TableSpec(Strict):
     failed: Mapping[str, str]
     variants: Mapping[str, Change]
     hyper: Mapping[str, Hypers]
+    own_protocols: Mapping[str, OwnProtocol]
+    same_as: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
     split: str
     prepared: str

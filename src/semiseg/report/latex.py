@@ -7,7 +7,16 @@ import pandas as pd
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import MINUS, UNDEFINED, mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
-from semiseg.report.notes import BETTER, WORSE, about_splits, about_views, rule_change, views_title, why_unbuilt
+from semiseg.report.notes import (
+    BETTER,
+    WORSE,
+    about_splits,
+    about_training,
+    about_views,
+    rule_change,
+    views_title,
+    why_unbuilt,
+)
 from semiseg.report.views import Views
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
@@ -26,7 +35,7 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
         caption = [f"{spec.title}, {convention} convention.", rule_text(frame["rule"][0]), NOTE]
-        caption += [*about_splits(spec), *why_unbuilt(spec)]
+        caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
         parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame)])
     caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_views(spec, views)]
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]

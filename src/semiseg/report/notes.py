@@ -7,6 +7,7 @@ from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files
+from semiseg.report.texts import describe_own_protocol, describe_same
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -27,6 +28,12 @@ def about_splits(spec: TableSpec) -> list[str]:
         content = read_json(path)
         sentences += [f"Split {content['split']} misleads: {leak}." for leak in content.get("serious", ())]
     return list(dict.fromkeys(sentences))
+
+
+def about_training(spec: TableSpec) -> list[str]:
+    """A sentence per row that is trained by another protocol than the table's, or that shows another row's runs."""
+    own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
+    return own + [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

@@ -26,7 +26,7 @@ from semiseg.report.charts import (
 )
 from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.lineage import lineage_of_rows
-from semiseg.report.notes import about_splits, about_views, rule_change, views_title, why_unbuilt
+from semiseg.report.notes import about_splits, about_training, about_views, rule_change, views_title, why_unbuilt
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
 from semiseg.report.score_tables import blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
@@ -50,6 +50,7 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
         "name": out.stem,
         "making": describe_making(spec, read_json(spec.split)),
         "leaks": about_splits(spec),
+        "about_training": about_training(spec),
         "headline": _headline(table),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),

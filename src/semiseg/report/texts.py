@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from semiseg.params.config import Inference, Training
-from semiseg.params.table_spec import TableSpec
+from semiseg.params.table_spec import OwnProtocol, TableSpec
 
 ORDERS = {
     "endless": "each list in one random order after the other",
@@ -39,6 +39,37 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
         f"{_forms(spec)}"
     )
+
+
+def describe_own_protocol(label: str, own: OwnProtocol, shared: str) -> str:
+    """A sentence on a row with a protocol of its own: each key that differs, its value there and the table's.
+
+    label: the row's name. shared: the table's protocol.
+    """
+    pairs = [f"{one.key}: {_value(one.own)} ({_value(one.table)})" for one in own.differences]
+    found = f"which differs from the table's {shared} (in brackets) in {', '.join(pairs)}"
+    return f"{label} is trained by protocol {own.name}, {found if pairs else f'which equals {shared}'}."
+
+
+def describe_same(label: str, other: str) -> str:
+    """A sentence on a row that shows the runs of another one again. label, other: the rows' names."""
+    return f"{label} is the same computation as {other}: it was trained once, and its numbers stand in both rows."
+
+
+def _value(value: Any) -> str:
+    """A value as params.yaml writes it on one line."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+        case Mapping():
+            return f"{{{', '.join(f'{key}: {_value(one)}' for key, one in value.items())}}}"
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+    return str(value)
 
 
 def _forms(spec: TableSpec) -> str:

@@ -160,10 +160,13 @@ def _add_tests(lines: Lines, spec: TableSpec, cases: Mapping[str, pd.DataFrame])
     reference = cases.get(spec.reference)
     if reference is None:
         return
-    rivals = [method for method in cases if not is_control(method) and method != spec.reference]
+    # one computation that stands in two rows is one test
+    rivals = [name for name in cases if not is_control(name) and name != spec.reference and name not in spec.same_as]
     for column in printed_columns(spec):
         key, lower = KEYS.get(column, column), column in LOWER_IS_BETTER
         found = {name: compare(cases[name][key], reference[key], lower_is_better=lower) for name in rivals}
         corrected = holm({name: result.p for name, result in found.items()})
-        for name, result in found.items():
-            lines[name, column] |= {"p": result.p, "p_holm": corrected[name], "effect": result.effect}
+        for name in cases:
+            if (tested := spec.same_as.get(name, name)) in found:
+                result = found[tested]
+                lines[name, column] |= {"p": result.p, "p_holm": corrected[tested], "effect": result.effect}

@@ -11,11 +11,11 @@ import torch
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, sweep, write_json
 from semiseg.data.local_copies import with_copies
-from semiseg.graph.requirements import why_not
+from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
-from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.cost import record, shared_gpu
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
@@ -67,14 +67,15 @@ def train(
     listed = {part: _entries(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
+    inference = Inference.model_validate(spec["inference"])
+    facts = Facts.of(index, parts, training.patch, inference.window)
     with torch_alone(spec["method"]):
-        method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
-    reason = why_not(spec["method"], spec["hyper"], training)
+        method = build_method(spec["method"], spec["hyper"], network, training, facts)
+    reason = why_not(Pairing(spec["method"], spec["hyper"], network, training, inference))
     if reason is not None:
-        raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
+        raise UserError(f"{reason}: change the protocol, or leave the row out")
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    inference = Inference.model_validate(spec["inference"])
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
@@ -89,15 +90,15 @@ def train(
         fingerprint=digest([spec, index, parts, code_of("train", spec)]),
     )
     trainer.run()
-    _finish(trainer, out)
+    _finish(trainer, out, training.patch)
 
 
-def _finish(trainer: Trainer, out: Outputs) -> None:
+def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
     """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
     state = trainer.state
     networks, best = chosen(state)
     score = best.score if trainer.validator else None
-    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
+    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(patch)}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
         write_json(cost, _cost(state, trainer.runtime))
@@ -168,9 +169,3 @@ def _entries(index: Mapping[str, Any], prepared: Path, names: list[str], part: s
         if part != "unlabelled" and not index["cases"][name]["label"]:
             raise UserError(f"case {name} ({part}) has no label in {prepared}: correct the split")
     return [index["cases"][name] for name in names]
-
-
-def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
-    """Voxels per class, over all labelled training volumes."""
-    counts = [index["cases"][name]["voxels"] for name in labelled]
-    return [float(sum(column)) for column in zip(*counts, strict=True)]

@@ -164,7 +164,7 @@ def _per_case(link: Link, spec: TableSpec, column: str) -> list[Node]:
 
 
 def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, str], table: str) -> str:
-    """The line of a cell: its value, unit and scoring rule under each convention, and its runs."""
+    """The line of a cell: its value, unit and scoring rule under each convention, its runs, and where these differ."""
     printed = [
         f"{values.get(name) or 'undefined'} {get_rule(rule).unit if column in LOWER_IS_BETTER else '%'}"
         f" {name} (rule {rule})"
@@ -174,6 +174,10 @@ def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, s
     ]
     seeds = [str(seed) for seed in spec.seeds]
     runs = f"one run, seed {seeds[0]}" if len(seeds) == 1 else f"mean over the runs of seeds {some(seeds)}"
+    if method in spec.own_protocols:
+        runs += f", trained by protocol {spec.own_protocols[method].name} in place of the table's {spec.protocol}"
+    if method in spec.same_as:
+        runs += f", which are those of row {spec.same_as[method]}, the same computation"
     return f"{method}, {column}: {', '.join(printed)}; {runs}"
 
 
