@@ -69,6 +69,11 @@ class TrainingTime:
     ramp: float
 
 
+def unrefined(labels: Tensor, scores: Tensor) -> Tensor:
+    """The pseudo labels as they are."""
+    return labels
+
+
 @dataclass(frozen=True)
 class Context:
     """What a method receives when it is built.
@@ -78,12 +83,17 @@ class Context:
         ``"xavier"``) and the number of channels of its head.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
     labelled_voxels: ``[k]`` float64, number of voxels of each class in the labelled training volumes.
+    refine: function that turns the hard pseudo labels of a method into the targets of its losses, without gradient.
+        A method calls it on pseudo labels ``[n z y x]`` and the scores ``[n k z y x]`` whose arg-max they are, with the
+        rows of the unlabelled crops at the end. The labels stay as they are, unless another method has built this one
+        in order to refine them.
     """
 
     classes: int
     network: Callable[[str, int], nn.Module]
     supervised: Callable[[Tensor, Tensor], Tensor]
     labelled_voxels: Tensor
+    refine: Callable[[Tensor, Tensor], Tensor] = unrefined
 
 
 @dataclass(frozen=True)
