@@ -22,9 +22,15 @@ STANDING = [name for name in METHODS if issubclass(method_class(name), CoTrainin
 
 def method(name: str, refine: Callable[[Tensor, Tensor], Tensor] = unrefined) -> Method:
     torch.manual_seed(0)
-    voxels = torch.tensor([9000.0, 500.0, 100.0, 20.0], dtype=torch.float64)
     context = Context(
-        CLASSES, lambda rule, k: build("unet3d", 1, k, rule, filters=2), SUPERVISED["ce_dice_organs"], voxels, refine
+        classes=CLASSES,
+        network=lambda rule, channels: build("unet3d", 1, channels, rule, filters=2),
+        supervised=SUPERVISED["ce_dice_organs"],
+        labelled_voxels=torch.tensor([[9000.0, 500.0, 100.0, 20.0]], dtype=torch.float64),
+        unlabelled_cases=9,
+        patch=SHAPE,
+        window=SHAPE,
+        refine=refine,
     )
     found = method_class(name)(context)
     with torch.no_grad():  # certain enough for methods that use certain voxels alone

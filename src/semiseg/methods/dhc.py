@@ -42,7 +42,7 @@ class DHC(WeightedCoTraining):
             raise UserError(f"DHC.accumulate must be 1 or more steps; found {self.accumulate}")
         self.difficulty = Difficulty(context.classes, self.accumulate, self.exponent)
         self.register_buffer(
-            "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.float())
+            "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.sum(0).float())
         )
 
     def observe(self, a: View, b: View, labels: Tensor, time: TrainingTime) -> None:
