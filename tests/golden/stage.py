@@ -5,9 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.method import Batch, Context, Method, TrainingTime, method_class
+from semiseg.method import Batch, Context, Method, Terms, TrainingTime, method_class, total
 from semiseg.params.config import Ramp, Training
 
 
@@ -81,3 +82,38 @@ def clock(time: int, length: int, ramp: Ramp, by: str = "iteration") -> Training
 def at(time: int, length: int = 1, ramp: float = 1.0) -> TrainingTime:
     """A moment with iteration and epoch both at ``time`` of ``length``, and the weight ramp at the given value."""
     return TrainingTime(time, length, time, length, ramp)
+
+
+def counted_weights(name: str, i: dict[str, Any], p: dict[str, Any]) -> dict[str, Any]:
+    """Class weights of network b, at first and after each step, of a method that counts what its networks predict."""
+    method: Any = cast(
+        name, "ce_dice_organs", p["num_classes"], {}, _counts(i, p["num_classes"]), momentum=p["momentum"]
+    )
+    found: dict[str, Any] = {"init": method.weights_b, "after_each_step": []}
+    for logits in i["logits"]:
+        method.weights_b = method.updated("b", logits.argmax(1))
+        found["after_each_step"].append(method.weights_b)
+    return found
+
+
+def counted_step(name: str, i: dict[str, Any], p: dict[str, Any]) -> dict[str, Any]:
+    """Class weights, terms and total of a whole step of such a method with given logits."""
+    a, b, label = i["logits_A"], i["logits_B"], i["label"].squeeze(1)
+    networks: dict[str, nn.Module] = {"a": Speaker(a), "b": Speaker(b)}
+    counts, hyper = _counts(i, a.shape[1]), {"momentum": p["momentum"], "weight": p["cps_w"]}
+    method: Any = cast(name, "ce_dice_organs", a.shape[1], networks, counts, **hyper)
+    terms = method.losses(batch(label[: p["labelled_rows"]], len(a)), at(0))
+    return {"weight_A": method.weights_a, "weight_B": method.weights_b, **co_training(method, terms)}
+
+
+def co_training(method: Method, terms: Terms) -> dict[str, Tensor]:
+    """Terms of two networks that supervise each other, under the names of the DHC line's cases."""
+    return {
+        "sup": terms["supervised_a"] + terms["supervised_b"],
+        "cps": terms["cross_a"] + terms["cross_b"],
+        "total": total(terms, method.weights(at(0))),
+    }
+
+
+def _counts(i: dict[str, Any], classes: int) -> Tensor:
+    return class_counts(i["volume"].unsqueeze(0), classes).sum(0)

@@ -7,11 +7,13 @@ keep something of the step before, ``observe`` is the place to change it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
+from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import ce_dice_organs, cross_entropy
-from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,50 @@ class WeightedCoTraining(CoTraining):
     def cross(self, own: View, other: View) -> Tensor:
         """Weighted CE of a network; the weight of a voxel is that of its pseudo label, among the network's own."""
         return cross_entropy(own.logits, other.target, self.weights_of(own.network))
+
+
+class CountedCoTraining(WeightedCoTraining):
+    """Co-training with class weights that follow the number of voxels that a network predicts as each class.
+
+    w <- m w + (1 - m) raw(n) in every step, before the losses, where n are the counts of ``counted``. Both networks
+    start with the weights ``start`` of the labelled volumes.
+    """
+
+    weights_a: Tensor
+    weights_b: Tensor
+
+    weight = Hyper(
+        0.1, "weight w of the cross terms, times the protocol's ramp", "xmed-lab/DHC: argparse of train_crest.py, -w"
+    )
+    momentum = Hyper(0.99, "fraction m of the class weights that a step keeps", "xmed-lab/DHC: code/train_crest.py")
+
+    def __init__(self, context: Context, **hyper: Any) -> None:
+        super().__init__(context, **hyper)
+        start = self.start(context.labelled_voxels.sum(0)).float()
+        self.register_buffer("weights_a", start.clone())
+        self.register_buffer("weights_b", start.clone())
+
+    def raw(self, counts: Tensor) -> Tensor:
+        """Class weights ``[k]`` that follow from voxel counts ``[k]``, without their past."""
+        raise NotImplementedError
+
+    def start(self, counts: Tensor) -> Tensor:
+        """First class weights ``[k]``, of voxel counts ``[k]`` of the labelled volumes."""
+        return self.raw(counts)
+
+    def counted(self, view: View) -> Tensor:
+        """Predictions that are counted, ``[n z y x]``: those of the unlabelled rows."""
+        return view.predicted[view.labelled :]
+
+    def weights_of(self, network: str) -> Tensor:
+        """Class weights ``[k]`` of a network in this step."""
+        return self.weights_a if network == "a" else self.weights_b
+
+    def observe(self, a: View, b: View, labels: Tensor, time: TrainingTime) -> None:
+        """Update the weights of each network by its own predictions."""
+        self.weights_a, self.weights_b = (self.updated(view.network, self.counted(view)) for view in (a, b))
+
+    def updated(self, network: str, predicted: Tensor) -> Tensor:
+        """Class weights ``[k]`` of a network after one more step of predictions ``[n z y x]``."""
+        counts = class_counts(predicted, self.context.classes).sum(0)
+        return self.momentum * self.weights_of(network) + (1 - self.momentum) * self.raw(counts)
