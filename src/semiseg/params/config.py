@@ -139,12 +139,13 @@ class Training(Strict):
     epoch: Literal["labelled", "unlabelled"] = Field(
         description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
     )
-    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders"] = Field(
+    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"] = Field(
         "endless",
         description="order of the cases. endless: each list in a random order, then in another one, without end."
         " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
         " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
-        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step",
+        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step, and"
+        " two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
@@ -176,7 +177,8 @@ class Training(Strict):
 
     @model_validator(mode="after")
     def _epochs_of_the_order(self) -> "Training":
-        own = {"two_stream": "labelled", "two_stream_repeated": "unlabelled", "two_loaders": "unlabelled"}
+        own = {"two_stream": "labelled"}
+        own |= dict.fromkeys(("two_stream_repeated", "two_loaders", "two_loaders_drop_last"), "unlabelled")
         if own.get(self.order, self.epoch) != self.epoch:
             raise ValueError(
                 f"order {self.order} has epochs of the {own[self.order]} cases: give epoch: {own[self.order]}"
