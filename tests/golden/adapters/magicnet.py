@@ -77,7 +77,7 @@ def sizes(i: Inputs, p: Inputs) -> dict[str, Any]:
     return {
         "total": count(method),
         "encoder": counts["encoder"] + counts["down"],
-        "decoder": counts["up"] + counts["decoder"] + counts["head"],
+        "decoder": counts["decoder"] + counts["head"],
         "fc_layer": count(head),
         "logits": shape(student.head(embedding)),  # type: ignore[operator]
         "embedding": shape(embedding),
