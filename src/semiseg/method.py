@@ -10,10 +10,12 @@ stored volume. A labelled crop has an image and a label; an unlabelled crop has 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from semiseg import catalogue
@@ -21,6 +23,11 @@ from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
+Derive = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]  # from a crop [c z y x] to maps by name
+
+
+def _no_origin() -> Tensor:
+    return torch.empty(0, 4, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -28,29 +35,39 @@ class Batch:
     """The crops of one training step. It has no field for labels of unlabelled crops, so no method can read them.
 
     images: ``[b c z y x]``; labels: ``[b z y x]`` class ids, int64 for a method and uint8 before ``to``; unlabelled:
-    ``[u c z y x]``.
+    ``[u c z y x]``. maps: what ``Method.derive`` computed from each unlabelled crop, by name, each ``[u ...]``.
+
+    labelled_origin, unlabelled_origin: ``[b 4]`` and ``[u 4]`` int64, where each crop was cut; ``[0 4]`` for crops that
+    are not cut from cases. The first number is the case, counted from 0 in the split's list of labelled or of
+    unlabelled cases; the other three are the first voxel of the crop's box in the stored volume, negative in its
+    padding. Quarter turns and flips exchange the sides of that box and reverse the crop in it. Both tensors are always
+    in main memory, so that reading them does not wait for a GPU.
     """
 
     images: Tensor
     labels: Tensor
     unlabelled: Tensor
+    labelled_origin: Tensor = field(default_factory=_no_origin)
+    unlabelled_origin: Tensor = field(default_factory=_no_origin)
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def everything(self) -> Tensor:
         """Labelled crops first, unlabelled after them, ``[b+u c z y x]``."""
         return torch.cat([self.images, self.unlabelled])
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, labels and unlabelled images."""
-        return self.images, self.labels, self.unlabelled
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What lies on the device: images, labels, unlabelled images and maps."""
+        return self.images, self.labels, self.unlabelled, *self.maps.values()
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device, copied without waiting when the memory is pinned.
 
         Labels become int64 there, because eight times as many bytes need not be copied.
         """
-        images, labels, unlabelled = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
-        return Batch(images, labels.long(), unlabelled)
+        images, labels, unlabelled, *maps = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
+        named = dict(zip(self.maps, maps, strict=True))
+        return replace(self, images=images, labels=labels.long(), unlabelled=unlabelled, maps=named)
 
 
 @dataclass(frozen=True)
@@ -230,6 +247,17 @@ class Method(nn.Module):
     def logged_only(self) -> frozenset[str]:
         """Terms without gradient, which a published code computes and logs but does not train with."""
         return frozenset()
+
+    @property
+    def derive(self) -> Derive | None:
+        """Function that computes maps from the image of an unlabelled crop alone, such as superpixels; None for none.
+
+        It receives the crop ``[c z y x]`` as ``losses`` will see it and returns arrays by name, of the same names and
+        shapes for every crop; they arrive as ``Batch.maps``. It runs where batches are prepared: on the CPU, beside the
+        training, in several threads at once. It must therefore depend on the crop and on hyperparameters alone, use
+        numpy and not torch, draw no random numbers and leave the crop as it is.
+        """
+        return None
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, each a scalar, in the paper's order.

@@ -140,6 +140,41 @@ def test_a_batch_is_the_same_from_the_store_and_from_the_device(cases, name):
         ):
             for crop, expected in zip(found.numpy(), truth, strict=True):
                 np.testing.assert_array_equal(crop, expected)
+        for origins, numbers, arrays, drawn, found in (
+            (stored.labelled_origin, known, images[:2], sampler.drawn(step)[0], stored.images),
+            (here.unlabelled_origin, others, images[2:], sampler.drawn(step)[1], stored.unlabelled),
+        ):
+            assert origins.dtype == torch.int64 and origins[:, 0].tolist() == numbers
+            for (number, *start), (_, crop), cut in zip(origins.tolist(), drawn, found[:, 0].numpy(), strict=True):
+                box = read_box(arrays[number], start, crop.size)
+                np.testing.assert_array_equal(np.sort(box, None), np.sort(cut, None), "the box has the crop's voxels")
+
+
+def quarters(crop):
+    """Maps as a method derives them: of the crop's shape and of another one."""
+    return {"quarter": np.digitize(crop[0], np.quantile(crop, (0.25, 0.5, 0.75))), "planes": crop.mean((0, 2, 3))}
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_maps_are_derived_from_each_unlabelled_crop_as_the_method_sees_it(cases, threads):
+    sampler = replace(sampler_of(cases), derive=quarters)
+    for step, batch in enumerate(batches(sampler, 2, 6, threads, CPU), start=2):
+        assert torch.equal(batch.unlabelled, sampler_of(cases)[step].unlabelled)
+        assert batch.maps.keys() == {"quarter", "planes"}
+        assert batch.maps["quarter"].shape == (len(batch.unlabelled), *PATCH)
+        for number, crop in enumerate(batch.unlabelled.numpy()):
+            for name, expected in quarters(crop).items():
+                np.testing.assert_array_equal(batch.maps[name][number].numpy(), expected)
+
+
+def test_maps_that_differ_in_shape_or_would_need_crops_of_the_device_are_refused(cases):
+    sampler = sampler_of(cases)
+    uneven = replace(sampler, derive=lambda crop: {"bright": crop[crop > 0]})
+    with pytest.raises(UserError, match=r"derives maps \{'bright': \(\d+,\)\} from one crop and \{.* from another"):
+        uneven[0]
+    kept = KeptOnDevice.of(sampler.labelled, sampler.unlabelled, CPU)
+    with pytest.raises(UserError, match=r"data_on_device cuts them on the device: set data_on_device of the rule tr"):
+        replace(sampler, source=kept, derive=quarters)
 
 
 def test_the_label_of_an_unlabelled_case_is_neither_read_nor_kept(cases):

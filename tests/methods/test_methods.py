@@ -16,7 +16,7 @@ from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.data.geometry import Geometry
 from semiseg.data.store import PreparedCase, write_case
-from semiseg.learning.batches import Sampler, StoredCase
+from semiseg.learning.batches import Sampler, StoredCase, derived_maps
 from semiseg.learning.build import build_method
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.order import Order
@@ -68,7 +68,10 @@ def draw(name: str, seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(4, 1, *sides(name), generator=generator)
     labels = torch.randint(CLASSES, (2, *sides(name)), generator=generator)
-    return Batch(images[:2], labels, images[2:])
+    has_maps = method_class(name).derive is not Method.derive
+    maps = derived_maps(build(name).derive, images[2:]) if has_maps else {}
+    origin = torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]])
+    return Batch(images[:2], labels, images[2:], origin, origin, maps)
 
 
 def step(state: State, batch: Batch) -> None:
@@ -207,7 +210,8 @@ def test_inference_networks_exist_and_give_probabilities(computed: Computed) -> 
 
 
 def test_a_batch_has_no_place_for_labels_of_unlabelled_crops() -> None:
-    assert [field.name for field in fields(Batch)] == ["images", "labels", "unlabelled"]
+    origins = ["labelled_origin", "unlabelled_origin"]
+    assert [field.name for field in fields(Batch)] == ["images", "labels", "unlabelled", *origins, "maps"]
 
 
 @pytest.mark.parametrize("name", METHODS)

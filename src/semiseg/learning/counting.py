@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 
+from semiseg.learning.batches import derived_maps
 from semiseg.learning.build import Facts, build_method
 from semiseg.learning.precision import Precision
 from semiseg.learning.work import BYTES, Work
@@ -32,10 +33,11 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     facts = Facts([[1.0] * classes], 1, (z, y, x), (z, y, x))
     with operations:
         method = build_method(spec["method"], spec["hyper"], network, training, facts).train()
-    labels = torch.randint(classes, (1, *crop))
-    images = torch.randn(2, 1, *crop)
-    batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None
-    batch = batch or Batch(images[:1], labels, images[1:])
+    known = 2 if method.labelled_only else 1
+    labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
+    labelled, unlabelled = torch.randn(2, 1, *crop).tensor_split([known])
+    first, second = torch.zeros(2, 4, dtype=torch.int64).tensor_split([known])
+    batch = Batch(labelled, labels, unlabelled, first, second, derived_maps(method.derive, unlabelled))
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     precision = Precision.of(training, torch.device("cpu"))
     with operations, precision.autocast(torch.device("cpu")):

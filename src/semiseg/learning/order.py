@@ -33,8 +33,8 @@ class Order:
     - ``two_loaders`` (xmed-lab/DHC: code/train_cps.py, code/data/data_loaders.py): the labelled list is repeated in its
       own order to the length of the unlabelled one; both are shuffled in every epoch. The rest of the lists makes a
       last, smaller step.
-    - ``two_loaders_drop_last`` (xmed-lab/DHC: code/train_adsh.py, xmed-lab/GenericSSL, SKCDF): as ``two_loaders``, but the
-      rest of the lists is dropped, so that all steps have the same size.
+    - ``two_loaders_drop_last`` (xmed-lab/DHC: code/train_adsh.py, xmed-lab/GenericSSL, SKCDF): as ``two_loaders``, but
+      the rest of the lists is dropped, so that all steps have the same size.
 
     labelled, unlabelled: numbers of cases; size: crops per step; epoch: under ``endless``, the stream whose one pass is
     an epoch. Raises UserError where a rule would never show some labelled case, or could not fill a step.

@@ -144,8 +144,8 @@ class Training(Strict):
         description="order of the cases. endless: each list in a random order, then in another one, without end."
         " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
         " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
-        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step, and"
-        " two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
+        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step,"
+        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
