@@ -111,7 +111,7 @@ class Context:
         in order to refine them.
 
     ``semiseg plan`` builds a method as well, to count the work of a step on a small crop. The facts are then this crop
-    as patch and window, and one labelled case with a voxel of each class.
+    as patch and window, one labelled case with a voxel of each class, and four unlabelled cases.
     """
 
     classes: int

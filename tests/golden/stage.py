@@ -9,6 +9,7 @@ from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.method import Batch, Context, Method, Terms, TrainingTime, method_class, total
+from semiseg.methods.parts.co_training import View
 from semiseg.params.config import Ramp, Training
 
 
@@ -98,12 +99,23 @@ def counted_weights(name: str, i: dict[str, Any], p: dict[str, Any]) -> dict[str
 
 def counted_step(name: str, i: dict[str, Any], p: dict[str, Any]) -> dict[str, Any]:
     """Class weights, terms and total of a whole step of such a method with given logits."""
-    a, b, label = i["logits_A"], i["logits_B"], i["label"].squeeze(1)
-    networks: dict[str, nn.Module] = {"a": Speaker(a), "b": Speaker(b)}
-    counts, hyper = _counts(i, a.shape[1]), {"momentum": p["momentum"], "weight": p["cps_w"]}
-    method: Any = cast(name, "ce_dice_organs", a.shape[1], networks, counts, **hyper)
-    terms = method.losses(batch(label[: p["labelled_rows"]], len(a)), at(0))
-    return {"weight_A": method.weights_a, "weight_B": method.weights_b, **co_training(method, terms)}
+    counts, hyper = _counts(i, i["logits_A"].shape[1]), {"momentum": p["momentum"], "weight": p["cps_w"]}
+    method: Any = cast(name, "ce_dice_organs", len(counts), {}, counts, **hyper)
+    terms = co_training_step(method, i, p)
+    return {"weight_A": method.weights_a, "weight_B": method.weights_b, **terms}
+
+
+def views(method: Any, labelled: int, a: Tensor, b: Tensor) -> tuple[View, View]:
+    """The views of two networks that give these logits, the first ``labelled`` rows with labels."""
+    method.a, method.b = Speaker(a), Speaker(b)
+    return method.view("a", a, labelled), method.view("b", b, labelled)
+
+
+def co_training_step(ours: Any, i: dict[str, Any], p: dict[str, Any]) -> dict[str, Tensor]:
+    """Terms and total of a whole step of two networks that give the logits of a case."""
+    ours.a, ours.b = Speaker(i["logits_A"]), Speaker(i["logits_B"])
+    labels = i["label"].squeeze(1)[: p["labelled_rows"]]
+    return co_training(ours, ours.losses(batch(labels, len(i["logits_A"])), at(0)))
 
 
 def co_training(method: Method, terms: Terms) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     torch.manual_seed(0)
     operations = _Operations(real)
     z, y, x = crop
-    facts = Facts([[1.0] * classes], 1, (z, y, x), (z, y, x))
+    facts = Facts([[1.0] * classes], 4, (z, y, x), (z, y, x))  # cases enough for a method that keeps something of them
     with operations:
         method = build_method(spec["method"], spec["hyper"], network, training, facts).train()
     known = 2 if method.labelled_only else 1
