@@ -17,6 +17,7 @@ from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.history import History
+from semiseg.learning.large_state import move, pause
 from semiseg.learning.precision import FLOAT32, Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
@@ -39,7 +40,7 @@ def start(
     method: Method, inference: Inference, rule: Optimiser, device: torch.device, precision: Precision = FLOAT32
 ) -> State:
     """A new state at step 0, on the device. ``rule`` is the protocol's optimiser for the networks."""
-    method.to(device)
+    move(method, device)
     precision.lay_out(method)
     adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
     of_adversaries = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
@@ -87,7 +88,7 @@ class Trainer:
         state, total_steps = self.state, self.schedule.iterations
         state.resume(self.path, self.fingerprint)
         state.cost.begin()
-        saved, device = state.cost.mark, self.runtime.device
+        saved, device, wait = state.cost.mark, self.runtime.device, self.runtime.checkpoint_seconds
         state.method.train()
         ahead = batches(self.sampler, state.iteration, total_steps, self.runtime.loader_threads, device)
         with (
@@ -105,11 +106,13 @@ class Trainer:
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
                     state.cost.lap(device, stepping=False)
-                if request.save or time.monotonic() - saved > self.runtime.checkpoint_seconds:
+                if request.save or time.monotonic() - saved > wait:
                     state.cost.lap(device, stepping=True)
+                    begun = state.cost.mark
                     state.save(self.path, self.fingerprint)
                     state.cost.lap(device, stepping=False)
                     saved, request.save = state.cost.mark, False
+                    wait = pause(self.runtime.checkpoint_seconds, saved - begun)
                 bar.step(1, **state.history.latest())
                 if request.end:
                     raise KeyboardInterrupt

@@ -15,6 +15,7 @@ from semiseg.data.store import read_image
 from semiseg.learning import weights
 from semiseg.learning.build import Runtime, build_method
 from semiseg.learning.inference import slide, windows_per_batch
+from semiseg.learning.large_state import move
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
 from semiseg.stages.predictions import Room, Scores, write_predictions
@@ -79,4 +80,5 @@ def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: tor
     for name in note["networks"]:
         method.get_submodule(name).load_state_dict(weights.part(tensors, name))
     inference = Inference.model_validate(spec["inference"])
-    return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, classes, device)
+    move(method, device)
+    return Predictor(method.eval(), tuple(note["networks"]), inference, classes, device)
