@@ -24,10 +24,7 @@ from semiseg.base.errors import UserError
 Terms = dict[str, Tensor]
 T = TypeVar("T")
 Derive = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]  # from a crop [c z y x] to maps by name
-
-
-def _no_origin() -> Tensor:
-    return torch.empty(0, 4, dtype=torch.int64)
+NO_ORIGIN = torch.empty(0, 4, dtype=torch.int64)  # of crops that are not cut from cases
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,16 @@ class Batch:
     images: ``[b c z y x]``; labels: ``[b z y x]`` class ids, int64 for a method and uint8 before ``to``; unlabelled:
     ``[u c z y x]``. maps: what ``Method.derive`` computed from each unlabelled crop, by name, each ``[u ...]``.
 
-    labelled_origin, unlabelled_origin: ``[b 4]`` and ``[u 4]`` int64, where each crop was cut; ``[0 4]`` for crops that
-    are not cut from cases. The first number is the case, counted from 0 in the split's list of labelled or of
-    unlabelled cases; the other three are the first voxel of the crop's box in the stored volume, negative in its
-    padding. Quarter turns and flips exchange the sides of that box and reverse the crop in it. Both tensors are always
-    in main memory, so that reading them does not wait for a GPU.
+    labelled_origin, unlabelled_origin: ``[b 4]`` and ``[u 4]`` int64, always in main memory: the number of each crop's
+    case in the split's list of labelled or unlabelled cases, from 0, and the first voxel of its box in the stored
+    volume, negative in the padding. Quarter turns and flips exchange the sides of that box and reverse the crop in it.
     """
 
     images: Tensor
     labels: Tensor
     unlabelled: Tensor
-    labelled_origin: Tensor = field(default_factory=_no_origin)
-    unlabelled_origin: Tensor = field(default_factory=_no_origin)
+    labelled_origin: Tensor = NO_ORIGIN
+    unlabelled_origin: Tensor = NO_ORIGIN
     maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -180,6 +175,10 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
+    large_state: name -> place of each buffer of more than some 100 MB. ``"device"``: beside the networks; ``"cpu"``: in
+        main memory, also where the networks are on a GPU. A checkpoint writes such a buffer to a file of its own, and
+        only if it was changed in place or replaced since the last one; changes by way of ``.data`` are not noticed.
+        Example: ``large_state = {"store": "cpu"}`` for ``self.register_buffer("store", torch.zeros(...))``.
     inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
         that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
@@ -208,6 +207,7 @@ class Method(nn.Module):
     networks: Mapping[str, str] = {}
     teachers: Mapping[str, str] = {}
     teacher_start: Literal["random", "copy"] = "random"
+    large_state: Mapping[str, Literal["device", "cpu"]] = {}
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
     requires: tuple[str, ...] = ()

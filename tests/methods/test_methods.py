@@ -23,7 +23,8 @@ from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import State
 from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime, hyperparameters, method_class, total
-from semiseg.params.config import Augmentation, BatchSize, Inference, Network, Optimiser, Training
+from semiseg.params.augmentation import Augmentation
+from semiseg.params.config import BatchSize, Inference, Network, Optimiser, Training
 
 CLASSES = 3
 FIRST = TrainingTime(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)

@@ -25,9 +25,10 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.data.store import CaseFile, read_image, read_image_crop, read_label, read_label_crop
 from semiseg.learning.crops import Crop, as_stored, draw_crop
-from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
+from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
+from semiseg.learning.strong import changed_image, changed_label, draw_changes
 from semiseg.method import Batch, Derive
-from semiseg.params.config import Augmentation
+from semiseg.params.augmentation import Augmentation, Strong
 
 BATCHES_AHEAD = 2  # ready or under way besides those that threads work on
 
@@ -143,8 +144,8 @@ def _cut(volume: Tensor, crop: Crop) -> Tensor:
 class Sampler:
     """Item number ``step`` is the batch of that step, with crops of the cases that ``order`` names.
 
-    Its labels are uint8, and it lies where ``source`` cuts. derive: ``Method.derive``. Raises UserError for a function
-    ``derive``, which needs crops in main memory, with crops that are cut on the device.
+    Its labels are uint8, and it lies where ``source`` cuts. derive: ``Method.derive``. Raises UserError for strong
+    augmentation or a function ``derive``, which need crops in main memory, with crops that are cut on the device.
     """
 
     labelled: Sequence[StoredCase]
@@ -157,23 +158,28 @@ class Sampler:
     derive: Derive | None = None
 
     def __post_init__(self) -> None:
-        if self.derive is not None and self.source.on_device:
+        reasons = {"strong augmentation": self.augmentation.strong, "maps of the method": self.derive}
+        if self.source.on_device and (found := [name for name, value in reasons.items() if value is not None]):
             raise UserError(
-                "the method derives maps from its crops in main memory, but data_on_device cuts them on the device: set"
+                f"{' and '.join(found)} are computed in main memory, but data_on_device cuts crops on the device: set"
                 " data_on_device of the rule train to 0"
             )
 
     def __getitem__(self, step: int) -> Batch:
         known, others = self.order.cases(self.seed, step)
         labelled, unlabelled = self.drawn(step)
-        images = self.source.images(unlabelled, self.patch)
+        images, apart = (self.source.images(drawn, self.patch) for drawn in (labelled, unlabelled))
+        labels = self.source.labels(labelled, self.patch)
+        if self.augmentation.strong is not None:
+            self._change(self.augmentation.strong, LABELLED, step, images, labels)
+            self._change(self.augmentation.strong, UNLABELLED, step, apart)
         return Batch(
-            images=self.source.images(labelled, self.patch),
-            labels=self.source.labels(labelled, self.patch),
-            unlabelled=images,
+            images=images,
+            labels=labels,
+            unlabelled=apart,
             labelled_origin=_origins(known, labelled),
             unlabelled_origin=_origins(others, unlabelled),
-            maps=derived_maps(self.derive, images),
+            maps=derived_maps(self.derive, apart),
         )
 
     def drawn(self, step: int) -> tuple[Drawn, Drawn]:
@@ -187,6 +193,16 @@ class Sampler:
     def _draw(self, stream: int, step: int, slot: int, case: StoredCase) -> tuple[StoredCase, Crop]:
         generator = np.random.default_rng([self.seed, stream, CROP, step, slot])
         return case, draw_crop(generator, case.shape, self.patch, self.augmentation)
+
+    def _change(self, strong: Strong, stream: int, step: int, images: Tensor, labels: Tensor | None = None) -> None:
+        """Put strongly augmented crops in the place of crops in main memory."""
+        for slot, image in enumerate(images.numpy()):
+            changes = draw_changes(np.random.default_rng([self.seed, stream, STRONG, step, slot]), strong)
+            for channel in image:
+                channel[:] = changed_image(channel, changes)
+            if labels is not None:
+                place = labels.numpy()[slot]
+                place[:] = changed_label(place, changes)
 
 
 def _origins(numbers: Sequence[int], drawn: Drawn) -> Tensor:

@@ -45,7 +45,8 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
         if method.adversaries():
             kept.append(_backward(lambda: total(method.adversary_losses(batch, late), {})))
     parameters = sum(each.numel() for each in method.parameters() if each.requires_grad)
-    weights = sum(each.numel() * each.element_size() for each in method.state_dict().values())
+    placed = {name: each for name, each in method.state_dict().items() if method.large_state.get(name) != "cpu"}
+    weights = sum(each.numel() * each.element_size() for each in placed.values())
     own = {each.data_ptr() for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters

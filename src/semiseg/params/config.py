@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from semiseg.params.augmentation import Augmentation
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.kinds import (
-    Axis,
     Fraction,
     Name,
     NotNegative,
@@ -89,21 +89,6 @@ class Ramp(Strict):
     lag: Literal[0, 1] = Field(0, description="n is reduced by this number, but never below 0 (as in official code)")
 
 
-class Augmentation(Strict):
-    """Random changes of the volume, in this order. Axes are the stored array's, from 0."""
-
-    rot90: bool = Field(False, description="rotation by k x 90 degrees, k in 0..3, in the plane of axes 0 and 1")
-    flip_one_of: tuple[Axis, ...] = Field((), description="always one flip, along one of these axes; default: none")
-    flip_each: tuple[Axis, ...] = Field(
-        (), description="a flip along each of these axes with probability 0.5; default: none"
-    )
-    crop: Literal["last", "first"] = Field(
-        "last",
-        description="whether the random crop is taken after these changes or before them; it never reaches the last"
-        " position, which is another end of the scan where the crop is flipped afterwards",
-    )
-
-
 class Validation(Strict):
     """When and on what the checkpoint is chosen: the best mean Dice over organs and validation cases is kept."""
 
@@ -154,7 +139,7 @@ class Training(Strict):
     optimiser: Optimiser = Field(description="optimiser of the networks")
     schedule: Schedule = Field(description="learning rate over time")
     ramp: Ramp = Field(description="weight of the unsupervised terms over time")
-    augmentation: Augmentation = Field(description="random changes before the crop is taken; {} for none")
+    augmentation: Augmentation = Field(description="random changes of crops; {} for none")
     amp: bool = Field(
         False,
         description="whether the official code has half precision (float16) on a GPU; it counts under precision"
