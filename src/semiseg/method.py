@@ -182,6 +182,8 @@ class Method(nn.Module):
     inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
         that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
+    least_unlabelled: the fewest unlabelled cases with which the method can be trained. The planner refuses a split that
+        has fewer.
 
     ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
     row whose protocol does not meet a requirement, and gives the reason. The kinds are small functions in
@@ -210,6 +212,7 @@ class Method(nn.Module):
     large_state: Mapping[str, Literal["device", "cpu"]] = {}
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
+    least_unlabelled: int = 1
     requires: tuple[str, ...] = ()
 
     def __init__(self, context: Context, **hyper: Any) -> None:

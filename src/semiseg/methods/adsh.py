@@ -55,6 +55,8 @@ def passes(logits: Tensor, limits: Tensor) -> Tensor:
 class Adsh(CoTraining):
     """L = L_sup(A) + L_sup(B) + w r(t) [CE(M_B o_A, argmax o_B) + CE(M_A o_B, argmax o_A)], M = 1[p > theta]."""
 
+    least_unlabelled = 4
+    large_state = {"store_a": "device", "store_b": "device"}
     store_a: Tensor
     store_b: Tensor
     thresholds_a: Tensor
