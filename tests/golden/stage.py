@@ -10,6 +10,7 @@ from semiseg.blocks.losses import SUPERVISED
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.method import Batch, Context, Method, Terms, TrainingTime, method_class, total
 from semiseg.methods.parts.co_training import View
+from semiseg.network import build
 from semiseg.params.config import Ramp, Training
 
 
@@ -20,8 +21,14 @@ class Speaker(nn.Module):
         super().__init__()
         self.outputs, self.feature = list(outputs), features
 
-    def features(self, image: Tensor) -> tuple[Tensor | None, ...]:
+    def encode(self, image: Tensor) -> list[Tensor]:
+        return [image]
+
+    def decode(self, maps: list[Tensor]) -> tuple[Tensor | None, ...]:
         return (None, None, None, self.feature)
+
+    def features(self, image: Tensor) -> tuple[Tensor | None, ...]:
+        return self.decode(self.encode(image))
 
     def head(self, feature: Tensor) -> Tensor:
         return self.outputs.pop(0)
@@ -46,16 +53,17 @@ def cast(
     voxels: Tensor | None = None,
     patch: tuple[int, int, int] = (16, 16, 16),
     unlabelled_cases: int = 4,
+    filters: int = 0,
     **hyper: Any,
 ) -> Method:
-    """The method with these networks in place of its own.
+    """The method with these networks in place of its own. filters: those of a V-Net of its own, where it needs one.
 
     voxels: per class, or per labelled case and class; patch: sides of crops and windows.
     """
     counts = torch.ones(classes) if voxels is None else voxels
     context = Context(
         classes=classes,
-        network=lambda *_, **__: nn.Identity(),
+        network=lambda rule, k, **__: build("vnet", 1, k, rule, filters=filters) if filters else nn.Identity(),
         supervised=SUPERVISED[rule],
         labelled_voxels=torch.atleast_2d(counts.double()),
         unlabelled_cases=unlabelled_cases,
@@ -108,7 +116,7 @@ def counted_step(name: str, i: dict[str, Any], p: dict[str, Any]) -> dict[str, A
 def views(method: Any, labelled: int, a: Tensor, b: Tensor) -> tuple[View, View]:
     """The views of two networks that give these logits, the first ``labelled`` rows with labels."""
     method.a, method.b = Speaker(a), Speaker(b)
-    return method.view("a", a, labelled), method.view("b", b, labelled)
+    return method.view("a", a, labelled, at(0)), method.view("b", b, labelled, at(0))
 
 
 def co_training_step(ours: Any, i: dict[str, Any], p: dict[str, Any]) -> dict[str, Tensor]:

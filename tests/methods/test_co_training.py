@@ -68,7 +68,8 @@ def test_refined_labels_are_targets_and_nothing_else(name: str) -> None:
     torch.manual_seed(1)
     after = refined.losses(batch(), NOW)
     assert [len(labels) for labels in seen] == [4, 4], "once for each network"
-    assert {term for term in before if not torch.equal(before[term], after[term])} == set(plain.weights(NOW))
+    changed = {term for term in before if not torch.equal(before[term], after[term])}
+    assert changed == {term for term in before if term.startswith("cross")}
     assert all(torch.equal(value, refined.state_dict()[key]) for key, value in plain.state_dict().items())
 
 
@@ -133,3 +134,21 @@ def test_depl_survives_a_prior_that_has_become_zero() -> None:
     ours = method("depl")
     ours.prior_a = torch.zeros_like(ours.prior_a)
     assert ours.losses(batch(), NOW)["cross_b"].isfinite()
+
+
+def test_dst_trains_the_pseudo_decoders_in_the_roles_of_the_paper_alone() -> None:
+    for roles, trained in (("swapped", {"a"}), ("original", {"a", "pseudo_a"})):
+        ours = method("dst", roles=roles, threshold=0.0)
+        ours.losses(batch(), NOW)["cross_a"].backward()
+        reached = {name.split(".")[0] for name, weight in ours.named_parameters() if weight.grad is not None}
+        assert reached == trained
+    crops = batch()
+    maps = ours.b.encode(crops.everything)
+    target = ours.b.head(ours.b.decode(maps)[-1]).argmax(1)
+    learning = ours.pseudo_a(ours.a.encode(crops.everything))
+    torch.testing.assert_close(ours.losses(crops, NOW)["cross_a"], cross_entropy(learning, target))
+
+
+def test_dst_refuses_a_reversal_without_steps() -> None:
+    with pytest.raises(UserError, match=r"^DST\.reversal_steps must be 1 or more steps; found 0$"):
+        method("dst", reversal_steps=0)

@@ -213,8 +213,18 @@ class Run:
         return {"losses": losses, "after": after, "buffers": buffers, "state": arrays}
 
 
-def dhc_line(name: str, given: "Given", case: Case, voxels: Any = None, **hyper: Any) -> Run:
-    """A method of xmed-lab/DHC whose networks are V-Nets, with the weights of the case, ready for its first step."""
+def dhc_line(
+    name: str,
+    given: "Given",
+    case: Case,
+    voxels: Any = None,
+    names: Callable[[Method, str], Mapping[str, str]] = of_network,
+    **hyper: Any,
+) -> Run:
+    """A method of xmed-lab/DHC on V-Nets, with the weights of the case, ready for its first step.
+
+    names: official name -> our name of the parameters of a role.
+    """
     setting = case["setting"]
     method = make(
         name,
@@ -227,7 +237,7 @@ def dhc_line(name: str, given: "Given", case: Case, voxels: Any = None, **hyper:
         weight=setting["w"],
         **hyper,
     )
-    stage = Run(method, by_epoch(setting, "lr"), setting, {role: of_network(method, role) for role in given.start})
+    stage = Run(method, by_epoch(setting, "lr"), setting, {role: names(method, role) for role in given.start})
     stage.load(given.start)
     return stage
 

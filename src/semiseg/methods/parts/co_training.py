@@ -48,7 +48,7 @@ class CoTraining(Method):
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both supervised losses, then both cross terms; ``observe`` comes before them."""
         images = batch.everything
-        a, b = (self.view(name, images, len(batch.images)) for name in ("a", "b"))
+        a, b = (self.view(name, images, len(batch.images), time) for name in ("a", "b"))
         self.observe(a, b, batch.labels, time)
         return self.terms(a, b, batch.labels)
 
@@ -56,14 +56,14 @@ class CoTraining(Method):
         """The ramped weight w r(t) for both cross terms."""
         return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
 
-    def view(self, network: str, images: Tensor, labelled: int) -> View:
+    def view(self, network: str, images: Tensor, labelled: int, time: TrainingTime) -> View:
         """The view of one network on images ``[b c z y x]``, of which the first ``labelled`` rows have labels."""
-        logits, *further = self.outputs(network, images)
+        logits, *further = self.outputs(network, images, time)
         scores = self.scores(network, logits, *further).detach()
         predicted = scores.argmax(1)
         return View(network, labelled, logits, scores, predicted, self.context.refine(predicted, scores), (*further,))
 
-    def outputs(self, network: str, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, network: str, images: Tensor, time: TrainingTime) -> tuple[Tensor, ...]:
         """Outputs of a network: the logits that are trained and predict, then those of further heads, if any."""
         return (self.get_submodule(network)(images),)
 
