@@ -159,6 +159,7 @@ def trainer(setting: Setting, subject: Subject, form: str, *, on_device: bool) -
     torch.manual_seed(1)
     hyper = dict(protocol.methods.get(subject.method, {}))
     method = build_method(subject.method, hyper, protocol.network, training, [1e6] + [1e4] * (subject.classes - 1))
+    sampler = replace(sampler, derive=method.derive)
     precision = Precision.of(training, setting.here)
     state = start(method, protocol.inference, training.optimiser, setting.here, precision)
     schedule = TrainingSchedule(training, order.steps_per_epoch, method.rate_lag)
