@@ -172,9 +172,10 @@ def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         write_case(folder / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
         cases.append(StoredCase(folder / f"{number}.h5", shape))
     order = Order("endless", 1, 1, BatchSize(labelled=2, unlabelled=2), "unlabelled")
-    batch = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0)[0].to(torch.device("cpu"))
-    batch.unlabelled.requires_grad_()
     method = confident(name, "unet3d")
+    sampler = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0, derive=method.derive)
+    batch = sampler[0].to(torch.device("cpu"))
+    batch.unlabelled.requires_grad_()
     first = {term: value.detach() for term, value in method.losses(batch, FIRST).items()}
     yield Computed(name, method, batch, first, method.losses(batch, LATE))
 
