@@ -73,7 +73,7 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     declared = catalogue.declared(base)
     networks, teachers = declared.get("networks"), declared.get("teachers")
     if networks:
-        yield f"trained networks: {', '.join(f'{name} ({start})' for name, start in networks.items())}"
+        yield f"trained networks: {', '.join(f'{name} ({entry})' for name, entry in networks.items())}"
     if teachers:
         yield f"teachers: {', '.join(f'{name} follows {followed}' for name, followed in teachers.items())}"
     if catalogue.overrides(base, "adversaries"):
@@ -81,7 +81,8 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     if declared.get("labelled_only"):
         yield "labelled cases alone: the whole batch is filled with them"
     elif not is_control(base):
-        yield "a split with unlabelled cases"
+        least = declared["least_unlabelled"]
+        yield f"a split with {f'{least} or more ' if least > 1 else ''}unlabelled cases"
     yield from requirements(base)
     if is_control(base):
         yield "nothing: it is a control, which is not trained"

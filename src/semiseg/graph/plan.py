@@ -97,8 +97,8 @@ class Plan:
         for method in built:
             run = self.runs(table, method)[0]
             counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
-            reason = split_does_not_fit(counts, training, labelled_only=self.labelled_only(method))
-            if reason is not None and not is_control(method):
+            reason = None if is_control(method) else split_does_not_fit(counts, training, self.base(method))
+            if reason is not None:
                 raise UserError(f"table {table}, row {method}: split {run.split} does not serve, since {reason}")
         return built
 
