@@ -160,3 +160,9 @@ SUPERVISED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ce_dice_organs": ce_dice_organs,
     "half_ce_dice_organs": half_ce_dice_organs,
 }
+SUPERVISED_FORMS = ("protocol", *SUPERVISED)  # what a method can be given where its own script has its own loss
+
+
+def supervised_form(name: str, protocol: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The supervised loss of a name of ``SUPERVISED_FORMS``; ``protocol`` is the protocol's loss."""
+    return protocol if name == "protocol" else SUPERVISED[name]
