@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from semiseg.base import sources
 from semiseg.base.controls import PREFIX, is_control
+from semiseg.base.declared_networks import as_net, networks_in
 from semiseg.base.errors import UserError
 from semiseg.base.names import guess, unknown
 
@@ -109,25 +110,52 @@ def hyperparameters(method: str) -> dict[str, Declared]:
 def declared(name: str, kind: str = "methods") -> dict[str, Any]:
     """Class attributes of a plug-in that are written out (``labelled_only = True``), its own or of a base class.
 
-    kind: methods or networks. Raises BrokenError when the file does not define exactly one class of its kind.
+    kind: methods or networks. A ``Net`` counts as written out; its backbone is then the class's twin. Raises
+    BrokenError when the file does not define exactly one class of its kind.
     """
-    merged: dict[str, ast.expr] = {}
-    for owner in reversed(_plug_in_twin(kind, name).__mro__):
-        merged |= vars(owner).get("assigned", {})
-    literals = {name: _literal(value) for name, value in merged.items()}
-    return {name: value for name, value in literals.items() if value is not None}
+    return _declared(_plug_in_twin(kind, name))
 
 
-def overrides(method: str, function: str) -> bool:
-    """Whether a method, or a base class of it, defines a function of this name, other than the base of all methods."""
-    return function in dict(_functions(method))
+def _declared(twin: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for owner in reversed(twin.__mro__):
+        assigned = vars(owner).get("assigned", {})
+        found |= {name: _literal(value) for name, value in assigned.items()}
+        if isinstance(networks := assigned.get("networks"), ast.Dict):
+            found["networks"] = networks_in(networks, owner.__module__)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def own_backbones(method: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Network of a method -> class and attributes of its backbone, where the method names one of its own."""
+    networks = declared(method).get("networks")
+    entries = networks.items() if isinstance(networks, Mapping) else ()
+    own = {name: as_net(entry).backbone for name, entry in entries}
+    return {name: (one.__name__, _declared(one)) for name, one in own.items() if isinstance(one, type)}
+
+
+def requirements(method: str) -> dict[str, str]:
+    """What a method requires of a protocol: kind -> name of the hyperparameter that belongs to it, or empty.
+
+    ``requires = ("equal_halves", "cubes:cube_size")`` gives ``{"equal_halves": "", "cubes": "cube_size"}``.
+    """
+    pairs = (one.partition(":") for one in declared(method).get("requires", ()))
+    return {kind: name for kind, _, name in pairs}
+
+
+def overrides(name: str, function: str, kind: str = "methods") -> bool:
+    """Whether a plug-in, or a base class of it, defines a function of this name, other than the base of its kind.
+
+    kind: methods or networks.
+    """
+    return function in dict(_functions(kind, name))
 
 
 @functools.cache
 def attributes(method: str) -> frozenset[str] | None:
     """Names of the attributes that the functions of a method and of its base classes set; None if any may be set."""
     names: set[str] = set()
-    for node in (node for _, function in _functions(method) for node in ast.walk(function)):
+    for node in (node for _, function in _functions("methods", method) for node in ast.walk(function)):
         match node:
             case ast.Attribute(attr=attribute, ctx=ast.Store()):
                 names.add(attribute)
@@ -142,10 +170,10 @@ def attributes(method: str) -> frozenset[str] | None:
 
 
 @functools.cache
-def _functions(method: str) -> list[tuple[str, ast.FunctionDef]]:
-    """Functions by name of a method and of its base classes, but for those of the base of all methods."""
-    base = sources.twin(*_base("methods", method))
-    owners = (owner for owner in _plug_in_twin("methods", method).__mro__ if owner is not base)
+def _functions(kind: str, name: str) -> list[tuple[str, ast.FunctionDef]]:
+    """Functions by name of a plug-in and of its base classes, but for those of the base of its kind."""
+    base = sources.twin(*_base(kind, name))
+    owners = (owner for owner in _plug_in_twin(kind, name).__mro__ if owner is not base)
     return [pair for owner in owners for pair in vars(owner).get("functions", {}).items()]
 
 
@@ -157,9 +185,15 @@ def check_networks(where: str, networks: Any, teachers: Any, teacher_start: Any)
     for name, value in {"networks": networks, "teachers": teachers}.items():
         if value is not None and not isinstance(value, Mapping):
             raise UserError(f'{where}: expected {name} as {{"name": "..."}}, found {value!r}')
-    for name, initialisation in (networks or {}).items():
-        if initialisation not in (known := _initialisations()):
-            raise unknown("initialisation", str(initialisation), known, f"{where}: networks.{name}")
+    for name, net in ((name, as_net(entry)) for name, entry in (networks or {}).items()):
+        if net.initialisation not in (known := _initialisations()):
+            raise unknown("initialisation", str(net.initialisation), known, f"{where}: networks.{name}")
+        bases = getattr(net.backbone, "__mro__", ())
+        if net.backbone is not None and BASES["networks"][1] not in {base.__name__ for base in bases}:
+            found = getattr(net.backbone, "__name__", repr(net.backbone))
+            raise UserError(f"{where}: networks.{name}: expected the class of a backbone of networks, found {found}")
+        if not isinstance(net.in_channels, int) or net.in_channels < 1:
+            raise UserError(f"{where}: networks.{name}: expected in_channels of 1 or more, found {net.in_channels!r}")
     for name, followed in (teachers or {}).items():
         if networks is not None and name in networks:
             raise UserError(f"{where}: {name!r} is both a network and a teacher: rename one")
