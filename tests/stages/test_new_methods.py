@@ -237,7 +237,8 @@ def test_the_planner_checks_the_crops_of_an_own_backbone(package) -> None:
     good, odd, small = (16, 16, 32), (16, 18, 32), (4, 4, 4)
     assert reason(good, good) is None
     assert reason(odd, good) == (
-        f"{start}training.patch: TinyNet takes sides that are multiples of 4, found 16 x 18 x 32: take 16 x 16 x 32, say"
+        f"{start}training.patch: TinyNet takes sides that are multiples of 4, found 16 x 18 x 32:"
+        " take 16 x 16 x 32, say"
     )
     assert str(reason(good, odd)).startswith(f"{start}inference.window: TinyNet takes sides that are multiples of 4")
     assert str(reason(good, small)).startswith(f"{start}inference.window: 4 x 4 x 4 voxels are too few for TinyNet")
@@ -253,6 +254,7 @@ def test_the_planner_checks_the_crops_of_an_own_backbone(package) -> None:
             'Net("xavier", chanels=2)',
             r"line 8: expected Net\(initialisation, .*, found Net\('xavier', chanels=2\): correct",
         ),
+        ('Net("xavier", "tiny_net")', r"networks\.b: expected the class of a backbone of networks, found 'tiny_net'$"),
         ("Net(min('a'), TinyNet)", ""),
         ('Net("xavier", nn.Conv3d)', ""),
     ],
