@@ -5,10 +5,11 @@ import torch
 from support.facts import facts
 
 from semiseg.blocks.losses import half_ce_dice_organs
+from semiseg.graph.requirements import Pairing, why_not
 from semiseg.learning.build import build_method
 from semiseg.method import Batch, TrainingTime
 from semiseg.methods.urpc import consistency, divergences
-from semiseg.params.config import Network, Training
+from semiseg.params.config import BatchSize, Inference, Network, Training
 
 NOW = TrainingTime(5, 10, 0, 1, 1.0)
 
@@ -38,6 +39,17 @@ def test_a_scale_that_diverges_counts_less_where_it_does(count: int) -> None:
     by_hand = (mean * (mean / scales[0].softmax(1)).log()).sum(1, keepdim=True)
     torch.testing.assert_close(distances[0], by_hand)
     assert distances[0][..., 1] > 0.1 and distances[0][..., 0] < 1e-6
+
+
+def test_a_network_with_one_output_is_refused_when_a_table_is_planned() -> None:
+    sides = (16, 16, 32)
+    training = Training.model_construct(patch=sides, batch=BatchSize(labelled=2, unlabelled=2))
+    inference = Inference(window=sides, stride=sides)
+    reasons = [
+        why_not(Pairing("urpc", {}, Network(name=name, filters=2), training, inference))
+        for name in ("vnet", "unet3d_ds")
+    ]
+    assert reasons == ["urpc compares outputs at several scales, but vnet has one output", None]
 
 
 def test_every_scale_is_supervised_by_the_named_loss() -> None:

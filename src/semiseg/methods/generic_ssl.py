@@ -21,7 +21,7 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.blocks.class_weights import Difficulty, hard_dice
 from semiseg.blocks.losses import ce_dice_organs, one_hot
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Method, Net, Terms, TrainingTime
 from semiseg.methods.parts.generic_ssl_diffusion import TIMES, Diffusion, gumbel_like, pseudo_labels
 from semiseg.methods.parts.generic_ssl_network import Branch, Denoiser, SharedVNet, average
 
@@ -31,6 +31,7 @@ CODE = "xmed-lab/GenericSSL: code/train_diffusion.py"
 class GenericSSL(Method):
     """L = L(p_xi, y) + L(p_psi, y; w) + mu r(t) L(p_theta, pseudo label); L = CE + Dice of the organs."""
 
+    networks = {"network": Net("default", SharedVNet)}
     inference_networks = ("network",)
     network: SharedVNet
 
@@ -44,10 +45,7 @@ class GenericSSL(Method):
         super().__init__(context, **hyper)
         if self.accumulate < 1:
             raise UserError(f"GenericSSL.accumulate must be 1 or more steps; found {self.accumulate}")
-        classes = context.classes
-        filters = context.network("default", classes).widths[0]
-        self.network = SharedVNet(1, classes, filters)
-        widths = self.network.widths
+        widths, classes = self.network.widths, context.classes
         self.denoiser, self.psi = Denoiser(widths, classes), Branch(widths, classes)
         self.diffusion = Diffusion(self.ddim_steps)
         self.difficulty = Difficulty(classes, self.accumulate, self.exponent)

@@ -54,6 +54,7 @@ class URPC(Method):
 
     networks = {"network": "default"}
     inference_networks = ("network",)
+    requires = ("several_scales",)
     network: Backbone
 
     weight = Hyper(0.1, "weight w of the consistency, times the protocol's ramp", f"{CODE} --consistency")

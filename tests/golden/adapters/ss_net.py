@@ -2,15 +2,15 @@
 
 from typing import Any
 
-import torch
 from adapters.backbones import count
+from support.facts import facts
 from torch import Tensor, nn
 
-from semiseg.blocks.losses import SUPERVISED, dice_linear_all, dice_linear_fg, dice_linear_pooled, one_hot
+from semiseg.blocks.losses import dice_linear_all, dice_linear_fg, dice_linear_pooled, one_hot
 from semiseg.blocks.virtual_adversary import Distance, unit, virtual_adversarial_loss
-from semiseg.method import Context, method_class
+from semiseg.learning.build import build_method
 from semiseg.methods.parts.ss_net_contrast import ClassSeparation
-from semiseg.network import build
+from semiseg.params.config import Network
 
 Inputs = dict[str, Any]
 LAYERS = (0, 0, 3, 3)  # of a selector, whose weights a case lists as weight, bias, weight, bias
@@ -53,12 +53,7 @@ def adversarial(i: Inputs, p: Inputs, distance: Distance) -> Tensor:
 
 
 def parameters(classes: int, filters: int) -> int:
-    counts = torch.ones(classes, dtype=torch.float64)
-
-    def network(initialisation: str, channels: int) -> nn.Module:
-        return build("vnet", 1, channels, initialisation, filters=filters)
-
-    return count(method_class("ss_net")(Context(classes, network, SUPERVISED["ce_dice_organs"], counts)))
+    return count(build_method("ss_net", {}, Network(name="vnet", filters=filters), None, facts([1.0] * classes)))
 
 
 ADAPTERS = {

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from steps.stage import Case, Given, Run, at_epoch, backbone, by_epoch, make, of_network
+from steps.stage import Case, Given, Run, at_epoch, by_epoch, make, of_network
 
 from semiseg.methods.generic_ssl import GenericSSL
+from semiseg.methods.parts.generic_ssl_network import SharedVNet
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -12,7 +13,7 @@ def run(case: Case) -> dict[str, Any]:
     method = make(
         "generic_ssl",
         setting["classes"],
-        backbone("vnet", setting["filters"]),
+        lambda channels: SharedVNet(1, channels, setting["filters"]),
         "ce_dice_organs",
         weight=float(setting["mu"]),
         ema_decay=setting["ema"],

@@ -82,7 +82,7 @@ def smoothed(maps: Tensor, size: int = 3, sigma: float = 1.0) -> Tensor:
         shape, padding = [1] * 5, [0] * 3
         shape[2 + axis], padding[axis] = size, size // 2
         found = F.conv3d(found, weights.view(shape), padding=padding)
-    return found.view_as(maps)
+    return found.reshape(maps.shape)
 
 
 def pseudo_labels(sampled: Tensor, noise: Tensor, logits: Tensor) -> Tensor:
