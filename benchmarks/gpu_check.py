@@ -161,6 +161,7 @@ def trainer(setting: Setting, subject: Subject, form: str, *, on_device: bool) -
     voxels = [[1e6] + [1e4] * (subject.classes - 1)] * CASES
     facts = Facts(voxels, CASES, training.patch, protocol.inference.window)
     method = build_method(subject.method, hyper, protocol.network, training, facts)
+    sampler = replace(sampler, derive=method.derive)
     precision = Precision.of(training, setting.here)
     state = start(method, protocol.inference, training.optimiser, setting.here, precision)
     schedule = TrainingSchedule(training, order.steps_per_epoch, method.rate_lag)

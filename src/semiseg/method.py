@@ -10,10 +10,12 @@ stored volume. A labelled crop has an image and a label; an unlabelled crop has 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from semiseg import catalogue
@@ -23,6 +25,8 @@ from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
+Derive = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]  # from a crop [c z y x] to maps by name
+NO_ORIGIN = torch.empty(0, 4, dtype=torch.int64)  # of crops that are not cut from cases
 
 
 @dataclass(frozen=True)
@@ -30,29 +34,37 @@ class Batch:
     """The crops of one training step. It has no field for labels of unlabelled crops, so no method can read them.
 
     images: ``[b c z y x]``; labels: ``[b z y x]`` class ids, int64 for a method and uint8 before ``to``; unlabelled:
-    ``[u c z y x]``.
+    ``[u c z y x]``. maps: what ``Method.derive`` computed from each unlabelled crop, by name, each ``[u ...]``.
+
+    labelled_origin, unlabelled_origin: ``[b 4]`` and ``[u 4]`` int64, always in main memory: the number of each crop's
+    case in the split's list of labelled or unlabelled cases, from 0, and the first voxel of its box in the stored
+    volume, negative in the padding. Quarter turns and flips exchange the sides of that box and reverse the crop in it.
     """
 
     images: Tensor
     labels: Tensor
     unlabelled: Tensor
+    labelled_origin: Tensor = NO_ORIGIN
+    unlabelled_origin: Tensor = NO_ORIGIN
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def everything(self) -> Tensor:
         """Labelled crops first, unlabelled after them, ``[b+u c z y x]``."""
         return torch.cat([self.images, self.unlabelled])
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Images, labels and unlabelled images."""
-        return self.images, self.labels, self.unlabelled
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What lies on the device: images, labels, unlabelled images and maps."""
+        return self.images, self.labels, self.unlabelled, *self.maps.values()
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device, copied without waiting when the memory is pinned.
 
         Labels become int64 there, because eight times as many bytes need not be copied.
         """
-        images, labels, unlabelled = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
-        return Batch(images, labels.long(), unlabelled)
+        images, labels, unlabelled, *maps = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
+        named = dict(zip(self.maps, maps, strict=True))
+        return replace(self, images=images, labels=labels.long(), unlabelled=unlabelled, maps=named)
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,11 @@ class TrainingTime:
     ramp: float
 
 
+def unrefined(labels: Tensor, scores: Tensor) -> Tensor:
+    """The pseudo labels as they are."""
+    return labels
+
+
 @dataclass(frozen=True)
 class Context:
     """What a method receives when it is built: for training and, with the same facts, for prediction.
@@ -85,9 +102,13 @@ class Context:
     unlabelled_cases: number of unlabelled cases of the split, also where the method uses none of them.
     patch: sides of a training crop ``(z, y, x)`` in voxels, in the order of the stored volume.
     window: sides of a window of inference in voxels. ``predict`` receives windows of this size.
+    refine: function that turns the hard pseudo labels of a method into the targets of its losses, without gradient.
+        A method calls it on pseudo labels ``[n z y x]`` and the scores ``[n k z y x]`` whose arg-max they are, with the
+        rows of the unlabelled crops at the end. The labels stay as they are, unless another method has built this one
+        in order to refine them.
 
     ``semiseg plan`` builds a method as well, to count the work of a step on a small crop. The facts are then this crop
-    as patch and window, and one labelled case with a voxel of each class.
+    as patch and window, one labelled case with a voxel of each class, and four unlabelled cases.
     """
 
     classes: int
@@ -97,6 +118,7 @@ class Context:
     unlabelled_cases: int
     patch: tuple[int, int, int]
     window: tuple[int, int, int]
+    refine: Callable[[Tensor, Tensor], Tensor] = unrefined
 
     @property
     def labelled_cases(self) -> int:
@@ -157,9 +179,15 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
+    large_state: name -> place of each buffer of more than some 100 MB. ``"device"``: beside the networks; ``"cpu"``: in
+        main memory, also where the networks are on a GPU. A checkpoint writes such a buffer to a file of its own, and
+        only if it was changed in place or replaced since the last one; changes by way of ``.data`` are not noticed.
+        Example: ``large_state = {"store": "cpu"}`` for ``self.register_buffer("store", torch.zeros(...))``.
     inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
         that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
+    least_unlabelled: the fewest unlabelled cases with which the method can be trained. The planner refuses a split that
+        has fewer.
 
     ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
     row whose protocol does not meet a requirement, and gives the reason. The kinds are small functions in
@@ -185,8 +213,10 @@ class Method(nn.Module):
     networks: Mapping[str, str | Net] = {}
     teachers: Mapping[str, str] = {}
     teacher_start: Literal["random", "copy"] = "random"
+    large_state: Mapping[str, Literal["device", "cpu"]] = {}
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
+    least_unlabelled: int = 1
     requires: tuple[str, ...] = ()
 
     def __init__(self, context: Context, **hyper: Any) -> None:
@@ -233,6 +263,17 @@ class Method(nn.Module):
     def logged_only(self) -> frozenset[str]:
         """Terms without gradient, which a published code computes and logs but does not train with."""
         return frozenset()
+
+    @property
+    def derive(self) -> Derive | None:
+        """Function that computes maps from the image of an unlabelled crop alone, such as superpixels; None for none.
+
+        It receives the crop ``[c z y x]`` as ``losses`` will see it and returns arrays by name, of the same names and
+        shapes for every crop; they arrive as ``Batch.maps``. It runs where batches are prepared: on the CPU, beside the
+        training, in several threads at once. It must therefore depend on the crop and on hyperparameters alone, use
+        numpy and not torch, draw no random numbers and leave the crop as it is.
+        """
+        return None
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, each a scalar, in the paper's order.

@@ -30,6 +30,7 @@ from semiseg.describe.split import KINDS
 from semiseg.graph.plan import Plan
 from semiseg.learning.loop import start
 from semiseg.method import Context, Method, hyperparameters, method_class
+from semiseg.params.augmentation import Augmentation
 from semiseg.params.preparation import Preparation
 from semiseg.params.reading import parse_params, read
 
@@ -90,6 +91,21 @@ def test_a_dataset(name: str) -> None:
 )
 def test_a_protocol_shows_its_precision(name: str, text: str) -> None:
     assert training(PARAMS.protocols[name], "x y z")["precision"] == text
+
+
+def test_a_protocol_shows_its_strong_augmentation() -> None:
+    steps = [
+        {"step": "rotate", "axis": 0, "degrees": [-15, 15], "probability": 0.7},
+        {"step": "zoom", "factor": [0.7, 1], "probability": 0.35},
+        {"step": "contrast", "factor": [0.7, 1.3], "probability": 0.7},
+    ]
+    dhc = PARAMS.protocols["dhc"]
+    augmentation = Augmentation.model_validate({"strong": {"choose": 2, "steps": steps}})
+    changed = dhc.model_copy(update={"training": dhc.training.model_copy(update={"augmentation": augmentation})})
+    assert training(changed, "x y z")["augmentation"] == (
+        "random crop, then 2 of: rotation about axis 0 by degrees -15 to 15 (probability 0.7), zoom to a part of the"
+        " sides 0.7 to 1 (probability 0.35), contrast times 0.7 to 1.3 (probability 0.7)"
+    )
 
 
 @pytest.mark.parametrize("name", list_names())

@@ -115,4 +115,12 @@ def test_a_split_without_cases_that_the_rows_need_is_refused():
         with pytest.raises(UserError, match=f"table demo, row .*: split demo does not serve, since it has {reason}"):
             Plan(parse_params(content)).served("demo")
     counts = {"labelled": 2, "unlabelled": 0, "val": 1, "test": 1}
-    assert split_does_not_fit(counts, training(), labelled_only=True) is None
+    assert split_does_not_fit(counts, training(), "sup_only") is None
+
+
+def test_a_split_with_too_few_unlabelled_cases_for_a_method_is_refused():
+    counts = {"labelled": 2, "unlabelled": 3, "val": 1, "test": 1}
+    reason = split_does_not_fit(counts, training(), "adsh")
+    assert reason == "it has 3 unlabelled cases, and this method is trained on 4 or more"
+    assert split_does_not_fit(counts, training(), "cps") is None
+    assert split_does_not_fit({**counts, "unlabelled": 4}, training(), "adsh") is None

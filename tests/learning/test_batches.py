@@ -15,8 +15,10 @@ from semiseg.learning import batches as module
 from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase, batches
 from semiseg.learning.build import choose_runtime
 from semiseg.learning.crops import Crop, as_stored, draw_crop, stored_box
-from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
-from semiseg.params.config import Augmentation, BatchSize
+from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
+from semiseg.learning.strong import changed_image, changed_label, draw_changes
+from semiseg.params.augmentation import Augmentation, Strong
+from semiseg.params.config import BatchSize
 
 ALL = Augmentation(rot90=True, flip_one_of=(0, 1), flip_each=(2,))
 
@@ -140,6 +142,81 @@ def test_a_batch_is_the_same_from_the_store_and_from_the_device(cases, name):
         ):
             for crop, expected in zip(found.numpy(), truth, strict=True):
                 np.testing.assert_array_equal(crop, expected)
+        for origins, numbers, arrays, drawn, found in (
+            (stored.labelled_origin, known, images[:2], sampler.drawn(step)[0], stored.images),
+            (here.unlabelled_origin, others, images[2:], sampler.drawn(step)[1], stored.unlabelled),
+        ):
+            assert origins.dtype == torch.int64 and origins[:, 0].tolist() == numbers
+            for (number, *start), (_, crop), cut in zip(origins.tolist(), drawn, found[:, 0].numpy(), strict=True):
+                box = read_box(arrays[number], start, crop.size)
+                np.testing.assert_array_equal(np.sort(box, None), np.sort(cut, None), "the box has the crop's voxels")
+
+
+def quarters(crop):
+    """Maps as a method derives them: of the crop's shape and of another one."""
+    return {"quarter": np.digitize(crop[0], np.quantile(crop, (0.25, 0.5, 0.75))), "planes": crop.mean((0, 2, 3))}
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_maps_are_derived_from_each_unlabelled_crop_as_the_method_sees_it(cases, threads):
+    sampler = replace(sampler_of(cases), derive=quarters)
+    for step, batch in enumerate(batches(sampler, 2, 6, threads, CPU), start=2):
+        assert torch.equal(batch.unlabelled, sampler_of(cases)[step].unlabelled)
+        assert batch.maps.keys() == {"quarter", "planes"}
+        assert batch.maps["quarter"].shape == (len(batch.unlabelled), *PATCH)
+        for number, crop in enumerate(batch.unlabelled.numpy()):
+            for name, expected in quarters(crop).items():
+                np.testing.assert_array_equal(batch.maps[name][number].numpy(), expected)
+
+
+STRONG_STEPS = Strong.model_validate(
+    {
+        "choose": 2,
+        "steps": [
+            {"step": "rotate", "axis": 1, "degrees": [-15, 15], "probability": 0.9},
+            {"step": "zoom", "factor": [0.7, 1], "probability": 0.5},
+            {"step": "gamma", "exponent": [0.7, 1.3], "probability": 0.9},
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize("threads", [0, 3])
+def test_strong_augmentation_changes_image_and_label_of_each_crop_by_seed_step_and_slot(cases, threads):
+    plain = sampler_of(cases, "LA")
+    strong = AUGMENTATIONS["LA"].model_copy(update={"strong": STRONG_STEPS})
+    sampler = replace(plain, augmentation=strong, derive=quarters)
+    for step, batch in enumerate(batches(sampler, 1, 4, threads, CPU), start=1):
+        before, seen = plain[step], []
+        for stream, images, changed in (
+            (LABELLED, before.images, batch.images),
+            (UNLABELLED, before.unlabelled, batch.unlabelled),
+        ):
+            for slot, image in enumerate(images.numpy()):
+                changes = draw_changes(np.random.default_rng([7, stream, STRONG, step, slot]), STRONG_STEPS)
+                np.testing.assert_array_equal(changed[slot, 0].numpy(), changed_image(image[0], changes))
+                seen.append(changes)
+                if stream == LABELLED:
+                    expected = changed_label(before.labels[slot].numpy(), changes)
+                    np.testing.assert_array_equal(batch.labels[slot].numpy(), expected)
+        assert len({str(changes) for changes in seen}) > 1, "crops of a step differ in their changes"
+        for slot, crop in enumerate(batch.unlabelled.numpy()):
+            assert np.array_equal(batch.maps["quarter"][slot].numpy(), quarters(crop)["quarter"]), "after the changes"
+
+
+def test_maps_that_differ_in_shape_or_would_need_crops_of_the_device_are_refused(cases):
+    sampler = sampler_of(cases)
+    uneven = replace(sampler, derive=lambda crop: {"bright": crop[crop > 0]})
+    with pytest.raises(UserError, match=r"derives maps \{'bright': \(\d+,\)\} from one crop and \{.* from another"):
+        uneven[0]
+    kept = KeptOnDevice.of(sampler.labelled, sampler.unlabelled, CPU)
+    with pytest.raises(UserError, match=r"^maps of the method are computed in main memory, .* the rule train to 0$"):
+        replace(sampler, source=kept, derive=quarters)
+    with pytest.raises(
+        UserError, match=r"^strong augmentation and maps of the method are computed in main memory, but"
+    ):
+        augmentation = Augmentation(strong=STRONG_STEPS)
+        replace(sampler, source=kept, derive=quarters, augmentation=augmentation)
 
 
 def test_the_label_of_an_unlabelled_case_is_neither_read_nor_kept(cases):

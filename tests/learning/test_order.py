@@ -11,7 +11,7 @@ from semiseg.params.config import BatchSize
 from semiseg.params.reading import read
 
 TWO, FOUR = BatchSize(labelled=2, unlabelled=2), BatchSize(labelled=4, unlabelled=4)
-RULES = ("endless", "two_stream", "two_stream_repeated", "two_loaders")
+RULES = ("endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last")
 
 
 def order(rule, labelled, unlabelled, size=TWO, epoch="unlabelled"):
@@ -70,14 +70,14 @@ def test_share_of_steps_in_which_a_labelled_case_stands_twice(rule, size, labell
     assert all(len(set(cases)) == len(cases) for cases in whole), "its sound twin"
 
 
-@pytest.mark.parametrize("rule", ["two_stream_repeated", "two_loaders"])
+@pytest.mark.parametrize("rule", ["two_stream_repeated", "two_loaders", "two_loaders_drop_last"])
 def test_a_repeated_list_is_as_long_as_the_unlabelled_one_and_uses_all_its_cases(rule):
     found = order(rule, 4, 18)
     labelled, unlabelled = zip(*(found.cases(0, step) for step in range(9)), strict=True)
     counts = np.bincount(np.ravel(labelled))
     assert found.steps_per_epoch == 9 and set(np.ravel(unlabelled)) == set(range(18))
     assert counts.sum() == 18
-    if rule == "two_loaders":
+    if rule != "two_stream_repeated":
         assert counts.tolist() == [5, 5, 4, 4], "the first cases once more, in every epoch"
     else:
         assert counts.max() <= 5 and counts.min() >= 3, "copies are left out at random"
@@ -92,6 +92,17 @@ def test_an_odd_list_ends_with_a_smaller_step():
     sizes = [tuple(map(len, found.cases(0, step))) for step in (0, 96, 97, 98)]
     assert sizes == [(2, 2), (2, 2), (1, 1), (2, 2)]
     assert order("two_stream_repeated", 21, 195).steps_per_epoch == 97, "GuidedNet drops the rest"
+
+
+def test_loaders_that_drop_the_last_batch_have_whole_steps_alone_in_the_order_of_those_that_keep_it():
+    """AMOS with 195 unlabelled cases: 97 steps; one case of each list is left out, another one in each epoch."""
+    kept, dropped = order("two_loaders", 21, 195), order("two_loaders_drop_last", 21, 195)
+    assert dropped.steps_per_epoch == 97
+    assert [dropped.cases(0, step) for step in range(97)] == [kept.cases(0, step) for step in range(97)]
+    assert dropped.cases(0, 97) == kept.cases(0, 98), "the next epoch"
+    drawn = [{n for step in range(97) for n in dropped.cases(0, 97 * epoch + step)[1]} for epoch in (0, 1)]
+    first, second = (set(range(195)) - cases for cases in drawn)
+    assert len(first) == len(second) == 1 and first != second
 
 
 def test_the_order_of_every_table_of_the_project_fits_its_split(monkeypatch):
@@ -124,7 +135,7 @@ def test_without_end_every_case_comes_once_before_any_comes_again(stream):
 
 
 def test_more_labelled_than_unlabelled_cases_are_not_cut_in_silence():
-    for rule in ("two_stream_repeated", "two_loaders"):
+    for rule in ("two_stream_repeated", "two_loaders", "two_loaders_drop_last"):
         with pytest.raises(
             UserError, match=r"9 labelled and 6 unlabelled cases, .* never be used: set training\.order"
         ):
@@ -133,7 +144,8 @@ def test_more_labelled_than_unlabelled_cases_are_not_cut_in_silence():
 
 
 @pytest.mark.parametrize(
-    ("rule", "labelled", "unlabelled"), [("two_stream", 1, 9), ("two_stream", 9, 1), ("two_stream_repeated", 1, 1)]
+    ("rule", "labelled", "unlabelled"),
+    [("two_stream", 1, 9), ("two_stream", 9, 1), ("two_stream_repeated", 1, 1), ("two_loaders_drop_last", 1, 1)],
 )
 def test_lists_that_cannot_fill_a_step_are_refused(rule, labelled, unlabelled):
     with pytest.raises(UserError, match=f"too few for a step of the order {rule}"):

@@ -61,6 +61,9 @@ def test_an_ended_training_continues_from_the_very_step_to_the_same_weights(
     assert parts.weights.read_bytes() == whole.weights.read_bytes()
 
 
+ROTATION = {"step": "rotate", "axis": 0, "degrees": [-15, 15], "probability": 0.5}
+
+
 def test_a_run_of_the_dhc_kind_continues_in_the_middle_of_its_last_epoch(data, tmp_path, monkeypatch):
     """Three of four cases in a step, one in the next; one epoch more than the rates count; validated after 1 and 3."""
     spec = train_spec(
@@ -70,7 +73,7 @@ def test_a_run_of_the_dhc_kind_continues_in_the_middle_of_its_last_epoch(data, t
         extra_epochs=1,
         order="two_loaders",
         batch={"labelled": 3, "unlabelled": 3},
-        augmentation={"flip_each": [1, 2], "crop": "first"},
+        augmentation={"flip_each": [1, 2], "crop": "first", "strong": {"choose": 1, "steps": [ROTATION]}},
         validation={"every": 2, "per": "epoch", "first": 1, "region": "centre_crop", "absent": "half"},
     )
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)

@@ -16,14 +16,15 @@ from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.data.geometry import Geometry
 from semiseg.data.store import PreparedCase, write_case
-from semiseg.learning.batches import Sampler, StoredCase
+from semiseg.learning.batches import Sampler, StoredCase, derived_maps
 from semiseg.learning.build import build_method
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import State
 from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime, hyperparameters, method_class, total
-from semiseg.params.config import Augmentation, BatchSize, Inference, Network, Optimiser, Training
+from semiseg.params.augmentation import Augmentation
+from semiseg.params.config import BatchSize, Inference, Network, Optimiser, Training
 
 CLASSES = 3
 FIRST = TrainingTime(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)
@@ -73,7 +74,10 @@ def draw(name: str, seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(4, 1, *sides(name), generator=generator)
     labels = torch.randint(CLASSES, (2, *sides(name)), generator=generator)
-    return Batch(images[:2], labels, images[2:])
+    has_maps = method_class(name).derive is not Method.derive
+    maps = derived_maps(build(name).derive, images[2:]) if has_maps else {}
+    origin = torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]])
+    return Batch(images[:2], labels, images[2:], origin, origin, maps)
 
 
 def step(state: State, batch: Batch) -> None:
@@ -172,9 +176,10 @@ def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         write_case(folder / f"{number}.h5", PreparedCase(image, label.astype(np.uint8), geometry))
         cases.append(StoredCase(folder / f"{number}.h5", shape))
     order = Order("endless", 1, 1, BatchSize(labelled=2, unlabelled=2), "unlabelled")
-    batch = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0)[0].to(torch.device("cpu"))
-    batch.unlabelled.requires_grad_()
     method = confident(name, networks(name)[0])
+    sampler = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0, derive=method.derive)
+    batch = sampler[0].to(torch.device("cpu"))
+    batch.unlabelled.requires_grad_()
     first = {term: value.detach() for term, value in method.losses(batch, FIRST).items()}
     yield Computed(name, method, batch, first, method.losses(batch, LATE))
 
@@ -211,7 +216,8 @@ def test_inference_networks_exist_and_give_probabilities(computed: Computed) -> 
 
 
 def test_a_batch_has_no_place_for_labels_of_unlabelled_crops() -> None:
-    assert [field.name for field in fields(Batch)] == ["images", "labels", "unlabelled"]
+    origins = ["labelled_origin", "unlabelled_origin"]
+    assert [field.name for field in fields(Batch)] == ["images", "labels", "unlabelled", *origins, "maps"]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -205,6 +205,31 @@ WRONG = {
         [0, 3],
         r"augmentation\.flip_one_of\.1: expected a whole number >= 0, <= 2, found 3$",
     ),
+    "more steps chosen than there are": (
+        "protocols/dhc/training/augmentation/strong",
+        {"choose": 3, "steps": [{"step": "blur", "sigma": [0, 1], "probability": 0.5}]},
+        r"augmentation\.strong: choose must not exceed the number of steps, found 3 of 1$",
+    ),
+    "limits of a rotation in falling order": (
+        "protocols/dhc/training/augmentation/strong",
+        {"choose": 1, "steps": [{"step": "rotate", "axis": 0, "degrees": [15, -15], "probability": 0.5}]},
+        r"strong\.steps\.0\.degrees: the first limit must not exceed the second, found \[15\.0, -15\.0\]$",
+    ),
+    "a zoom to nothing": (
+        "protocols/dhc/training/augmentation/strong",
+        {"choose": 1, "steps": [{"step": "zoom", "factor": [0, 1], "probability": 0.5}]},
+        r"strong\.steps\.0\.factor\.0: expected a number > 0, found 0$",
+    ),
+    "a probability above 1": (
+        "protocols/dhc/training/augmentation/strong",
+        {"choose": 1, "steps": [{"step": "gamma", "exponent": [0.7, 1.3], "probability": 70}]},
+        r"strong\.steps\.0\.probability: expected a number >= 0, <= 1, found 70$",
+    ),
+    "a strong step that does not exist": (
+        "protocols/dhc/training/augmentation/strong",
+        {"choose": 1, "steps": [{"step": "rotation", "axis": 0, "degrees": [0, 1], "probability": 1}]},
+        r"strong\.steps\.0\.step: unknown step 'rotation'; known: blur, .*, zoom; did you mean rotate\?",
+    ),
     "a momentum that Adam cannot have": ("protocols/demo/training/optimiser/momentum", 1, r"must be below 1, found 1$"),
     "Nesterov's momentum of nothing": (
         "protocols/dhc/training/optimiser/momentum",

@@ -31,6 +31,9 @@ Supervised = Callable[[Tensor, Tensor], Tensor]
 CPU = torch.device("cpu")
 
 
+CO_TRAINING = ("supervised_a", "supervised_b", "cross_a", "cross_b")  # terms of two networks that supervise each other
+
+
 def of_network(method: Method, attribute: str, prefix: str = "") -> dict[str, str]:
     """Official name, after a prefix, -> our name of a backbone or head in the method, by its own map of names."""
     module = method.get_submodule(attribute)
@@ -181,6 +184,10 @@ class Run:
         """Learning rate of the last step."""
         return float(self.trainer.state.optimiser.param_groups[0]["lr"])
 
+    def rates(self, term: str = "cross_a") -> dict[str, float]:
+        """Learning rate and weight of the cross term in the last step, under the names of the DHC line's cases."""
+        return {"learning_rate": self.rate, "cross_weight": self.weight(term)}
+
     def weight(self, term: str) -> float:
         """Weight of a term in the last step."""
         return self.method.weights(self.trainer.schedule.time(self.trainer.state.iteration - 1))[term]
@@ -220,6 +227,45 @@ class Run:
         }
         arrays = {key: value.numpy() if isinstance(value, Tensor) else value for key, value in state.items()}
         return {"losses": losses, "after": after, "buffers": buffers, "state": arrays}
+
+
+def dhc_line(
+    name: str,
+    given: "Given",
+    case: Case,
+    voxels: Any = None,
+    names: Callable[[Method, str], Mapping[str, str]] = of_network,
+    **hyper: Any,
+) -> Run:
+    """A method of xmed-lab/DHC on V-Nets, with the weights of the case, ready for its first step.
+
+    names: official name -> our name of the parameters of a role.
+    """
+    setting = case["setting"]
+    method = make(
+        name,
+        setting["classes"],
+        backbone("vnet", setting["filters"]),
+        "ce_dice_organs",
+        voxels,
+        patch=tuple(setting["crop"]),
+        unlabelled_cases=setting.get("unlabelled_cases", 4),
+        weight=setting["w"],
+        **hyper,
+    )
+    stage = Run(method, by_epoch(setting, "lr"), setting, {role: names(method, role) for role in given.start})
+    stage.load(given.start)
+    return stage
+
+
+def counted_weights(name: str, case: Case) -> dict[str, Any]:
+    """A run of a method whose class weights follow the voxels that each network predicts."""
+    given, momentum = Given(case), case["setting"]["weight_momentum"]
+    stage = dhc_line(name, given, case, given.inputs["labelled_voxels"], momentum=momentum)
+    batches = given.batches()
+    losses = stage.steps(batches, [{}] * len(batches), {term: term for term in CO_TRAINING})
+    weights = {f"class_weights_{name}": stage.method.get_buffer(f"weights_{name}") for name in ("a", "b")}
+    return stage.result(losses, case, {**stage.rates(), **weights})
 
 
 @contextmanager

@@ -81,7 +81,8 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     if declared.get("labelled_only"):
         yield "labelled cases alone: the whole batch is filled with them"
     elif not is_control(base):
-        yield "a split with unlabelled cases"
+        least = declared["least_unlabelled"]
+        yield f"a split with {f'{least} or more ' if least > 1 else ''}unlabelled cases"
     yield from requirements(base)
     if is_control(base):
         yield "nothing: it is a control, which is not trained"

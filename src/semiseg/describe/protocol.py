@@ -6,6 +6,8 @@ from semiseg.base import sources
 from semiseg.base.terminal import Page, facts, heading, items, title
 from semiseg.base.texts import counted, times
 from semiseg.describe.preparation import steps
+from semiseg.params.augmentation import Blur, Brightness, Contrast, Gamma, Rotate, Strong, Zoom
+from semiseg.params.augmentation import Step as StrongStep
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
 from semiseg.report.texts import ORDERS, PRECISIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
@@ -111,7 +113,27 @@ def _augmentation(one: Training) -> str:
           if one.augmentation.flip_each else []),
     ]  # fmt: skip
     steps = ["random crop", *changes] if one.augmentation.crop == "first" else [*changes, "random crop"]
-    return ", ".join(steps)
+    return ", ".join([*steps, *([_strong(one.augmentation.strong)] if one.augmentation.strong else [])])
+
+
+def _strong(strong: Strong) -> str:
+    """What is done to a crop."""
+    return f"then {strong.choose} of: " + ", ".join(map(_strong_step, strong.steps))
+
+
+def _strong_step(step: StrongStep) -> str:
+    match step:
+        case Rotate():
+            what, (low, high) = f"rotation about axis {step.axis} by degrees", step.degrees
+        case Zoom():
+            what, (low, high) = "zoom to a part of the sides", step.factor
+        case Blur():
+            what, (low, high) = "blur with sigma in voxels", step.sigma
+        case Gamma():
+            what, (low, high) = "gamma with exponent", step.exponent
+        case Brightness() | Contrast():
+            what, (low, high) = f"{step.step} times", step.factor
+    return f"{what} {low:g} to {high:g} (probability {step.probability:g})"
 
 
 def _either(axes: tuple[int, ...], word: str = "or") -> str:

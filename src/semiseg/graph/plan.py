@@ -95,8 +95,8 @@ class Plan:
         for method in built:
             split = self.row(table, method).split or definition.split
             counts = self._counts(definition.dataset, split)
-            reason = split_does_not_fit(counts, training, labelled_only=self.labelled_only(method))
-            if reason is not None and not is_control(method):
+            reason = None if is_control(method) else split_does_not_fit(counts, training, self.base(method))
+            if reason is not None:
                 raise UserError(f"table {table}, row {method}: split {split} does not serve, since {reason}")
         return built
 

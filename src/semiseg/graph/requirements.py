@@ -210,10 +210,15 @@ def why_not(pair: Pairing) -> str | None:
     return None
 
 
-def split_does_not_fit(counts: Mapping[str, int], training: Training, *, labelled_only: bool) -> str | None:
-    """The reason why a row cannot be trained on a split with this many cases per part; None where it can."""
+def split_does_not_fit(counts: Mapping[str, int], training: Training, method: str) -> str | None:
+    """The reason why a method cannot be trained on a split with this many cases per part; None where it can."""
+    declared = catalogue.declared(method)
     if training.validation is not None and not counts["val"]:
         return "it has no validation cases, on which the protocol chooses the checkpoint"
-    if not labelled_only and not counts["unlabelled"]:
+    if declared["labelled_only"]:
+        return None
+    if not counts["unlabelled"]:
         return "it has no unlabelled cases, which this method is trained on"
+    if counts["unlabelled"] < (least := declared["least_unlabelled"]):
+        return f"it has {counts['unlabelled']} unlabelled cases, and this method is trained on {least} or more"
     return None

@@ -5,6 +5,8 @@ in the batch, which lies in pinned memory where a GPU computes. Threads prepare 
 without holding Python's lock, and their results need no way from one process to another. A stream of its own takes a
 batch to the GPU, so that the copy runs beside the step before.
 
+What a method derives from the images of unlabelled crops (``Method.derive``) is computed in the same threads.
+
 A small training set may lie on the device as a whole (``KeptOnDevice``). Its crops are then cut there.
 """
 
@@ -14,7 +16,7 @@ from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 import torch
@@ -23,9 +25,10 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.data.store import CaseFile, read_image, read_image_crop, read_label, read_label_crop
 from semiseg.learning.crops import Crop, as_stored, draw_crop
-from semiseg.learning.order import CROP, LABELLED, UNLABELLED, Order
-from semiseg.method import Batch
-from semiseg.params.config import Augmentation
+from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
+from semiseg.learning.strong import changed_image, changed_label, draw_changes
+from semiseg.method import Batch, Derive
+from semiseg.params.augmentation import Augmentation, Strong
 
 BATCHES_AHEAD = 2  # ready or under way besides those that threads work on
 
@@ -43,7 +46,11 @@ Sides = tuple[int, int, int]
 
 
 class Source(Protocol):
-    """Where crops are cut from."""
+    """Where crops are cut from. on_device: whether that is the device of the training, and not main memory."""
+
+    @property
+    def on_device(self) -> bool:
+        """Whether crops are cut on the device."""
 
     def images(self, drawn: Drawn, patch: Sides) -> Tensor:
         """The images of these crops, float32 ``[b 1 z y x]``."""
@@ -57,6 +64,7 @@ class Store:
     """Crops read from the prepared store into main memory. pinned: into memory from which a GPU copies by itself."""
 
     pinned: bool
+    on_device: ClassVar[bool] = False
 
     def images(self, drawn: Drawn, patch: Sides) -> Tensor:
         """As ``Source.images``; only the boxes of the crops are read."""
@@ -80,6 +88,7 @@ class KeptOnDevice:
     kept_images: Mapping[StoredCase, Tensor]
     kept_labels: Mapping[StoredCase, Tensor]
     device: torch.device
+    on_device: ClassVar[bool] = True
 
     @classmethod
     def of(cls, labelled: Sequence[StoredCase], unlabelled: Sequence[StoredCase], device: torch.device) -> Self:
@@ -135,7 +144,8 @@ def _cut(volume: Tensor, crop: Crop) -> Tensor:
 class Sampler:
     """Item number ``step`` is the batch of that step, with crops of the cases that ``order`` names.
 
-    Its labels are uint8, and it lies where ``source`` cuts.
+    Its labels are uint8, and it lies where ``source`` cuts. derive: ``Method.derive``. Raises UserError for strong
+    augmentation or a function ``derive``, which need crops in main memory, with crops that are cut on the device.
     """
 
     labelled: Sequence[StoredCase]
@@ -145,13 +155,31 @@ class Sampler:
     augmentation: Augmentation
     seed: int
     source: Source = Store(pinned=False)
+    derive: Derive | None = None
+
+    def __post_init__(self) -> None:
+        reasons = {"strong augmentation": self.augmentation.strong, "maps of the method": self.derive}
+        if self.source.on_device and (found := [name for name, value in reasons.items() if value is not None]):
+            raise UserError(
+                f"{' and '.join(found)} are computed in main memory, but data_on_device cuts crops on the device: set"
+                " data_on_device of the rule train to 0"
+            )
 
     def __getitem__(self, step: int) -> Batch:
+        known, others = self.order.cases(self.seed, step)
         labelled, unlabelled = self.drawn(step)
+        images, apart = (self.source.images(drawn, self.patch) for drawn in (labelled, unlabelled))
+        labels = self.source.labels(labelled, self.patch)
+        if self.augmentation.strong is not None:
+            self._change(self.augmentation.strong, LABELLED, step, images, labels)
+            self._change(self.augmentation.strong, UNLABELLED, step, apart)
         return Batch(
-            images=self.source.images(labelled, self.patch),
-            labels=self.source.labels(labelled, self.patch),
-            unlabelled=self.source.images(unlabelled, self.patch),
+            images=images,
+            labels=labels,
+            unlabelled=apart,
+            labelled_origin=_origins(known, labelled),
+            unlabelled_origin=_origins(others, unlabelled),
+            maps=derived_maps(self.derive, apart),
         )
 
     def drawn(self, step: int) -> tuple[Drawn, Drawn]:
@@ -165,6 +193,42 @@ class Sampler:
     def _draw(self, stream: int, step: int, slot: int, case: StoredCase) -> tuple[StoredCase, Crop]:
         generator = np.random.default_rng([self.seed, stream, CROP, step, slot])
         return case, draw_crop(generator, case.shape, self.patch, self.augmentation)
+
+    def _change(self, strong: Strong, stream: int, step: int, images: Tensor, labels: Tensor | None = None) -> None:
+        """Put strongly augmented crops in the place of crops in main memory."""
+        for slot, image in enumerate(images.numpy()):
+            changes = draw_changes(np.random.default_rng([self.seed, stream, STRONG, step, slot]), strong)
+            for channel in image:
+                channel[:] = changed_image(channel, changes)
+            if labels is not None:
+                place = labels.numpy()[slot]
+                place[:] = changed_label(place, changes)
+
+
+def _origins(numbers: Sequence[int], drawn: Drawn) -> Tensor:
+    """Case and first voxel of each crop, ``[b 4]`` int64."""
+    rows = [(number, *crop.start) for number, (_, crop) in zip(numbers, drawn, strict=True)]
+    return torch.tensor(rows, dtype=torch.int64).reshape(-1, 4)
+
+
+def derived_maps(derive: Derive | None, images: Tensor) -> dict[str, Tensor]:
+    """What ``Method.derive`` gives for crops ``[u c z y x]`` in main memory, by name, each ``[u ...]``.
+
+    They lie in pinned memory where the images do. Raises UserError where names or shapes differ between crops.
+    """
+    if derive is None:
+        return {}
+    found = [derive(image) for image in images.numpy()]
+    shapes = [{name: array.shape for name, array in maps.items()} for maps in found]
+    for other in shapes:
+        if other != shapes[0]:
+            raise UserError(
+                f"the method derives maps {shapes[0]} from one crop and {other} from another of the same step: its"
+                " function derive must give the same names and shapes for every crop"
+            )
+    names = shapes[0] if shapes else {}
+    maps = {name: torch.from_numpy(np.stack([each[name] for each in found])) for name in names}
+    return {name: tensor.pin_memory() if images.is_pinned() else tensor for name, tensor in maps.items()}
 
 
 def batches(sampler: Sampler, first: int, last: int, threads: int, device: torch.device) -> Generator[Batch]:

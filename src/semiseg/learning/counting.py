@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 
+from semiseg.learning.batches import derived_maps
 from semiseg.learning.build import Facts, build_method
 from semiseg.learning.precision import Precision
 from semiseg.learning.work import BYTES, Work
@@ -29,13 +30,14 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     torch.manual_seed(0)
     operations = _Operations(real)
     z, y, x = crop
-    facts = Facts([[1.0] * classes], 1, (z, y, x), (z, y, x))
+    facts = Facts([[1.0] * classes], 4, (z, y, x), (z, y, x))  # cases enough for a method that keeps something of them
     with operations:
         method = build_method(spec["method"], spec["hyper"], network, training, facts).train()
-    labels = torch.randint(classes, (1, *crop))
-    images = torch.randn(2, 1, *crop)
-    batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None
-    batch = batch or Batch(images[:1], labels, images[1:])
+    known = 2 if method.labelled_only else 1
+    labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
+    labelled, unlabelled = torch.randn(2, 1, *crop).tensor_split([known])
+    first, second = torch.zeros(2, 4, dtype=torch.int64).tensor_split([known])
+    batch = Batch(labelled, labels, unlabelled, first, second, derived_maps(method.derive, unlabelled))
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     precision = Precision.of(training, torch.device("cpu"))
     with operations, precision.autocast(torch.device("cpu")):
@@ -43,7 +45,8 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
         if method.adversaries():
             kept.append(_backward(lambda: total(method.adversary_losses(batch, late), {})))
     parameters = sum(each.numel() for each in method.parameters() if each.requires_grad)
-    weights = sum(each.numel() * each.element_size() for each in method.state_dict().values())
+    placed = {name: each for name, each in method.state_dict().items() if method.large_state.get(name) != "cpu"}
+    weights = sum(each.numel() * each.element_size() for each in placed.values())
     own = {each.data_ptr() for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.params.config import Augmentation
+from semiseg.params.augmentation import Augmentation
 
 Kind = TypeVar("Kind", bound=np.generic)
 MIRRORED: tuple[tuple[int, ...], ...] = ((), (0,), (0, 1), (1,))  # axes that k quarter turns reverse after exchanging

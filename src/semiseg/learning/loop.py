@@ -17,6 +17,7 @@ from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.history import History
+from semiseg.learning.large_state import move, pause
 from semiseg.learning.precision import FLOAT32, Precision
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
@@ -42,7 +43,7 @@ def start(
 
     Raises UserError for a method without trainable parameters.
     """
-    method.to(device)
+    move(method, device)
     precision.lay_out(method)
     adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
     of_adversaries = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
@@ -93,7 +94,7 @@ class Trainer:
         state, total_steps = self.state, self.schedule.iterations
         state.resume(self.path, self.fingerprint)
         state.cost.begin()
-        saved, device = state.cost.mark, self.runtime.device
+        saved, device, wait = state.cost.mark, self.runtime.device, self.runtime.checkpoint_seconds
         state.method.train()
         ahead = batches(self.sampler, state.iteration, total_steps, self.runtime.loader_threads, device)
         with (
@@ -111,11 +112,13 @@ class Trainer:
                     state.cost.lap(device, stepping=True)
                     self._validate(self.validator)
                     state.cost.lap(device, stepping=False)
-                if request.save or time.monotonic() - saved > self.runtime.checkpoint_seconds:
+                if request.save or time.monotonic() - saved > wait:
                     state.cost.lap(device, stepping=True)
+                    begun = state.cost.mark
                     state.save(self.path, self.fingerprint)
                     state.cost.lap(device, stepping=False)
                     saved, request.save = state.cost.mark, False
+                    wait = pause(self.runtime.checkpoint_seconds, saved - begun)
                 bar.step(1, **state.history.latest())
                 if request.end:
                     raise KeyboardInterrupt

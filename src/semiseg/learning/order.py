@@ -1,6 +1,6 @@
 """The order of cases: which cases the crops of a step come from, as a pure function of (seed, step).
 
-Three rules are those of published loaders, with epochs that start afresh; ``endless`` is ours. Volumes are not read
+Four rules are those of published loaders, with epochs that start afresh; ``endless`` is ours. Volumes are not read
 here, and neither is torch.
 """
 
@@ -14,8 +14,8 @@ from semiseg.base.errors import UserError
 from semiseg.params.config import BatchSize, Training
 
 LABELLED, UNLABELLED = 0, 1  # numbers of the two streams of crops, part of their seeds
-ORDER, CROP, REPEATS = 0, 1, 2  # what a generator draws, part of its seed
-Rule = Literal["endless", "two_stream", "two_stream_repeated", "two_loaders"]
+ORDER, CROP, REPEATS, STRONG = 0, 1, 2, 3  # what a generator draws, part of its seed
+Rule = Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Order:
     - ``two_loaders`` (xmed-lab/DHC: code/train_cps.py, code/data/data_loaders.py): the labelled list is repeated in its
       own order to the length of the unlabelled one; both are shuffled in every epoch. The rest of the lists makes a
       last, smaller step.
+    - ``two_loaders_drop_last`` (xmed-lab/DHC: code/train_adsh.py, xmed-lab/GenericSSL, SKCDF): as ``two_loaders``, but
+      the rest of the lists is dropped, so that all steps have the same size.
 
     labelled, unlabelled: numbers of cases; size: crops per step; epoch: under ``endless``, the stream whose one pass is
     an epoch. Raises UserError where a rule would never show some labelled case, or could not fill a step.
@@ -58,7 +60,7 @@ class Order:
         short = any(length < count for length, count in zip(lengths, self._counts, strict=True))
         way_out = "set training.order of the protocol to endless, or choose another split"
         found = f"the split has {self.labelled} labelled and {self.unlabelled} unlabelled cases"
-        if short and self.rule in ("two_stream", "two_stream_repeated"):
+        if short and self.rule in ("two_stream", "two_stream_repeated", "two_loaders_drop_last"):
             raise UserError(
                 f"{found}, too few for a step of the order {self.rule} with {self._counts[0]} labelled and"
                 f" {self._counts[1]} unlabelled crops: {way_out}"
@@ -72,13 +74,15 @@ class Order:
     @property
     def repeats(self) -> bool:
         """Whether the labelled list is repeated to the length of the unlabelled one."""
-        return self.rule in ("two_stream_repeated", "two_loaders")
+        return self.rule in ("two_stream_repeated", "two_loaders", "two_loaders_drop_last")
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one epoch, at least 1."""
         if self.rule == "two_loaders":
-            return -(-self.unlabelled // max(self.size.labelled, self.size.unlabelled))
+            return -(-self.unlabelled // max(self._counts))
+        if self.rule == "two_loaders_drop_last":
+            return self.unlabelled // max(self._counts)
         if self.rule == "two_stream_repeated":
             return self.unlabelled // self.size.labelled
         if self.rule == "two_stream" or self.epoch == "labelled":
@@ -108,7 +112,7 @@ class Order:
         """The labelled cases that an epoch shuffles."""
         if not self.repeats:
             return range(self.labelled)
-        if self.rule == "two_loaders":
+        if self.rule != "two_stream_repeated":
             return [number % self.labelled for number in range(self.unlabelled)]
         copies = -(-self.unlabelled // self.labelled)
         order = np.random.default_rng([seed, LABELLED, REPEATS]).permutation(self.labelled * copies)

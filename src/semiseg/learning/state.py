@@ -1,4 +1,7 @@
-"""Training state in one file, from which a killed run continues bit for bit; a state of another run is never used."""
+"""Training state, from which a killed run continues bit for bit; a state of another run is never used.
+
+It is one file, but for the large state of a method (``semiseg.learning.large_state``).
+"""
 
 import logging
 from dataclasses import dataclass, field
@@ -10,9 +13,10 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import sweep
-from semiseg.learning import weights
+from semiseg.learning import large_state, weights
 from semiseg.learning.cost import Cost
 from semiseg.learning.history import History
+from semiseg.learning.large_state import LargeState
 from semiseg.learning.precision import Precision
 from semiseg.method import Method
 
@@ -25,6 +29,7 @@ Candidate = tuple[str, ...]  # networks that predict together
 def drop(folder: Path) -> None:
     """Remove the state of a run that is finished."""
     (folder / STATE).unlink(missing_ok=True)
+    large_state.drop(folder)
     sweep(folder)
 
 
@@ -52,10 +57,15 @@ class State:
     iteration: int = 0
     cost: Cost = field(default_factory=Cost)
 
+    def __post_init__(self) -> None:
+        self.large = LargeState(self.method)
+
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the whole state atomically; ``iteration`` is the number of finished steps."""
-        tensors = weights.prefixed("method", self.method.state_dict())
-        note: dict[str, Any] = {"iteration": self.iteration, "fingerprint": fingerprint, "best": []}
+        files = self.large.save(path, self.iteration, fingerprint)
+        together = {name: tensor for name, tensor in self.method.state_dict().items() if name not in files}
+        tensors = weights.prefixed("method", together)
+        note: dict[str, Any] = {"iteration": self.iteration, "fingerprint": fingerprint, "best": [], "large": files}
         for role, optimiser in self._optimisers().items():
             for number, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"{role}.{number}.{name}": torch.as_tensor(value) for name, value in slots.items()}
@@ -68,6 +78,7 @@ class State:
             tensors |= weights.prefixed(f"best{number}", best.weights)
         note["columns"], tensors["history"] = self.history.columns, self.history.as_tensor()
         weights.save(path, tensors, note)
+        self.large.tidy(path)
 
     def resume(self, path: Path, fingerprint: str) -> None:
         """Continue from this run's state file, if there is one; a stale or damaged file is ignored with a message."""
@@ -75,18 +86,20 @@ class State:
             return
         try:
             tensors, note = weights.load(path)
+            if note.get("fingerprint") != fingerprint:
+                logger.info(f"starting from step 0: {path} was made with other parameters, data or code")
+                return
+            large = large_state.read(path, note["large"], fingerprint)
         except UserError as error:
             logger.info(f"starting from step 0: {error}")
             return
-        if note.get("fingerprint") != fingerprint:
-            logger.info(f"starting from step 0: {path} was made with other parameters, data or code")
-            return
-        self._restore(tensors, note)
+        self._restore(tensors, large, note)
         logger.info(f"continuing from step {self.iteration} of {path}")
 
-    def _restore(self, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+    def _restore(self, tensors: dict[str, Tensor], large: dict[str, Tensor], note: dict[str, Any]) -> None:
         self.iteration, self.cost = note["iteration"], Cost(**note["cost"])
-        self.method.load_state_dict(weights.part(tensors, "method"))
+        self.method.load_state_dict(weights.part(tensors, "method") | large)
+        self.large.note_read(note["large"])
         for role, optimiser in self._optimisers().items():
             parameters = [each for group in optimiser.param_groups for each in group["params"]]
             slots: dict[int, dict[str, Tensor]] = {}

@@ -13,7 +13,6 @@ supervised loss is the method's own, not the protocol's. With the 3D U-Net this 
 the code of those rows is not published.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,8 +20,9 @@ from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.class_weights import rarity_weights, sampling_mask, sampling_rate
-from semiseg.blocks.losses import SUMMED, ce_dice_organs, masked_cross_entropy, one_hot
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.blocks.losses import SUMMED, masked_cross_entropy, one_hot
+from semiseg.method import Context, Hyper, TrainingTime
+from semiseg.methods.parts.co_training import View, WeightedCoTraining
 
 CODE = "xmed-lab/DHC: code/train_cld.py"
 
@@ -54,13 +54,9 @@ class ConfidenceBank(nn.Module):
         self.pooled, self.voxels = torch.zeros_like(new), torch.zeros_like(new)
 
 
-class CLD(Method):
+class CLD(WeightedCoTraining):
     """L = L_sup(A) + L_sup(B) + w r(t) [CE(A, argmax B; mask A) + CE(B, argmax A; mask B)], all class-weighted."""
 
-    networks = {"a": "kaiming", "b": "xavier"}
-    inference_networks = ("a", "b")
-    a: nn.Module
-    b: nn.Module
     class_weights: Tensor
 
     weight = Hyper(
@@ -84,24 +80,23 @@ class CLD(Method):
         self.bank_a = ConfidenceBank(start, self.update_iter, self.momentum)
         self.bank_b = ConfidenceBank(start, self.update_iter, self.momentum)
 
-    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Both supervised losses, then both cross terms over the sampled voxels of all rows."""
-        images, count, labels = batch.everything, len(batch.images), batch.labels
-        a, b = self.a(images), self.b(images)
-        self.bank_a.record(a[:count], labels, time.iteration)
-        self.bank_b.record(b[:count], labels, time.iteration)
-        from_a, from_b = a.argmax(1), b.argmax(1)
-        kept_a, kept_b = self.kept(from_a, self.bank_a), self.kept(from_b, self.bank_b)
-        return {
-            "supervised_a": ce_dice_organs(a[:count], labels, self.class_weights),
-            "supervised_b": ce_dice_organs(b[:count], labels, self.class_weights),
-            "cross_a": masked_cross_entropy(a, from_b, kept_a, self.class_weights),
-            "cross_b": masked_cross_entropy(b, from_a, kept_b, self.class_weights),
-        }
+    def observe(self, a: View, b: View, labels: Tensor, time: TrainingTime) -> None:
+        """Record the labelled rows of each network in its bank."""
+        for view in (a, b):
+            self.bank(view).record(view.logits[: view.labelled], labels, time.iteration)
 
-    def weights(self, time: TrainingTime) -> Mapping[str, float]:
-        """The ramped weight w r(t) for both cross terms."""
-        return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
+    def weights_of(self, network: str) -> Tensor:
+        """The same class weights ``[k]`` for both networks."""
+        return self.class_weights
+
+    def cross(self, own: View, other: View) -> Tensor:
+        """Weighted CE of a network over the voxels that are sampled by its own predictions."""
+        kept = self.kept(own.predicted, self.bank(own))
+        return masked_cross_entropy(own.logits, other.target, kept, self.class_weights)
+
+    def bank(self, view: View) -> ConfidenceBank:
+        """The confidence bank of a network."""
+        return self.bank_a if view.network == "a" else self.bank_b
 
     def kept(self, predicted: Tensor, bank: ConfidenceBank) -> Tensor:
         """Voxels that a network's cross term uses, bool ``[b z y x]``, sampled by its own predictions ``[b z y x]``."""

@@ -8,21 +8,16 @@ code/train_cross_pseudo_supervision_3D.py and kimjisoo12/GuidedNet (extras off):
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor
 
-from semiseg.blocks.consistency import cross_supervision
-from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
+from semiseg.blocks.losses import cross_entropy
+from semiseg.method import Hyper, Terms, TrainingTime
+from semiseg.methods.parts.co_training import CoTraining, View
 
 
-class CPS(Method):
-    """L = L_sup(A) + L_sup(B) + w r(t) L_cps."""
+class CPS(CoTraining):
+    """L = L_sup(A) + L_sup(B) + w r(t) L_cps, where L_cps = CE(A, argmax B) + CE(B, argmax A)."""
 
-    networks = {"a": "kaiming", "b": "xavier"}
-    inference_networks = ("a", "b")
-    a: nn.Module
-    b: nn.Module
-
-    weight = Hyper(0.1, "weight w of the cross term, times the protocol's ramp", "xmed-lab/DHC: README, -w")
     cross_rows = Hyper(
         "all",
         "rows of the batch that the cross term uses",
@@ -30,17 +25,17 @@ class CPS(Method):
         ("all", "unlabelled"),
     )
 
-    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Both supervised losses, then the cross term."""
-        images, count = batch.everything, len(batch.images)
-        a, b = self.a(images), self.b(images)
-        first = 0 if self.cross_rows == "all" else count
-        return {
-            "supervised_a": self.context.supervised(a[:count], batch.labels),
-            "supervised_b": self.context.supervised(b[:count], batch.labels),
-            "cross": cross_supervision(a[first:], b[first:]),
-        }
+    def terms(self, a: View, b: View, labels: Tensor) -> Terms:
+        """Both supervised losses, then the cross term of both networks together."""
+        terms = super().terms(a, b, labels)
+        terms["cross"] = terms.pop("cross_a") + terms.pop("cross_b")
+        return terms
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """The ramped weight w r(t)."""
         return {"cross": self.weight * time.ramp}
+
+    def cross(self, own: View, other: View) -> Tensor:
+        """CE of a network over the chosen rows."""
+        first = 0 if self.cross_rows == "all" else own.labelled
+        return cross_entropy(own.logits[first:], other.target[first:])

@@ -11,30 +11,25 @@ all counts are equal. The supervised loss is the method's own, not the protocol'
 (unverified) as well, because the code of those rows is not published.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.class_weights import Difficulty, hard_dice, knowledge_weights, update_knowledge_weights
-from semiseg.blocks.losses import ce_dice_organs, cross_entropy
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Context, Hyper, TrainingTime
+from semiseg.methods.parts.co_training import View, WeightedCoTraining
 
 CODE = "xmed-lab/DHC: code/train_dhc.py"
 
 
-class DHC(Method):
+class DHC(WeightedCoTraining):
     """L = L_sup(A; w_A) + L_sup(B; w_B) + w r(t) [CE(A, argmax B; w_A) + CE(B, argmax A; w_B)]."""
 
     networks = {"a": "kaiming", "b": "kaiming"}
-    inference_networks = ("a", "b")
-    a: nn.Module
-    b: nn.Module
     distribution_weights: Tensor
 
-    weight = Hyper(0.1, "weight w of the cross terms, times the protocol's ramp", "xmed-lab/DHC: README, -w")
     momentum = Hyper(0.99, "fraction of the weights of B that a step keeps", f"{CODE} DistDW")
     accumulate = Hyper(
         50, "steps T over which changes of the Dice of A are averaged", f"{CODE} DiffDW accumulate_iters"
@@ -50,23 +45,14 @@ class DHC(Method):
             "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.sum(0).float())
         )
 
-    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Both supervised losses, then both cross terms over all rows."""
-        images, count = batch.everything, len(batch.images)
-        a, b = self.a(images), self.b(images)
-        from_a, from_b = a.argmax(1), b.argmax(1)
-        weights_a = self.update_difficulty(from_a[:count], batch.labels)
-        weights_b = self.update_distribution(from_b[count:])
-        return {
-            "supervised_a": ce_dice_organs(a[:count], batch.labels, weights_a),
-            "supervised_b": ce_dice_organs(b[:count], batch.labels, weights_b),
-            "cross_a": cross_entropy(a, from_b, weights_a),
-            "cross_b": cross_entropy(b, from_a, weights_b),
-        }
+    def observe(self, a: View, b: View, labels: Tensor, time: TrainingTime) -> None:
+        """Update the weights of A by its labelled rows, and those of B by its unlabelled rows."""
+        self.update_difficulty(a.predicted[: a.labelled], labels)
+        self.update_distribution(b.predicted[b.labelled :])
 
-    def weights(self, time: TrainingTime) -> Mapping[str, float]:
-        """The ramped weight w r(t) for both cross terms."""
-        return dict.fromkeys(("cross_a", "cross_b"), self.weight * time.ramp)
+    def weights_of(self, network: str) -> Tensor:
+        """DiffDW of A, DistDW of B, ``[k]``."""
+        return self.difficulty_weights() if network == "a" else self.distribution_weights
 
     def update_difficulty(self, predicted: Tensor, labels: Tensor) -> Tensor:
         """DiffDW ``[k]`` after one more step of labelled predictions of A, ``[b z y x]``; the largest weight is K."""

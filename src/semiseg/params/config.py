@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from semiseg.params.augmentation import Augmentation
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.kinds import (
-    Axis,
     Fraction,
     Name,
     NotNegative,
@@ -93,21 +93,6 @@ class Ramp(Strict):
     )
 
 
-class Augmentation(Strict):
-    """Random changes of the volume, in this order. Axes are the stored array's, from 0."""
-
-    rot90: bool = Field(False, description="rotation by k x 90 degrees, k in 0..3, in the plane of axes 0 and 1")
-    flip_one_of: tuple[Axis, ...] = Field((), description="always one flip, along one of these axes; default: none")
-    flip_each: tuple[Axis, ...] = Field(
-        (), description="a flip along each of these axes with probability 0.5; default: none"
-    )
-    crop: Literal["last", "first"] = Field(
-        "last",
-        description="whether the random crop is taken after these changes or before them; it never reaches the last"
-        " position, which is another end of the scan where the crop is flipped afterwards",
-    )
-
-
 class Validation(Strict):
     """When and on what the checkpoint is chosen: the best mean Dice over organs and validation cases is kept."""
 
@@ -143,12 +128,13 @@ class Training(Strict):
     epoch: Literal["labelled", "unlabelled"] = Field(
         description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
     )
-    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders"] = Field(
+    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"] = Field(
         "endless",
         description="order of the cases. endless: each list in a random order, then in another one, without end."
         " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
         " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
-        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step",
+        " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step,"
+        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
@@ -157,7 +143,7 @@ class Training(Strict):
     optimiser: Optimiser = Field(description="optimiser of the networks")
     schedule: Schedule = Field(description="learning rate over time")
     ramp: Ramp = Field(description="weight of the unsupervised terms over time")
-    augmentation: Augmentation = Field(description="random changes before the crop is taken; {} for none")
+    augmentation: Augmentation = Field(description="random changes of crops; {} for none")
     amp: bool = Field(
         False,
         description="whether the official code has half precision (float16) on a GPU; it counts under precision"
@@ -180,7 +166,8 @@ class Training(Strict):
 
     @model_validator(mode="after")
     def _epochs_of_the_order(self) -> "Training":
-        own = {"two_stream": "labelled", "two_stream_repeated": "unlabelled", "two_loaders": "unlabelled"}
+        own = {"two_stream": "labelled"}
+        own |= dict.fromkeys(("two_stream_repeated", "two_loaders", "two_loaders_drop_last"), "unlabelled")
         if own.get(self.order, self.epoch) != self.epoch:
             raise ValueError(
                 f"order {self.order} has epochs of the {own[self.order]} cases: give epoch: {own[self.order]}"

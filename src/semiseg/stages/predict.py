@@ -83,6 +83,7 @@ def _predictor(
     tensors, note = weights.load(trained)
     facts = Facts.of(index, parts, note["patch"], inference.window)
     method = build_method(spec["method"], spec["hyper"], network, None, facts)
-    for name in note["networks"]:
+    for name in note["networks"]:  # these alone go to the device: what a method keeps for its training may be large
         method.get_submodule(name).load_state_dict(weights.part(tensors, name))
-    return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, index["classes"], device)
+        method.get_submodule(name).to(device)
+    return Predictor(method.eval(), tuple(note["networks"]), inference, index["classes"], device)

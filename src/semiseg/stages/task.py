@@ -43,7 +43,12 @@ class Options:
     gpu: int = field(default=1, metadata={"help": "0: the CPU, also where a GPU is seen"})
     runs_per_gpu: int = field(default=1, metadata={"help": "jobs that may share a GPU, where the device is auto"})
     threads: int = field(default=1, metadata={"help": "CPU threads; another number may give other bits"})
-    checkpoint_seconds: float = field(default=120.0, metadata={"help": "a kill loses at most this much work"})
+    checkpoint_seconds: float = field(
+        default=120.0,
+        metadata={
+            "help": "a kill loses this much work, or up to ten times as much where the state takes long to write"
+        },
+    )
     data_on_device: int = field(
         default=0, metadata={"help": "1: training cases lie on the device; crops are cut there"}
     )

@@ -129,7 +129,7 @@ def _sampler(
     source: Source = Store(pinned=runtime.device.type == "cuda")
     if runtime.data_on_device:
         source = KeptOnDevice.of(labelled, unlabelled, runtime.device)
-    return Sampler(labelled, unlabelled, order, training.patch, training.augmentation, seed, source)
+    return Sampler(labelled, unlabelled, order, training.patch, training.augmentation, seed, source, method.derive)
 
 
 def _validator(

@@ -3,13 +3,12 @@
 from typing import Any
 
 import torch
-from stage import Speaker, at, batch, cast
+from stage import cast, co_training_step
 from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.class_weights import rarity_weights, sampling_rate
 from semiseg.blocks.losses import ce_dice_organs, cross_entropy, dice_linear_organs, masked_cross_entropy
-from semiseg.method import total
 from semiseg.methods.cld import ConfidenceBank
 
 Inputs = dict[str, Any]
@@ -62,14 +61,9 @@ def masked(i: Inputs, p: Inputs) -> Tensor:
 
 
 def step(i: Inputs, p: Inputs) -> dict[str, Tensor]:
-    ours, label = method(i, p), i["label"].squeeze(1)
-    ours.a, ours.b, ours.class_weights = Speaker(i["logits_A"]), Speaker(i["logits_B"]), i["weight"]
-    terms = ours.losses(batch(label[: p["labelled_rows"]], len(i["logits_A"])), at(0))
-    return {
-        "sup": terms["supervised_a"] + terms["supervised_b"],
-        "cps": terms["cross_a"] + terms["cross_b"],
-        "total": total(terms, ours.weights(at(0))),
-    }
+    ours = method(i, p)
+    ours.class_weights = i["weight"]
+    return co_training_step(ours, i, p)
 
 
 ADAPTERS = {

@@ -2,24 +2,19 @@
 
 from typing import Any
 
-from steps.stage import Case, Given, Run, backbone, by_epoch, make, of_network
+from steps.stage import CO_TRAINING, Case, Given, dhc_line
 
 from semiseg.methods.dhc import DHC
 
 
 def run(case: Case) -> dict[str, Any]:
-    given, setting = Given(case), case["setting"]
-    network, voxels = backbone("vnet", setting["filters"]), given.inputs["labelled_voxels"]
-    method = make("dhc", setting["classes"], network, "ce_dice_organs", voxels, weight=setting["w"])
+    given = Given(case)
+    stage = dhc_line("dhc", given, case, given.inputs["labelled_voxels"])
+    method, batches = stage.method, given.batches()
     assert isinstance(method, DHC)
-    stage = Run(method, by_epoch(setting, "lr"), setting, {role: of_network(method, role) for role in given.start})
-    stage.load(given.start)
-    batches = given.batches()
-    terms = {name: name for name in ("supervised_a", "supervised_b", "cross_a", "cross_b")}
-    losses = stage.steps(batches, [{}] * len(batches), terms)
+    losses = stage.steps(batches, [{}] * len(batches), {term: term for term in CO_TRAINING})
     state = {
-        "learning_rate": stage.rate,
-        "cross_weight": stage.weight("cross_a"),
+        **stage.rates(),
         "class_weights_a": method.difficulty_weights(),
         "class_weights_b": method.distribution_weights,
         "last_dice": method.difficulty.dice,

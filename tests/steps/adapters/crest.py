@@ -1,0 +1,7 @@
+"""CReST (xmed-lab/DHC)."""
+
+from functools import partial
+
+from steps.stage import counted_weights
+
+run = partial(counted_weights, "crest")
