@@ -5,7 +5,8 @@ import torch
 from support.facts import facts
 from torch import Tensor, nn
 
-from semiseg.blocks.adversary import adversarial_loss, discriminator_loss, evaluation_mode
+from semiseg.blocks.adversary import adversarial_loss, discriminator_loss
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.learning.build import build_method
 from semiseg.method import Adam, Batch, Method, TrainingTime
 from semiseg.networks.heads.discriminator import Discriminator

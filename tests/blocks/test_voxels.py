@@ -5,7 +5,7 @@ import torch
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.memory import ClassMemory
-from semiseg.blocks.voxels import draw, gather
+from semiseg.blocks.voxels import by_class, draw, gather
 
 
 def test_drawn_voxels_belong_to_their_class_and_none_comes_twice() -> None:
@@ -39,6 +39,14 @@ def test_gathering_keeps_the_order_of_places_and_the_gradient() -> None:
     values.sum().backward()
     assert maps.grad is not None
     assert maps.grad[1, :, 0, 0, 1].tolist() == [2, 2, 2] and maps.grad.sum() == 9
+
+
+def test_voxels_come_class_by_class_in_their_order() -> None:
+    ids = torch.tensor([[2, 0, 3], [0, 2, 0]])
+    places, counts = by_class(ids, 5)
+    assert places.tolist() == [1, 3, 5, 0, 4, 2] and counts == [3, 0, 2, 1, 0]
+    places, counts = by_class(ids, 5, 1)
+    assert places.tolist() == [0, 4, 2] and counts == [0, 2, 1, 0]
 
 
 def test_a_memory_keeps_the_newest_vectors_of_each_class() -> None:

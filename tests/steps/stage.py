@@ -78,7 +78,7 @@ def make(
     counts = torch.ones(classes) if voxels is None else torch.as_tensor(voxels)
     context = Context(
         classes=classes,
-        network=lambda _, channels, **__: network(channels),
+        network=lambda _, channels, *__: network(channels),
         supervised=SUPERVISED[supervised] if isinstance(supervised, str) else supervised,
         labelled_voxels=torch.atleast_2d(counts.double()),
         unlabelled_cases=unlabelled_cases,
@@ -129,6 +129,14 @@ def by_epoch(setting: Case, lr: str) -> Training:
     """Training of the DHC line, which counts epochs; both rate and ramp lag by one."""
     rule = {"rule": "poly", "per": "epoch", "lag": 1, "power": setting["poly_power"]}
     return training(setting, {"per": "epoch", "lag": 1}, rule, lr)
+
+
+def at_epoch(setting: Case) -> Case:
+    """The setting with its first step; cases of some scripts give the epoch that it begins, and the steps of one."""
+    if "step" in setting:
+        return setting
+    steps = setting["iterations_per_epoch"]
+    return {**setting, "step": setting["epoch"] * steps, "steps_per_epoch": steps}
 
 
 def poly(schedule: Any) -> Mapping[str, Any]:
@@ -183,6 +191,14 @@ class Run:
     def weight(self, term: str) -> float:
         """Weight of a term in the last step."""
         return self.method.weights(self.trainer.schedule.time(self.trainer.state.iteration - 1))[term]
+
+    @torch.no_grad()
+    def logits(self, network: str, images: Tensor) -> Tensor:
+        """What a network gives for images in evaluation mode."""
+        self.method.eval()
+        found: Tensor = self.method.get_submodule(network)(images)
+        self.method.train()
+        return found
 
     def moments(self) -> dict[str, float]:
         """L2 norms of the moments of the adversary's Adam, over all its parameters."""

@@ -5,27 +5,14 @@ side that is not being trained is in evaluation mode: the discriminator in the n
 one.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
 from semiseg.blocks.losses import cross_entropy
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.method import Adam
 
 LABELLED = 1  # the discriminator's class for predictions on labelled crops; 0 is that on unlabelled crops
-
-
-@contextmanager
-def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside the block (no dropout, running statistics); the previous mode is restored afterwards."""
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
 
 
 def optimiser(rate: float) -> Adam:

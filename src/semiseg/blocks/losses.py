@@ -74,16 +74,39 @@ def dice_squared_organs(probabilities: Tensor, labels: Tensor, smooth: float = 1
     return dice_squared_per_class(probabilities, labels, smooth)[1:].sum() / probabilities.shape[1]
 
 
-def dice_linear_per_organ(probabilities: Tensor, labels: Tensor, smooth: float) -> Tensor:
-    """Soft Dice, NOT a loss, of each organ, ``[k-1]``: (2 S(py) + s) / (S(p) + S(y) + s + 1e-8).
+def dice_linear_per_class(probabilities: Tensor, target: Tensor, smooth: float) -> Tensor:
+    """Soft Dice, NOT a loss, of each class, ``[k]``: (2 S(pq) + s) / (S(p) + S(q) + s + 1e-8).
 
-    Source: xmed-lab/DHC: code/utils/loss.py SoftDiceLoss; with one-hot p it is that code's validation Dice.
+    target: q, ``[b k z y x]``, one-hot labels or probabilities. Source: xmed-lab/DHC: code/utils/loss.py SoftDiceLoss.
     """
     probabilities = probabilities.float()
-    truth = one_hot(labels, probabilities.shape[1])
-    overlap = (probabilities * truth).sum(SUMMED)
-    sizes = probabilities.sum(SUMMED) + truth.sum(SUMMED)
-    return ((2 * overlap + smooth) / (sizes + smooth + 1e-8))[1:]
+    overlap = (probabilities * target).sum(SUMMED)
+    sizes = probabilities.sum(SUMMED) + target.sum(SUMMED)
+    return (2 * overlap + smooth) / (sizes + smooth + 1e-8)
+
+
+def dice_linear_per_organ(probabilities: Tensor, labels: Tensor, smooth: float) -> Tensor:
+    """``dice_linear_per_class`` of the organs, ``[k-1]``; with one-hot p it is that code's validation Dice."""
+    return dice_linear_per_class(probabilities, one_hot(labels, probabilities.shape[1]), smooth)[1:]
+
+
+def dice_linear_all(probabilities: Tensor, target: Tensor, smooth: float = 1e-8) -> Tensor:
+    """MINUS the mean of ``dice_linear_per_class`` over ALL classes, in [-1, 0] (xmed-lab/DHC: code/train_ssnet.py)."""
+    return -dice_linear_per_class(probabilities, target, smooth).mean()
+
+
+def dice_linear_pooled(probabilities: Tensor, target: Tensor, smooth: float = 1e-8) -> Tensor:
+    """1 - (2 S(pq) + s) / (S(p) + S(q) + s), where S sums over the classes too; q is ``target``, of p's shape.
+
+    Source: ycwu1997/SS-Net: code/utils/losses.py.
+    """
+    probabilities, target = probabilities.float(), target.float()
+    return 1 - (2 * (probabilities * target).sum() + smooth) / (probabilities.sum() + target.sum() + smooth)
+
+
+def dice_linear_fg(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """``dice_linear_pooled`` of channel 1 alone (ycwu1997/SS-Net: code/utils/losses.py Binary_dice_loss)."""
+    return dice_linear_pooled(probabilities[:, 1], labels == 1)
 
 
 def dice_linear_organs(probabilities: Tensor, labels: Tensor, smooth: float, weights: Tensor | None = None) -> Tensor:
@@ -137,3 +160,9 @@ SUPERVISED: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ce_dice_organs": ce_dice_organs,
     "half_ce_dice_organs": half_ce_dice_organs,
 }
+SUPERVISED_FORMS = ("protocol", *SUPERVISED)  # what a method can be given where its own script has its own loss
+
+
+def supervised_form(name: str, protocol: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The supervised loss of a name of ``SUPERVISED_FORMS``; ``protocol`` is the protocol's loss."""
+    return protocol if name == "protocol" else SUPERVISED[name]

@@ -32,3 +32,14 @@ def vectors(head: nn.Module, maps: Tensor, places: Tensor) -> Tensor:
     """Output ``[n d]`` of a pointwise head at places ``[n]`` of maps ``[b c z y x]`` (``gather`` explains places)."""
     found: Tensor = head(gather(maps, places))
     return found
+
+
+def by_class(ids: Tensor, classes: int, first: int = 0) -> tuple[Tensor, list[int]]:
+    """Places ``[n]`` of the voxels whose class is ``first`` or higher, class by class and in their order in a class.
+
+    ids: class ids of any shape; places count in the flattened ids. Also returns the number of voxels of each of these
+    classes, for which the CPU waits for the GPU once.
+    """
+    flat = ids.flatten()
+    counts = torch.bincount(flat, minlength=classes).tolist()
+    return flat.argsort(stable=True)[sum(counts[:first]) :], counts[first:]

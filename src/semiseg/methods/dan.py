@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from semiseg.blocks import adversary
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.method import Adam, Batch, Context, Hyper, Method, Terms, TrainingTime
 from semiseg.networks.heads.discriminator import Discriminator
 
@@ -70,7 +71,7 @@ class DAN(Method):
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """L_D on the predictions of the updated network without dropout."""
         images = batch.everything
-        with adversary.evaluation_mode(self.network), torch.no_grad():
+        with evaluation_mode(self.network), torch.no_grad():
             probabilities = self.network(images).float().softmax(1)
         count = len(batch.images)
         return {"discriminator": adversary.discriminator_loss(self.discriminator, probabilities, images, count)}

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from semiseg.blocks import adversary
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.method import Adam, Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.two_heads import TwoHeads
 from semiseg.networks.heads.discriminator import Discriminator
@@ -55,6 +56,6 @@ class SASSNet(TwoHeads):
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """L_D on the distances of the updated network without dropout."""
         images = batch.everything
-        with adversary.evaluation_mode(self.network), torch.no_grad():
+        with evaluation_mode(self.network), torch.no_grad():
             _, distances = self.forward(images)
         return {"discriminator": adversary.discriminator_loss(self.discriminator, distances, images, len(batch.images))}

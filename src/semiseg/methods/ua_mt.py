@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from semiseg.blocks import ema
 from semiseg.blocks.consistency import threshold
-from semiseg.blocks.losses import SUPERVISED, entropy
+from semiseg.blocks.losses import SUPERVISED_FORMS, entropy, supervised_form
 from semiseg.blocks.perturbations import noisy
 from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
 
@@ -65,7 +65,7 @@ class UAMT(Method):
         "protocol",
         "the supervised loss: the protocol's, or one by name",
         "yulequan/UA-MT; xmed-lab/DHC: code/train_uamt.py departs from its siblings with half_ce_dice_organs",
-        ("protocol", *SUPERVISED),
+        SUPERVISED_FORMS,
     )
     normalise_by_classes = Hyper(
         False, "K and ln K in place of the constants 2 and ln 2", "yulequan/UA-MT, xmed-lab/DHC: constants"
@@ -81,7 +81,7 @@ class UAMT(Method):
         with torch.no_grad():
             target = self.teacher(noisy(batch.unlabelled))
             kept = certain(mean_probabilities(self._passes(batch.unlabelled), self.rounds), limit)
-        own = self.context.supervised if self.supervised == "protocol" else SUPERVISED[self.supervised]
+        own = supervised_form(self.supervised, self.context.supervised)
         return {
             "supervised": own(labelled, batch.labels),
             "consistency": consistency(unlabelled, target, kept, classes),

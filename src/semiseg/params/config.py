@@ -86,7 +86,11 @@ class Ramp(Strict):
     per: Clock = Field("iteration", description="what n counts")
     every: PositiveInt = Field(1, description="iterations or epochs in which the ramp rises by one step")
     length: PositiveInt | None = Field(None, description="steps until it reaches 1; default: the whole training")
-    lag: Literal[0, 1] = Field(0, description="n is reduced by this number, but never below 0 (as in official code)")
+    lag: Literal[-1, 0, 1] = Field(
+        0,
+        description="n is reduced by this number, but never below 0 (as in official code); -1 where that code counts"
+        " the step before it reads n",
+    )
 
 
 class Validation(Strict):
