@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase
-from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.order import Order
 from semiseg.learning.precision import Precision
@@ -68,7 +68,7 @@ def trainer(method: str, network: Network, side: int, steps: int, precision: str
     sampler = Sampler(cases[:CASES], cases[CASES:], order, training.patch, training.augmentation, seed, source)
     torch.manual_seed(seed)
     voxels = [float(sum((label == organ).sum() for _, label in arrays.values())) for organ in range(CLASSES)]
-    built = build_method(method, {}, network, training, voxels)
+    built = build_method(method, {}, network, training, Facts([voxels], CASES, training.patch, training.patch))
     window = Inference(window=training.patch, stride=training.patch)
     state = start(built, window, training.optimiser, CPU, Precision.of(training, CPU))
     schedule = TrainingSchedule(training, order.steps_per_epoch, built.rate_lag)

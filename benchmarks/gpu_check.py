@@ -30,7 +30,7 @@ from monai.inferers import sliding_window_inference
 from semiseg.data.geometry import Geometry
 from semiseg.data.store import PreparedCase, write_case
 from semiseg.learning.batches import KeptOnDevice, Sampler, Store, StoredCase
-from semiseg.learning.build import build_method, choose_runtime
+from semiseg.learning.build import Facts, build_method, choose_runtime
 from semiseg.learning.cost import Cost, peak_bytes
 from semiseg.learning.inference import slide
 from semiseg.learning.loop import Trainer, start
@@ -158,7 +158,9 @@ def trainer(setting: Setting, subject: Subject, form: str, *, on_device: bool) -
         sampler = replace(sampler, source=KeptOnDevice.of(sampler.labelled, sampler.unlabelled, setting.here))
     torch.manual_seed(1)
     hyper = dict(protocol.methods.get(subject.method, {}))
-    method = build_method(subject.method, hyper, protocol.network, training, [1e6] + [1e4] * (subject.classes - 1))
+    voxels = [[1e6] + [1e4] * (subject.classes - 1)] * CASES
+    facts = Facts(voxels, CASES, training.patch, protocol.inference.window)
+    method = build_method(subject.method, hyper, protocol.network, training, facts)
     precision = Precision.of(training, setting.here)
     state = start(method, protocol.inference, training.optimiser, setting.here, precision)
     schedule = TrainingSchedule(training, order.steps_per_epoch, method.rate_lag)
@@ -259,7 +261,8 @@ def windows(setting: Setting, name: str) -> list[Row]:
     protocol, device = setting.protocol(family), setting.here
     shape, rule = setting.shape(full), protocol.inference
     torch.manual_seed(1)
-    method = build_method(method_name, {}, protocol.network, protocol.training, [1.0] * classes).to(device).eval()
+    facts = Facts([[1.0] * classes], 1, protocol.training.patch, rule.window)
+    method = build_method(method_name, {}, protocol.network, protocol.training, facts).to(device).eval()
     networks = tuple(method.inference_networks)[:1]
     image = torch.randn(1, *shape).to(device)
 

@@ -16,7 +16,7 @@ from functools import partial
 import torch
 from measuring import Row, alternate, main
 
-from semiseg.learning.build import build_method
+from semiseg.learning.build import Facts, build_method
 from semiseg.learning.loop import start
 from semiseg.learning.state import State
 from semiseg.method import Batch, TrainingTime, total
@@ -26,6 +26,7 @@ from semiseg.params.config import Inference, Network, Optimiser, Training
 
 METHODS = ("guidednet", "naive", "cps")
 LABELLED, CLASSES, FILTERS = 2, 14, 16
+SIDES = (16, 16, 16)  # of the facts about the run, which no method here uses
 
 
 @contextlib.contextmanager
@@ -47,8 +48,8 @@ def prepare(method: str, device: torch.device, classes: int, filters: int) -> St
     network = Network(name="unet3d", filters=filters)
     name = "guidednet" if method == "naive" else method
     voxels = [float(10 ** (4 + (k == 0)) + k) for k in range(classes)]
-    built = build_method(name, {}, network, training, voxels)
-    inference = Inference(window=(16, 16, 16), stride=(16, 16, 16))
+    built = build_method(name, {}, network, training, Facts([voxels], LABELLED, SIDES, SIDES))
+    inference = Inference(window=SIDES, stride=SIDES)
     return start(built, inference, Optimiser(lr=0.01, momentum=0.9, weight_decay=1e-4), device)
 
 

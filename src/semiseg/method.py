@@ -71,19 +71,35 @@ class TrainingTime:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method receives when it is built.
+    """What a method receives when it is built: for training and, with the same facts, for prediction.
 
     classes: number of classes K, background included.
-    network: function that builds one backbone of the protocol from an initialisation (``"default"``, ``"kaiming"`` or
-        ``"xavier"``) and the number of channels of its head.
+    network: function that builds one backbone of the protocol. ``network(initialisation, channels)`` takes
+        ``"default"``, ``"kaiming"`` or ``"xavier"`` and the number of channels of the head; ``in_channels`` is the
+        number of channels of its input, by default 1.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
-    labelled_voxels: ``[k]`` float64, number of voxels of each class in the labelled training volumes.
+    labelled_voxels: ``[n k]`` float64, number of voxels of each class in each labelled volume as it is stored, in the
+        order of the split's list. ``labelled_voxels.sum(0)`` are the totals.
+    unlabelled_cases: number of unlabelled cases of the split, also where the method uses none of them.
+    patch: sides of a training crop ``(z, y, x)`` in voxels, in the order of the stored volume.
+    window: sides of a window of inference in voxels. ``predict`` receives windows of this size.
+
+    ``semiseg plan`` builds a method as well, to count the work of a step on a small crop. The facts are then this crop
+    as patch and window, and one labelled case with a voxel of each class.
     """
 
     classes: int
-    network: Callable[[str, int], nn.Module]
+    network: Callable[..., nn.Module]
     supervised: Callable[[Tensor, Tensor], Tensor]
     labelled_voxels: Tensor
+    unlabelled_cases: int
+    patch: tuple[int, int, int]
+    window: tuple[int, int, int]
+
+    @property
+    def labelled_cases(self) -> int:
+        """Number of labelled cases of the split."""
+        return len(self.labelled_voxels)
 
 
 @dataclass(frozen=True)

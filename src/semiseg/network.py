@@ -1,16 +1,20 @@
 """The contract between a backbone (one file of ``semiseg.networks``) and the methods that use it.
 
 A method receives its backbones from the protocol and works with every architecture. It uses what ``Backbone`` defines:
-logits at the input's resolution, five encoder maps, four decoder maps, and a head.
+logits at the input's resolution, five encoder maps, four decoder maps, a head, and further decoders.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
+from semiseg.base.names import unknown
+
+Upsampling = Literal["transposed", "trilinear", "nearest"]
+UPSAMPLING: tuple[str, ...] = get_args(Upsampling)
 
 
 class Backbone(nn.Module):
@@ -24,6 +28,13 @@ class Backbone(nn.Module):
         logits = network.head(feature)      # equal to network(image)
 
     widths: channels of the five encoder maps, from full size to 1/16; ``head`` takes ``widths[0]`` channels.
+    decoder: module that maps a list of encoder maps to the decoder maps. ``new_decoder`` gives further ones, so that
+        one encoder can serve several decoders. Example::
+
+        other = network.new_decoder("nearest")
+        logits = head(other(network.encode(image))[-1])  # head: an own convolution of widths[0] channels
+
+    initialisation: the rule by which the weights of convolutions are drawn, unless ``build`` is given another.
 
     Two class attributes say which crops and windows the network takes. The planner reads them from the text of the file
     and refuses others before any job starts; so they are plain values.
@@ -36,7 +47,9 @@ class Backbone(nn.Module):
     divisor: ClassVar[int] = 16  # the encoder halves each side four times
     batch_norm: ClassVar[bool] = False
     widths: tuple[int, ...]
+    decoder: nn.Module
     head: nn.Module
+    initialisation: str = "default"
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Encoder maps with ``widths`` channels, from full size to 1/16; dropout, if any, is applied to the deepest."""
@@ -44,7 +57,25 @@ class Backbone(nn.Module):
 
     def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Decoder maps at 1/8, 1/4, 1/2 and full size; ``head`` turns the last one into logits."""
-        raise NotImplementedError
+        decoded: tuple[Tensor, ...] = self.decoder(maps)
+        return decoded
+
+    def new_decoder(self, up: Upsampling | None = None) -> nn.Module:
+        """A further decoder of the same shape, which maps encoder maps to decoder maps as ``decode`` does; no head.
+
+        up: how a deeper map comes to twice its size; None: as in the network's own decoder. Its weights are drawn anew
+        by the rule by which the network's own were. Raises UserError for another ``up``, and for a network that builds
+        no further decoders.
+        """
+        if up is not None and up not in UPSAMPLING:
+            raise unknown("upsampling", str(up), UPSAMPLING, f"{type(self).__name__}.new_decoder")
+        decoder = self.build_decoder(up)
+        initialise(decoder, self.initialisation)
+        return decoder
+
+    def build_decoder(self, up: Upsampling | None) -> nn.Module:
+        """A decoder with torch's initialisation; up: as in ``new_decoder``, which calls this."""
+        raise UserError(f"{type(self).__name__} builds no further decoders: choose another network for the protocol")
 
     def features(self, image: Tensor) -> tuple[Tensor, ...]:
         """The decoder maps of an image: ``decode(encode(image))``."""
@@ -54,6 +85,13 @@ class Backbone(nn.Module):
         """Logits ``[b k z y x]`` of images ``[b c z y x]``."""
         logits: Tensor = self.head(self.features(image)[-1])
         return logits
+
+    def outputs(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Logits ``[b k z y x]`` of every scale that the network supervises, all at full size, the finest first.
+
+        A network without deep supervision gives ``(forward(image),)``.
+        """
+        return (self.forward(image),)
 
     def official_modules(self) -> dict[str, str]:
         """Module with weights -> its name in the official code; {} for a network without such code."""
@@ -104,6 +142,8 @@ def build(name: str, channels: int, classes: int, initialisation: str, **options
         raise UserError(f"unknown initialisation {initialisation!r}; known: {', '.join(INITIALISATIONS)}")
     network = catalogue.load_class("networks", name, Backbone)(channels, classes, **options)
     initialise(network, initialisation)
+    if initialisation != "default":
+        network.initialisation = initialisation
     return network
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 from torch import Tensor, nn
 
 from semiseg.blocks.adversary import adversarial_loss, discriminator_loss, evaluation_mode
@@ -29,7 +30,7 @@ class Witness(nn.Module):
 
 def build(name: str, classes: int) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    return build_method(name, {}, Network(name="vnet", filters=2), training, [1.0] * classes)
+    return build_method(name, {}, Network(name="vnet", filters=2), training, facts([1.0] * classes))
 
 
 def draw(classes: int, labelled: int = 1, unlabelled: int = 2) -> Batch:

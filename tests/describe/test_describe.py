@@ -60,7 +60,10 @@ class OneNetwork(Method):
 @pytest.mark.parametrize("name", PARAMS.protocols)
 def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
     rule, text = PARAMS.protocols[name].training.optimiser, page(name)
-    context = Context(2, lambda initialisation, channels: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(2))
+    sides = (16, 16, 16)
+    context = Context(
+        2, lambda _, channels, **__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
+    )
     state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"))
     used = state.optimiser.param_groups[0]
     assert f"{type(state.optimiser).__name__}, learning rate {used['lr']:g}," in text

@@ -37,11 +37,29 @@ class Holder(nn.Module):
 
 
 def cast(
-    name: str, rule: str, classes: int, networks: dict[str, nn.Module], voxels: Tensor | None = None, **hyper: Any
+    name: str,
+    rule: str,
+    classes: int,
+    networks: dict[str, nn.Module],
+    voxels: Tensor | None = None,
+    patch: tuple[int, int, int] = (16, 16, 16),
+    unlabelled_cases: int = 4,
+    **hyper: Any,
 ) -> Method:
-    """The method with these networks in place of its own."""
-    counts = torch.ones(classes, dtype=torch.float64) if voxels is None else voxels.double()
-    context = Context(classes, lambda initialisation, channels: nn.Identity(), SUPERVISED[rule], counts)
+    """The method with these networks in place of its own.
+
+    voxels: per class, or per labelled case and class; patch: sides of crops and windows.
+    """
+    counts = torch.ones(classes) if voxels is None else voxels
+    context = Context(
+        classes=classes,
+        network=lambda *_, **__: nn.Identity(),
+        supervised=SUPERVISED[rule],
+        labelled_voxels=torch.atleast_2d(counts.double()),
+        unlabelled_cases=unlabelled_cases,
+        patch=patch,
+        window=patch,
+    )
     method = method_class(name)(context, **hyper)
     for role, network in networks.items():
         setattr(method, role, network)

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from support import prepared_cases
+from support.facts import facts
 from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
@@ -52,7 +53,7 @@ def state() -> Iterator[State]:
     """``dan``, because it has an adversary with an optimiser of its own."""
     torch.manual_seed(0)
     training = Training.model_construct(supervised="half_ce_dice_all")
-    method = build_method("dan", {}, Network(name="vnet", filters=2), training, [1.0, 1.0])
+    method = build_method("dan", {}, Network(name="vnet", filters=2), training, facts([1.0, 1.0]))
     inference = Inference(window=SIDES, stride=SIDES)
     made = start(method, inference, RULE, torch.device("cpu"), Precision(torch.float16, scaled=True))
     made.scaler = RecordingScaler()
@@ -164,7 +165,7 @@ def test_a_gpu_without_bfloat16_is_refused_in_one_sentence(monkeypatch: pytest.M
 def test_a_fast_step_computes_in_bfloat16_with_float32_weights_channels_last() -> None:
     torch.manual_seed(0)
     training = Training.model_construct(supervised="half_ce_dice_all")
-    method = build_method("mt", {}, Network(name="vnet", filters=2), training, [1.0, 1.0])
+    method = build_method("mt", {}, Network(name="vnet", filters=2), training, facts([1.0, 1.0]))
     state = start(method, Inference(window=SIDES, stride=SIDES), RULE, CPU, FAST)
     outputs: list[Tensor] = []
     state.method.get_submodule("student").register_forward_hook(lambda module, given, output: outputs.append(output))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 from support import ROOT
+from support.facts import facts
 
 from semiseg.learning.build import build_method
 from semiseg.learning.order import Order
@@ -111,7 +112,7 @@ def test_brats_lags_by_one_step():
 @pytest.mark.parametrize(("method", "lag"), [("mt", 1), ("dan", 1), ("cps", 0), ("guidednet", 0)])
 def test_mt_and_dan_lag_in_every_protocol_that_counts_iterations(method, lag):
     network, voxels = Network(name="unet3d", filters=2), [1.0, 1.0]
-    own = build_method(method, {}, network, None, voxels).rate_lag
+    own = build_method(method, {}, network, None, facts(voxels)).rate_lag
     assert own == lag
     table = published("guidednet")
     late = replace(table, rate_lag=own)
@@ -121,7 +122,7 @@ def test_mt_and_dan_lag_in_every_protocol_that_counts_iterations(method, lag):
 
 
 def test_a_lag_of_mt_is_an_option():
-    assert build_method("mt", {"lag": 0}, Network(name="unet3d", filters=2), None, [1.0, 1.0]).rate_lag == 0
+    assert build_method("mt", {"lag": 0}, Network(name="unet3d", filters=2), None, facts([1.0, 1.0])).rate_lag == 0
 
 
 def test_a_rate_never_counts_beyond_its_length():

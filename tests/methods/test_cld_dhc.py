@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
@@ -28,7 +29,7 @@ class Says(nn.Module):
 
 def build(name: str, a: Tensor, b: Tensor, supervised: str = "ce_dice_organs", **hyper: object) -> Method:
     training = Training.model_construct(supervised=supervised)
-    method = build_method(name, hyper, Network(name="unet3d", filters=1), training, VOXELS)
+    method = build_method(name, hyper, Network(name="unet3d", filters=1), training, facts(VOXELS))
     method.a, method.b = Says(a), Says(b)
     return method
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 from torch import Tensor
 
 from semiseg.blocks.class_counts import BLOCK_VALUES, class_counts, prototypes
@@ -18,7 +19,7 @@ NOW = TrainingTime(9000, 20000, 0, 1, 0.5)
 def build(classes: int = 3, **hyper: object) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
     voxels = [10.0 ** (4 - k) for k in range(classes)]
-    return build_method("guidednet", hyper, Network(name="unet3d", filters=2), training, voxels)
+    return build_method("guidednet", hyper, Network(name="unet3d", filters=2), training, facts(voxels))
 
 
 def draw(labelled: int = 1) -> Batch:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.facts import facts
 from torch import nn
 
 import semiseg.methods
@@ -33,7 +34,9 @@ TRIES = 8  # seeds
 
 def build(name: str, network: str = "vnet", filters: int = 4, **hyper: object) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    return build_method(name, hyper, Network(name=network, filters=filters), training, [9000.0, 500.0, 100.0])
+    return build_method(
+        name, hyper, Network(name=network, filters=filters), training, facts([9000.0, 500.0, 100.0], sides(name))
+    )
 
 
 METHODS = [name for name in catalogue.entries("methods") if not is_control(name)]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 
 from semiseg.blocks.distance import signed_distance
 from semiseg.blocks.losses import half_ce_dice_all
@@ -18,7 +19,7 @@ NAMES = ["sassnet", "dtc"]
 
 def build(name: str, classes: int, network: str = "vnet") -> TwoHeads:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    method = build_method(name, {}, Network(name=network, filters=2), training, [1.0] * classes)
+    method = build_method(name, {}, Network(name=network, filters=2), training, facts([1.0] * classes))
     assert isinstance(method, TwoHeads)
     return method.eval()
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 from support.plain_network import plain_context
 from torch import Tensor
 
@@ -23,7 +24,7 @@ RULES = u2pl_contrast.Rules(0.3, 1.0, 3, 20, 4, 2, 0.5, 4096, "official", "offic
 def build(network: str = "vnet", filters: int = 2, **hyper: object) -> U2PL:
     torch.manual_seed(0)
     training = Training.model_construct(supervised="half_ce_dice_all")
-    method = build_method("u2pl", hyper, Network(name=network, filters=filters), training, [1.0] * CLASSES)
+    method = build_method("u2pl", hyper, Network(name=network, filters=filters), training, facts([1.0] * CLASSES))
     assert isinstance(method, U2PL)
     return method
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.facts import facts
 
 from semiseg.blocks.perturbations import strong
 from semiseg.learning.build import build_method
@@ -13,7 +14,7 @@ LATE = TrainingTime(99, 100, 9, 10, 1.0)
 
 def build(name: str) -> Method:
     training = Training.model_construct(supervised="half_ce_dice_all")
-    return build_method(name, {}, Network(name="vnet", filters=2), training, [100.0, 10.0])
+    return build_method(name, {}, Network(name="vnet", filters=2), training, facts([100.0, 10.0]))
 
 
 @pytest.mark.parametrize("name", ["bacon", "ccl"])

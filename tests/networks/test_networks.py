@@ -1,9 +1,11 @@
 """Backbones beyond their golden cases: initialisation, errors, widths, features; and the small shared blocks."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
+from support.plain_network import PlainNetwork
 from torch import nn
 
 from semiseg.base.errors import UserError
@@ -11,7 +13,7 @@ from semiseg.blocks import ema
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.blocks.perturbations import noisy
 from semiseg.blocks.ramps import poly, step_decay
-from semiseg.network import build, official_names
+from semiseg.network import Upsampling, build, official_names
 
 NAMES = ["vnet", "unet3d", "unet3d_ds"]
 
@@ -74,10 +76,103 @@ def test_a_weight_without_an_official_name_is_an_error() -> None:
         official_names(build("vnet", 1, 3, "default", filters=2), {"encoder.0.0.0": "block_one.conv.0"})
 
 
+FORMS = (None, "transposed", "trilinear", "nearest")
+
+
+@pytest.mark.parametrize("up", FORMS)
+@pytest.mark.parametrize("name", [*NAMES, "vnet_magic"])
+def test_a_further_decoder_is_drawn_anew_and_takes_the_maps_of_the_encoder(name: str, up: Upsampling | None) -> None:
+    network, image = build(name, 1, 3, "kaiming", filters=2).eval(), torch.randn(1, 1, 32, 32, 48)
+    decoder, maps = network.new_decoder(up).eval(), network.encode(image)
+    own, other = network.decode(maps), decoder(maps)
+    assert [each.shape for each in own] == [each.shape for each in other]
+    assert not torch.equal(own[-1], other[-1])
+    assert network.head(other[-1]).shape == (1, 3, 32, 32, 48)
+    if up is None:
+        decoder.load_state_dict(network.decoder.state_dict())
+        assert all(torch.equal(*pair) for pair in zip(own, decoder(maps), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "initialisation", "rule"),
+    [("vnet", "default", math.sqrt(1 / 3)), ("vnet", "kaiming", math.sqrt(2)), ("unet3d", "default", math.sqrt(2)),
+     ("unet3d", "xavier", 1.0)],
+)  # fmt: skip
+def test_a_further_decoder_is_drawn_by_the_rule_of_its_network(name: str, initialisation: str, rule: float) -> None:
+    weights = [
+        module.weight
+        for module in build(name, 1, 2, initialisation, filters=8).new_decoder("nearest").modules()
+        if isinstance(module, nn.Conv3d) and module.weight.shape[:2] == (64, 64)
+    ]
+    assert weights[0].std().item() == pytest.approx(rule / math.sqrt(64 * 27), rel=0.02)
+
+
+def test_a_further_decoder_has_a_dropout_of_its_own_and_those_of_its_network() -> None:
+    def rates(module: nn.Module) -> list[tuple[type, float]]:
+        kinds = (nn.Dropout, nn.Dropout3d)
+        return [(type(each), each.p) for each in module.modules() if isinstance(each, kinds) and each.p]
+
+    expected = {
+        "vnet": [(nn.Dropout3d, 0.5)],
+        "vnet_magic": [],
+        "unet3d": [(nn.Dropout, 0.3)],
+        "unet3d_ds": [(nn.Dropout3d, p) for p in (0.5, 0.3, 0.2, 0.1)],
+    }
+    for name, found in expected.items():
+        assert rates(build(name, 1, 2, "default", filters=1).new_decoder("nearest")) == found
+    magic = build("vnet_magic", 1, 2, "default", filters=1)
+    assert not any(isinstance(each, nn.BatchNorm3d) for part in (magic, magic.new_decoder()) for each in part.modules())
+
+
+def test_decoders_of_mc_net_plus_and_dst_have_the_published_numbers_of_parameters() -> None:
+    """ycwu1997/MC-Net (2 classes, 16 filters, each with its head); xmed-lab/DHC: DST (14 classes, 32 filters)."""
+
+    def count(*modules: nn.Module) -> int:
+        return sum(each.numel() for module in modules for each in module.parameters())
+
+    with torch.device("meta"):
+        network = build("vnet", 1, 2, "default", filters=16)
+        wide = build("vnet", 1, 14, "default", filters=32)
+        counts = {up: count(network.new_decoder(up), network.head) for up in get_args(Upsampling)}
+        assert counts == {"transposed": 2_071_970, "trilinear": 2_898_850, "nearest": 2_898_850}
+        assert count(network.encoder, network.down) == 7_376_896  # type: ignore[arg-type]
+        assert count(network.encoder, network.down) + sum(counts.values()) == 15_246_566  # type: ignore[arg-type]
+        assert count(wide.new_decoder(), wide.head) == 8_282_830
+        assert count(wide) + 2 * 8_282_830 == 54_343_786
+
+
+@pytest.mark.parametrize(("name", "aligned"), [("vnet", True), ("unet3d", False)])
+def test_interpolation_comes_before_the_convolutions(name: str, aligned: bool) -> None:
+    """The first thing that each form does with the deepest map, for a map that is a line along x."""
+    network = build(name, 1, 2, "default", filters=1)
+    line = torch.arange(4.0).expand(1, 16, 2, 2, 4)
+    expected = torch.linspace(0, 3, 8) if aligned else torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3])
+    for up, row in (("trilinear", expected), ("nearest", torch.arange(4.0).repeat_interleave(2))):
+        (first, *_) = (each for each in network.new_decoder(up).modules() if isinstance(each, nn.Upsample))
+        torch.testing.assert_close(first(line), row.expand(1, 16, 4, 4, 8))
+
+
+def test_a_decoder_that_does_not_exist_is_one_sentence() -> None:
+    network = build("vnet", 1, 2, "default", filters=1)
+    with pytest.raises(
+        UserError, match=r"^VNet\.new_decoder: unknown upsampling 'linear'; known: .*did you mean trilinear"
+    ):
+        network.new_decoder("linear")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^PlainNetwork builds no further decoders: choose another network for the "):
+        PlainNetwork([1.0], [0.0]).new_decoder()
+
+
+@pytest.mark.parametrize("name", ["vnet", "unet3d", "vnet_magic"])
+def test_a_network_without_deep_supervision_has_one_output(name: str) -> None:
+    network, image = build(name, 1, 3, "default", filters=1).eval(), torch.randn(1, 1, 16, 16, 32)
+    (output,) = network.outputs(image)
+    assert torch.equal(output, network(image))
+
+
 def test_deep_supervision_gives_all_scales_at_full_size_finest_first() -> None:
     torch.manual_seed(0)
     network, image = build("unet3d_ds", 1, 3, "default", filters=2).eval(), torch.randn(1, 1, 32, 32, 32)
-    outputs = network.outputs(image)  # type: ignore[operator]
+    outputs = network.outputs(image)
     assert [output.shape for output in outputs] == [(1, 3, 32, 32, 32)] * 4
     torch.testing.assert_close(outputs[0], network(image))
     roughness = [(output[..., 1:] - output[..., :-1]).abs().mean() / output.std() for output in outputs]

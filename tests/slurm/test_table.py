@@ -30,7 +30,9 @@ def test_every_form_of_the_table_and_the_weights_equal_those_of_a_local_run(call
 def test_what_trains_asks_for_a_gpu_controls_do_not_and_cheap_rules_are_no_jobs(call, slurm):
     jobs = slurm.history(call.folder)
     asked = {tuple(job.comment.split("_wildcards_")): job for job in jobs}
-    assert {rule for rule, _ in asked} == {f"rule_{rule}" for rule in ("raw", "prepare", "train", "predict", "evaluate")}
+    assert {rule for rule, _ in asked} == {
+        f"rule_{rule}" for rule in ("raw", "prepare", "train", "predict", "evaluate")
+    }
     assert {job.state for job in jobs} == {"COMPLETED"}
     on_gpu = {(rule, wildcards) for (rule, wildcards), job in asked.items() if "gres/gpu=1" in job.resources}
     trained = "phantom_mri_la_small_tiny_sup_only_1"

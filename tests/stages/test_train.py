@@ -96,7 +96,7 @@ def test_both_networks_are_kept_where_their_mean_predicts(tmp_path):
 
 def test_without_validation_the_last_weights_are_kept(tmp_path):
     _, note = weights.load(run(tmp_path, train_spec(validation=None)))
-    assert note == {"networks": ["network"], "iteration": 6, "val_dice": None}
+    assert note == {"networks": ["network"], "iteration": 6, "val_dice": None, "patch": [16, 16, 32]}
 
 
 def test_patience_ends_a_run_early(tmp_path):
@@ -139,7 +139,7 @@ def test_a_method_whose_networks_are_modules_of_its_own_is_trained(tmp_path, mon
     monkeypatch.setattr("semiseg.learning.build.method_class", lambda name: OwnModules)
     path = run(tmp_path, train_spec(iterations=4, validation=None))
     tensors, note = weights.load(path)
-    assert note == {"networks": ["body"], "iteration": 4, "val_dice": None}
+    assert note == {"networks": ["body"], "iteration": 4, "val_dice": None, "patch": [16, 16, 32]}
     assert {name.partition(".")[0] for name in tensors} == {"body"}
     assert len(pd.read_csv(path.parent / "history.csv")) == 4
     assert json.loads((path.parent / "cost.json").read_text(encoding="utf-8"))["parameters"] > 0

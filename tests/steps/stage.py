@@ -64,12 +64,25 @@ def make(
     network: Callable[[int], nn.Module],
     supervised: str | Supervised,
     voxels: Any = None,
+    patch: tuple[int, int, int] = (16, 16, 16),
+    unlabelled_cases: int = 4,
     **hyper: Any,
 ) -> Method:
-    """The method without dropout. network: builds a backbone for a number of channels of its head."""
-    counts = torch.ones(classes, dtype=torch.float64) if voxels is None else torch.as_tensor(voxels).double()
-    rule = SUPERVISED[supervised] if isinstance(supervised, str) else supervised
-    method = method_class(name)(Context(classes, lambda _, channels: network(channels), rule, counts), **hyper)
+    """The method without dropout. network: builds a backbone for a number of channels of its head.
+
+    voxels: per class, or per labelled case and class; patch: sides of crops and windows.
+    """
+    counts = torch.ones(classes) if voxels is None else torch.as_tensor(voxels)
+    context = Context(
+        classes=classes,
+        network=lambda _, channels, **__: network(channels),
+        supervised=SUPERVISED[supervised] if isinstance(supervised, str) else supervised,
+        labelled_voxels=torch.atleast_2d(counts.double()),
+        unlabelled_cases=unlabelled_cases,
+        patch=patch,
+        window=patch,
+    )
+    method = method_class(name)(context, **hyper)
     for module in method.modules():
         if isinstance(module, nn.Dropout | nn.Dropout3d):
             module.p = 0.0

@@ -1,6 +1,6 @@
 """A backbone that does nothing but average: what it says at a voxel depends on that voxel alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,6 @@ class PlainNetwork(Backbone):
 
 
 def plain_context(slopes: Sequence[float], offsets: Sequence[float]) -> Context:
-    network: Callable[[str, int], nn.Module] = lambda initialisation, channels: PlainNetwork(slopes, offsets)  # noqa: E731
-    voxels = torch.ones(len(slopes), dtype=torch.float64)
-    return Context(len(slopes), network, SUPERVISED["half_ce_dice_all"], voxels)
+    voxels = torch.ones(1, len(slopes), dtype=torch.float64)
+    rule, sides = SUPERVISED["half_ce_dice_all"], (16, 16, 16)
+    return Context(len(slopes), lambda *_, **__: PlainNetwork(slopes, offsets), rule, voxels, 1, sides, sides)

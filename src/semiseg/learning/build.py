@@ -1,7 +1,9 @@
 """Building a method with new networks, and choosing the device that it runs on."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,24 +33,58 @@ class Runtime:
     runs_per_gpu: int = 1
 
 
+@dataclass(frozen=True)
+class Facts:
+    """Facts about the data and the crops of a run, which its method receives (``semiseg.method.Context``).
+
+    labelled_voxels: number of voxels of each class in each labelled case, a row a case; unlabelled_cases: their number;
+    patch, window: sides of a crop and of a window in voxels.
+    """
+
+    labelled_voxels: Sequence[Sequence[float]]
+    unlabelled_cases: int
+    patch: tuple[int, int, int]
+    window: tuple[int, int, int]
+
+    @classmethod
+    def of(
+        cls, index: Mapping[str, Any], parts: Mapping[str, list[str]], patch: Sequence[int], window: Sequence[int]
+    ) -> "Facts":
+        """The facts of a run on these prepared cases (``index.json``) and this split."""
+        voxels = [index["cases"][name]["voxels"] for name in parts["labelled"]]
+        return cls(voxels, len(parts["unlabelled"]), _sides(patch), _sides(window))
+
+
+def _sides(sides: Sequence[int]) -> tuple[int, int, int]:
+    z, y, x = sides
+    return z, y, x
+
+
 def build_method(
     name: str,
     hyper: dict[str, bool | int | float | str],
     network: Network,
     training: Training | None,
-    voxels: list[float],
+    facts: Facts,
 ) -> Method:
     """The method with new networks.
 
-    voxels: number of voxels per class in the labelled training volumes; training: None if the method only predicts.
-    Raises UserError unless the method's ``inference_networks`` are modules of it.
+    training: None if the method only predicts; facts: about at least one labelled case. Raises UserError unless the
+    method's ``inference_networks`` are modules of it.
     """
 
-    def backbone(initialisation: str, channels: int) -> nn.Module:
-        return build(network.name, 1, channels, initialisation, filters=network.filters)
+    def backbone(initialisation: str, channels: int, in_channels: int = 1) -> nn.Module:
+        return build(network.name, in_channels, channels, initialisation, filters=network.filters)
 
-    supervised = SUPERVISED[training.supervised] if training else SUPERVISED["half_ce_dice_all"]
-    context = Context(len(voxels), backbone, supervised, torch.tensor(voxels, dtype=torch.float64))
+    context = Context(
+        classes=len(facts.labelled_voxels[0]),
+        network=backbone,
+        supervised=SUPERVISED[training.supervised if training else "half_ce_dice_all"],
+        labelled_voxels=torch.tensor(facts.labelled_voxels, dtype=torch.float64),
+        unlabelled_cases=facts.unlabelled_cases,
+        patch=facts.patch,
+        window=facts.window,
+    )
     method = method_class(name)(context, **hyper)
     catalogue.check_predicting(type(method).__name__, method.inference_networks, dict(method.named_children()))
     return method

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.flop_counter import flop_registry
 
-from semiseg.learning.build import build_method
+from semiseg.learning.build import Facts, build_method
 from semiseg.learning.precision import Precision
 from semiseg.learning.work import BYTES, Work
 from semiseg.method import Batch, TrainingTime, total
@@ -28,8 +28,10 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
     torch.manual_seed(0)
     operations = _Operations(real)
+    z, y, x = crop
+    facts = Facts([[1.0] * classes], 1, (z, y, x), (z, y, x))
     with operations:
-        method = build_method(spec["method"], spec["hyper"], network, training, [1.0] * classes).train()
+        method = build_method(spec["method"], spec["hyper"], network, training, facts).train()
     labels = torch.randint(classes, (1, *crop))
     images = torch.randn(2, 1, *crop)
     batch = Batch(images, labels.repeat(2, 1, 1, 1), images[:0]) if method.labelled_only else None

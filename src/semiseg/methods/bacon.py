@@ -66,7 +66,7 @@ class BaCon(AveragedNetwork):
         self.classifier = nn.Conv3d(width, classes, 1)
         self.projection = nn.Linear(width, self.dimension)
         self.centres = ClassMemory(classes, self.memory, self.dimension)
-        self.register_buffer("rare", bacon_contrast.rarity(context.labelled_voxels.float()))
+        self.register_buffer("rare", bacon_contrast.rarity(context.labelled_voxels.sum(0).float()))
         self.register_buffer("frequency", torch.ones(classes))
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:

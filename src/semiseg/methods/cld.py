@@ -79,7 +79,7 @@ class CLD(Method):
         super().__init__(context, **hyper)
         if self.update_iter < 1:
             raise UserError(f"CLD.update_iter must be 1 or more steps; found {self.update_iter}")
-        self.register_buffer("class_weights", rarity_weights(context.labelled_voxels.float()))
+        self.register_buffer("class_weights", rarity_weights(context.labelled_voxels.sum(0).float()))
         start = torch.rand(context.classes)
         self.bank_a = ConfidenceBank(start, self.update_iter, self.momentum)
         self.bank_b = ConfidenceBank(start, self.update_iter, self.momentum)

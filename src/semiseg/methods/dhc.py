@@ -47,7 +47,7 @@ class DHC(Method):
             raise UserError(f"DHC.accumulate must be 1 or more steps; found {self.accumulate}")
         self.difficulty = Difficulty(context.classes, self.accumulate, self.exponent)
         self.register_buffer(
-            "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.float())
+            "distribution_weights", context.classes * knowledge_weights(context.labelled_voxels.sum(0).float())
         )
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:

@@ -67,7 +67,7 @@ class GuidedNet(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
-        initial = context.classes * knowledge_weights(context.labelled_voxels.float())
+        initial = context.classes * knowledge_weights(context.labelled_voxels.sum(0).float())
         self.register_buffer("class_weights", initial)
 
     @property

@@ -10,20 +10,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, initialise
+from semiseg.network import Backbone, Upsampling, initialise
+
+DROPOUT = 0.3  # probability per value, after the centre and before the head
 
 
 class UNet3D(Backbone):
     """Widths f, 2f, 4f, 8f, 16f; element-wise dropout (p=0.3) after the centre and before the head; kaiming weights."""
 
+    initialisation = "kaiming"
+
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
         self.widths = tuple(filters * 2**level for level in range(5))
         self.encoder = Encoder(channels, filters)
-        self.decoder = decoder(filters)
-        self.dropout = nn.Dropout(0.3)
+        self.decoder = self.build_decoder(None)
+        self.dropout = nn.Dropout(DROPOUT)
         self.head = nn.Conv3d(filters, classes, 1)
-        initialise(self, "kaiming")
+        initialise(self, self.initialisation)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Maps from full size to 1/16, the deepest one after dropout."""
@@ -31,13 +35,10 @@ class UNet3D(Backbone):
         *skips, centre = self.encoder(image)
         return [*skips, self.dropout(centre)]
 
-    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, the last one after dropout."""
-        *skips, deepest = maps
-        maps = [deepest]
-        for block, skip in zip(self.decoder, reversed(skips), strict=True):
-            maps.append(join(block, skip, maps[-1]))
-        return (*maps[1:-1], self.dropout(maps[-1]))
+    def build_decoder(self, up: Upsampling | None) -> nn.Module:
+        """A decoder with dropout (p=0.3) on its last map, trilinear if not said otherwise."""
+        dropouts = [*(nn.Identity() for _ in self.widths[2:]), nn.Dropout(DROPOUT)]
+        return Decoder(self.widths, up or "trilinear", dropouts)
 
     def official_modules(self) -> dict[str, str]:
         """The names of both sources."""
@@ -61,9 +62,37 @@ class Encoder(nn.Module):
         return maps
 
 
-def decoder(filters: int) -> nn.ModuleList:
-    """Four double units, deepest first; each takes a skip of its width and the upsampled map of twice that width."""
-    return nn.ModuleList(double_unit(3 * width, width) for width in (filters * 2**level for level in (3, 2, 1, 0)))
+class Decoder(nn.Module):
+    """Four double units, deepest first; each takes a skip of its width and the upsampled deeper map.
+
+    widths: channels of the five encoder maps, from full size to 1/16. up: ``trilinear`` (align_corners false) and
+    ``nearest`` keep the channels of the deeper map and have no weights; ``transposed`` is a convolution 2x2x2 of stride
+    2 to the channels of the skip. dropouts: four modules, one per decoder map, deepest first.
+    """
+
+    def __init__(self, widths: Sequence[int], up: Upsampling, dropouts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        steps = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(_double(deep, width, up) for deep, width in steps)
+        added = [width if up == "transposed" else deep for deep, width in steps]
+        self.blocks = nn.ModuleList(double_unit(w + more, w) for (_, w), more in zip(steps, added, strict=True))
+        self.dropouts = nn.ModuleList(dropouts)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, each after its dropout."""
+        *skips, feature = maps
+        found: list[Tensor] = []
+        for up, block, dropout, skip in zip(self.up, self.blocks, self.dropouts, reversed(skips), strict=True):
+            feature = dropout(block(torch.cat([skip, up(feature)], 1)))
+            found.append(feature)
+        return tuple(found)
+
+
+def _double(deep: int, width: int, up: Upsampling) -> nn.Module:
+    """What doubles the sides of a deeper map."""
+    if up == "transposed":
+        return nn.ConvTranspose3d(deep, width, 2, stride=2)
+    return nn.Upsample(scale_factor=2, mode=up, align_corners=False if up == "trilinear" else None)
 
 
 def encoder_names() -> dict[str, str]:
@@ -79,7 +108,7 @@ def encoder_names() -> dict[str, str]:
 def decoder_names() -> dict[str, str]:
     """Convolutions of ``decoder`` -> their names in that code."""
     return {
-        f"decoder.{level}.{unit}.0": f"up_concat{4 - level}.conv.conv{unit + 1}.0"
+        f"decoder.blocks.{level}.{unit}.0": f"up_concat{4 - level}.conv.conv{unit + 1}.0"
         for level in range(4)
         for unit in (0, 1)
     }
@@ -94,10 +123,3 @@ def double_unit(before: int, width: int) -> nn.Sequential:
             for source, target in units
         )
     )
-
-
-def join(block: nn.Module, skip: Tensor, deeper: Tensor) -> Tensor:
-    """Upsample the deeper map twofold (trilinear, align_corners false), append it to the skip, apply the block."""
-    upsampled = F.interpolate(deeper, scale_factor=2, mode="trilinear", align_corners=False)
-    joined: Tensor = block(torch.cat([skip, upsampled], 1))
-    return joined

@@ -4,12 +4,10 @@ xmed-lab/DHC: code/models/unet_ds.py is the same network. Deep supervision is th
 logits of all scales, and ``forward`` always those of the finest one, as every backbone does.
 """
 
-from collections.abc import Sequence
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, initialise
+from semiseg.network import Backbone, Upsampling, initialise
 from semiseg.networks import unet3d
 
 DROPOUT = (0.5, 0.3, 0.2, 0.1)  # after the decoder maps, deepest first: deeper maps are noisier
@@ -18,15 +16,16 @@ DROPOUT = (0.5, 0.3, 0.2, 0.1)  # after the decoder maps, deepest first: deeper 
 class UNet3DDeep(Backbone):
     """The encoder and decoder of unet3d, channel dropout after each decoder block, one 1x1x1 head per decoder map."""
 
+    initialisation = "kaiming"
+
     def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
         super().__init__()
         self.widths = tuple(filters * 2**level for level in range(5))
         self.encoder = unet3d.Encoder(channels, filters)
-        self.decoder = unet3d.decoder(filters)
-        self.dropouts = nn.ModuleList(nn.Dropout3d(p) for p in DROPOUT)
+        self.decoder = self.build_decoder(None)
         self.side_heads = nn.ModuleList(nn.Conv3d(filters * 2**level, classes, 1) for level in (3, 2, 1))
         self.head = nn.Conv3d(filters, classes, 1)
-        initialise(self, "kaiming")
+        initialise(self, self.initialisation)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Maps from full size to 1/16; this network has no dropout in its encoder."""
@@ -34,13 +33,9 @@ class UNet3DDeep(Backbone):
         maps: list[Tensor] = self.encoder(image)
         return maps
 
-    def decode(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Maps of widths 8f, 4f, 2f, f at 1/8, 1/4, 1/2 and full size, each after its dropout."""
-        *skips, centre = maps
-        maps = [centre]
-        for block, skip, dropout in zip(self.decoder, reversed(skips), self.dropouts, strict=True):
-            maps.append(dropout(unet3d.join(block, skip, maps[-1])))
-        return tuple(maps[1:])
+    def build_decoder(self, up: Upsampling | None) -> nn.Module:
+        """A decoder with channel dropout after each map, trilinear if not said otherwise."""
+        return unet3d.Decoder(self.widths, up or "trilinear", [nn.Dropout3d(p) for p in DROPOUT])
 
     def outputs(self, image: Tensor) -> tuple[Tensor, ...]:
         """Four full-size logit maps ``[b k z y x]``, finest first: the heads of full size, 1/2, 1/4 and 1/8."""

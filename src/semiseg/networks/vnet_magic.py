@@ -12,16 +12,10 @@ class VNetMagic(vnet.VNet):
     """The sizes of vnet without the weights of its normalisation; torch's default initialisation."""
 
     batch_norm = False
-
-    def __init__(self, channels: int, classes: int, filters: int = 16) -> None:
-        super().__init__(channels, classes, filters)
-        self.add_module("dropout", nn.Identity())
-        for module in list(self.modules()):
-            for name, layer in module.named_children():
-                if isinstance(layer, nn.BatchNorm3d):
-                    module.add_module(name, nn.InstanceNorm3d(layer.num_features))
+    norm = nn.InstanceNorm3d
+    drop = 0.0
 
     def official_modules(self) -> dict[str, str]:
         """The names of vnet below ``encoder`` and ``decoder``, where the official code has two modules."""
-        part = {"encoder": "encoder", "down": "encoder", "up": "decoder", "decoder": "decoder", "head": "decoder"}
+        part = {"encoder": "encoder", "down": "encoder", "decoder": "decoder", "head": "decoder"}
         return {ours: f"{part[ours.split('.')[0]]}.{name}" for ours, name in super().official_modules().items()}

@@ -13,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.store import read_image
 from semiseg.learning import weights
-from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.inference import slide, windows_per_batch
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
@@ -27,7 +27,7 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
 
     Raises UserError for weights that are missing or damaged.
     """
-    predictor = _predictor(spec, trained, read_json(prepared)["classes"], runtime.device)
+    predictor = _predictor(spec, trained, read_json(prepared), read_json(split), runtime.device)
     logger.info(f"predict {spec['method']}: {_together(predictor.inference.window)} at a time on {runtime.device}")
     write_predictions(spec, trained, prepared, split, out, predictor.scores)
 
@@ -71,12 +71,18 @@ def _together(window: Sequence[int]) -> str:
     return f"a window of {sides} voxels" if count == 1 else f"a batch of {count} windows of {sides} voxels"
 
 
-def _predictor(spec: Mapping[str, Any], trained: Path, classes: int, device: torch.device) -> Predictor:
-    """The method with its trained weights, in evaluation mode (no dropout)."""
-    network = Network.model_validate(spec["network"])
-    method = build_method(spec["method"], spec["hyper"], network, None, [1.0] * classes)
+def _predictor(
+    spec: Mapping[str, Any],
+    trained: Path,
+    index: Mapping[str, Any],
+    parts: Mapping[str, list[str]],
+    device: torch.device,
+) -> Predictor:
+    """The method with its trained weights, in evaluation mode (no dropout), built with the facts of its training."""
+    network, inference = Network.model_validate(spec["network"]), Inference.model_validate(spec["inference"])
     tensors, note = weights.load(trained)
+    facts = Facts.of(index, parts, note["patch"], inference.window)
+    method = build_method(spec["method"], spec["hyper"], network, None, facts)
     for name in note["networks"]:
         method.get_submodule(name).load_state_dict(weights.part(tensors, name))
-    inference = Inference.model_validate(spec["inference"])
-    return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, classes, device)
+    return Predictor(method.to(device).eval(), tuple(note["networks"]), inference, index["classes"], device)

@@ -1,7 +1,7 @@
 """Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from semiseg.graph.requirements import why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
-from semiseg.learning.build import Runtime, build_method
+from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.cost import record, shared_gpu
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
@@ -67,12 +67,13 @@ def train(
     cases = _stored_cases(index, prepared, parts, local_disk)
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
+    inference = Inference.model_validate(spec["inference"])
+    facts = Facts.of(index, parts, training.patch, inference.window)
     with torch_alone(spec["method"]):
-        method = build_method(spec["method"], spec["hyper"], network, training, _voxels(index, parts["labelled"]))
+        method = build_method(spec["method"], spec["hyper"], network, training, facts)
     reason = why_not(spec["method"], spec["hyper"], training)
     if reason is not None:
         raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
-    inference = Inference.model_validate(spec["inference"])
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
     trainer = Trainer(
         title=f"train {spec['method']}",
@@ -85,15 +86,15 @@ def train(
         fingerprint=digest([spec, index, parts, code_of("train", spec)]),
     )
     trainer.run()
-    _finish(trainer, out)
+    _finish(trainer, out, training.patch)
 
 
-def _finish(trainer: Trainer, out: Outputs) -> None:
+def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
     """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
     state = trainer.state
     networks, best = chosen(state)
     score = best.score if trainer.validator else None
-    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score}
+    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(patch)}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
         write_json(cost, _cost(state, trainer.runtime))
@@ -163,9 +164,3 @@ def _entries(index: Mapping[str, Any], prepared: Path, names: list[str], part: s
         if part != "unlabelled" and not index["cases"][name]["label"]:
             raise UserError(f"case {name} ({part}) has no label in {prepared}: correct the split")
     return [index["cases"][name] for name in names]
-
-
-def _voxels(index: Mapping[str, Any], labelled: list[str]) -> list[float]:
-    """Voxels per class, over all labelled training volumes."""
-    counts = [index["cases"][name]["voxels"] for name in labelled]
-    return [float(sum(column)) for column in zip(*counts, strict=True)]

@@ -10,7 +10,6 @@ from semiseg.blocks import losses
 from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.network import Backbone, build
 from semiseg.networks.heads.distance import DistanceHead
-from semiseg.networks.unet3d_ds import UNet3DDeep
 
 Inputs = dict[str, Any]
 
@@ -31,13 +30,11 @@ def unet3d(params: Inputs, name: str = "unet3d") -> Backbone:
     return build(name, params.get("in_channels", 1), params["n_classes"], "default", filters=filters)
 
 
-def unet3d_ds(params: Inputs) -> UNet3DDeep:
-    network = unet3d(params, "unet3d_ds")
-    assert isinstance(network, UNet3DDeep)
-    return network
+def unet3d_ds(params: Inputs) -> Backbone:
+    return unet3d(params, "unet3d_ds")
 
 
-def outputs(network: UNet3DDeep, mode: str, image: Tensor) -> Tensor | tuple[Tensor, ...]:
+def outputs(network: Backbone, mode: str, image: Tensor) -> Tensor | tuple[Tensor, ...]:
     """The official network returns all heads in training mode and the finest one otherwise; ours has two functions."""
     return network.outputs(image) if mode == "train" else network.eval()(image)
 
@@ -60,7 +57,7 @@ def constant_fill(network: Backbone) -> Backbone:
     return network.eval()
 
 
-def deepest_head(network: UNet3DDeep, image: Tensor) -> Tensor:
+def deepest_head(network: Backbone, image: Tensor) -> Tensor:
     return constant_fill(network).outputs(image)[-1]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from adapters.backbones import count, shape
 from stage import clock
+from support.facts import facts
 from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
@@ -58,21 +59,25 @@ def supervised(i: Inputs, p: Inputs) -> Tensor:
 
 
 def ramp_weights(i: Inputs, p: Inputs) -> list[float]:
-    method = build_method("magicnet", {"weight": p["consistency"]}, Network(name="vnet", filters=1), None, [1.0, 1.0])
+    method = build_method(
+        "magicnet", {"weight": p["consistency"]}, Network(name="vnet", filters=1), None, facts([1.0, 1.0])
+    )
     ramp, times = Ramp(every=p["every"], length=int(p["rampup"])), i["iterations"].tolist()
     return [method.weights(clock(time, max(times) + 1, ramp))["consistency"] for time in times]
 
 
 def sizes(i: Inputs, p: Inputs) -> dict[str, Any]:
     hyper = {"cube_size": p["cube_size"], "positions": (p["patch_size"] // p["cube_size"]) ** 3}
-    method = build_method("magicnet", hyper, Network(name="vnet_magic", filters=16), None, [1.0] * p["n_classes"])
+    method = build_method(
+        "magicnet", hyper, Network(name="vnet_magic", filters=16), None, facts([1.0] * p["n_classes"])
+    )
     student, head = method.get_submodule("student"), method.get_submodule("location_head")
     counts = {name: count(child) for name, child in student.named_children()}
     embedding = student.features(torch.zeros(1, 1, *[p["cube_size"]] * 3))[-1]  # type: ignore[operator]
     return {
         "total": count(method),
         "encoder": counts["encoder"] + counts["down"],
-        "decoder": counts["up"] + counts["decoder"] + counts["head"],
+        "decoder": counts["decoder"] + counts["head"],
         "fc_layer": count(head),
         "logits": shape(student.head(embedding)),  # type: ignore[operator]
         "embedding": shape(embedding),

@@ -6,6 +6,7 @@ import torch
 from adapters.backbones import count, shape
 from adapters.dan import Verdict, discriminator, discriminator_loss, moment
 from stage import Speaker, batch
+from support.facts import facts
 from torch import Tensor, nn
 
 from semiseg.blocks.distance import signed_distance
@@ -22,7 +23,7 @@ SDF = "code/utils/util.py:compute_sdf"
 
 def two_heads(name: str, logits: Tensor, head: nn.Module, **hyper: Any) -> Method:
     """The method for one organ, its heads replaced."""
-    method = build_method(name, hyper, Network(name="vnet", filters=1), None, [1.0, 1.0])
+    method = build_method(name, hyper, Network(name="vnet", filters=1), None, facts([1.0, 1.0]))
     method.network, method.distance_head = Speaker(logits), head
     return method
 

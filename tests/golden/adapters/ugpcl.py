@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from stage import at
+from support.facts import facts
 from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
@@ -22,7 +23,7 @@ BASE_TEMPERATURE = UGPCL.base_temperature.default  # the official default, which
 
 
 def method(**hyper: Any) -> Any:
-    return build_method("ugpcl", hyper, Network(name="unet3d", filters=1), None, [1.0, 1.0])
+    return build_method("ugpcl", hyper, Network(name="unet3d", filters=1), None, facts([1.0, 1.0]))
 
 
 def supervised(i: Inputs, p: Inputs) -> Tensor:

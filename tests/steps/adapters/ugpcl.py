@@ -49,7 +49,7 @@ def run(case: Case) -> dict[str, Any]:
 
 def heads() -> dict[str, str]:
     """Official name -> ours of the second decoder and the two heads."""
-    found = {f"up.{level}": f"second.up.{level}" for level in range(4)}
-    found |= {f"blocks.{level}.{unit}.0": f"second.blocks.{level}.{unit}.0" for level in range(4) for unit in (0, 1)}
+    blocks = [f"blocks.{level}.{unit}.0" for level in range(4) for unit in (0, 1)]
+    found = {name: f"second.decoder.{name}" for name in (*(f"up.{level}" for level in range(4)), *blocks)}
     found |= {f"embed.{layer}": f"embedding.layers.{layer}" for layer in (0, 1, 3)}
     return found | {"second_head": "second.head", "cls": "rotation.2"}
