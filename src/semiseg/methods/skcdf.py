@@ -82,7 +82,7 @@ class SKCDF(Method):
         self.labelled = self.unlabelled = own = Branch(network.decoder, network.head, self.auxiliary)
         if self.flow == "decoupled":
             auxiliary = self.new_head(network) if self.absh else None
-            other = Branch(network.new_decoder("transposed"), self.new_head(network), auxiliary)
+            other = Branch(network.new_decoder(), self.new_head(network), auxiliary)
             self.other = other.registered()
             self.labelled, self.unlabelled = (own, other) if self.infer_decoder == "labelled" else (other, own)
         initialise(self, "xavier")

@@ -41,7 +41,8 @@ def official_of(method: SKCDF) -> dict[str, str]:
             module = method.predictor.attention.get_submodule(block)
             official = official_names(module, module.official_modules())  # type: ignore[operator]
             found |= {
-                f"cross_attention_{role}.{name}": f"predictor.attention.{block}.{ours}" for ours, name in official.items()
+                f"cross_attention_{role}.{name}": f"predictor.attention.{block}.{ours}"
+                for ours, name in official.items()
             }
     return found
 
@@ -64,7 +65,15 @@ def run(case: Case) -> dict[str, Any]:
     setting = {**setting, "step": setting["epoch"] * steps, "steps_per_epoch": steps}
     volumes = given.inputs.get("label_volumes")
     voxels = None if volumes is None else class_counts(volumes, setting["classes"])
-    method = make("skcdf", setting["classes"], backbone("vnet", setting["filters"]), "ce_dice_organs", voxels, setting["patch"], **hyper(setting))
+    method = make(
+        "skcdf",
+        setting["classes"],
+        backbone("vnet", setting["filters"]),
+        "ce_dice_organs",
+        voxels,
+        setting["patch"],
+        **hyper(setting),
+    )
     assert isinstance(method, SKCDF)
     stage = Run(method, by_epoch(setting, "base_lr"), setting, {"network": official_of(method)})
     stage.load(given.start)

@@ -113,7 +113,10 @@ class ChannelAttention(nn.Module):
         tokens = torch.cat([tokens[:labelled], tokens[labelled:].detach()])
         queries, keys, values = (layer(tokens).transpose(2, 3) for layer in (self.q, self.k, self.v))
         first, others = slice(None, labelled), slice(labelled, None)
-        sides = [self._attend(queries[a], _joined(keys[b]), _joined(values[b])) for a, b in ((first, others), (others, first))]
+        sides = [
+            self._attend(queries[a], _joined(keys[b]), _joined(values[b]))
+            for a, b in ((first, others), (others, first))
+        ]
         return self.dropout(self.out(torch.cat(sides).transpose(2, 3)))  # type: ignore[no-any-return]
 
     def _to_itself(self, tokens: Tensor) -> Tensor:
