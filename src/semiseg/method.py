@@ -139,6 +139,9 @@ class Hyper(Generic[T]):
 class Method(nn.Module):
     """Base of all methods.
 
+    All parameters that require gradients are trained, whether ``networks`` declares their module or ``__init__`` builds
+    it. Example of an own module: one encoder with several decoders, whose ``forward`` gives the logits that predict.
+
     A method owns its networks, heads, memories and counters. Whatever outlives a step must be a parameter or a
     registered buffer: ``state_dict`` is what a run saves, so that a resumed run continues bit for bit.
 
@@ -150,8 +153,8 @@ class Method(nn.Module):
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
         ``"copy"`` if each starts as a copy of the network that it follows.
-    inference_networks: names of the networks that predict, one or more. A run keeps the weights of these alone, so
-        ``predict`` uses no others.
+    inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
+        that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
 
     Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does

@@ -126,7 +126,7 @@ def test_a_step_moves_every_network_and_every_term_trains_something(name: str, n
         before = {key: value.clone() for key, value in method.named_parameters()}
         step(state, draw(name))
         moved = {key.split(".")[0] for key, value in method.named_parameters() if not torch.equal(before[key], value)}
-        assert moved >= set(method.networks) | adversaries
+        assert moved >= set(method.networks) | (parts & set(method.inference_networks)) | adversaries
         batch = draw(name, seed=1)
         for adversary in adversaries:
             method.get_submodule(adversary).requires_grad_(True)

@@ -1,18 +1,27 @@
 """Methods of other forms than the ones here, through training and prediction: what they receive, and what predicts."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from support import prepared_cases
+from rich.console import Console
+from support import ROOT, prepared_cases
 from support.new_plug_ins import added
 from support.prepared_cases import train_spec
 
+from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
+from semiseg.data.images import read_nifti
+from semiseg.describe.command import describe
+from semiseg.graph.plan import Plan
+from semiseg.graph.requirements import check_declared
+from semiseg.learning import weights
 from semiseg.learning.build import choose_runtime
 from semiseg.learning.counting import count
 from semiseg.method import method_class
+from semiseg.params.reading import read
 from semiseg.stages.predict import predict
 from semiseg.stages.train import train
 
@@ -33,6 +42,54 @@ class KeepsFacts(Method):
         return {"supervised": self.context.supervised(self.network(batch.images), batch.labels)}
 '''
 
+COMPOSITE = '''
+"""A method whose only module is its own: one encoder with two decoders."""
+import torch
+from torch import nn
+from semiseg.blocks.consistency import consistency
+from semiseg.method import Method
+
+class Shared(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.decoder = network, network.new_decoder("nearest")
+        self.head = nn.Conv3d(network.widths[0], network.head.out_channels, 1)
+
+    def both(self, image):
+        maps = self.network.encode(image)
+        return self.network.head(self.network.decode(maps)[-1]), self.head(self.decoder(maps)[-1])
+
+    def forward(self, image):
+        return self.both(image)[1]
+
+class Composite(Method):
+    inference_networks = ("model",)
+
+    def __init__(self, context, **hyper):
+        super().__init__(context, **hyper)
+        self.model = Shared(context.network("kaiming", context.classes))
+
+    def losses(self, batch, time):
+        first, second = self.model.both(batch.everything)
+        count = len(batch.images)
+        return {
+            "first": self.context.supervised(first[:count], batch.labels),
+            "second": self.context.supervised(second[:count], batch.labels),
+            "consistency": consistency(first[count:], second[count:]),
+        }
+'''
+UNTRAINED = '''
+"""A method that forgot its networks."""
+from semiseg.method import Method
+
+class Untrained(Method):
+    inference_networks = ("model",)
+
+    def __init__(self, context, **hyper):
+        super().__init__(context, **hyper)
+        self.model = context.network("default", context.classes).requires_grad_(False)
+'''
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -41,7 +98,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with added(tmp_path_factory.mktemp("package"), {"methods/keeps_facts.py": FACTS}):
+    files = {"methods/keeps_facts.py": FACTS, "methods/composite.py": COMPOSITE, "methods/untrained.py": UNTRAINED}
+    with added(tmp_path_factory.mktemp("package"), files):
         yield
 
 
@@ -80,3 +138,29 @@ def test_the_counted_step_has_the_small_crop_as_patch_and_window(package) -> Non
     assert context.patch == context.window == (16, 16, 32) and work.parameters > 0
     assert context.labelled_voxels.shape == (1, 3)
     method_class("keeps_facts").received.clear()
+
+
+def test_a_method_may_build_its_only_network_itself(package, cases, tmp_path) -> None:
+    """It is trained, validated, predicts with its own forward pass, and its pages and counts do not say otherwise."""
+    check_declared("composite")
+    spec = train_spec("composite", iterations=4)
+    path = trained(spec, cases, tmp_path)
+    tensors, note = weights.load(path)
+    assert note["networks"] == ["model"] and note["val_dice"] is not None
+    assert {"model.network.head.weight", "model.decoder.blocks.0.0.0.weight", "model.head.weight"} <= tensors.keys()
+    history = (path.parent / "history.csv").read_text(encoding="utf-8").splitlines()
+    totals = [line.split(",")[2] for line in history[1:]]
+    assert len(set(totals)) == len(totals) == 4
+    maps = predicted(spec, path, cases)
+    changed = {**tensors, "model.head.bias": torch.tensor([0.0, 0.0, 1e6])}
+    weights.save(path, changed, note)
+    assert maps and all((read_nifti(file).array == 2).all() for file in predicted(spec, path, cases))
+    console = Console(file=io.StringIO(), width=100)
+    describe(Plan(read(ROOT / "params.yaml")), "composite", console)
+    assert "a split with unlabelled cases" in console.file.getvalue()
+    assert count(spec, 3, (16, 16, 32)).parameters > 0
+
+
+def test_a_method_without_parameters_to_train_is_refused(package, cases, tmp_path) -> None:
+    with pytest.raises(UserError, match=r"^Untrained has no parameters to train: name a network in networks, or"):
+        trained(train_spec("untrained"), cases, tmp_path)

@@ -79,7 +79,7 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
         yield "modules that are trained against the networks, with an optimiser of their own"
     if declared.get("labelled_only"):
         yield "labelled cases alone: the whole batch is filled with them"
-    elif networks:
+    elif not is_control(base):
         yield "a split with unlabelled cases"
     if declared.get("equal_halves"):
         yield "as many unlabelled as labelled crops in a step"

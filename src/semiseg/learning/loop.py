@@ -38,12 +38,18 @@ def candidates(method: Method, inference: Inference) -> list[Candidate]:
 def start(
     method: Method, inference: Inference, rule: Optimiser, device: torch.device, precision: Precision = FLOAT32
 ) -> State:
-    """A new state at step 0, on the device. ``rule`` is the protocol's optimiser for the networks."""
+    """A new state at step 0, on the device. ``rule`` is the protocol's optimiser for the networks.
+
+    Raises UserError for a method without trainable parameters.
+    """
     method.to(device)
     precision.lay_out(method)
     adversaries = {name: list(method.get_submodule(name).parameters()) for name in method.adversaries()}
     of_adversaries = {id(parameter) for parameters in adversaries.values() for parameter in parameters}
     trained = [each for each in method.parameters() if each.requires_grad and id(each) not in of_adversaries]
+    if not trained:
+        who = type(method).__name__
+        raise UserError(f"{who} has no parameters to train: name a network in networks, or build one in __init__")
     fused = precision.fast or None
     optimiser: torch.optim.Optimizer
     if rule.rule == "adam":
