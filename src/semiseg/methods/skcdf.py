@@ -15,7 +15,7 @@ than the V-Net. The orders ``D H_l H_u`` and ``H_l H_u D`` are the same computat
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -71,13 +71,14 @@ class SKCDF(Method):
         super().__init__(context, **hyper)
         if self.skcm and self.infer_decoder == "labelled":
             raise UserError(
-                "SKCDF.infer_decoder: the labelled decoder sees features of labelled and unlabelled crops together, which "
-                "a single window has not: set skcm to false, or infer_decoder to unlabelled"
+                "SKCDF.infer_decoder: the labelled decoder takes features in which crops attend to others, and a window"
+                " has no others: set skcm to false, or infer_decoder to unlabelled"
             )
-        network = context.network("default", context.classes)
-        sides = [side // network.divisor for side in context.patch]
-        size = (network.widths[-1], sides, self.heads, self.attention_dropout)
-        self.predictor = Predictor(network, SemanticComplementarity(*size) if self.skcm else None)
+        network, attention = cast(Backbone, context.network("default", context.classes)), None
+        if self.skcm:
+            z, y, x = (side // network.divisor for side in context.patch)
+            attention = SemanticComplementarity(network.widths[-1], (z, y, x), self.heads, self.attention_dropout)
+        self.predictor = Predictor(network, attention)
         self.auxiliary = self.new_head(network) if self.absh else None
         self.labelled = self.unlabelled = own = Branch(network.decoder, network.head, self.auxiliary)
         if self.flow == "decoupled":

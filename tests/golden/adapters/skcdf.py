@@ -1,13 +1,13 @@
 """Semantic knowledge complementarity based decoupling framework."""
 
-from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
 from adapters.backbones import count, shape
 from stage import Holder
 from support.facts import facts
-from torch import Tensor, nn
+from torch import Tensor
 
 from semiseg.blocks.class_counts import class_counts
 from semiseg.blocks.losses import cross_entropy, dice_linear_per_organ
@@ -125,10 +125,10 @@ def halves(rows: int, p: Inputs) -> int | None:
 def attention(i: Inputs, p: Inputs, *, local: bool) -> dict[str, Tensor]:
     ours = ChannelAttention(p["channels"], p["num_heads"], 0.0, local=local)
     ours.load_state_dict({name: weight for name, weight in i.items() if name != "emb"})
-    grid = tuple(side // LOCAL for side in OFFICIAL) if local else (1, 1, 1)
-    tokens = i["emb"].view(-1, torch.tensor(grid).prod(), *i["emb"].shape[1:]).requires_grad_()
+    grid = [side // of_patch for side, of_patch in zip(OFFICIAL, LOCAL, strict=True)] if local else [1]
+    tokens = i["emb"].view(-1, prod(grid), *i["emb"].shape[1:]).requires_grad_()
     out = ours(tokens, halves(len(tokens), p))
-    spatial = to_volume(out, grid, (LOCAL,) * 3).flatten(2).transpose(1, 2) if local else out.squeeze(1)
+    spatial = to_volume(out, grid, LOCAL).flatten(2).transpose(1, 2) if local else out.squeeze(1)
     found, half = {"out": spatial}, len(tokens) // 2
     parts = {"first": slice(half), "second": slice(half, None)}
     for of, of_rows in parts.items():

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
 
-LOCAL = 2  # positions of a local patch along each axis
+Sides = tuple[int, int, int]
+LOCAL: Sides = (2, 2, 2)  # positions of a local patch
 TOKEN_EPSILON = 1e-6  # of the norms of tokens
 MATRIX_EPSILON = 1e-5  # of the norm of an attention matrix
 
@@ -26,19 +27,22 @@ MATRIX_EPSILON = 1e-5  # of the norm of an attention matrix
 class SemanticComplementarity(nn.Module):
     """The local block, then the global one; the output replaces the bottleneck.
 
-    channels: of the bottleneck; sides: of the bottleneck in positions. Raises UserError for an odd side.
+    channels: of the bottleneck; sides: of the bottleneck in positions; heads, dropout: of both. Raises UserError for a
+    side that is odd, and for less than one head.
     """
 
-    def __init__(self, channels: int, sides: Sequence[int], heads: int, dropout: float) -> None:
+    def __init__(self, channels: int, sides: Sides, heads: int, dropout: float) -> None:
         super().__init__()
-        self.sides = tuple(sides)
-        if any(side % LOCAL for side in sides):
+        if any(side % of_patch for side, of_patch in zip(sides, LOCAL, strict=True)):
             raise UserError(
-                f"the local attention of SKCDF halves each side of the deepest map, which has {_times(self.sides)}"
-                " positions here: give training.patch sides for which they are even"
+                f"the local attention of SKCDF halves each side of the deepest map, which has {_times(sides)} positions"
+                " here: give training.patch sides for which they are even"
             )
-        self.local = AttentionBlock(channels, (LOCAL,) * 3, heads, dropout, local=True)
-        self.whole = AttentionBlock(channels, self.sides, heads, dropout, local=False)
+        if heads < 1:
+            raise UserError(f"SKCDF.heads must be 1 or more; found {heads}")
+        self.sides = sides
+        self.local = AttentionBlock(channels, LOCAL, heads, dropout, local=True)
+        self.whole = AttentionBlock(channels, sides, heads, dropout, local=False)
 
     def forward(self, bottleneck: Tensor, labelled: int | None = None) -> Tensor:
         """Mix a bottleneck ``[b c d h w]``; labelled as in ``ChannelAttention.forward``.
@@ -61,10 +65,10 @@ class AttentionBlock(nn.Module):
     as it has positions.
     """
 
-    def __init__(self, channels: int, patch: Sequence[int], heads: int, dropout: float, *, local: bool) -> None:
+    def __init__(self, channels: int, patch: Sides, heads: int, dropout: float, *, local: bool) -> None:
         super().__init__()
-        self.patch = tuple(patch)
-        self.embed = nn.Conv3d(1, prod(patch), self.patch, stride=self.patch)
+        self.patch = patch
+        self.embed = nn.Conv3d(1, prod(patch), patch, stride=patch)
         self.before = nn.LayerNorm(channels, eps=TOKEN_EPSILON)
         self.attention = ChannelAttention(channels, heads, dropout, local=local)
         self.after = nn.LayerNorm(channels, eps=TOKEN_EPSILON)
@@ -88,9 +92,10 @@ class AttentionBlock(nn.Module):
 class ChannelAttention(nn.Module):
     """Attention between channels: softmax of the normalised product of two channels over the positions of a patch.
 
-    local: True for the form of the local block. Where crops attend to themselves it takes the heads of a projection
-    apart as (channel, head), the other form as (head, channel), and it has no dropout of the output. Both join the heads
-    as (channel, head). Where crops attend to others, all heads form one matrix in the order of the projection.
+    local: True for the form of the local block. It matters where a crop attends to itself. Then the local form takes a
+    projection apart as (channel, head), the other one as (head, channel), and only the other one has dropout on its
+    output; both join the heads as (channel, head). Where crops attend to others, all heads form one matrix, in the
+    order of the projection.
     """
 
     def __init__(self, channels: int, heads: int, dropout: float, *, local: bool) -> None:
@@ -113,19 +118,20 @@ class ChannelAttention(nn.Module):
         tokens = torch.cat([tokens[:labelled], tokens[labelled:].detach()])
         queries, keys, values = (layer(tokens).transpose(2, 3) for layer in (self.q, self.k, self.v))
         first, others = slice(None, labelled), slice(labelled, None)
-        sides = [
-            self._attend(queries[a], _joined(keys[b]), _joined(values[b]))
-            for a, b in ((first, others), (others, first))
+        attended = [
+            self._attend(queries[own], _joined(keys[other]), _joined(values[other]))
+            for own, other in ((first, others), (others, first))
         ]
-        return self.dropout(self.out(torch.cat(sides).transpose(2, 3)))  # type: ignore[no-any-return]
+        output: Tensor = self.dropout(self.out(torch.cat(attended).transpose(2, 3)))
+        return output
 
     def _to_itself(self, tokens: Tensor) -> Tensor:
         rows, patches, number, channels = tokens.shape
         apart = (channels, self.heads) if self.local else (self.heads, channels)
 
         def of_heads(layer: nn.Module) -> Tensor:
-            features = layer(tokens).view(rows, patches, number, *apart)
-            return features.permute(0, 1, 4, 3, 2) if self.local else features.permute(0, 1, 3, 4, 2)
+            features: Tensor = layer(tokens).view(rows, patches, number, *apart)
+            return features.permute((0, 1, 4, 3, 2) if self.local else (0, 1, 3, 4, 2))
 
         queries, keys, values = (of_heads(layer).flatten(1, 2) for layer in (self.q, self.k, self.v))
         attended = self._attend(queries, keys, values).view(rows, patches, self.heads, channels, number)
@@ -142,7 +148,8 @@ class ChannelAttention(nn.Module):
             queries = queries / (product_variance(queries, keys) + MATRIX_EPSILON).sqrt()
             keys, values = (each.expand(len(queries), -1, -1, -1) for each in (keys, values))
             dropped = self.dropout.p if self.training else 0.0
-            return F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropped, scale=1.0)
+            mixed: Tensor = F.scaled_dot_product_attention(queries, keys, values, dropout_p=dropped, scale=1.0)
+            return mixed
 
 
 def product_variance(queries: Tensor, keys: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Balanced training of the auxiliary heads of skcdf: voxels are kept by chance, those of rare classes more often.
 
-Follows yinguanchun/SKCDF: SKCDF/code/train_skcdf.py and SKCDF/code/utils/loss.py. Losses are float32; that code computes
-masked ones in float64, because its mask is float64.
+Follows yinguanchun/SKCDF: SKCDF/code/train_skcdf.py and SKCDF/code/utils/loss.py. Losses are float32; that code
+computes masked ones in float64, because its mask is float64.
 """
 
 import torch
@@ -35,9 +35,9 @@ def class_ratio(voxels: Tensor, cases: int) -> Tensor:
     counted = voxels[:cases].sum(0)
     if absent := (counted == 0).nonzero().flatten().tolist():
         raise UserError(
-            f"SKCDF keeps voxels in proportion to the rarest class of the first {len(voxels[:cases])} labelled cases,"
-            f" which have no voxel of class {', '.join(map(str, absent))}: choose a split in which they have every class,"
-            " raise counted_cases, or set absh to false"
+            f"SKCDF keeps voxels in proportion to the rarest class of the first {len(voxels[:cases])} labelled"
+            f" cases, which have no voxel of class {', '.join(map(str, absent))}: choose a split where they have every"
+            " class, raise counted_cases, or set absh to false"
         )
     return keep_ratio(counted)
 
