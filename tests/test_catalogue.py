@@ -29,8 +29,7 @@ T = TypeVar("T")
 
 
 class Halves:
-    equal_halves = True
-    cubes: str = "side"
+    requires: tuple[str, ...] = ("equal_halves", "cubes:side")
 
 
 class Base(Halves, Method, Generic[T]):
@@ -108,8 +107,9 @@ def test_defaults_and_attributes_of_a_base_class_are_seen(imported, base, new_me
         "rule": Declared("a", ("a", "b")),
         "clock": Declared("epoch", ("epoch", "iteration")),
     }
-    expected = {"labelled_only": True, "equal_halves": True, "cubes": "side", "teacher_start": "copy"}
+    expected = {"labelled_only": True, "requires": ("equal_halves", "cubes:side"), "teacher_start": "copy"}
     assert expected.items() <= catalogue.declared("new").items()
+    assert catalogue.requirements("new") == {"equal_halves": "", "cubes": "side"}
 
 
 @pytest.mark.parametrize("method", [name for name in catalogue.entries("methods") if not is_control(name)])
@@ -124,7 +124,7 @@ def test_what_is_read_is_what_the_class_says(method):
     for name, value in catalogue.hyperparameters(method).items():
         assert value.choices in ((), imported[name].choices)
     declared = catalogue.declared(method)
-    assert {"labelled_only", "equal_halves", "cubes"} <= declared.keys()
+    assert {"labelled_only", "requires"} <= declared.keys()
     assert {name: getattr(known, name) for name in declared} == declared
 
 
@@ -266,7 +266,32 @@ WRONG = {
     "a teacher's network": (': "student"}', ': "studnt"}', "teachers.teacher: unknown network 'studnt'; .* student?"),
     "a name given twice": ('{"teacher":', '{"student":', "'student' is both a network and a teacher: rename one"),
     "a start": (PREDICTING, f"{PREDICTING}\n    teacher_start = 'copi'", "teacher_start: unknown start 'copi'; "),
-    "a size of cubes": (PREDICTING, f"{PREDICTING}\n    cubes = 'size'", "cubes: unknown hyperparameter 'size'; "),
+    "a requirement": (
+        PREDICTING,
+        f"{PREDICTING}\n    requires = ('equal_halfs',)",
+        "requires: unknown requirement 'equal_",
+    ),
+    "a size of cubes": (
+        PREDICTING,
+        f"{PREDICTING}\n    requires = ('cubes:size',)",
+        "requires cubes: unknown hyperparam",
+    ),
+    "cubes of no size": (
+        PREDICTING,
+        f"{PREDICTING}\n    requires = ('cubes',)",
+        "requires cubes: unknown hyperparameter '",
+    ),
+    "a hyperparameter too many": (
+        PREDICTING,
+        f"{PREDICTING}\n    requires = ('equal_halves:size',)",
+        "requires equal_halves:size, but equal_halves takes no hyperparameter: write equal_halves",
+    ),
+    "one requirement": (PREDICTING, f"{PREDICTING}\n    requires = 'cubes'", "requires must be written out as texts, "),
+    "a computed one": (
+        PREDICTING,
+        f"{PREDICTING}\n    requires = (str(1),)",
+        "requires must be written out as texts, ",
+    ),
     "no network that predicts": (PREDICTING, "", 'inference_networks names the networks .*("network",); found ()'),
     "a text": (PREDICTING, "inference_networks = 'student'", "inference_networks names the .* found 'student'"),
     "no such network": ('("student",)', '("studnt",)', "inference_networks: unknown network 'studnt'; .* student?"),

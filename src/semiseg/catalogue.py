@@ -118,16 +118,28 @@ def declared(name: str, kind: str = "methods") -> dict[str, Any]:
     return {name: value for name, value in literals.items() if value is not None}
 
 
-def overrides(method: str, function: str) -> bool:
-    """Whether a method, or a base class of it, defines a function of this name, other than the base of all methods."""
-    return function in dict(_functions(method))
+def requirements(method: str) -> dict[str, str]:
+    """What a method requires of a protocol: kind -> name of the hyperparameter that belongs to it, or empty.
+
+    ``requires = ("equal_halves", "cubes:cube_size")`` gives ``{"equal_halves": "", "cubes": "cube_size"}``.
+    """
+    pairs = (one.partition(":") for one in declared(method).get("requires", ()))
+    return {kind: name for kind, _, name in pairs}
+
+
+def overrides(name: str, function: str, kind: str = "methods") -> bool:
+    """Whether a plug-in, or a base class of it, defines a function of this name, other than the base of its kind.
+
+    kind: methods or networks.
+    """
+    return function in dict(_functions(kind, name))
 
 
 @functools.cache
 def attributes(method: str) -> frozenset[str] | None:
     """Names of the attributes that the functions of a method and of its base classes set; None if any may be set."""
     names: set[str] = set()
-    for node in (node for _, function in _functions(method) for node in ast.walk(function)):
+    for node in (node for _, function in _functions("methods", method) for node in ast.walk(function)):
         match node:
             case ast.Attribute(attr=attribute, ctx=ast.Store()):
                 names.add(attribute)
@@ -142,10 +154,10 @@ def attributes(method: str) -> frozenset[str] | None:
 
 
 @functools.cache
-def _functions(method: str) -> list[tuple[str, ast.FunctionDef]]:
-    """Functions by name of a method and of its base classes, but for those of the base of all methods."""
-    base = sources.twin(*_base("methods", method))
-    owners = (owner for owner in _plug_in_twin("methods", method).__mro__ if owner is not base)
+def _functions(kind: str, name: str) -> list[tuple[str, ast.FunctionDef]]:
+    """Functions by name of a plug-in and of its base classes, but for those of the base of its kind."""
+    base = sources.twin(*_base(kind, name))
+    owners = (owner for owner in _plug_in_twin(kind, name).__mro__ if owner is not base)
     return [pair for owner in owners for pair in vars(owner).get("functions", {}).items()]
 
 

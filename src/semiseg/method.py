@@ -157,15 +157,20 @@ class Method(nn.Module):
         that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
 
-    Class attributes also declare what a method requires of a protocol. The planner leaves out a row whose protocol does
-    not meet a requirement, and gives the reason:
+    ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
+    row whose protocol does not meet a requirement, and gives the reason. The kinds are small functions in
+    ``semiseg/graph/requirements.py``:
 
-    equal_halves: True if a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
+    ``"equal_halves"``: a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
         unlabelled crop j with prototypes of labelled crop j, so 2 + 2 crops serve it and 1 + 3 crops do not.
-    cubes: name of the hyperparameter that holds the side s of a cube in voxels. Every side of the crop must be a
-        multiple of s, and of the number n of cubes on the second axis; n must be 2 or more. Example: MagicNet declares
-        ``cubes = "cube_size"``, and s is 32. A crop of 64 x 128 x 128 has n = 4 and serves; a crop of 96 x 160 x 160
-        has n = 5, which does not divide 96.
+    ``"cubes:<name>"``: the hyperparameter of this name holds the side s of a cube in voxels. Every side of the crop
+        must be a multiple of s, and of the number n of cubes on the second axis; n must be 2 or more. Example: MagicNet
+        declares ``"cubes:cube_size"``, and s is 32. A crop of 64 x 128 x 128 has n = 4 and serves; a crop of 96 x 160 x
+        160 has n = 5, which does not divide 96.
+    ``"several_scales"``: ``outputs`` of the protocol's network gives more than one scale.
+    ``"further_decoders"``: the protocol's network builds further decoders (``Backbone.new_decoder``).
+    ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
+    ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The
@@ -178,8 +183,7 @@ class Method(nn.Module):
     teacher_start: Literal["random", "copy"] = "random"
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
-    equal_halves: bool = False
-    cubes: str = ""
+    requires: tuple[str, ...] = ()
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__()

@@ -192,8 +192,8 @@ def test_a_method_tells_its_hyperparameters_as_the_class_declares_them(name: str
         assert f"{key} {default}" in text
         assert hyper.source.split()[0] in text and hyper.meaning.split()[0] in text
     required = text.partition("what it asks of a protocol")[2]
-    assert ("as many unlabelled as labelled crops" in required) == kind.equal_halves
-    assert ("can be cut into cubes" in required) == bool(kind.cubes)
+    assert ("as many unlabelled as labelled crops" in required) == ("equal_halves" in kind.requires)
+    assert ("can be cut into cubes" in required) == ("cubes:cube_size" in kind.requires)
     assert ("labelled cases alone" in required) == kind.labelled_only
     assert ("trained against the networks" in required) == (kind.adversaries is not Method.adversaries)
     assert all(f"{network} ({start})" in required for network, start in kind.networks.items())

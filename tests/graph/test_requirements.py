@@ -3,17 +3,24 @@
 import pytest
 import yaml
 from support import ROOT
+from support.new_plug_ins import added
 
 from semiseg.base.errors import UserError
+from semiseg.graph import requirements
 from semiseg.graph.plan import Plan
-from semiseg.graph.requirements import split_does_not_fit, why_not
-from semiseg.params.config import BatchSize, Training
+from semiseg.graph.requirements import Pairing, split_does_not_fit
+from semiseg.params.config import BatchSize, Inference, Network, Training
 from semiseg.params.reading import parse_params
 
 
 def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     batch = BatchSize(labelled=labelled, unlabelled=unlabelled)
     return Training.model_construct(patch=patch, batch=batch, validation=None)
+
+
+def why_not(method, hyper, training, network="vnet", window=(64, 128, 128)):
+    inference = Inference(window=window, stride=window)
+    return requirements.why_not(Pairing(method, hyper, Network(name=network, filters=2), training, inference))
 
 
 @pytest.mark.parametrize("patch", [(64, 128, 128), (32, 64, 64), (64, 64, 64), (96, 96, 96)])
@@ -38,6 +45,49 @@ def test_halves_must_be_equal_where_crops_are_paired():
         "guidednet pairs labelled with unlabelled crops, but the protocol takes 4 and 2 in a step"
     )
     assert why_not("cps", {}, training(unlabelled=2)) is None
+
+
+ONE_SCALE = """
+from semiseg.network import Backbone
+
+class OneScale(Backbone):
+    def outputs_of(self, image):
+        return (image,)
+"""
+
+
+@pytest.mark.parametrize(
+    ("requirement", "good", "bad", "reason"),
+    [
+        (
+            "several_scales",
+            {"network": "unet3d_ds"},
+            {"network": "vnet"},
+            "outputs at several scales, but vnet has ",
+        ),
+        ("further_decoders", {"network": "vnet_magic"}, {"network": "plain"}, "further decoders, but plain builds "),
+        ("even_bottleneck", {}, {"patch": (64, 128, 112)}, "sides of crops must be multiples of 32; found 64 x "),
+        ("even_bottleneck", {}, {"window": (48, 128, 128)}, "sides of windows must be multiples of 32; found 48"),
+        ("window_is_patch", {}, {"window": (64, 128, 64)}, "trains on 64 x 128 x 128 voxels and predicts windows"),
+    ],
+)
+def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp_path):
+    """The requirement stands in a base class."""
+    base = 'class Base(Method):\n    requires = ("' + requirement + '",)\n'
+    method = "from semiseg.methods.parts.asks import Base\n\nclass New(Base):\n    pass\n"
+    files = {"methods/parts/asks.py": f"from semiseg.method import Method\n\n{base}", "methods/new.py": method}
+    with added(tmp_path, {**files, "networks/plain.py": ONE_SCALE}):
+        assert why_not("new", **asked(good)) is None
+        assert reason in why_not("new", **asked(bad))
+        assert why_not("new", **asked(bad)).startswith("new ")
+        assert requirements.requirements("new") == [requirements.REQUIREMENTS[requirement].text]
+
+
+def asked(changes):
+    """Arguments of ``why_not`` with some changes."""
+    changes = dict(changes)
+    patch = changes.pop("patch", (64, 128, 128))
+    return {"hyper": {}, "training": training(patch), **changes}
 
 
 CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

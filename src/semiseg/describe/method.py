@@ -10,6 +10,7 @@ from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.graph.plan import Plan
+from semiseg.graph.requirements import requirements
 
 METHODS = "methods"
 
@@ -81,10 +82,7 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
         yield "labelled cases alone: the whole batch is filled with them"
     elif not is_control(base):
         yield "a split with unlabelled cases"
-    if declared.get("equal_halves"):
-        yield "as many unlabelled as labelled crops in a step"
-    if declared.get("cubes"):
-        yield f"crops that can be cut into cubes of {declared['cubes']} voxels, two or more of them on the second axis"
+    yield from requirements(base)
     if is_control(base):
         yield "nothing: it is a control, which is not trained"
 

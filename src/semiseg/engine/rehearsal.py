@@ -78,7 +78,11 @@ def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:
 
 def _few_steps(protocol: Protocol) -> Protocol:
     network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
-    return protocol.model_copy(update={"network": network, "training": _short(protocol.training)})
+    training, inference = _short(protocol.training), protocol.inference
+    if inference.window == protocol.training.patch:  # some methods need windows of the size of the crops
+        stride = tuple(min(pair) for pair in zip(inference.stride, training.patch, strict=True))
+        inference = inference.model_copy(update={"window": training.patch, "stride": stride})
+    return protocol.model_copy(update={"network": network, "training": training, "inference": inference})
 
 
 def _short(training: Training) -> Training:

@@ -14,7 +14,7 @@ from semiseg.base.names import unknown
 from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
-from semiseg.graph.requirements import check_declared, split_does_not_fit, why_not
+from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -77,12 +77,13 @@ class Plan:
         definition = self.table(table)
         for row in definition.rows:
             check_declared(self.base(row.method))
-        training = self.protocol(definition.protocol).training
-        reasons = {
-            row.method: why_not(self.base(row.method), self.hyper(definition.protocol, row.method), training)
-            for row in definition.rows
-        }
+        reasons = {row.method: self._why_not(definition.protocol, row.method) for row in definition.rows}
         return {method: reason for method, reason in reasons.items() if reason is not None}
+
+    def _why_not(self, protocol: str, method: str) -> str | None:
+        given = self.protocol(protocol)
+        hyper = self.hyper(protocol, method)
+        return why_not(Pairing(self.base(method), hyper, given.network, given.training, given.inference))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if the protocol or a row's split can serve none of them."""

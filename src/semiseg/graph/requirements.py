@@ -4,15 +4,17 @@ The planner imports this file, so it imports no torch: networks and methods decl
 which are read from the text of their files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import ceil, prod
 from typing import Any
 
 from semiseg import catalogue
 from semiseg.base import sources
 from semiseg.base.controls import is_control
+from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
-from semiseg.params.config import BatchSize, Protocol, Training
+from semiseg.params.config import BatchSize, Inference, Network, Protocol, Training
 
 LEAST = 2  # values per channel: a normalisation layer refuses the mean and deviation of a single one
 
@@ -53,17 +55,15 @@ def _times(sides: tuple[int, ...]) -> str:
 def check_declared(method: str) -> None:
     """Raise UserError for what the class of a method declares and no training could use, as far as it is written out.
 
-    These are an initialisation, network or start of teachers that does not exist, a size of cubes that is no
-    hyperparameter, and networks that predict but are neither declared nor set by a function of the class.
+    These are an initialisation, network, start of teachers or requirement that does not exist, and networks that
+    predict but are neither declared nor set by a function of the class.
     """
     if is_control(method):
         return
     written, where = catalogue.declared(method), sources.shown(sources.PACKAGE / "methods" / f"{method}.py")
     networks, teachers = written.get("networks"), written.get("teachers")
     catalogue.check_networks(where, networks, teachers, written.get("teacher_start"))
-    cubes, hyper = written.get("cubes"), catalogue.hyperparameters(method)
-    if cubes and cubes not in hyper:
-        raise unknown("hyperparameter", str(cubes), hyper, f"{where}: cubes")
+    _check_requirements(where, method)
     predicting, attributes = written.get("inference_networks"), catalogue.attributes(method)
     if predicting is None or attributes is None or networks is None or teachers is None:
         return
@@ -72,27 +72,132 @@ def check_declared(method: str) -> None:
         catalogue.check_predicting(where, predicting, [*networks, *teachers, *own])
 
 
-def why_not(method: str, hyper: Mapping[str, Any], training: Training) -> str | None:
-    """The reason why a method cannot be trained this way, as a sentence; None where it can.
+@dataclass(frozen=True)
+class Pairing:
+    """A method and the protocol that is to train it. hyper: the row's deviations from the method's defaults."""
 
-    method: a file of ``semiseg.methods``, whose class declares its requirements (``semiseg.method.Method``); hyper: the
-    row's deviations from its defaults.
-    """
-    required, batch = catalogue.declared(method), training.batch
-    if required.get("equal_halves") and batch.labelled != batch.unlabelled:
-        return (
-            f"{method} pairs labelled with unlabelled crops, but the protocol takes {batch.labelled} and"
-            f" {batch.unlabelled} in a step"
-        )
-    if required.get("cubes"):
-        name = required["cubes"]
-        side = hyper.get(name, catalogue.hyperparameters(method)[name].default)
-        number = training.patch[1] // side
-        if any(length % side for length in training.patch) or number < 2 or any(x % number for x in training.patch):
+    method: str
+    hyper: Mapping[str, Any]
+    network: Network
+    training: Training
+    inference: Inference
+
+    def value(self, hyperparameter: str) -> Any:
+        """The value of a hyperparameter in this pair."""
+        return self.hyper.get(hyperparameter, catalogue.hyperparameters(self.method)[hyperparameter].default)
+
+    @property
+    def divisor(self) -> int:
+        """Voxels of a side of a crop per voxel of the deepest map of the protocol's network."""
+        return int(catalogue.declared(self.network.name, "networks")["divisor"])
+
+
+def _equal_halves(pair: Pairing, _: str) -> str | None:
+    batch = pair.training.batch
+    if batch.labelled == batch.unlabelled:
+        return None
+    return (
+        f"{pair.method} pairs labelled with unlabelled crops, but the protocol takes {batch.labelled} and"
+        f" {batch.unlabelled} in a step"
+    )
+
+
+def _cubes(pair: Pairing, name: str) -> str | None:
+    patch, side = pair.training.patch, pair.value(name)
+    number = patch[1] // side
+    if not any(length % side for length in patch) and number >= 2 and not any(x % number for x in patch):
+        return None
+    return (
+        f"{pair.method} cuts crops into cubes of {side} voxels ({name}), n >= 2 of them on the second axis, and"
+        f" exchanges n parts on every axis; crops of {_times(patch)} cannot be cut so"
+    )
+
+
+def _several_scales(pair: Pairing, _: str) -> str | None:
+    if catalogue.overrides(pair.network.name, "outputs", "networks"):
+        return None
+    return f"{pair.method} compares outputs at several scales, but {pair.network.name} has one output"
+
+
+def _further_decoders(pair: Pairing, _: str) -> str | None:
+    if catalogue.overrides(pair.network.name, "build_decoder", "networks"):
+        return None
+    return f"{pair.method} needs further decoders, but {pair.network.name} builds none"
+
+
+def _even_bottleneck(pair: Pairing, _: str) -> str | None:
+    for what, sides in {"crops": pair.training.patch, "windows": pair.inference.window}.items():
+        if any(side % (2 * pair.divisor) for side in sides):
             return (
-                f"{method} cuts crops into cubes of {side} voxels ({name}), n >= 2 of them on the second axis, and"
-                f" exchanges n parts on every axis; crops of {_times(training.patch)} cannot be cut so"
+                f"{pair.method} divides the deepest map into blocks of 2 x 2 x 2 voxels, so sides of {what} must be"
+                f" multiples of {2 * pair.divisor}; found {_times(sides)}"
             )
+    return None
+
+
+def _window_is_patch(pair: Pairing, _: str) -> str | None:
+    patch, window = pair.training.patch, pair.inference.window
+    if patch == window:
+        return None
+    return (
+        f"{pair.method} has weights for one size of crop, but the protocol trains on {_times(patch)} voxels and"
+        f" predicts windows of {_times(window)}"
+    )
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
+
+    why_not: the reason why a row does not meet it, of the row and the hyperparameter's name; None where it does.
+    """
+
+    text: str
+    why_not: Callable[[Pairing, str], str | None]
+
+    @property
+    def takes_hyperparameter(self) -> bool:
+        """Whether the requirement is written with the name of a hyperparameter, as ``cubes:cube_size``."""
+        return "{}" in self.text
+
+
+REQUIREMENTS = {
+    "equal_halves": Requirement("as many unlabelled as labelled crops in a step", _equal_halves),
+    "cubes": Requirement(
+        "crops that can be cut into cubes of {} voxels, two or more of them on the second axis", _cubes
+    ),
+    "several_scales": Requirement("a network with outputs at several scales", _several_scales),
+    "further_decoders": Requirement("a network that builds further decoders", _further_decoders),
+    "even_bottleneck": Requirement("crops and windows whose deepest map has even sides", _even_bottleneck),
+    "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
+}
+
+
+def _check_requirements(where: str, method: str) -> None:
+    """Raise UserError for a requirement that does not exist, or whose hyperparameter does not. where: the method."""
+    given = catalogue.declared(method).get("requires")
+    if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
+        raise UserError(f'{where}: requires must be written out as texts, such as ("equal_halves",)')
+    hyper = catalogue.hyperparameters(method)
+    for kind, name in catalogue.requirements(method).items():
+        if kind not in REQUIREMENTS:
+            raise unknown("requirement", kind, REQUIREMENTS, f"{where}: requires")
+        if REQUIREMENTS[kind].takes_hyperparameter and name not in hyper:
+            raise unknown("hyperparameter", name, hyper, f"{where}: requires {kind}")
+        if name and not REQUIREMENTS[kind].takes_hyperparameter:
+            raise UserError(f"{where}: requires {kind}:{name}, but {kind} takes no hyperparameter: write {kind}")
+
+
+def requirements(method: str) -> list[str]:
+    """What a method requires of a protocol, in words."""
+    return [REQUIREMENTS[kind].text.format(name) for kind, name in catalogue.requirements(method).items()]
+
+
+def why_not(pair: Pairing) -> str | None:
+    """The reason why a row cannot be trained this way, as a sentence; None where it can."""
+    for kind, name in catalogue.requirements(pair.method).items():
+        if reason := REQUIREMENTS[kind].why_not(pair, name):
+            return reason
     return None
 
 

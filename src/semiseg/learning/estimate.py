@@ -95,11 +95,12 @@ def _scaled(step: Step, counts: Sequence[Work]) -> Work:
 
 def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:
     """The two sizes of crops that are counted, in voxels: the smallest that serve network and method."""
-    cubes = catalogue.declared(spec["method"]).get("cubes")
-    if cubes:
+    required = catalogue.requirements(spec["method"])
+    if cubes := required.get("cubes"):
         side = spec["hyper"].get(cubes, catalogue.hyperparameters(spec["method"])[cubes].default)
     else:
-        side = catalogue.declared(spec["network"]["name"], "networks")["divisor"]
+        divisor = catalogue.declared(spec["network"]["name"], "networks")["divisor"]
+        side = 2 * divisor if "even_bottleneck" in required else divisor
     return [tuple(side * factor for factor in crop) for crop in (CUBES if cubes else SMALL)]
 
 

@@ -45,7 +45,7 @@ class GuidedNet(Method):
 
     networks = {"a": "kaiming", "b": "xavier"}
     inference_networks = ("a", "b")
-    equal_halves = True
+    requires = ("equal_halves",)
     a: Backbone
     b: Backbone
     class_weights: Tensor

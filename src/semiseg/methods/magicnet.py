@@ -52,7 +52,7 @@ class MagicNet(Method):
     networks = {"student": "default"}
     teachers = {"teacher": "student"}
     inference_networks = ("student",)
-    cubes = "cube_size"
+    requires = ("cubes:cube_size",)
     student: Backbone
     teacher: nn.Module
     stored: Tensor

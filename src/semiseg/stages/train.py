@@ -11,7 +11,7 @@ import torch
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, sweep, write_json
 from semiseg.data.local_copies import with_copies
-from semiseg.graph.requirements import why_not
+from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
 from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
@@ -71,9 +71,9 @@ def train(
     facts = Facts.of(index, parts, training.patch, inference.window)
     with torch_alone(spec["method"]):
         method = build_method(spec["method"], spec["hyper"], network, training, facts)
-    reason = why_not(spec["method"], spec["hyper"], training)
+    reason = why_not(Pairing(spec["method"], spec["hyper"], network, training, inference))
     if reason is not None:
-        raise UserError(f"{reason}: change training.batch or training.patch of the protocol")
+        raise UserError(f"{reason}: change the protocol, or leave the row out")
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
     trainer = Trainer(
         title=f"train {spec['method']}",
