@@ -38,6 +38,7 @@ class SKCDF(Method):
     """
 
     inference_networks = ("predictor",)
+    requires = ("further_decoders", "even_bottleneck", "window_is_patch")
     ratio: Tensor
 
     weight = Hyper(10.0, "weight w of both pseudo-label terms, times the protocol's ramp", f"{CODE} --cps_w")
