@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from semiseg.base import sources
 from semiseg.base.controls import PREFIX, is_control
+from semiseg.base.declared_networks import as_net, networks_in
 from semiseg.base.errors import UserError
 from semiseg.base.names import guess, unknown
 
@@ -109,13 +110,28 @@ def hyperparameters(method: str) -> dict[str, Declared]:
 def declared(name: str, kind: str = "methods") -> dict[str, Any]:
     """Class attributes of a plug-in that are written out (``labelled_only = True``), its own or of a base class.
 
-    kind: methods or networks. Raises BrokenError when the file does not define exactly one class of its kind.
+    kind: methods or networks. A ``Net`` counts as written out; its backbone is then the class's twin. Raises
+    BrokenError when the file does not define exactly one class of its kind.
     """
-    merged: dict[str, ast.expr] = {}
-    for owner in reversed(_plug_in_twin(kind, name).__mro__):
-        merged |= vars(owner).get("assigned", {})
-    literals = {name: _literal(value) for name, value in merged.items()}
-    return {name: value for name, value in literals.items() if value is not None}
+    return _declared(_plug_in_twin(kind, name))
+
+
+def _declared(twin: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for owner in reversed(twin.__mro__):
+        assigned = vars(owner).get("assigned", {})
+        found |= {name: _literal(value) for name, value in assigned.items()}
+        if isinstance(networks := assigned.get("networks"), ast.Dict):
+            found["networks"] = networks_in(networks, owner.__module__)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def own_backbones(method: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Network of a method -> class and attributes of its backbone, where the method names one of its own."""
+    networks = declared(method).get("networks")
+    entries = networks.items() if isinstance(networks, Mapping) else ()
+    own = {name: as_net(entry).backbone for name, entry in entries}
+    return {name: (one.__name__, _declared(one)) for name, one in own.items() if isinstance(one, type)}
 
 
 def requirements(method: str) -> dict[str, str]:
@@ -169,9 +185,15 @@ def check_networks(where: str, networks: Any, teachers: Any, teacher_start: Any)
     for name, value in {"networks": networks, "teachers": teachers}.items():
         if value is not None and not isinstance(value, Mapping):
             raise UserError(f'{where}: expected {name} as {{"name": "..."}}, found {value!r}')
-    for name, initialisation in (networks or {}).items():
-        if initialisation not in (known := _initialisations()):
-            raise unknown("initialisation", str(initialisation), known, f"{where}: networks.{name}")
+    for name, net in ((name, as_net(entry)) for name, entry in (networks or {}).items()):
+        if net.initialisation not in (known := _initialisations()):
+            raise unknown("initialisation", str(net.initialisation), known, f"{where}: networks.{name}")
+        bases = getattr(net.backbone, "__mro__", ())
+        if net.backbone is not None and BASES["networks"][1] not in {base.__name__ for base in bases}:
+            found = getattr(net.backbone, "__name__", repr(net.backbone))
+            raise UserError(f"{where}: networks.{name}: expected the class of a backbone of networks, found {found}")
+        if not isinstance(net.in_channels, int) or net.in_channels < 1:
+            raise UserError(f"{where}: networks.{name}: expected in_channels of 1 or more, found {net.in_channels!r}")
     for name, followed in (teachers or {}).items():
         if networks is not None and name in networks:
             raise UserError(f"{where}: {name!r} is both a network and a teacher: rename one")

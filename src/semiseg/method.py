@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from semiseg import catalogue
+from semiseg.base.declared_networks import Net as Net
+from semiseg.base.declared_networks import as_net
 from semiseg.base.errors import UserError
 
 Terms = dict[str, Tensor]
@@ -76,7 +78,7 @@ class Context:
     classes: number of classes K, background included.
     network: function that builds one backbone of the protocol. ``network(initialisation, channels)`` takes
         ``"default"``, ``"kaiming"`` or ``"xavier"`` and the number of channels of the head; ``in_channels`` is the
-        number of channels of its input, by default 1.
+        number of channels of its input, by default 1; ``backbone`` is another class of ``semiseg.networks``.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
     labelled_voxels: ``[n k]`` float64, number of voxels of each class in each labelled volume as it is stored, in the
         order of the split's list. ``labelled_voxels.sum(0)`` are the totals.
@@ -148,7 +150,9 @@ class Method(nn.Module):
     Class attributes declare what the engine builds:
 
     networks: name -> initialisation of each trained backbone, which becomes the attribute of that name. Example:
-        ``networks = {"a": "kaiming", "b": "xavier"}`` gives ``self.a`` and ``self.b``.
+        ``networks = {"a": "kaiming", "b": "xavier"}`` gives ``self.a`` and ``self.b``. An entry may name a backbone of
+        its own, or other channels of its input: ``Net("kaiming", ResNet34)``, ``Net("xavier", in_channels=2)``. The
+        file imports the class from ``semiseg.networks``, so that an edit of it reruns the method.
     teachers: name -> name of the network that the teacher follows. A teacher has the same architecture and no
         gradients; the method itself updates it in ``after_step``.
     teacher_start: ``"random"`` if teachers start from random weights of their own (the official mean teachers do);
@@ -178,7 +182,7 @@ class Method(nn.Module):
     from a generator of the method's own would differ after a resumption. ``predict`` and ``weights`` draw nothing.
     """
 
-    networks: Mapping[str, str] = {}
+    networks: Mapping[str, str | Net] = {}
     teachers: Mapping[str, str] = {}
     teacher_start: Literal["random", "copy"] = "random"
     inference_networks: tuple[str, ...] = ()
@@ -199,13 +203,18 @@ class Method(nn.Module):
         catalogue.check_networks(type(self).__name__, self.networks, self.teachers, self.teacher_start)
         self.hyper = hyper
         self.context = context
-        for name, initialisation in self.networks.items():
-            self.add_module(name, context.network(initialisation, self.output_channels))
+        for name in self.networks:
+            self.add_module(name, self._built(name))
         for name, followed in self.teachers.items():
-            teacher = context.network(self.networks[followed], self.output_channels).requires_grad_(False)
+            teacher = self._built(followed).requires_grad_(False)
             if self.teacher_start == "copy":
                 teacher.load_state_dict(self.get_submodule(followed).state_dict())
             self.add_module(name, teacher)
+
+    def _built(self, network: str) -> nn.Module:
+        """A new network as the entry of this name in ``networks`` declares it."""
+        net = as_net(self.networks[network])
+        return self.context.network(net.initialisation, self.output_channels, net.in_channels, net.backbone)
 
     @property
     def output_channels(self) -> int:

@@ -129,6 +129,12 @@ INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def backbone_class(name: str) -> type[Backbone]:
+    """The class that ``semiseg/networks/<name>.py`` defines. Raises UserError for an unknown network."""
+    catalogue.require("networks", name, "network")
+    return catalogue.load_class("networks", name, Backbone)
+
+
 def build(name: str, channels: int, classes: int, initialisation: str, **options: int) -> Backbone:
     """Build the backbone of ``semiseg/networks/<name>.py``.
 
@@ -137,10 +143,14 @@ def build(name: str, channels: int, classes: int, initialisation: str, **options
     weight of every Conv3d anew. Transposed convolutions and all biases keep torch's default; batch norm has weight 1
     and bias 0. Raises UserError for an unknown network or initialisation.
     """
-    catalogue.require("networks", name, "network")
+    return construct(backbone_class(name), channels, classes, initialisation, **options)
+
+
+def construct(backbone: type[Backbone], channels: int, classes: int, initialisation: str, **options: int) -> Backbone:
+    """Build a backbone of this class, as ``build`` does by its name."""
     if initialisation not in INITIALISATIONS:
         raise UserError(f"unknown initialisation {initialisation!r}; known: {', '.join(INITIALISATIONS)}")
-    network = catalogue.load_class("networks", name, Backbone)(channels, classes, **options)
+    network = backbone(channels, classes, **options)
     initialise(network, initialisation)
     if initialisation != "default":
         network.initialisation = initialisation

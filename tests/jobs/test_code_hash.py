@@ -48,7 +48,7 @@ EDITS = {
     "how plug-ins are read": ("catalogue.py", r"len\(found\) != 1", "len(found) > 1", set()),
     "how a mistyped name is guessed": ("base/names.py", r"n=3\b", "n=5", set()),
     "how a wrong parameter is told": ("params/sentences.py", "SHOWN = 60", "SHOWN = 70", set()),
-    "what a protocol must serve": ("graph/requirements.py", "number < 2", "number < 3", set()),
+    "what a protocol must serve": ("graph/requirements.py", "number >= 2", "number >= 3", set()),
     "the lock of a job": ("jobs/lock.py", "import os\n", "import os\n\nX = 1\n", set()),
     # texts of declarations
     "the licence of a dataset": ("datasets/flare22.py", 'licence="', 'licence="new: ', set()),

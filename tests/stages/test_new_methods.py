@@ -11,16 +11,19 @@ from support import ROOT, prepared_cases
 from support.new_plug_ins import added
 from support.prepared_cases import train_spec
 
+from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.images import read_nifti
 from semiseg.describe.command import describe
 from semiseg.graph.plan import Plan
-from semiseg.graph.requirements import check_declared
+from semiseg.graph.requirements import Pairing, check_declared, why_not
+from semiseg.jobs.code_hash import module_hashes, modules_of
 from semiseg.learning import weights
 from semiseg.learning.build import choose_runtime
 from semiseg.learning.counting import count
 from semiseg.method import method_class
+from semiseg.params.config import Inference, Network, Training
 from semiseg.params.reading import read
 from semiseg.stages.predict import predict
 from semiseg.stages.train import train
@@ -78,6 +81,39 @@ class Composite(Method):
             "consistency": consistency(first[count:], second[count:]),
         }
 '''
+TINY_NET = '''
+"""A backbone of one convolution."""
+from torch import nn
+from semiseg.network import Backbone
+
+class TinyNet(Backbone):
+    divisor = 4
+
+    def __init__(self, channels, classes, filters):
+        super().__init__()
+        self.widths = (filters,)
+        self.first, self.head = nn.Conv3d(channels, filters, 3, padding=1), nn.Conv3d(filters, classes, 1)
+
+    def features(self, image):
+        self.check_sides(image)
+        return (self.first(image).relu(),)
+'''
+UNEQUAL = '''
+"""A method with three unequal networks."""
+import torch
+from semiseg.method import Method, Net
+from semiseg.networks.tiny_net import TinyNet
+
+class Unequal(Method):
+    networks = {"a": "kaiming", "b": Net("xavier", TinyNet), "c": Net("default", in_channels=2)}
+    teachers = {"average": "b"}
+    inference_networks = ("b",)
+
+    def losses(self, batch, time):
+        logits = {"a": self.a(batch.images), "b": self.b(batch.images)}
+        logits["c"] = self.c(torch.cat([batch.images, batch.images], 1))
+        return {name: self.context.supervised(each, batch.labels) for name, each in logits.items()}
+'''
 UNTRAINED = '''
 """A method that forgot its networks."""
 from semiseg.method import Method
@@ -98,7 +134,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    files = {"methods/keeps_facts.py": FACTS, "methods/composite.py": COMPOSITE, "methods/untrained.py": UNTRAINED}
+    methods = {"keeps_facts": FACTS, "composite": COMPOSITE, "untrained": UNTRAINED, "unequal": UNEQUAL}
+    files = {"networks/tiny_net.py": TINY_NET} | {f"methods/{name}.py": text for name, text in methods.items()}
     with added(tmp_path_factory.mktemp("package"), files):
         yield
 
@@ -115,6 +152,13 @@ def predicted(spec, weights: Path, cases) -> list[Path]:
     out = weights.parent / "predictions.json"
     predict(spec, weights, *cases, out, choose_runtime("cpu", 1, 1e9))
     return sorted(weights.parent.rglob("*.nii.gz"))
+
+
+def described(method: str) -> str:
+    """The page of a method."""
+    console = Console(file=io.StringIO(), width=100)
+    describe(Plan(read(ROOT / "params.yaml")), method, console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
 def test_a_method_receives_the_same_facts_in_training_and_in_prediction(package, cases, tmp_path) -> None:
@@ -155,12 +199,74 @@ def test_a_method_may_build_its_only_network_itself(package, cases, tmp_path) ->
     changed = {**tensors, "model.head.bias": torch.tensor([0.0, 0.0, 1e6])}
     weights.save(path, changed, note)
     assert maps and all((read_nifti(file).array == 2).all() for file in predicted(spec, path, cases))
-    console = Console(file=io.StringIO(), width=100)
-    describe(Plan(read(ROOT / "params.yaml")), "composite", console)
-    assert "a split with unlabelled cases" in console.file.getvalue()
+    assert "a split with unlabelled cases" in described("composite")
     assert count(spec, 3, (16, 16, 32)).parameters > 0
 
 
 def test_a_method_without_parameters_to_train_is_refused(package, cases, tmp_path) -> None:
     with pytest.raises(UserError, match=r"^Untrained has no parameters to train: name a network in networks, or"):
         trained(train_spec("untrained"), cases, tmp_path)
+
+
+def test_networks_may_have_unequal_backbones_and_inputs(package, cases, tmp_path) -> None:
+    spec = train_spec("unequal", iterations=2)
+    path = trained(spec, cases, tmp_path)
+    tensors, note = weights.load(path)
+    assert note["networks"] == ["b"]
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {
+        **{"b.first.weight": (2, 1, 3, 3, 3), "b.first.bias": (2,)},
+        **{"b.head.weight": (3, 2, 1, 1, 1), "b.head.bias": (3,)},
+    }
+    assert predicted(spec, path, cases)
+    assert "semiseg.networks.tiny_net" in module_hashes(*modules_of("train", spec))
+    assert count(spec, 3, (16, 16, 32)).parameters > 0
+
+
+def test_the_planner_checks_the_crops_of_an_own_backbone(package) -> None:
+    """The file is read, not imported: the page names the networks, and sides follow the own network's divisor."""
+    check_declared("unequal")
+    assert "a (kaiming), b (xavier, TinyNet), c (default, 2 channels)" in " ".join(described("unequal").split())
+    spec = train_spec("unequal")
+    training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
+
+    def reason(patch: tuple[int, int, int], window: tuple[int, int, int]) -> str | None:
+        inference = Inference(window=window, stride=window)
+        return why_not(Pairing("unequal", {}, network, training.model_copy(update={"patch": patch}), inference))
+
+    start = "unequal has a network b of its own, which does not fit: "
+    good, odd, small = (16, 16, 32), (16, 18, 32), (4, 4, 4)
+    assert reason(good, good) is None
+    assert reason(odd, good) == (
+        f"{start}training.patch: TinyNet takes sides that are multiples of 4, found 16 x 18 x 32:"
+        " take 16 x 16 x 32, say"
+    )
+    assert str(reason(good, odd)).startswith(f"{start}inference.window: TinyNet takes sides that are multiples of 4")
+    assert str(reason(good, small)).startswith(f"{start}inference.window: 4 x 4 x 4 voxels are too few for TinyNet")
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ('Net("xavir", TinyNet)', r"networks\.b: unknown initialisation 'xavir'; .* mean xavier"),
+        ('Net("xavier", Method)', r"networks\.b: expected the class of a backbone of networks, found Method$"),
+        ('Net("xavier", in_channels=0)', r"networks\.b: expected in_channels of 1 or more, found 0$"),
+        (
+            'Net("xavier", chanels=2)',
+            r"line 8: expected Net\(initialisation, .*, found Net\('xavier', chanels=2\): correct",
+        ),
+        ('Net("xavier", "tiny_net")', r"networks\.b: expected the class of a backbone of networks, found 'tiny_net'$"),
+        ("Net(min('a'), TinyNet)", ""),
+        ('Net("xavier", nn.Conv3d)', ""),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_one_sentence_and_a_computed_one_is_left_to_the_training(
+    tmp_path, entry, sentence
+) -> None:
+    text = UNEQUAL.replace('Net("xavier", TinyNet)', entry)
+    with added(tmp_path, {"networks/tiny_net.py": TINY_NET, "methods/wrong.py": text}):
+        if not sentence:
+            check_declared("wrong")
+            assert "networks" not in catalogue.declared("wrong") and not catalogue.own_backbones("wrong")
+            return
+        with pytest.raises(UserError, match=rf"methods/wrong\.py(:|,) {sentence}"):
+            check_declared("wrong")

@@ -92,10 +92,17 @@ def twin(module: str, name: str) -> type:
             bases = tuple(dict.fromkeys(base for base in found if base is not object))
             functions = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
             body = {"assigned": dict(assignments(node)), "functions": functions, "constants": dict(assignments(tree))}
+            body["__module__"] = module
             return type(name, bases, body)
     if name in imported:
         return twin(*imported[name])
     return object
+
+
+def twin_of(expression: ast.expr, module: str) -> type:
+    """The twin of the class that an expression in this module names; ``object`` for what is no class of semiseg."""
+    file = source_of(module)
+    return object if file is None else _twin_of_base(expression, module, _imported(syntax_tree(file)))
 
 
 def _twin_of_base(base: ast.expr, module: str, imported: Mapping[str, tuple[str, str]]) -> type:

@@ -73,7 +73,7 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     declared = catalogue.declared(base)
     networks, teachers = declared.get("networks"), declared.get("teachers")
     if networks:
-        yield f"trained networks: {', '.join(f'{name} ({start})' for name, start in networks.items())}"
+        yield f"trained networks: {', '.join(f'{name} ({entry})' for name, entry in networks.items())}"
     if teachers:
         yield f"teachers: {', '.join(f'{name} follows {followed}' for name, followed in teachers.items())}"
     if catalogue.overrides(base, "adversaries"):

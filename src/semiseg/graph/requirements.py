@@ -24,11 +24,17 @@ def crops_do_not_fit(protocol: Protocol) -> str | None:
 
     The network's class declares ``divisor`` and ``batch_norm`` (``semiseg.network.Backbone``).
     """
-    network, batch = protocol.network.name, protocol.training.batch
-    declared = catalogue.declared(network, "networks")
+    network = protocol.network.name
+    return _sides_do_not_fit(network, catalogue.declared(network, "networks"), protocol.training, protocol.inference)
+
+
+def _sides_do_not_fit(
+    network: str, declared: Mapping[str, Any], training: Training, inference: Inference
+) -> str | None:
+    """The reason why a network, which declares these attributes, cannot take the crops or windows; else None."""
     divisor, batch_norm = declared["divisor"], declared["batch_norm"]
-    needed = {"training.patch": (protocol.training.patch, ceil(LEAST / _fewest(batch)) if batch_norm else LEAST)}
-    needed["inference.window"] = protocol.inference.window, 1 if batch_norm else LEAST
+    needed = {"training.patch": (training.patch, ceil(LEAST / _fewest(training.batch)) if batch_norm else LEAST)}
+    needed["inference.window"] = inference.window, 1 if batch_norm else LEAST
     for key, (sides, least) in needed.items():
         shown = _times(sides)
         if any(side % divisor for side in sides):
@@ -195,6 +201,9 @@ def requirements(method: str) -> list[str]:
 
 def why_not(pair: Pairing) -> str | None:
     """The reason why a row cannot be trained this way, as a sentence; None where it can."""
+    for name, (backbone, written) in catalogue.own_backbones(pair.method).items():
+        if reason := _sides_do_not_fit(backbone, written, pair.training, pair.inference):
+            return f"{pair.method} has a network {name} of its own, which does not fit: {reason}"
     for kind, name in catalogue.requirements(pair.method).items():
         if reason := REQUIREMENTS[kind].why_not(pair, name):
             return reason

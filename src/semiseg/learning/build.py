@@ -11,7 +11,7 @@ from torch import nn
 from semiseg import catalogue
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.method import Context, Method, method_class
-from semiseg.network import build
+from semiseg.network import Backbone, backbone_class, construct
 from semiseg.params.config import Network, Training
 
 MOST_LOADER_THREADS = 4  # one cuts a batch in a fraction of a step; more would hold batches in memory for nothing
@@ -73,12 +73,15 @@ def build_method(
     method's ``inference_networks`` are modules of it.
     """
 
-    def backbone(initialisation: str, channels: int, in_channels: int = 1) -> nn.Module:
-        return build(network.name, in_channels, channels, initialisation, filters=network.filters)
+    def build_network(
+        initialisation: str, channels: int, in_channels: int = 1, backbone: type[Backbone] | None = None
+    ) -> nn.Module:
+        kind = backbone or backbone_class(network.name)
+        return construct(kind, in_channels, channels, initialisation, filters=network.filters)
 
     context = Context(
         classes=len(facts.labelled_voxels[0]),
-        network=backbone,
+        network=build_network,
         supervised=SUPERVISED[training.supervised if training else "half_ce_dice_all"],
         labelled_voxels=torch.tensor(facts.labelled_voxels, dtype=torch.float64),
         unlabelled_cases=facts.unlabelled_cases,

@@ -7,7 +7,7 @@ in a folder. So torch is loaded only for a step that was not counted before.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import prod
+from math import lcm, prod
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,9 @@ def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:
     if cubes := required.get("cubes"):
         side = spec["hyper"].get(cubes, catalogue.hyperparameters(spec["method"])[cubes].default)
     else:
-        divisor = catalogue.declared(spec["network"]["name"], "networks")["divisor"]
+        backbones = [written for _, written in catalogue.own_backbones(spec["method"]).values()]
+        backbones.append(catalogue.declared(spec["network"]["name"], "networks"))
+        divisor = lcm(*(written["divisor"] for written in backbones))
         side = 2 * divisor if "even_bottleneck" in required else divisor
     return [tuple(side * factor for factor in crop) for crop in (CUBES if cubes else SMALL)]
 
