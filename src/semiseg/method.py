@@ -81,7 +81,7 @@ class Context:
         number of channels of its input, by default 1; ``backbone`` is another class of ``semiseg.networks``.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
     labelled_voxels: ``[n k]`` float64, number of voxels of each class in each labelled volume as it is stored, in the
-        order of the split's list. ``labelled_voxels.sum(0)`` are the totals.
+        order of the cases' names. ``labelled_voxels.sum(0)`` are the totals.
     unlabelled_cases: number of unlabelled cases of the split, also where the method uses none of them.
     patch: sides of a training crop ``(z, y, x)`` in voxels, in the order of the stored volume.
     window: sides of a window of inference in voxels. ``predict`` receives windows of this size.
@@ -175,6 +175,9 @@ class Method(nn.Module):
     ``"further_decoders"``: the protocol's network builds further decoders (``Backbone.new_decoder``).
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
+
+    Each but ``cubes`` may be followed by a hyperparameter that is true or false, and then counts only where it is true.
+    Example: SKCDF declares ``"even_bottleneck:skcm"``, because its attention alone divides the deepest map.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The

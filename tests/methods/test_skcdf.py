@@ -91,10 +91,13 @@ def test_one_decoder_serves_both_where_the_flow_is_not_decoupled() -> None:
     assert all(torch.equal(weight, before[name]) for name, weight in method.named_parameters()), "no transfer"
 
 
-def test_the_ratios_are_those_of_the_first_four_cases() -> None:
-    voxels = [[40.0, 10.0]] * 4 + [[0.0, 1000.0]]
-    torch.testing.assert_close(build(voxels=voxels).ratio, torch.tensor([0.25, 1.0]).double())
-    torch.testing.assert_close(build(voxels=voxels, counted_cases=5).ratio, torch.tensor([1.0, 160 / 1040]).double())
+def test_the_ratios_are_those_of_the_first_four_cases_by_name() -> None:
+    """The list of a split need not be sorted."""
+    index = {"cases": {name: {"voxels": [40.0, 10.0]} for name in "abcd"} | {"e": {"voxels": [0.0, 1000.0]}}}
+    run = Facts.of(index, {"labelled": ["e", "b", "a", "d", "c"], "unlabelled": ["f"]}, SIDES, SIDES)
+    for cases, ratio in ((4, [0.25, 1.0]), (5, [1.0, 160 / 1040])):
+        method = build(voxels=[list(row) for row in run.labelled_voxels], counted_cases=cases)
+        torch.testing.assert_close(method.ratio, torch.tensor(ratio).double())
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class SKCDF(Method):
     """
 
     inference_networks = ("predictor",)
-    requires = ("further_decoders", "even_bottleneck", "window_is_patch")
+    requires = ("further_decoders", "even_bottleneck:skcm", "window_is_patch:skcm")
     ratio: Tensor
 
     weight = Hyper(10.0, "weight w of both pseudo-label terms, times the protocol's ramp", f"{CODE} --cps_w")
@@ -54,7 +54,7 @@ class SKCDF(Method):
     absh = Hyper(True, "whether decoders have auxiliary heads", f"{MODEL}; CVPR 2025, Table 3", (True, False))
     transfer_order = Hyper(
         "H_l D H_u",
-        "transfers before a step: D to the unlabelled decoder, H_l and H_u to the main heads from the auxiliary ones",
+        "transfers before a step: D to the unlabelled decoder, H_l and H_u (with absh) to a main head",
         f"{CODE}; CVPR 2025, Table 5 for the others",
         ("H_l D H_u", "D", "H_l D", "D H_l H_u", "H_l H_u D"),
     )
@@ -64,7 +64,7 @@ class SKCDF(Method):
     mask_mode = Hyper(
         "logits", "what the masks multiply", f"{CODE}; CVPR 2025, Eq. 17 and 19 for loss", ("logits", "loss")
     )
-    counted_cases = Hyper(4, "labelled cases whose voxels give the ratios r, the first ones", f"{CODE} num_sample")
+    counted_cases = Hyper(4, "labelled cases whose voxels give the ratios r, the first by name", f"{CODE} num_sample")
     heads = Hyper(2, "heads of the attention", f"{MODEL} num_heads")
     attention_dropout = Hyper(0.1, "dropout of attention matrices and outputs", f"{MODEL} attention_dropout_rate")
 
