@@ -250,7 +250,7 @@ def test_a_method_that_imports_what_is_not_there_is_refused_before_any_job(broke
 
 
 DECLARED = """
-from semiseg.method import Method
+from semiseg.method import Hyper, Method
 
 
 class FixMatch(Method):
@@ -284,7 +284,12 @@ WRONG = {
     "a hyperparameter too many": (
         PREDICTING,
         f"{PREDICTING}\n    requires = ('equal_halves:size',)",
-        "requires equal_halves:size, but equal_halves takes no hyperparameter: write equal_halves",
+        "requires equal_halves: unknown hyperparameter 'size'",
+    ),
+    "a switch that is a number": (
+        PREDICTING,
+        f"{PREDICTING}\n    size = Hyper(32, 'side of a cube', 'ours')\n    requires = ('equal_halves:size',)",
+        "requires equal_halves:size, but size is neither true nor false: write equal_halves",
     ),
     "one requirement": (PREDICTING, f"{PREDICTING}\n    requires = 'cubes'", "requires must be written out as texts, "),
     "a computed one": (

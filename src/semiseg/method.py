@@ -107,6 +107,9 @@ class Method(nn.Module):
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
 
+    Each but ``cubes`` may be followed by a hyperparameter that is true or false, and then counts only where it is true.
+    Example: SKCDF declares ``"even_bottleneck:skcm"``, because its attention alone divides the deepest map.
+
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The
     run's seed sets these generators and the saved state contains them. Numbers from numpy, from Python's ``random`` or

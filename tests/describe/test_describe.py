@@ -63,7 +63,7 @@ def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
     rule, text = PARAMS.protocols[name].training.optimiser, page(name)
     sides = (16, 16, 16)
     context = Context(
-        2, lambda _, channels, **__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
+        2, lambda _, channels, *__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
     )
     state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"))
     used = state.optimiser.param_groups[0]

@@ -83,6 +83,14 @@ def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp
         assert requirements.requirements("new") == [requirements.REQUIREMENTS[requirement].text]
 
 
+def test_a_requirement_counts_where_its_switch_is_on():
+    """SKCDF without attention does not divide the deepest map."""
+    assert "multiples of 32; found 64 x 128 x 112" in why_not("skcdf", {}, training((64, 128, 112)))
+    assert "trains on 32 x 128 x 128 voxels and predicts windows" in why_not("skcdf", {}, training((32, 128, 128)))
+    assert why_not("skcdf", {"skcm": False}, training((16, 128, 112))) is None
+    assert "crops and windows whose deepest map has even sides, if skcm" in requirements.requirements("skcdf")
+
+
 def asked(changes):
     """Arguments of ``why_not`` with some changes."""
     changes = dict(changes)

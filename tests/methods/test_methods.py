@@ -50,8 +50,11 @@ SEMI = [name for name in METHODS if not method_class(name).labelled_only]
 
 
 def sides(name: str) -> tuple[int, int, int]:
-    """A crop that serves the method: several cubes of 32 voxels where it wants cubes, else one."""
-    return (32, 64, 64) if "cubes:cube_size" in method_class(name).requires else (16, 32, 32)
+    """A crop that serves the method: several cubes of 32 voxels or a deepest map of even sides where it wants these."""
+    requires = catalogue.requirements(name)
+    if "cubes" in requires:
+        return 32, 64, 64
+    return (32, 32, 32) if "even_bottleneck" in requires else (16, 32, 32)
 
 
 def confident(name: str, network: str, seed: int = 0) -> Method:

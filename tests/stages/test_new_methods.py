@@ -166,7 +166,7 @@ def test_a_method_receives_the_same_facts_in_training_and_in_prediction(package,
     spec["inference"]["window"] = [16, 32, 32]
     predicted(spec, trained(spec, cases, tmp_path), cases)
     index, parts = map(read_json, cases)
-    voxels = [index["cases"][name]["voxels"] for name in parts["labelled"]]
+    voxels = [index["cases"][name]["voxels"] for name in sorted(parts["labelled"])]
     first, second = method_class("keeps_facts").received
     for context in (first, second):
         assert context.labelled_voxels.dtype == torch.float64 and context.labelled_voxels.tolist() == voxels

@@ -85,7 +85,7 @@ class Context:
         number of channels of its input, by default 1; ``backbone`` is another class of ``semiseg.networks``.
     supervised: the protocol's supervised loss, a function of logits ``[b k z y x]`` and labels ``[b z y x]``.
     labelled_voxels: ``[n k]`` float64, number of voxels of each class in each labelled volume as it is stored, in the
-        order of the split's list. ``labelled_voxels.sum(0)`` are the totals.
+        order of the cases' names. ``labelled_voxels.sum(0)`` are the totals.
     unlabelled_cases: number of unlabelled cases of the split, also where the method uses none of them.
     patch: sides of a training crop ``(z, y, x)`` in voxels, in the order of the stored volume.
     window: sides of a window of inference in voxels. ``predict`` receives windows of this size.

@@ -163,8 +163,12 @@ class Requirement:
 
     @property
     def takes_hyperparameter(self) -> bool:
-        """Whether the requirement is written with the name of a hyperparameter, as ``cubes:cube_size``."""
+        """Whether the requirement depends on the value of a hyperparameter, as ``cubes:cube_size``."""
         return "{}" in self.text
+
+    def is_switched_by(self, name: str) -> bool:
+        """Whether it counts only where the hyperparameter of this name is true, as ``even_bottleneck:skcm``."""
+        return bool(name) and not self.takes_hyperparameter
 
 
 REQUIREMENTS = {
@@ -188,15 +192,17 @@ def _check_requirements(where: str, method: str) -> None:
     for kind, name in catalogue.requirements(method).items():
         if kind not in REQUIREMENTS:
             raise unknown("requirement", kind, REQUIREMENTS, f"{where}: requires")
-        if REQUIREMENTS[kind].takes_hyperparameter and name not in hyper:
+        takes_value = REQUIREMENTS[kind].takes_hyperparameter
+        if (name or takes_value) and name not in hyper:
             raise unknown("hyperparameter", name, hyper, f"{where}: requires {kind}")
-        if name and not REQUIREMENTS[kind].takes_hyperparameter:
-            raise UserError(f"{where}: requires {kind}:{name}, but {kind} takes no hyperparameter: write {kind}")
+        if name and not takes_value and not isinstance(hyper[name].default, bool):
+            raise UserError(f"{where}: requires {kind}:{name}, but {name} is neither true nor false: write {kind}")
 
 
 def requirements(method: str) -> list[str]:
     """What a method requires of a protocol, in words."""
-    return [REQUIREMENTS[kind].text.format(name) for kind, name in catalogue.requirements(method).items()]
+    texts = ((REQUIREMENTS[kind], name) for kind, name in catalogue.requirements(method).items())
+    return [one.text.format(name) + (f", if {name}" if one.is_switched_by(name) else "") for one, name in texts]
 
 
 def why_not(pair: Pairing) -> str | None:
@@ -205,6 +211,8 @@ def why_not(pair: Pairing) -> str | None:
         if reason := _sides_do_not_fit(backbone, written, pair.training, pair.inference):
             return f"{pair.method} has a network {name} of its own, which does not fit: {reason}"
     for kind, name in catalogue.requirements(pair.method).items():
+        if REQUIREMENTS[kind].is_switched_by(name) and not pair.value(name):
+            continue
         if reason := REQUIREMENTS[kind].why_not(pair, name):
             return reason
     return None

@@ -37,8 +37,8 @@ class Runtime:
 class Facts:
     """Facts about the data and the crops of a run, which its method receives (``semiseg.method.Context``).
 
-    labelled_voxels: number of voxels of each class in each labelled case, a row a case; unlabelled_cases: their number;
-    patch, window: sides of a crop and of a window in voxels.
+    labelled_voxels: number of voxels of each class in each labelled case, a row a case, in the order of the cases'
+    names; unlabelled_cases: their number; patch, window: sides of a crop and of a window in voxels.
     """
 
     labelled_voxels: Sequence[Sequence[float]]
@@ -51,7 +51,7 @@ class Facts:
         cls, index: Mapping[str, Any], parts: Mapping[str, list[str]], patch: Sequence[int], window: Sequence[int]
     ) -> "Facts":
         """The facts of a run on these prepared cases (``index.json``) and this split."""
-        voxels = [index["cases"][name]["voxels"] for name in parts["labelled"]]
+        voxels = [index["cases"][name]["voxels"] for name in sorted(parts["labelled"])]
         return cls(voxels, len(parts["unlabelled"]), _sides(patch), _sides(window))
 
 
