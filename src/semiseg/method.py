@@ -93,8 +93,7 @@ class Method(nn.Module):
         has fewer.
 
     ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
-    row whose protocol does not meet a requirement, and gives the reason. The kinds are small functions in
-    ``semiseg/graph/requirements.py``:
+    row whose protocol lacks one of these, and gives the reason. ``semiseg/graph/requirements.py`` has the kinds:
 
     ``"equal_halves"``: a step must have as many unlabelled crops as labelled ones. Example: GuidedNet compares
         unlabelled crop j with prototypes of labelled crop j, so 2 + 2 crops serve it and 1 + 3 crops do not.
@@ -106,9 +105,7 @@ class Method(nn.Module):
     ``"further_decoders"``: the protocol's network builds further decoders (``Backbone.new_decoder``).
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
-
-    Each but ``cubes`` may be followed by a hyperparameter that is true or false, and then counts only where it is true.
-    Example: SKCDF declares ``"even_bottleneck:skcm"``, because its attention alone divides the deepest map.
+    Each but ``cubes`` may name a hyperparameter too, and counts where it is true. Example: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The

@@ -10,8 +10,8 @@ threshold; DC has no factor 1/2; class ratios count four cases. Its weight w r(t
 a matter of the protocol, and the mask's e/E does not. The supervised loss is the method's own, not the protocol's.
 Departures from the code: masked losses are float32. A class that no counted case has is refused, where its voxels would
 end the training. With background as the rarest class the ratios are right.
-Ours (unverified): ``flow: baseline`` and all transfer orders but the default, which have no code, and other networks
-than the V-Net. The orders ``D H_l H_u`` and ``H_l H_u D`` are the same computation, up to rounding.
+Ours (unverified): ``flow: baseline``, ``mask_mode: loss`` and all transfer orders but the default, which have no code,
+and other networks than the V-Net. The orders ``D H_l H_u`` and ``H_l H_u D`` are the same computation, up to rounding.
 """
 
 from collections.abc import Mapping

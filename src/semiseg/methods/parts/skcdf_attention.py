@@ -3,10 +3,10 @@
 Follows yinguanchun/SKCDF: SKCDF/code/models/SKCDF.py. The channels are the sequence: an entry of the attention matrix
 compares two channels over the positions of a patch. A local block has patches of 2x2x2 positions, a global one has a
 single patch.
-Ours: the bottleneck may have any even sides (4x8x8 there) and a batch any number of crops (2 + 2 there). The matrix is
-divided by its deviation in a closed form, and its mean is not subtracted, because a softmax does not see it; so
-torch's fused attention serves, and no matrix of channels by channels is kept for the backward pass where it does.
-There is no second convolution of the token embedding, which that code never uses.
+Ours: the bottleneck may have any even sides (4x8x8 there) and a batch any number of crops (2 + 2 there). The second
+convolution of the token embedding, which that code never uses, is left out. The norm of an attention matrix divides the
+queries by the deviation of the matrix, which a closed form gives, and subtracts no mean, because a softmax does not
+depend on it. So torch's attention serves, whose fused kernels on a GPU keep no matrix of channels by channels.
 """
 
 from collections.abc import Sequence
