@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from semiseg import catalogue
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
+from semiseg.base.training_step import unrefined
 from semiseg.blocks.losses import SUPERVISED, cross_entropy
-from semiseg.method import Batch, Context, TrainingTime, method_class, unrefined
+from semiseg.method import Batch, Context, TrainingTime, method_class
 from semiseg.methods.parts.co_training import CoTraining
 from semiseg.network import build
 
