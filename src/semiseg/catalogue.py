@@ -143,6 +143,15 @@ def requirements(method: str) -> dict[str, str]:
     return {kind: name for kind, _, name in pairs}
 
 
+def wrapped(method: str, hyper: Mapping[str, Any]) -> str | None:
+    """The method that a method with these hyperparameters wraps; None where it wraps none.
+
+    hyper: deviations from the defaults.
+    """
+    name = declared(method).get("wraps")
+    return str(hyper.get(name, hyperparameters(method)[name].default)) if name else None
+
+
 def overrides(name: str, function: str, kind: str = "methods") -> bool:
     """Whether a plug-in, or a base class of it, defines a function of this name, other than the base of its kind.
 

@@ -87,10 +87,16 @@ class Method(nn.Module):
         only if it was changed in place or replaced since the last one; changes by way of ``.data`` are not noticed.
         Example: ``large_state = {"store": "cpu"}`` for ``self.register_buffer("store", torch.zeros(...))``.
     inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
-        that ``__init__`` builds. A run keeps the weights of these alone, so ``predict`` uses no others.
+        that ``__init__`` builds, with dots where they lie in another module. A run keeps the weights of these alone, so
+        ``predict`` uses no others.
     labelled_only: True if the method uses no unlabelled crops; the whole batch then consists of labelled crops.
     least_unlabelled: the fewest unlabelled cases with which the method can be trained. The planner refuses a split that
         has fewer.
+
+    wraps: name of the hyperparameter that names another method, which this one builds and changes. Its code and its
+        hyperparameters then belong to the run, and what it requires is required of the protocol and of the split.
+        Example (``semiseg/methods/plbopt.py``): with ``wraps = "base"`` and a base ``"cps"`` the method builds
+        ``method_class(self.base)(context, **context.wrapped)``.
 
     ``requires`` declares what a method requires of a protocol, as texts that are written out. The planner leaves out a
     row whose protocol lacks one of these, and gives the reason. ``semiseg/graph/requirements.py`` has the kinds:
@@ -104,6 +110,8 @@ class Method(nn.Module):
     ``"several_scales"``: ``outputs`` of the protocol's network gives more than one scale.
     ``"further_decoders"``: the protocol's network builds further decoders (``Backbone.new_decoder``).
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
+    ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
+        those of a slice of the crop.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
     Each but ``cubes`` may name a hyperparameter too, and counts where it is true. Example: ``"even_bottleneck:skcm"``.
 
@@ -120,6 +128,7 @@ class Method(nn.Module):
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
     least_unlabelled: int = 1
+    wraps: str = ""
     requires: tuple[str, ...] = ()
 
     def __init__(self, context: Context, **hyper: Any) -> None:

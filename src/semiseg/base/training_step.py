@@ -95,6 +95,7 @@ class Context:
         A method calls it on pseudo labels ``[n z y x]`` and the scores ``[n k z y x]`` whose arg-max they are, with the
         rows of the unlabelled crops at the end. The labels stay as they are, unless another method has built this one
         in order to refine them.
+    wrapped: hyperparameters of the method that this one builds and wraps, if it does (``Method.wraps``).
 
     ``semiseg plan`` builds a method as well, to count the work of a step on a small crop. The facts are then this crop
     as patch and window, one labelled case with a voxel of each class, and four unlabelled cases.
@@ -108,6 +109,7 @@ class Context:
     patch: tuple[int, int, int]
     window: tuple[int, int, int]
     refine: Callable[[Tensor, Tensor], Tensor] = unrefined
+    wrapped: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def labelled_cases(self) -> int:

@@ -85,8 +85,8 @@ class Plan:
 
     def _why_not(self, protocol: str, method: str) -> str | None:
         given = self.protocol(protocol)
-        hyper = self.hyper(protocol, method)
-        return why_not(Pairing(self.base(method), hyper, given.network, given.training, given.inference))
+        base, hyper, wrapped = self.base(method), self.hyper(protocol, method), self.wrapped(protocol, method)
+        return why_not(Pairing(base, hyper, given.network, given.training, given.inference, wrapped))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
@@ -97,9 +97,11 @@ class Plan:
         for method in built:
             run = self.runs(table, method)[0]
             counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
-            reason = None if is_control(method) else split_does_not_fit(counts, training, self.base(method))
-            if reason is not None:
-                raise UserError(f"table {table}, row {method}: split {run.split} does not serve, since {reason}")
+            wrapped = self.wrapped(run.protocol, method)
+            together = [self.base(method), *([] if wrapped is None else [wrapped["method"]])]
+            for each in [] if is_control(method) else together:
+                if reason := split_does_not_fit(counts, training, each):
+                    raise UserError(f"table {table}, row {method}: split {run.split} does not serve, since {reason}")
         return built
 
     def row_files(self, table: str) -> list[str]:
@@ -134,6 +136,14 @@ class Plan:
         variant = self.params.variants.get(method)
         everywhere, family = self.params.methods.get(base, {}), self.protocol(protocol).methods.get(base, {})
         return {**everywhere, **family, **(variant.parameters if variant else {})}
+
+    def wrapped(self, protocol: str, method: str) -> dict[str, Any] | None:
+        """The method that the one behind a row wraps, and its hyperparameters as in a row of its own; None for none.
+
+        Raises UserError for a method that does not exist.
+        """
+        name = catalogue.wrapped(self.base(method), self.hyper(protocol, method))
+        return None if name is None else {"method": self.base(name), "hyper": self.hyper(protocol, name)}
 
     def effective(self, protocol: str, method: str) -> dict[str, Any]:
         """All hyperparameters of a row: the method's defaults and its deviations."""

@@ -5,7 +5,7 @@ which are read from the text of their files.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import Any
 
@@ -80,13 +80,17 @@ def check_declared(method: str) -> None:
 
 @dataclass(frozen=True)
 class Pairing:
-    """A method and the protocol that is to train it. hyper: the row's deviations from the method's defaults."""
+    """A method and the protocol that is to train it. hyper: the row's deviations from the method's defaults.
+
+    wrapped: the method that this one wraps, and its ``hyper``, as in ``Specs.train``; None where it wraps none.
+    """
 
     method: str
     hyper: Mapping[str, Any]
     network: Network
     training: Training
     inference: Inference
+    wrapped: Mapping[str, Any] | None = None
 
     def value(self, hyperparameter: str) -> Any:
         """The value of a hyperparameter in this pair."""
@@ -141,6 +145,16 @@ def _even_bottleneck(pair: Pairing, _: str) -> str | None:
     return None
 
 
+def _superpixels(pair: Pairing, name: str) -> str | None:
+    (_, *sides), voxels = pair.training.patch, pair.value(name)
+    if 1 <= voxels <= prod(sides):
+        return None
+    return (
+        f"{pair.method} divides slices of {_times(tuple(sides))} voxels into superpixels, so {name} must be from 1 to"
+        f" {prod(sides)}; found {voxels}"
+    )
+
+
 def _window_is_patch(pair: Pairing, _: str) -> str | None:
     patch, window = pair.training.patch, pair.inference.window
     if patch == window:
@@ -179,6 +193,7 @@ REQUIREMENTS = {
     "several_scales": Requirement("a network with outputs at several scales", _several_scales),
     "further_decoders": Requirement("a network that builds further decoders", _further_decoders),
     "even_bottleneck": Requirement("crops and windows whose deepest map has even sides", _even_bottleneck),
+    "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
 }
 
@@ -206,7 +221,10 @@ def requirements(method: str) -> list[str]:
 
 
 def why_not(pair: Pairing) -> str | None:
-    """The reason why a row cannot be trained this way, as a sentence; None where it can."""
+    """The reason why a row cannot be trained this way, as a sentence; None where it can.
+
+    What a wrapped method requires is required of the row.
+    """
     for name, (backbone, written) in catalogue.own_backbones(pair.method).items():
         if reason := _sides_do_not_fit(backbone, written, pair.training, pair.inference):
             return f"{pair.method} has a network {name} of its own, which does not fit: {reason}"
@@ -215,7 +233,10 @@ def why_not(pair: Pairing) -> str | None:
             continue
         if reason := REQUIREMENTS[kind].why_not(pair, name):
             return reason
-    return None
+    if pair.wrapped is None:
+        return None
+    reason = why_not(replace(pair, method=pair.wrapped["method"], hyper=pair.wrapped["hyper"], wrapped=None))
+    return None if reason is None else f"{pair.method} wraps {pair.wrapped['method']}, and {reason}"
 
 
 def split_does_not_fit(counts: Mapping[str, int], training: Training, method: str) -> str | None:

@@ -69,14 +69,16 @@ class Specs:
         return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training)}
 
     def predict(self, run: Run) -> Spec:
-        """Parameters of the rule ``predict``."""
+        """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one."""
         protocol = self.plan.protocol(run.protocol)
+        wrapped = self.plan.wrapped(run.protocol, run.method)
         return {
             "dataset": run.dataset,
             "method": self.plan.base(run.method),
             "hyper": self.plan.hyper(run.protocol, run.method),
             "network": as_json(protocol.network),
             "inference": as_json(protocol.inference),
+            **({} if wrapped is None else {"wrapped": wrapped}),
         }
 
     def row(self, table: str, method: str) -> RowSpec:

@@ -65,9 +65,15 @@ def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
         case "train" | "predict" if is_control(spec["method"]):
             return f"{stage}_control", f"semiseg.methods.{spec['method']}"
         case "train" | "predict":
-            return stage, f"semiseg.methods.{spec['method']}", f"semiseg.networks.{spec['network']['name']}"
+            return stage, *plug_ins(spec)
         case _:
             return (stage,)
+
+
+def plug_ins(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The modules that a training loads by name: its method, the method that this one wraps, and its network."""
+    methods = [spec["method"], *([spec["wrapped"]["method"]] if "wrapped" in spec else [])]
+    return *(f"semiseg.methods.{name}" for name in methods), f"semiseg.networks.{spec['network']['name']}"
 
 
 def code_of(rule: str, spec: Mapping[str, Any]) -> str:

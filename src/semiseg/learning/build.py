@@ -66,10 +66,12 @@ def build_method(
     network: Network,
     training: Training | None,
     facts: Facts,
+    wrapped: Mapping[str, Any] | None = None,
 ) -> Method:
     """The method with new networks.
 
-    training: None if the method only predicts; facts: about at least one labelled case. Raises UserError unless the
+    training: None if the method only predicts; facts: about at least one labelled case; wrapped: the method that this
+    one wraps and its hyperparameters, as in ``Specs.train``, or None. Raises UserError unless the
     method's ``inference_networks`` are modules of it.
     """
 
@@ -87,9 +89,10 @@ def build_method(
         unlabelled_cases=facts.unlabelled_cases,
         patch=facts.patch,
         window=facts.window,
+        wrapped=wrapped["hyper"] if wrapped else {},
     )
     method = method_class(name)(context, **hyper)
-    catalogue.check_predicting(type(method).__name__, method.inference_networks, dict(method.named_children()))
+    catalogue.check_predicting(type(method).__name__, method.inference_networks, dict(method.named_modules()))
     return method
 
 

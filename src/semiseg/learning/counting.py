@@ -32,7 +32,7 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     z, y, x = crop
     facts = Facts([[1.0] * classes], 4, (z, y, x), (z, y, x))  # cases enough for a method that keeps something of them
     with operations:
-        method = build_method(spec["method"], spec["hyper"], network, training, facts).train()
+        method = build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped")).train()
     known = 2 if method.labelled_only else 1
     labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
     labelled, unlabelled = torch.randn(2, 1, *crop).tensor_split([known])

@@ -16,7 +16,7 @@ from semiseg.base import sources
 from semiseg.base.controls import is_control
 from semiseg.base.files import digest, read_json, write_json
 from semiseg.base.parallel import each
-from semiseg.jobs.code_hash import code_hash
+from semiseg.jobs.code_hash import code_hash, plug_ins
 from semiseg.learning.work import Work
 from semiseg.params.config import Training
 
@@ -36,12 +36,11 @@ class Step:
 
     @property
     def key(self) -> str:
-        """Hash of all that the counts depend on: method, parameters, network, classes and code."""
-        method, network = self.spec["method"], self.spec["network"]
-        modules = (f"semiseg.methods.{method}", f"semiseg.networks.{network['name']}")
-        code = code_hash("semiseg.learning.counting", *modules)
+        """Hash of all that the counts depend on: method, parameters, what it wraps, network, classes and code."""
+        code = code_hash("semiseg.learning.counting", *plug_ins(self.spec))
         precision = Training.model_validate(self.spec["training"]).precision
-        return digest([method, self.spec["hyper"], network, self.classes, precision, code])
+        parts = [self.spec["method"], self.spec["hyper"], self.spec["network"], self.classes, precision, code]
+        return digest([*parts, self.spec["wrapped"]] if "wrapped" in self.spec else parts)
 
 
 def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict[str, Work]:
@@ -95,15 +94,17 @@ def _scaled(step: Step, counts: Sequence[Work]) -> Work:
 
 def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:
     """The two sizes of crops that are counted, in voxels: the smallest that serve network and method."""
-    required = catalogue.requirements(spec["method"])
-    if cubes := required.get("cubes"):
-        side = spec["hyper"].get(cubes, catalogue.hyperparameters(spec["method"])[cubes].default)
-    else:
-        backbones = [written for _, written in catalogue.own_backbones(spec["method"]).values()]
-        backbones.append(catalogue.declared(spec["network"]["name"], "networks"))
-        divisor = lcm(*(written["divisor"] for written in backbones))
-        side = 2 * divisor if "even_bottleneck" in required else divisor
-    return [tuple(side * factor for factor in crop) for crop in (CUBES if cubes else SMALL)]
+    together = [spec, *([spec["wrapped"]] if "wrapped" in spec else [])]
+    required = {kind: (one, name) for one in together for kind, name in catalogue.requirements(one["method"]).items()}
+    if "cubes" in required:
+        one, name = required["cubes"]
+        side = one["hyper"].get(name, catalogue.hyperparameters(one["method"])[name].default)
+        return [tuple(side * factor for factor in crop) for crop in CUBES]
+    backbones = [written for one in together for _, written in catalogue.own_backbones(one["method"]).values()]
+    backbones.append(catalogue.declared(spec["network"]["name"], "networks"))
+    divisor = lcm(*(written["divisor"] for written in backbones))
+    side = 2 * divisor if "even_bottleneck" in required else divisor
+    return [tuple(side * factor for factor in crop) for crop in SMALL]
 
 
 def prepared_voxels(shape: Sequence[float], spacing: Sequence[float], steps: Sequence[Mapping[str, Any]]) -> float:

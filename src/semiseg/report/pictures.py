@@ -182,7 +182,7 @@ def _outlines(mask: Array) -> list[Array]:
     """Closed lines ``[points 2]``, row and column, half-way between marked and unmarked voxels."""
     from skimage.measure import find_contours
 
-    lines: list[Array] = find_contours(mask, 0.5)  # type: ignore[no-untyped-call]
+    lines: list[Array] = find_contours(mask, 0.5)
     return lines
 
 

@@ -82,7 +82,7 @@ def _predictor(
     network, inference = Network.model_validate(spec["network"]), Inference.model_validate(spec["inference"])
     tensors, note = weights.load(trained)
     facts = Facts.of(index, parts, note["patch"], inference.window)
-    method = build_method(spec["method"], spec["hyper"], network, None, facts)
+    method = build_method(spec["method"], spec["hyper"], network, None, facts, spec.get("wrapped"))
     for name in note["networks"]:  # these alone go to the device: what a method keeps for its training may be large
         method.get_submodule(name).load_state_dict(weights.part(tensors, name))
         method.get_submodule(name).to(device)
