@@ -74,6 +74,7 @@ class TrainingTime:
     iteration, epoch: numbers of finished steps and epochs BEFORE this step; both start at 0.
     iterations, epochs: length of the whole training, without the protocol's extra epochs.
     ramp: the protocol's ramp-up at this step, in [0, 1]; methods multiply the weight of an unsupervised term with it.
+    last_in_epoch: whether another epoch begins after this step.
     """
 
     iteration: int
@@ -81,6 +82,7 @@ class TrainingTime:
     epoch: int
     epochs: int
     ramp: float
+    last_in_epoch: bool = False
 
 
 def unrefined(labels: Tensor, scores: Tensor) -> Tensor:

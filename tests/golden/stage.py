@@ -63,7 +63,7 @@ def cast(
     counts = torch.ones(classes) if voxels is None else voxels
     context = Context(
         classes=classes,
-        network=lambda rule, k, **__: build("vnet", 1, k, rule, filters=filters) if filters else nn.Identity(),
+        network=lambda rule, k, *_: build("vnet", 1, k, rule, filters=filters) if filters else nn.Identity(),
         supervised=SUPERVISED[rule],
         labelled_voxels=torch.atleast_2d(counts.double()),
         unlabelled_cases=unlabelled_cases,

@@ -28,7 +28,7 @@ def method(
     torch.manual_seed(0)
     context = Context(
         classes=CLASSES,
-        network=lambda rule, channels: build("unet3d", 1, channels, rule, filters=2),
+        network=lambda rule, channels, *_: build("unet3d", 1, channels, rule, filters=2),
         supervised=SUPERVISED["ce_dice_organs"],
         labelled_voxels=torch.tensor([[9000.0, 500.0, 100.0, 20.0]], dtype=torch.float64),
         unlabelled_cases=unlabelled_cases,

@@ -78,7 +78,7 @@ def make(
     counts = torch.ones(classes) if voxels is None else torch.as_tensor(voxels)
     context = Context(
         classes=classes,
-        network=lambda _, channels, **__: network(channels),
+        network=lambda _, channels, *__: network(channels),
         supervised=SUPERVISED[supervised] if isinstance(supervised, str) else supervised,
         labelled_voxels=torch.atleast_2d(counts.double()),
         unlabelled_cases=unlabelled_cases,

@@ -47,6 +47,7 @@ class TrainingSchedule:
             epoch=iteration // self.steps_per_epoch,
             epochs=-(-self.counted // self.steps_per_epoch),  # the last one may be incomplete
             ramp=sigmoid_rampup(counter, whole if ramp.length is None else ramp.length),
+            last_in_epoch=(iteration + 1) % self.steps_per_epoch == 0,
         )
 
     def learning_rate(self, iteration: int) -> float:
