@@ -74,7 +74,7 @@ class TrainingTime:
     iteration, epoch: numbers of finished steps and epochs BEFORE this step; both start at 0.
     iterations, epochs: length of the whole training, without the protocol's extra epochs.
     ramp: the protocol's ramp-up at this step, in [0, 1]; methods multiply the weight of an unsupervised term with it.
-    last_in_epoch: whether another epoch begins after this step.
+    last_in_epoch: whether this step completes an epoch.
     """
 
     iteration: int

@@ -42,7 +42,7 @@ def test_dhc_rate_and_ramp_lag_by_one_epoch():
     assert table.learning_rate(20) == pytest.approx(0.1 * (1 - 1 / 300) ** 0.9)
     assert table.time(0).ramp == table.time(19).ramp == pytest.approx(math.exp(-5))
     assert table.time(25).epoch == 2 and table.time(25).epochs == 300
-    assert [step for step in range(25) if table.time(step).last_in_epoch] == [9, 19]
+    assert [table.time(step).last_in_epoch for step in (0, 8, 9, 10, 19)] == [False, False, True, False, True]
 
 
 def test_la_rate_is_cut_every_2500_steps():
