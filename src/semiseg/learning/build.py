@@ -92,7 +92,8 @@ def build_method(
         wrapped=wrapped["hyper"] if wrapped else {},
     )
     method = method_class(name)(context, **hyper)
-    catalogue.check_predicting(type(method).__name__, method.inference_networks, dict(method.named_modules()))
+    modules = [module for module, _ in method.named_modules() if module]  # the method itself has no name
+    catalogue.check_predicting(type(method).__name__, method.inference_networks, modules)
     return method
 
 
