@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import ROOT
-from support.dvc_projects import call, clone, commit, done
+from support import ROOT, project_folder
+from support.dvc_projects import alone, call, clone, commit, done
 from support.needs import skip
 from support.project_folder import write_params
 from support.snakemake_project import planned
@@ -101,7 +101,7 @@ def tiny(content: dict) -> dict:
     protocol["network"]["filters"] = 2
     protocol["training"] |= {"iterations": 2, "validation": None}
     content["tables"]["demo"]["rows"] = ["guidednet"]
-    return content
+    return alone(content, "demo")
 
 
 def plan(folder: Path, words: list[str]) -> str:
@@ -122,16 +122,17 @@ def test_a_pull_in_a_new_clone_ends_as_the_page_says(new):
     assert quoted, result.stderr
 
 
-def test_every_call_of_snakemake_builds_something_in_a_new_clone(new):
+def test_every_call_of_snakemake_builds_something_where_nothing_is_built(tmp_path):
     """All pages' calls outside share.md, as dry runs; a profile for SLURM needs a cluster and has tests of its own."""
     pages = ("README.md", "docs/keep-house.md", "docs/slurm.md", "docs/figures.md")
     lines = [words for page in pages for block in blocks(page) for words in commands(block) if words]
     calls = {shlex.join(words).replace(" --cores all", "").replace(" -n", ""): words for words in lines}
     calls = {text: words for text, words in calls.items() if words[0] == "snakemake" and "<" not in text}
+    folder = project_folder.new(tmp_path / "project", yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
     assert len(calls) >= 8
     for text, words in calls.items():
         if "profiles/slurm" not in text:
-            assert "Job stats" in plan(new, words), text
+            assert "Job stats" in plan(folder, words), text
 
 
 def test_the_walk_builds_shares_and_comes_back(walked, elsewhere):
