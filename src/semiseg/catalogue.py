@@ -260,7 +260,10 @@ def _hyper(value: ast.expr, constants: Mapping[str, ast.expr]) -> Declared:
     given = {keyword.arg: keyword.value for keyword in value.keywords}
     given |= dict(zip(("default", "meaning", "source", "choices"), value.args, strict=False))
     meaning, source = (_text(given.get(name), constants) for name in ("meaning", "source"))
-    return Declared(ast.literal_eval(given["default"]), tuple(_literal(given.get("choices")) or ()), meaning, source)
+    choices = given.get("choices")
+    if isinstance(choices, ast.Name):
+        choices = constants.get(choices.id)
+    return Declared(ast.literal_eval(given["default"]), tuple(_literal(choices) or ()), meaning, source)
 
 
 def _text(value: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:

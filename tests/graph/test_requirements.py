@@ -9,6 +9,8 @@ from semiseg.base.errors import UserError
 from semiseg.graph import requirements
 from semiseg.graph.plan import Plan
 from semiseg.graph.requirements import Pairing, split_does_not_fit
+from semiseg.graph.specs import Specs
+from semiseg.learning.estimate import Step
 from semiseg.params.config import BatchSize, Inference, Network, Training
 from semiseg.params.reading import parse_params
 
@@ -18,9 +20,9 @@ def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     return Training.model_construct(patch=patch, batch=batch, validation=None)
 
 
-def why_not(method, hyper, training, network="vnet", window=(64, 128, 128)):
+def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None):
     inference = Inference(window=window, stride=window)
-    return requirements.why_not(Pairing(method, hyper, Network(name=network, filters=2), training, inference))
+    return requirements.why_not(Pairing(method, hyper, Network(name=network, filters=2), training, inference, wrapped))
 
 
 @pytest.mark.parametrize("patch", [(64, 128, 128), (32, 64, 64), (64, 64, 64), (96, 96, 96)])
@@ -132,3 +134,62 @@ def test_a_split_with_too_few_unlabelled_cases_for_a_method_is_refused():
     assert reason == "it has 3 unlabelled cases, and this method is trained on 4 or more"
     assert split_does_not_fit(counts, training(), "cps") is None
     assert split_does_not_fit({**counts, "unlabelled": 4}, training(), "adsh") is None
+
+
+@pytest.mark.parametrize("voxels", [1, 16384])
+def test_superpixels_that_fit_in_a_slice(voxels):
+    assert why_not("plbopt", {"voxels_per_superpixel": voxels}, training()) is None
+
+
+@pytest.mark.parametrize("voxels", [0, -5, 16385])
+def test_superpixels_of_no_voxel_or_of_more_than_a_slice_has(voxels):
+    assert why_not("plbopt", {"voxels_per_superpixel": voxels}, training()) == (
+        "plbopt divides slices of 128 x 128 voxels into superpixels, so voxels_per_superpixel must be from 1 to 16384;"
+        f" found {voxels}"
+    )
+
+
+def test_what_a_wrapped_method_requires_is_required_of_the_row():
+    wrapped = {"method": "magicnet", "hyper": {"cube_size": 64}}
+    assert why_not("plbopt", {}, training((128, 128, 128)), wrapped=wrapped) is None
+    assert why_not("plbopt", {}, training((96, 96, 96)), wrapped=wrapped) == (
+        "plbopt wraps magicnet, and magicnet cuts crops into cubes of 64 voxels (cube_size), n >= 2 of them on the"
+        " second axis, and exchanges n parts on every axis; crops of 96 x 96 x 96 cannot be cut so"
+    )
+
+
+def with_row(**parameters):
+    """The project's parameters with a row of plbopt in the table demo."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["variants"]["wrapping"] = {"method": "plbopt", "parameters": parameters}
+    content["tables"]["demo"]["rows"] = [{"method": "sup_only"}, {"method": "wrapping"}]
+    return content
+
+
+def test_a_run_has_the_hyperparameters_that_its_protocol_gives_the_wrapped_method():
+    content = with_row(base="cps")
+    content["methods"] = {"cps": {"weight": 0.2}}
+    content["protocols"]["demo"]["methods"] = {"cps": {"cross_rows": "unlabelled"}, "dhc": {"accumulate": 9}}
+    plan = Plan(parse_params(content))
+    spec = Specs(plan).train(plan.runs("demo", "wrapping")[0])
+    assert spec["wrapped"] == {"method": "cps", "hyper": {"weight": 0.2, "cross_rows": "unlabelled"}}
+    assert spec["hyper"] == {"base": "cps"}
+    content["methods"] = {}
+    plan = Plan(parse_params(content))
+    other = Specs(plan).train(plan.runs("demo", "wrapping")[0])
+    assert Step(other, 3).key != Step(spec, 3).key
+    assert "wrapped" not in Specs(plan).train(plan.runs("demo", "sup_only")[0])
+
+
+def test_a_split_must_serve_the_wrapped_method():
+    plan = Plan(parse_params(with_row(base="adsh")))
+    plan._counts = lambda dataset, split: {"labelled": 2, "unlabelled": 3, "val": 1, "test": 1}
+    with pytest.raises(UserError, match="row wrapping: split demo does not serve, since it has 3 unlabelled cases"):
+        plan.served("demo")
+
+
+@pytest.mark.parametrize("base", ["sup_only", "control_empty", "ua_mt", "plbopt", "dhcc"])
+def test_a_base_that_plbopt_cannot_wrap_is_refused_at_planning(base):
+    sentence = rf"^variants\.wrapping\.parameters\.base: expected one of dhc, cps, .*urpc, found '{base}'$"
+    with pytest.raises(UserError, match=sentence):
+        Plan(parse_params(with_row(base=base)))

@@ -182,6 +182,15 @@ def test_a_control_depends_on_the_little_code_that_it_runs(what, hashes, edit):
     assert {rule for rule in CONTROLLED if before[rule] != after[rule]} == rules
 
 
+def test_a_run_depends_on_the_method_that_its_own_method_wraps(hashes, edit):
+    others = {name: {"method": "plbopt", "wrapped": {"method": name, "hyper": {}}} for name in ("cps", "crest")}
+    before = {name: hashes(RUN, **other) for name, other in others.items()}
+    assert edit("methods/crest.py", r"EPSILON = 1e-8", "EPSILON = 1e-7")
+    after = {name: hashes(RUN, **other) for name, other in others.items()}
+    assert after["cps"] == before["cps"]
+    assert {rule for rule in RUN if after["crest"][rule] != before["crest"][rule]} == {"train", "predict"}
+
+
 @pytest.mark.parametrize("what", SENTENCES)
 def test_texts_and_annotations_change_no_rule(what, hashes, edit, source):
     before = hashes()

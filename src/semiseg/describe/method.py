@@ -23,6 +23,7 @@ def page(plan: Plan, name: str) -> Page:
     variant = plan.params.variants.get(name)
     changed: Mapping[str, Any] = {} if variant is None else variant.parameters
     everywhere = plan.params.methods.get(base, {})
+    wrapped = catalogue.wrapped(base, {**everywhere, **changed})
     rows = [
         (key, _plain({**everywhere, **changed}.get(key, hyper.default)), hyper.meaning, hyper.source)
         for key, hyper in catalogue.hyperparameters(base).items()
@@ -40,6 +41,7 @@ def page(plan: Plan, name: str) -> Page:
         ),
         *([heading("hyperparameters"), columns(("name", "value", "meaning", "source"), rows)] if rows else []),
         *items("what it asks of a protocol", _requirements(plan, base)),
+        *([] if wrapped is None else items(f"what {wrapped}, which it wraps, asks", _requirements(plan, wrapped))),
         *items("changed by protocols", _changes(plan, base)),
     ]
 

@@ -33,6 +33,8 @@ from semiseg.methods.parts.plbopt_triplets import Triplets, View, mutual_correct
 
 PAPER = "Ji, Ye, Ma"
 OURS = "ours (unverified): the paper gives none"
+BASES = ("dhc", "cps", "cld", "crest", "simis", "adsh", "depl", "dst", "urpc")
+ALGORITHMS = ("slic", "watershed", "felzenszwalb", "quickshift")
 
 
 class PLBOpt(Method):
@@ -41,18 +43,11 @@ class PLBOpt(Method):
     wraps = "base"
     requires = ("superpixels:voxels_per_superpixel",)
 
-    base = Hyper(
-        "dhc",
-        "the method whose pseudo labels are optimised",
-        f"{PAPER}: Table VIII; DHC in the others",
-        ("dhc", "cps", "cld", "crest", "simis", "adsh", "depl", "dst", "urpc"),
-    )
+    base = Hyper("dhc", "the method whose pseudo labels are optimised", f"{PAPER}: Table VIII; DHC elsewhere", BASES)
     refine = Hyper(True, "whether superpixels correct the pseudo labels", f"{PAPER}: Table V")
     triplet = Hyper(True, "whether there is a triplet loss", f"{PAPER}: Table V")
     correction = Hyper(True, "whether the networks correct each other", f"{PAPER}: Table V")
-    algorithm = Hyper(
-        "slic", "of the superpixels", f"{PAPER}: Table VI", ("slic", "watershed", "felzenszwalb", "quickshift")
-    )
+    algorithm = Hyper("slic", "algorithm of the superpixels", f"{PAPER}: Table VI", ALGORITHMS)
     voxels_per_superpixel = Hyper(50, "voxels of a slice for each superpixel", f"{PAPER}: Table VII, H W / 50")
     entropy_tau = Hyper(0.5, "entropy in nats above which a region changes", OURS)
     conf_tau = Hyper(0.8, "probability above which a network is confident", OURS)
