@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from semiseg import catalogue
+from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
 from semiseg.base.declared_networks import as_net
 from semiseg.base.errors import UserError
@@ -142,7 +143,7 @@ class Method(nn.Module):
             if known[name].choices and value not in known[name].choices:
                 allowed = ", ".join(map(str, known[name].choices))
                 raise UserError(f"{type(self).__name__}.{name} must be one of {allowed}; found {value!r}")
-        catalogue.check_networks(type(self).__name__, self.networks, self.teachers, self.teacher_start)
+        network_checks.check_networks(type(self).__name__, self.networks, self.teachers, self.teacher_start)
         self.hyper = hyper
         self.context = context
         for name in self.networks:

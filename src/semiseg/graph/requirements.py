@@ -10,7 +10,7 @@ from math import ceil, prod
 from typing import Any
 
 from semiseg import catalogue
-from semiseg.base import sources
+from semiseg.base import network_checks, sources
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
@@ -68,14 +68,14 @@ def check_declared(method: str) -> None:
         return
     written, where = catalogue.declared(method), sources.shown(sources.PACKAGE / "methods" / f"{method}.py")
     networks, teachers = written.get("networks"), written.get("teachers")
-    catalogue.check_networks(where, networks, teachers, written.get("teacher_start"))
+    network_checks.check_networks(where, networks, teachers, written.get("teacher_start"))
     _check_requirements(where, method)
     predicting, attributes = written.get("inference_networks"), catalogue.attributes(method)
     if predicting is None or attributes is None or networks is None or teachers is None:
         return
     if "inference_networks" not in attributes and not catalogue.overrides(method, "inference_networks"):
         own = sorted(set(predicting) & attributes) if isinstance(predicting, tuple) else []
-        catalogue.check_predicting(where, predicting, [*networks, *teachers, *own])
+        network_checks.check_predicting(where, predicting, [*networks, *teachers, *own])
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ FILLS_RAW = ("semiseg.data.arrival.importing", "semiseg.data.arrival.zipped", "s
 WITHOUT_EFFECT = (
     "semiseg.base.errors",  # texts for people
     "semiseg.base.names",
+    "semiseg.base.network_checks",
     "semiseg.base.progress",
     "semiseg.base.sources",  # reads sources, for the planner
     "semiseg.base.surroundings",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from semiseg import catalogue
+from semiseg.base import network_checks
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.method import Context, Method, method_class
 from semiseg.network import Backbone, backbone_class, construct
@@ -93,7 +93,7 @@ def build_method(
     )
     method = method_class(name)(context, **hyper)
     modules = [module for module, _ in method.named_modules() if module]  # the method itself has no name
-    catalogue.check_predicting(type(method).__name__, method.inference_networks, modules)
+    network_checks.check_predicting(type(method).__name__, method.inference_networks, modules)
     return method
 
 
