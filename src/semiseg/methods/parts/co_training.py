@@ -123,9 +123,13 @@ class CountedCoTraining(WeightedCoTraining):
     weights_b: Tensor
 
     weight = Hyper(
-        0.1, "weight w of the cross terms, times the protocol's ramp", "xmed-lab/DHC: argparse of train_crest.py, -w"
+        0.1,
+        "weight w of the cross terms, times the protocol's ramp",
+        "xmed-lab/DHC: train_crest.py and train_simis.py -w",
     )
-    momentum = Hyper(0.99, "fraction m of the class weights that a step keeps", "xmed-lab/DHC: code/train_crest.py")
+    momentum = Hyper(
+        0.99, "fraction m of the class weights that a step keeps", "xmed-lab/DHC: code/train_crest.py, train_simis.py"
+    )
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
