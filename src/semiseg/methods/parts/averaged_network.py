@@ -10,10 +10,11 @@ from semiseg.network import Backbone
 
 
 class AveragedNetwork(Method):
-    """``network`` is trained. ``teacher`` starts as its copy, does not take part in the losses, and predicts.
+    """``network`` is trained. ``teacher`` starts as its copy, and predicts.
 
     A method of this kind updates the teacher in ``after_step`` with ``ema.update_with_buffers``, because the teacher
-    never runs in training mode and therefore has no running statistics of its own.
+    never runs in training mode and therefore has no running statistics of its own. Where it gives pseudo labels as
+    well, it does so in evaluation mode.
     """
 
     networks: Mapping[str, str] = {"network": "default"}
