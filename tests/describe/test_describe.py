@@ -12,6 +12,7 @@ import torch
 import yaml
 from rich.console import Console
 from support import ROOT
+from support.new_plug_ins import forget
 from torch import nn
 
 from semiseg import catalogue
@@ -63,7 +64,7 @@ def test_a_protocol_names_the_optimiser_that_trains(name: str) -> None:
     rule, text = PARAMS.protocols[name].training.optimiser, page(name)
     sides = (16, 16, 16)
     context = Context(
-        2, lambda _, channels, **__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
+        2, lambda _, channels, *__: nn.Conv3d(1, channels, 1), torch.mul, torch.ones(1, 2), 1, sides, sides
     )
     state = start(OneNetwork(context), PARAMS.protocols[name].inference, rule, torch.device("cpu"))
     used = state.optimiser.param_groups[0]
@@ -255,10 +256,3 @@ def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None
         forget()
         assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
     forget()
-
-
-def forget() -> None:
-    """Empty the caches of what was read from the package's files."""
-    for function in vars(catalogue).values():
-        if hasattr(function, "cache_clear"):
-            function.cache_clear()
