@@ -125,7 +125,10 @@ def test_what_is_read_is_what_the_class_says(method):
         assert value.choices in ((), imported[name].choices)
     declared = catalogue.declared(method)
     assert {"labelled_only", "requires"} <= declared.keys()
-    assert {name: getattr(known, name) for name in declared} == declared
+    # As texts: the reader knows the class of an own backbone by a twin of its name.
+    assert {name: repr(getattr(known, name)) for name in declared} == {
+        name: repr(one) for name, one in declared.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -184,13 +187,15 @@ def test_a_syntax_error_is_told_with_file_and_line(new_method, tmp_path):
         catalogue.declared("new")
 
 
-def test_an_unknown_name_gives_near_ones():
-    with pytest.raises(UserError, match=r"rows: unknown method 'ua_nt'; known: bacon, .*; did you mean ua_mt"):
+def test_an_unknown_name_gives_near_ones_or_all_where_they_are_few():
+    with pytest.raises(UserError, match=r"rows: unknown method 'ua_nt'; did you mean ua_mt\?$"):
         catalogue.require("methods", "ua_nt", "rows")
-    with pytest.raises(UserError, match=r"known: .*, strong_mt; did you mean strong_mt\?$"):
+    with pytest.raises(UserError, match=r"; did you mean strong_mt\?$"):
         catalogue.require("methods", "strong_m", "rows", ["strong_mt"])
     with pytest.raises(UserError, match=r"ugpcl, [^;]*$"):
         catalogue.require("methods", "zzzzzz", "rows", ["strong_mt"])
+    with pytest.raises(UserError, match=r"unknown network 'vnat'; known: unet3d, .*vnet_magic; did you mean vnet.*\?$"):
+        catalogue.require("networks", "vnat", "network")
 
 
 def test_reading_declarations_imports_no_torch():

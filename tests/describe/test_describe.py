@@ -12,6 +12,7 @@ import torch
 import yaml
 from rich.console import Console
 from support import ROOT
+from support.new_plug_ins import forget
 from torch import nn
 
 from semiseg import catalogue
@@ -255,10 +256,3 @@ def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None
         forget()
         assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
     forget()
-
-
-def forget() -> None:
-    """Empty the caches of what was read from the package's files."""
-    for function in vars(catalogue).values():
-        if hasattr(function, "cache_clear"):
-            function.cache_clear()

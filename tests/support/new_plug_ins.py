@@ -24,7 +24,7 @@ def added(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
     owners = {owner: importlib.import_module(owner) for owner in {name.rpartition(".")[0] for name in modules}}
     for owner, module in owners.items():
         module.__path__.append(str(package.joinpath(*owner.split(".")[1:])))
-    _forget()
+    forget()
     try:
         with mock.patch.object(sources, "PACKAGE", package):
             yield package
@@ -33,10 +33,10 @@ def added(folder: Path, files: Mapping[str, str]) -> Iterator[Path]:
             module.__path__.pop()
         for name in modules:
             sys.modules.pop(name, None)
-        _forget()
+        forget()
 
 
-def _forget() -> None:
+def forget() -> None:
     """Empty the caches of what was read from the package's files."""
     importlib.invalidate_caches()
     for reader in READERS:
