@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from semiseg import catalogue
 from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
-from semiseg.base.declared_networks import as_net
 from semiseg.base.errors import UserError
 from semiseg.base.training_step import Batch as Batch
 from semiseg.base.training_step import Context as Context
@@ -156,8 +155,10 @@ class Method(nn.Module):
 
     def _built(self, network: str) -> nn.Module:
         """A new network as the entry of this name in ``networks`` declares it."""
-        net = as_net(self.networks[network])
-        return self.context.network(net.initialisation, self.output_channels, net.in_channels, net.backbone)
+        entry = self.networks[network]
+        if isinstance(entry, Net):
+            return self.context.network(entry.initialisation, self.output_channels, entry.in_channels, entry.backbone)
+        return self.context.network(entry, self.output_channels)
 
     @property
     def output_channels(self) -> int:

@@ -106,7 +106,7 @@ def test_class_weights_change_only_with_kt_weights() -> None:
 def test_every_decoder_layer_can_guide(layer: int) -> None:
     method = build(cgmm_layer=layer)
     method.losses(draw(), NOW)["gt"].backward()
-    weight = method.a.decoder[layer - 1][0][0].weight
+    weight = method.a.decoder.blocks[layer - 1][0][0].weight
     assert weight.grad is not None and weight.grad.abs().sum() > 0
 
 

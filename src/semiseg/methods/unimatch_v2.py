@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from semiseg.blocks import ema
-from semiseg.blocks.adversary import evaluation_mode
 from semiseg.blocks.losses import confident_labels, masked_cross_entropy
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.perturbations import cutmix, strong
 from semiseg.method import Batch, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.averaged_network import AveragedNetwork
