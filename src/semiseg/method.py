@@ -226,6 +226,13 @@ class Method(nn.Module):
     def after_step(self, time: TrainingTime) -> None:
         """Update moving averages and other state without gradient, after the steps of all optimisers."""
 
+    def presented(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The image ``[z y x]`` of a test case from which windows are cut, by default as it is stored.
+
+        rng: a generator that depends on the name of the case alone. Cases of the validation are not changed.
+        """
+        return image
+
     def predict(self, image: Tensor, networks: tuple[str, ...]) -> Tensor:
         """Class probabilities ``[b k z y x]`` of windows ``[b c z y x]``: softmax of the networks' mean logits.
 

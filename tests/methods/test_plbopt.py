@@ -339,7 +339,7 @@ def test_all_off_is_the_base_and_refinement_moves_its_targets(base: str) -> None
     for method in (plain, off, on):
         torch.manual_seed(1)
         found.append({name: term.detach() for name, term in method.losses(batch, NOW).items()})
-    assert off.derive is None and off.rate_lag == plain.rate_lag and off.logged_only == plain.logged_only
+    assert off.derive is None and off.rate_lag == plain.rate_lag
     if not off.wrapped.is_twice:
         assert found[0] == found[1] and plain.weights(NOW) == off.weights(NOW)
     moved = {name for name in found[1] if found[1][name] != found[2][name]}
@@ -367,3 +367,20 @@ def test_a_base_with_one_network_is_trained_twice_with_a_cross_term() -> None:
     start = {name: each.clone() for name, each in twice.state_dict().items() if "teacher" in name}
     twice.after_step(NOW)
     assert all(not torch.equal(each, twice.state_dict()[name]) for name, each in start.items())
+
+
+def test_noise_on_a_scan_is_that_of_its_case_and_stays_in_its_range() -> None:
+    image = np.linspace(-2, 6, 4096, dtype=np.float32).reshape(16, 16, 16)
+
+    def of(noise: str, seed: int) -> Array:
+        found: Array = build(noise=noise).presented(image, np.random.default_rng(seed))
+        return found
+
+    assert of("none", 0) is image
+    weak, strong = of("weak", 0), of("strong", 0)
+    factor = np.random.default_rng(0).uniform(0.6, 1.4)
+    np.testing.assert_allclose(weak, (2 + factor * (image - 2)).clip(-2, 6), rtol=1e-4, atol=1e-5)
+    inside = (image > 0) & (image < 4)
+    assert (strong - image)[inside].std() == pytest.approx(0.8, rel=0.05)
+    assert strong.min() == -2 and strong.max() == 6 and strong.dtype == np.float32
+    assert np.array_equal(strong, of("strong", 0)) and not np.array_equal(strong, of("strong", 1))

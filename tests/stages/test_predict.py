@@ -12,6 +12,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.data.images import read_nifti
 from semiseg.learning.build import choose_runtime
+from semiseg.methods.cps import CPS
 from semiseg.stages import predictions
 from semiseg.stages.predict import Predictor, predict
 from semiseg.stages.predictions import write_predictions
@@ -47,6 +48,25 @@ def test_equal_grids_get_equal_label_maps(trained):
         assert raw.array.shape == (prepared_cases.SIDE,) * 3 and raw.array.dtype == stored.array.dtype == np.uint8
         for found in (raw, stored):
             np.testing.assert_allclose(found.affine, np.diag([2.0, 1, 1, 1]))
+
+
+def test_a_method_may_change_the_scans_that_it_predicts(trained, monkeypatch):
+    """Each case has random numbers of its own, which are the same in every call and reach no training."""
+    index, split, spec, weights = trained
+    run(trained)
+    seen, presented = [], CPS.presented
+
+    def changed(method, image, rng):
+        seen.append(rng.random())
+        return np.zeros_like(presented(method, image, rng))
+
+    monkeypatch.setattr(CPS, "presented", changed)
+    for number in (1, 2):
+        predict(spec, weights, index, split, weights.parent / str(number) / "predictions.json", CPU)
+    cases = read_json(split)["test"]
+    assert seen[: len(cases)] == seen[len(cases) :] and len(set(seen)) == len(cases)
+    maps = [read_nifti(weights.parent / "1" / "predictions" / f"{case}.prepared.nii.gz").array for case in cases]
+    assert np.array_equal(*maps), "of empty scans"
 
 
 def test_finished_cases_are_kept_and_damaged_ones_made_again(trained):

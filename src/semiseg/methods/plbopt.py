@@ -15,19 +15,24 @@ vectors to both banks, which is read as a misprint.
 The correction compares probabilities, because one-hot labels have no gradient. Only the unsure network moves.
 ``urpc`` has one network and no pseudo labels, so two of it are trained, with a cross term on the refined labels.
 Training supervises both networks, as the bases do; Algorithm 1 writes one.
+The noise of Table IX acts on the scans that are predicted, not in training; without its three parts PLBOpt is the base,
+whose rows of that table are thus made.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from semiseg.blocks.losses import cross_entropy
 from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.method import Batch, Context, Derive, Hyper, Method, Terms, TrainingTime, method_class
 from semiseg.methods.parts.plbopt_base import Base
+from semiseg.methods.parts.plbopt_noise import disturbed
 from semiseg.methods.parts.plbopt_superpixels import refined, superpixels
 from semiseg.methods.parts.plbopt_triplets import Triplets, View, mutual_correction
 
@@ -60,10 +65,9 @@ class PLBOpt(Method):
     mining = Hyper("paper", "pairs that count: the easiest or the hardest", f"{PAPER}: Eqs. 5, 6", ("paper", "hard"))
     reduction = Hyper("mean", "of the anchors of a level", "ours (unverified); sum: Eq. 8", ("mean", "sum"))
     correction_gradient = Hyper("unsure", "networks that the correction moves", OURS, ("unsure", "both"))
-    correction_divisor = Hyper(
-        "disputed", "its divisor: voxels in dispute, or crops", "ours; crops: Eq. 10", ("disputed", "crops")
-    )
+    correction_divisor = Hyper("disputed", "voxels in dispute or crops", "ours; crops: Eq. 10", ("disputed", "crops"))
     cross = Hyper(0.1, "weight, times the protocol's ramp, of the cross term that urpc gets", "ours: that of cps")
+    noise = Hyper("none", "noise on the scans that are predicted", f"{PAPER}: Table IX", ("none", "weak", "strong"))
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
@@ -80,11 +84,6 @@ class PLBOpt(Method):
     def rate_lag(self) -> int:
         """That of the base."""
         return self.wrapped.rate_lag
-
-    @property
-    def logged_only(self) -> frozenset[str]:
-        """Those of the base."""
-        return self.wrapped.logged_only
 
     @property
     def derive(self) -> Derive | None:
@@ -122,11 +121,14 @@ class PLBOpt(Method):
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """Those of the base, of the cross terms that urpc gets, and l_tri q(t) and l_MC q(t)."""
         cross = dict.fromkeys(("cross_a", "cross_b"), self.cross * time.ramp) if self.wrapped.is_twice else {}
-        own = {"triplet": self.lambda_triplet} if self.triplet else {}
-        own |= {"correction": self.lambda_correction} if self.correction else {}
-        rise = sigmoid_rampup(time.epoch, time.epochs)
-        return {**self.wrapped.weights(time), **cross, **{name: weight * rise for name, weight in own.items()}}
+        own = {"triplet": self.lambda_triplet, "correction": self.lambda_correction}  # by the names of their switches
+        q = sigmoid_rampup(time.epoch, time.epochs)
+        return {**self.wrapped.weights(time), **cross, **{name: own[name] * q for name in own if getattr(self, name)}}
 
     def after_step(self, time: TrainingTime) -> None:
         """That of the base."""
         self.wrapped.after_step(time)
+
+    def presented(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The image with the noise of Table IX."""
+        return disturbed(image, self.noise, rng)

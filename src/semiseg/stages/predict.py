@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,7 +51,8 @@ class Predictor:
         """
         if self.device.type != "cuda":
             room()
-        image, window, stride = read_image(prepared), self.inference.window, self.inference.stride
+        window, stride = self.inference.window, self.inference.stride
+        image = self.method.presented(read_image(prepared), np.random.default_rng([*prepared.stem.encode()]))
         try:
             scores = slide(self._window, torch.from_numpy(image)[None].to(self.device), self.classes, window, stride)
         except torch.OutOfMemoryError:

@@ -67,11 +67,6 @@ class Base(nn.ModuleList):
         """``Method.rate_lag``."""
         return next(iter(self.methods.values())).rate_lag
 
-    @property
-    def logged_only(self) -> frozenset[str]:
-        """``Method.logged_only``."""
-        return frozenset(name + end for end, each in self.methods.items() for name in each.logged_only)
-
     def losses(self, batch: Batch, time: TrainingTime) -> tuple[Terms, Pass, Pass]:
         """``Method.losses``, and the passes of A and B that they were computed from."""
         with _observed([each.head for each in self.backbones], len(batch.everything)) as passes:
