@@ -22,6 +22,7 @@ WITHOUT_CASES = {
     "control_perfect": "ours: a control, not a method",
     "dvcl": "no official code could be found; built from the supplement",
     "sup_only": "the network and the supervised loss alone, whose cases are those of the backbones",
+    "plbopt": "no code is published; tests/methods/test_plbopt.py instead",
     "unimatch_v2": "the official loss is the body of a 2D training loop; tests/methods/test_unimatch_v2.py instead",
 }
 

@@ -19,6 +19,7 @@ WITHOUT_CASES = {
     "control_perfect": "ours: a control, not a method",
     "dvcl": "no official code could be found; built from the supplement",
     "sup_only": "the supervised term of all others",
+    "plbopt": "no code is published; two whole steps by numpy in tests/methods/test_plbopt.py",
     "unimatch_v2": "the official script trains DINOv2 on 2D images",
 }
 
