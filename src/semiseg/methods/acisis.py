@@ -119,8 +119,7 @@ class ACISIS(Method):
             scores = self.teacher(batch.unlabelled)
         target = self.context.refine(scores.argmax(1), scores)
         self.record(labelled.detach(), batch.labels, time.last_in_epoch)
-        uniform = self.uniform(target)
-        mask = sampled_confidence(unlabelled.detach(), self.rates(), uniform, self.confidence_power)
+        mask = sampled_confidence(unlabelled.detach(), self.rates(), self.uniform(target), self.confidence_power)
         return {
             "supervised": self.context.supervised(labelled, batch.labels),
             "pseudo": masked_cross_entropy(unlabelled, target, mask),
