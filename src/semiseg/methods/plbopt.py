@@ -6,8 +6,8 @@ own hyperparameters are those that the protocol gives it. The nine bases are tho
 No code is published (yeshunlong/PLBOpt holds a README). What the paper leaves open is ours (unverified):
 Refined labels of unlabelled crops replace the targets within the base's own cross terms, because Table V reports a
 gain of refinement alone; class weights, masks and other state of the base come from the labels as they were.
-Superpixels divide the image, not the pseudo label, slice by slice. Of several organs in one the most frequent counts,
-and the entropy is that of the network whose labels are refined.
+Superpixels divide the image, not the pseudo label, slice by slice, with settings that are in parts/plbopt_superpixels.
+Of several organs in one the most frequent counts, and the entropy is that of the network whose labels are refined.
 Features are the head's input at unit length, without a further extractor. Border and interior are those of the refined
 labels of the head that predicts. The limits of the levels are quantiles. Both banks serve both networks. Positives and
 negatives come from the banks and from the step itself, and the anchor is not its own positive. The paper gives the same

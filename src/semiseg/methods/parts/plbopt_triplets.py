@@ -15,6 +15,8 @@ from semiseg.base.errors import UserError
 from semiseg.blocks.memory import ClassMemory
 from semiseg.blocks.voxels import draw, gather
 
+LEAD = 4.0  # of a vector of the same level over others: more than any two cosines differ by
+
 
 @dataclass(frozen=True)
 class View:
@@ -148,10 +150,8 @@ class Triplets(nn.Module):
 
     def loss(self, anchors: Vectors, first: int, positives: Vectors, negatives: Vectors) -> Tensor:
         """L_tri of one network, whose anchors stand among the positives from place ``first`` on."""
-        own = torch.arange(anchors.valid.shape[1], device=anchors.valid.device)
-        itself = torch.arange(positives.valid.shape[1], device=own.device) == (first + own).unsqueeze(1)
-        nearest, has_positive = chosen(anchors, positives, itself, highest=self.mining == "paper")
-        farthest, has_negative = chosen(anchors, negatives, None, highest=self.mining == "hard")
+        nearest, has_positive = chosen(anchors, positives, self.levels, highest=self.mining == "paper", itself=first)
+        farthest, has_negative = chosen(anchors, negatives, self.levels, highest=self.mining == "hard")
         usable = anchors.valid & has_positive & has_negative
         found = triplet_loss(anchors.values, nearest, farthest, self.alpha) * usable
         by_level = found.view(self.organs, self.levels, self.drawn).sum((0, 2))
@@ -161,18 +161,24 @@ class Triplets(nn.Module):
 
 
 @torch.no_grad()
-def chosen(anchors: Vectors, others: Vectors, excluded: Tensor | None, *, highest: bool) -> tuple[Tensor, Tensor]:
+def chosen(
+    anchors: Vectors, others: Vectors, levels: int, *, highest: bool, itself: int | None = None
+) -> tuple[Tensor, Tensor]:
     """For each anchor the vector ``[k n d]`` of its domain with the highest or lowest cosine, and whether there is one.
 
-    excluded: pairs that do not count, bool ``[n m]``. All vectors have unit length.
+    itself: place from which on the anchors stand among the others; an anchor does not choose itself. All vectors have
+    unit length. One product gives the cosine, and LEAD more where the level is the same, so that no mask is needed.
     """
-    cosine = anchors.values @ others.values.transpose(1, 2)
-    allowed = (anchors.levels.unsqueeze(2) == others.levels.unsqueeze(1)) & others.valid.unsqueeze(1)
-    if excluded is not None:
-        allowed &= ~excluded
-    ranked = torch.where(allowed, cosine if highest else -cosine, -torch.inf)
-    best = ranked.argmax(2, keepdim=True)
-    return others.values.gather(1, best.expand(-1, -1, others.values.shape[2])), allowed.any(2)
+    with torch.autocast(anchors.values.device.type, enabled=False):
+        sign, each = 1.0 if highest else -1.0, torch.arange(levels, device=anchors.values.device)
+        own = (anchors.levels.unsqueeze(2) == each) * LEAD
+        same = (others.levels.unsqueeze(2) == each) & others.valid.unsqueeze(2)
+        left, right = torch.cat([sign * anchors.values, own], 2), torch.cat([others.values, same], 2)
+        ranked = left @ right.transpose(1, 2)
+    if itself is not None:
+        ranked.diagonal(itself, 1, 2).fill_(-LEAD)
+    best, places = ranked.max(2, keepdim=True)
+    return others.values.gather(1, places.expand(-1, -1, others.values.shape[2])), best.squeeze(2) > LEAD / 2
 
 
 def triplet_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, alpha: float) -> Tensor:
