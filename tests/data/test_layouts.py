@@ -262,7 +262,9 @@ def test_the_entries_of_the_page_are_valid() -> None:
 
 
 def test_the_page_lists_every_preparation_step() -> None:
-    steps = re.findall(r"with `step: (\w+)`", (ROOT / "docs/params.md").read_text(encoding="utf-8"))
+    steps = re.findall(
+        r"^## `preparations.* with `step: (\w+)`", (ROOT / "docs/params.md").read_text(encoding="utf-8"), re.M
+    )
     page = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")
     assert (
         steps

@@ -161,8 +161,9 @@ def test_what_a_wrapped_method_requires_is_required_of_the_row():
 def with_row(**parameters):
     """The project's parameters with a row of plbopt in the table demo."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    content["variants"]["wrapping"] = {"method": "plbopt", "parameters": parameters}
-    content["tables"]["demo"]["rows"] = [{"method": "sup_only"}, {"method": "wrapping"}]
+    content["variants"] = {"wrapping": {"method": "plbopt", "parameters": parameters}}
+    rows = [{"method": "sup_only"}, {"method": "wrapping"}]
+    content["tables"] = {"demo": content["tables"]["demo"] | {"rows": rows}}
     return content
 
 

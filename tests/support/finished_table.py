@@ -97,7 +97,7 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
             "optimiser": {"rule": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0, "nesterov": False},
             "schedule": {"rule": "poly", "per": "iteration", "lag": 0, "power": 0.9, "every": 2500, "factor": 0.1},
             "ramp": {"per": "iteration", "every": 1, "length": None, "lag": 0},
-            "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": [], "crop": "last"},
+            "augmentation": {"rot90": False, "flip_one_of": [], "flip_each": [], "crop": "last", "strong": None},
             "amp": False,
             "precision": "published",
             "validation": validation,

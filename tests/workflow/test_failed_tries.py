@@ -78,7 +78,9 @@ def test_a_method_that_crashes_leaves_the_old_run_and_its_traceback_in_the_log(p
                     source / "snakemake_logger_plugin_semiseg")  # fmt: skip
     method = source / "semiseg/methods/cps.py"
     text = method.read_text(encoding="utf-8")
-    method.write_text(text.replace("def losses(", "def losses(self, *given):\n        return 1 / 0\n\n    def x(", 1))
+    method.write_text(
+        text.replace("def terms(", "def losses(self, *given):\n        return 1 / 0\n\n    def terms(", 1)
+    )
     assert snakemake(project, f"{RUN}/weights.safetensors", source=source).endswith("exit 1")
     log = (project / LOG).read_text(encoding="utf-8")
     assert "Traceback" in log and "ZeroDivisionError: division by zero" in log

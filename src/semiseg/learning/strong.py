@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from semiseg.params.augmentation import Blur, Brightness, Contrast, Gamma, Rotate, Step, Strong, Zoom
 
@@ -53,7 +52,7 @@ def changed_image(image: Image, changes: Sequence[Change]) -> Image:
             case Rotate() | Zoom():
                 image = _moved(image, step, value, order=3)
             case Blur():
-                image = ndimage.gaussian_filter(image, value)
+                image = _blurred(image, value)
             case Brightness():
                 image = image * np.float32(value)
             case Contrast():
@@ -79,6 +78,13 @@ def changed_label(label: Label, changes: Sequence[Change]) -> Label:
     return label
 
 
+def _blurred(image: Image, sigma: float) -> Image:
+    from scipy import ndimage  # here, because few protocols have strong augmentation and all trainings read this file
+
+    blurred: Image = ndimage.gaussian_filter(image, sigma)
+    return blurred
+
+
 def _moved(array: NDArray[Kind], step: Rotate | Zoom, value: float, order: int) -> NDArray[Kind]:
     """The array ``[z y x]`` rotated or zoomed about its middle; 0 from outside."""
     if isinstance(step, Zoom):
@@ -91,6 +97,8 @@ def _moved(array: NDArray[Kind], step: Rotate | Zoom, value: float, order: int) 
 
 def _transformed(array: NDArray[Kind], matrix: NDArray[np.float64], order: int) -> NDArray[Kind]:
     """The array at the places ``matrix @ x`` about its middle."""
+    from scipy import ndimage
+
     middle = (np.array(array.shape) - 1) / 2
     shift = middle - (matrix @ middle if matrix.ndim == 2 else matrix * middle)
     moved: NDArray[Kind] = ndimage.affine_transform(array, matrix, shift, order=order, mode="constant")
