@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 from support import ROOT, project_folder
-from support.dvc_projects import alone, call, clone, commit, done
+from support.dvc_projects import call, clone, commit, done
 from support.needs import skip
 from support.project_folder import write_params
-from support.snakemake_project import planned
+from support.snakemake_project import alone, planned
 from support.ssh_server import ssh_server
 
 NAME, TABLE = "table@demo", "results/demo.csv"

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from support import project_folder, warm
-from support.snakemake_project import tiny_params
+from support.snakemake_project import alone, tiny_params
 
 ME = {f"GIT_{who}_{what}": "me@here" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -29,25 +29,6 @@ def done(folder: Path, *command: str, **env: str) -> str:
     result = call(folder, *command, **env)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout + result.stderr
-
-
-def alone(content: dict, *tables: str) -> dict:
-    """Parameters of these tables alone, because DVC reads the whole file again in each of its commands."""
-    kept = {name: content["tables"][name] for name in tables}
-    protocols = {name: content["protocols"][name] for name in {table["protocol"] for table in kept.values()}}
-    datasets = {table["dataset"] for table in kept.values()}
-    return content | {
-        "datasets": {name: options for name, options in content["datasets"].items() if name in datasets},
-        "splits": {name: splits for name, splits in content["splits"].items() if name in datasets},
-        "preparations": {
-            name: steps
-            for name, steps in content["preparations"].items()
-            if name in {protocol["preparation"] for protocol in protocols.values()}
-        },
-        "protocols": protocols,
-        "variants": {},
-        "tables": kept,
-    }
 
 
 def params() -> dict:

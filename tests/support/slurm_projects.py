@@ -14,7 +14,7 @@ import psutil
 import yaml
 
 from support import project_folder, warm
-from support.snakemake_project import tiny_params
+from support.snakemake_project import alone, tiny_params
 
 WEIGHTS = "results/runs/phantom_mri/{protocol}/tiny/sup_only/seed1/weights.safetensors"
 LOG = "results/logs/train/phantom_mri.{protocol}.tiny.sup_only.seed1.log"
@@ -23,7 +23,7 @@ PREPARED = ("data/prepared/phantom_mri/la_half/index.json", "data/splits/phantom
 
 def build(folder: Path, protocols: tuple[str, ...] = (), iterations: int = 4, **tables: list[str]) -> Path:
     """A project with copies of one protocol, whose runs of "Sup only" are one and the same training; tables of it."""
-    params = tiny_params()
+    params = alone(tiny_params(), "tiny")
     tiny = params["tables"].pop("tiny")
     protocol = params["protocols"]["la_small"]
     protocol["training"]["iterations"] = iterations

@@ -32,6 +32,25 @@ def tiny_params():
     return params
 
 
+def alone(content: dict, *tables: str) -> dict:
+    """Parameters of these tables alone, because each call reads and checks the whole file."""
+    kept = {name: content["tables"][name] for name in tables}
+    protocols = {name: content["protocols"][name] for name in {table["protocol"] for table in kept.values()}}
+    datasets = {table["dataset"] for table in kept.values()}
+    return content | {
+        "datasets": {name: options for name, options in content["datasets"].items() if name in datasets},
+        "splits": {name: splits for name, splits in content["splits"].items() if name in datasets},
+        "preparations": {
+            name: steps
+            for name, steps in content["preparations"].items()
+            if name in {protocol["preparation"] for protocol in protocols.values()}
+        },
+        "protocols": protocols,
+        "variants": {},
+        "tables": kept,
+    }
+
+
 def snakemake(folder: Path, *arguments: str):
     """A call as a user makes it; the environment's folder is not on the PATH, as with an unactivated one."""
     return warm.snakemake(folder, ["--cores", "1", *arguments])

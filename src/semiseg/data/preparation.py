@@ -204,7 +204,8 @@ def resample(scan: Scan, step: Resample) -> Scan:
             scales = [new / current for new, current in zip(step.spacing, spacing_of(scan.affine), strict=True)]
         size = _three([new_size(side, ratio, step.library) for side, ratio in zip(old, scales, strict=True)])
     axes = [
-        axis(side, new, ratio, step.library, step.order) for side, new, ratio in zip(old, size, scales, strict=True)
+        axis(side, new, ratio, step.library, step.order, lines=number == 0)
+        for number, (side, new, ratio) in enumerate(zip(old, size, scales, strict=True))
     ]
     image = resampled(scan.image, axes)
     if step.library == "skimage" and image is not scan.image:

@@ -49,14 +49,15 @@ def new_size(old: int, scale: float, library: str) -> int:
     return max(round(voxels), 1)
 
 
-def axis(old: int, size: int, scale: float, library: str, order: int) -> Axis:
-    """An axis of ``old`` voxels on ``size`` new ones.
+def axis(old: int, size: int, scale: float, library: str, order: int, *, lines: bool = False) -> Axis:
+    """An axis of ``old`` voxels on ``size`` new ones. lines: whether lines of voxels run along it, as along x.
 
     scipy: both fields of view share their centre, spacing is exactly ``scale``; mirrored borders.
     skimage: both fields of view are the same, so spacing is old / size; borders repeat (resize, mode edge).
     simpleitk: the first voxel's centre stays where it is, spacing is exactly ``scale``; mirrored borders, repeated ones
     for order 1. Where spacing falls below half of what it was, new voxels may lie beyond the last old one: SimpleITK
-    fills them with 0; here the border is repeated (no scan of Pancreas-CT has such voxels at 1 mm).
+    fills them with 0; here the border is repeated (no scan of Pancreas-CT has such voxels at 1 mm). Labels at equal
+    distances come from the larger of two voxels; along lines the rounding of ITK's walk from end to end decides.
     torch: as skimage for images (trilinear, align_corners False), but labels come from old voxel floor(i * old / size),
     which lies up to half a new voxel towards the first one (mode nearest).
     """
@@ -75,6 +76,9 @@ def axis(old: int, size: int, scale: float, library: str, order: int) -> Axis:
             np.eye(old), [scale, 1], [start, 0], output_shape=(size, old), order=order, mode=mode
         )
         nearest = ndimage.affine_transform(numbers, [scale], start, output_shape=(size,), order=0, mode="nearest")
+        if library == "simpleitk" and lines:
+            places = np.arange(size) / size * (size * scale)
+            nearest = np.minimum(np.floor(places + 0.5).astype(np.intp), old - 1)
     return Axis(size, scale, start, _sparse(weights), nearest)
 
 
