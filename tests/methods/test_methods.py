@@ -38,7 +38,7 @@ def networks(name: str) -> tuple[str, ...]:
     return ("unet3d_ds",) if "several_scales" in method_class(name).requires else ("unet3d", "vnet")
 
 
-def build(name: str, network: str | None = None, filters: int = 4, **hyper: object) -> Method:
+def build(name: str, network: str | None = None, filters: int = 2, **hyper: object) -> Method:
     network = network or networks(name)[-1]
     training = Training.model_construct(supervised="half_ce_dice_all")
     return build_method(
