@@ -8,11 +8,11 @@ of crops x classes x channels x voxels.
 
 import contextlib
 import multiprocessing
-import resource
 import time
 from collections.abc import Iterator
 from functools import partial
 
+import measuring
 import torch
 from measuring import Row, alternate, main
 
@@ -79,16 +79,7 @@ def peak_mib(method: str, device: torch.device, crop: tuple[int, int, int]) -> f
     """Peak MiB of two steps above the state before them."""
     torch.set_num_threads(1)
     state, batch = prepare(method, device, CLASSES, FILTERS), draw(device, CLASSES, crop)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-    else:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    for _ in range(2):
-        step(state, batch, method)
-    if device.type == "cuda":
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20
+    return measuring.peak_mib(lambda: step(state, batch, method), device if device.type == "cuda" else None)
 
 
 def in_a_process(method: str, device: torch.device, crop: tuple[int, int, int]) -> float:

@@ -6,10 +6,12 @@ table, and ``--tiny`` the table of its smallest form, whose numbers mean nothing
 
 import argparse
 import importlib.util
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 HEAD = "| what | ours | peer | peer / ours | floor | ours / floor | target |"
 
@@ -44,6 +46,33 @@ def alternate(
             call()
             kept.append(clock() - begin)
     return [statistics.median(kept) for kept in costs]
+
+
+def peak_mib(call: Callable[[], object], gpu: Any = None) -> float:
+    """Peak MiB of two calls above what the process held before them: resident memory, or that of a CUDA device.
+
+    gpu: a ``torch.device`` of type cuda. The high-water mark of resident memory never falls, so only a process that has
+    done nothing else gives a true number.
+    """
+    if gpu is None:
+        before = _most_resident()
+        _twice(call)
+        return (_most_resident() - before) / 2**20
+    import torch  # here: few benchmarks need it
+
+    torch.cuda.reset_peak_memory_stats(gpu)
+    before = torch.cuda.memory_allocated(gpu)
+    _twice(call)
+    return (torch.cuda.max_memory_allocated(gpu) - before) / 2**20
+
+
+def _twice(call: Callable[[], object]) -> None:
+    for _ in range(2):
+        call()
+
+
+def _most_resident() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def is_installed(module: str) -> bool:

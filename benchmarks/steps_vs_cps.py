@@ -7,11 +7,11 @@ threads compute them beside the steps of a GPU.
 """
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
 
+import measuring
 import torch
 from measuring import Row, alternate, main
 
@@ -101,16 +101,7 @@ def peak_mib(method: str, device: torch.device, classes: int, filters: int, crop
     """Peak MiB of two steps above the state before them."""
     torch.set_num_threads(1)
     step = stepped(method, device, classes, filters, crop)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-    else:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    for _ in range(2):
-        step()
-    if device.type == "cuda":
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20
+    return measuring.peak_mib(step, device if device.type == "cuda" else None)
 
 
 def in_a_process(*given: object) -> float:

@@ -167,7 +167,7 @@ class Sampler:
 
     def __getitem__(self, step: int) -> Batch:
         known, others = self.order.cases(self.seed, step)
-        labelled, unlabelled = self.drawn(step)
+        labelled, unlabelled = self._drawn(step, known, others)
         images, apart = (self.source.images(drawn, self.patch) for drawn in (labelled, unlabelled))
         labels = self.source.labels(labelled, self.patch)
         if self.augmentation.strong is not None:
@@ -184,7 +184,9 @@ class Sampler:
 
     def drawn(self, step: int) -> tuple[Drawn, Drawn]:
         """Cases and crops of a step, those of the labelled and those of the unlabelled stream."""
-        known, others = self.order.cases(self.seed, step)
+        return self._drawn(step, *self.order.cases(self.seed, step))
+
+    def _drawn(self, step: int, known: Sequence[int], others: Sequence[int]) -> tuple[Drawn, Drawn]:
         return (
             [self._draw(LABELLED, step, slot, self.labelled[number]) for slot, number in enumerate(known)],
             [self._draw(UNLABELLED, step, slot, self.unlabelled[number]) for slot, number in enumerate(others)],

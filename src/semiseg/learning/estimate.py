@@ -5,6 +5,7 @@ rows of the project's params.yaml come with the package (``counts.json``, writte
 in a folder. So torch is loaded only for a step that was not counted before.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import lcm, prod
@@ -74,6 +75,8 @@ def count(steps: Mapping[str, Step], workers: int, what: str) -> dict[str, Count
 
 
 def _count(step: Step) -> Counts:
+    # Several processes count at once. torch reads this when it is loaded; more threads than cores wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from semiseg.learning.counting import count
 
     return [count(step.spec, step.classes, crop) for crop in _crops(step.spec)]

@@ -56,7 +56,7 @@ class Adsh(CoTraining):
     """L = L_sup(A) + L_sup(B) + w r(t) [CE(M_B o_A, argmax o_B) + CE(M_A o_B, argmax o_A)], M = 1[p > theta]."""
 
     least_unlabelled = 4
-    large_state = {"store_a": "device", "store_b": "device"}
+    large_state = {"store_a": "device", "store_b": "device", "filled": "cpu"}  # read in each step: no wait for a GPU
     store_a: Tensor
     store_b: Tensor
     thresholds_a: Tensor

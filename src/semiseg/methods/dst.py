@@ -104,7 +104,7 @@ class DST(CoTraining):
         return {**super().weights(time), **dict.fromkeys(("worst_a", "worst_b"), self.eta * self.weight * time.ramp)}
 
     def cross(self, own: View, other: View) -> Tensor:
-        """CE of the decoder that learns pseudo labels, over the voxels where the other network is certain."""
+        """CE of the decoder that is trained with pseudo labels, over the voxels where the other network is certain."""
         learning = own.logits if self.roles == "swapped" else own.further[0]
         return masked_cross_entropy(learning, other.target, certain(other.scores, self.threshold))
 

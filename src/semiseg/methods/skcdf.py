@@ -49,9 +49,9 @@ class SKCDF(Method):
         f"{CODE}; CVPR 2025, Table 3 for baseline",
         ("decoupled", "baseline"),
     )
-    decoder_ema = Hyper(True, "whether weights are transferred at all", f"{CODE}; CVPR 2025, Table 4", (True, False))
-    skcm = Hyper(True, "whether there is attention between crops", f"{MODEL}; CVPR 2025, Table 3", (True, False))
-    absh = Hyper(True, "whether decoders have auxiliary heads", f"{MODEL}; CVPR 2025, Table 3", (True, False))
+    decoder_ema = Hyper(True, "whether weights are transferred at all", f"{CODE}; CVPR 2025, Table 4")
+    skcm = Hyper(True, "whether there is attention between crops", f"{MODEL}; CVPR 2025, Table 3")
+    absh = Hyper(True, "whether decoders have auxiliary heads", f"{MODEL}; CVPR 2025, Table 3")
     transfer_order = Hyper(
         "H_l D H_u",
         "transfers before a step: D to the unlabelled decoder, H_l and H_u (with absh) to a main head",

@@ -120,7 +120,7 @@ class Branch(nn.Module):
 
 
 class Denoiser(Branch):
-    """Embedding of an image with a noisy label map, and the decoder xi, which is told the time."""
+    """Embedding of an image with a noisy label map, and the decoder xi; both take the time."""
 
     def __init__(self, widths: Sequence[int], classes: int, channels: int = 1) -> None:
         super().__init__(widths, classes, timed=True)

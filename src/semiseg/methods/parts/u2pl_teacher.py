@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.perturbations import cutmix
 from semiseg.blocks.reliability import percentiles
 from semiseg.network import Backbone
@@ -16,13 +17,10 @@ from semiseg.network import Backbone
 def mixed_pseudo_labels(teacher: nn.Module, unlabelled: Tensor, probability: float) -> tuple[Tensor, Tensor]:
     """Unlabelled crops ``[u c z y x]`` and their pseudo labels ``[u z y x]``, both mixed by CutMix with a probability.
 
-    The labels are the teacher's argmax in evaluation mode, before the mixing; the teacher is in training mode
-    afterwards.
+    The labels are the teacher's argmax in evaluation mode, before the mixing.
     """
-    teacher.eval()
-    with torch.no_grad():
+    with evaluation_mode(teacher), torch.no_grad():
         labels = teacher(unlabelled).argmax(1)
-    teacher.train()
     if torch.rand(()) < probability:
         return cutmix(unlabelled, labels)
     return unlabelled, labels
