@@ -43,11 +43,15 @@ class Hyper(Generic[T]):
     """A hyperparameter of a method; ``self.<name>`` is the value of this run, of the default's type.
 
     default: the value where params.yaml gives none. meaning: one line. source: where the default is from. choices: the
-    allowed values if there are few.
+    allowed values if there are few. at_prediction: True if the value acts when test cases are predicted and nowhere
+    else. Rows that differ in such values alone share one training, in which the default holds.
     """
 
-    def __init__(self, default: T, meaning: str, source: str, choices: tuple[T, ...] = ()) -> None:
+    def __init__(
+        self, default: T, meaning: str, source: str, choices: tuple[T, ...] = (), *, at_prediction: bool = False
+    ) -> None:
         self.default, self.meaning, self.source, self.choices = default, meaning, source, choices
+        self.at_prediction = at_prediction
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name

@@ -25,7 +25,7 @@ def page(plan: Plan, name: str) -> Page:
     everywhere = plan.params.methods.get(base, {})
     wrapped = catalogue.wrapped(base, {**everywhere, **changed})
     rows = [
-        (key, _plain({**everywhere, **changed}.get(key, hyper.default)), hyper.meaning, hyper.source)
+        (key, _plain({**everywhere, **changed}.get(key, hyper.default)), _meaning(hyper), hyper.source)
         for key, hyper in catalogue.hyperparameters(base).items()
     ]
     used = [table for table, one in plan.params.tables.items() if name in {row.method for row in one.rows}]
@@ -88,6 +88,10 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     yield from requirements(base)
     if is_control(base):
         yield "nothing: it is a control, which is not trained"
+
+
+def _meaning(hyper: catalogue.Declared) -> str:
+    return f"{hyper.meaning}; acts at prediction alone" if hyper.at_prediction else hyper.meaning
 
 
 def _changes(plan: Plan, base: str) -> Iterable[str]:
