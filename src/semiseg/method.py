@@ -118,8 +118,9 @@ class Method(nn.Module):
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
     ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
         those of a slice of the crop.
+    ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
-    Each but ``cubes`` may name a hyperparameter too, and counts where it is true. Example: ``"even_bottleneck:skcm"``.
+    Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The

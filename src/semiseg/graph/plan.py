@@ -103,13 +103,14 @@ class Plan:
         for row in definition.rows:
             check_declared(self.base(row.method))
         runs = {row.method: self.runs(table, row.method)[0] for row in definition.rows}
-        reasons = {row: self._why_not(run.protocol, run.method) for row, run in runs.items()}
+        reasons = {row: self._why_not(run) for row, run in runs.items()}
         return {method: reason for method, reason in reasons.items() if reason is not None}
 
-    def _why_not(self, protocol: str, method: str) -> str | None:
-        given = self.protocol(protocol)
-        base, hyper, wrapped = self.base(method), self.hyper(protocol, method), self.wrapped(protocol, method)
-        return why_not(Pairing(base, hyper, given.network, given.training, given.inference, wrapped))
+    def _why_not(self, run: Run) -> str | None:
+        given, named = self.protocol(run.protocol), (run.protocol, run.method)
+        base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
+        trained = given.network, given.training, given.inference
+        return why_not(Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named)))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
