@@ -66,7 +66,8 @@ class Plan:
         if row.same_as is not None:
             return self.runs(table, row.same_as)
         protocol, split = row.protocol or definition.protocol, row.split or definition.split
-        return [Run(definition.dataset, protocol, split, method, seed) for seed in definition.seeds]
+        trained = self.params.trained(method)
+        return [Run(definition.dataset, protocol, split, trained, seed) for seed in definition.seeds]
 
     def skipped(self, table: str) -> dict[str, str]:
         """Rows that their protocol cannot serve, each with the reason.
