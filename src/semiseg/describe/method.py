@@ -34,7 +34,7 @@ def page(plan: Plan, name: str) -> Page:
         facts(
             {
                 "source": _flat(more),
-                "variant of": "" if variant is None else f"{base}, changed: {_given(changed)}",
+                "variant of": "" if variant is None else f"{base}, changed: {_given(changed) or 'nothing'}",
                 "file": f"src/semiseg/methods/{base}.py",
                 "used by": ", ".join(used),
             }

@@ -69,7 +69,8 @@ class Plan:
         if row.same_as is not None:
             return self.runs(table, row.same_as)
         protocol, split = row.protocol or definition.protocol, row.split or definition.split
-        return [Run(definition.dataset, protocol, split, method, seed) for seed in definition.seeds]
+        trained = self.params.trained(method)
+        return [Run(definition.dataset, protocol, split, trained, seed) for seed in definition.seeds]
 
     def training(self, run: Run) -> Run:
         """The run whose training makes the weights of a run: itself, unless another one differs at prediction alone.

@@ -125,7 +125,9 @@ class Specs:
         protocol, dataset = plan.protocol(definition.protocol), get_dataset(definition.dataset)
         chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs
         methods = [row.method for row in definition.rows]
-        variants = {name: self.params.variants[name] for name in methods if name in self.params.variants}
+        variants = {
+            name: self.params.variants[name] for name in methods if self.params.trained(name) in self.params.variants
+        }
         papers = {block.paper for block in definition.printed}
         built = {method: plan.runs(table, method) for method in plan.served(table)}
         return TableSpec(
