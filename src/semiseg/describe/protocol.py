@@ -85,9 +85,11 @@ def _budget(one: Training) -> str:
 
 
 def _optimiser(one: Optimiser) -> str:
-    name, momentum = {"sgd": ("SGD", "momentum"), "adam": ("Adam", "beta 1")}[one.rule]
-    nesterov = " (Nesterov)" if one.nesterov else ""
-    return f"{name}, learning rate {one.lr:g}, {momentum} {one.momentum:g}{nesterov}, weight decay {one.weight_decay:g}"
+    name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
+    start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
+    if one.rule == "sgd":
+        return f"{start}, momentum {one.momentum:g}{' (Nesterov)' if one.nesterov else ''}, {decay}"
+    return f"{start}, beta 1 {one.momentum:g}, beta 2 {one.beta2:g}, eps {one.eps:g}, {decay}"
 
 
 def _schedule(one: Schedule) -> str:
