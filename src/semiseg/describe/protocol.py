@@ -66,8 +66,9 @@ def measuring(protocol: Protocol) -> dict[str, str]:
     """Window and scoring rule as named facts."""
     inference = protocol.inference
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
+    kept = "; the largest component of each organ is kept" if inference.largest_component else ""
     return {
-        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}",
+        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}{kept}",
         "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
     }
 

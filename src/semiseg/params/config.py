@@ -194,6 +194,11 @@ class Inference(Strict):
         description="where a method trains several networks: the one that is best on validation (the first without"
         " validation) predicts, or the mean of their logits",
     )
+    largest_component: bool = addition(
+        False,
+        "whether a predicted label map keeps only the largest component of each organ (26 neighbours), as the final"
+        " tests of DTC, BCP and SDC-SSL do; validation keeps all",
+    )
 
     @model_validator(mode="after")
     def _no_gaps(self) -> "Inference":
