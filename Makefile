@@ -3,6 +3,8 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 PEERS := .venv-peers
+# Hundreds of processes start in a run of the tests; without compiled files each compiles the source anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test tests quick steps properties kills lowest newest lint schema counts benchmark rehearse
 

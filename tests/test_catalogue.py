@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-import yaml
-from support import ROOT
+from support import params_yaml
 
 from semiseg import catalogue
 from semiseg.base import sources
@@ -228,7 +227,7 @@ def broken_method(tmp_path, monkeypatch):
 )
 def test_a_method_that_is_being_written_stops_the_tables_that_use_it_and_no_other(text, sentence, broken_method):
     broken_method(text)
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["methods"] = {"fixmatch": {"threshold": 0.9}}
     content["variants"]["fixmatch_low"] = {"method": "fixmatch", "parameters": {"threshold": 0.5}}
     for row in ("fixmatch", "fixmatch_low"):
@@ -245,7 +244,7 @@ def test_a_method_that_imports_what_is_not_there_is_refused_before_any_job(broke
     sentence = (
         r"^src/semiseg/methods/fixmatch\.py, line 1 imports semiseg\.blokcs, but semiseg has no module blokcs; did"
     )
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["tables"]["demo"]["rows"] = ["cps", "fixmatch"]
     plan = Plan(parse_params(content))
     with pytest.raises(UserError, match=sentence):
@@ -330,7 +329,7 @@ def test_a_declaration_that_no_training_could_use_is_one_sentence(what, broken_m
 
 def test_what_no_training_could_use_stops_the_tables_with_this_row_and_check_params(broken_method):
     broken_method(DECLARED.replace("kaiming", "kaimin"))
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     plan = Plan(parse_params(content))
     assert plan.served("demo")
     content["tables"]["demo"]["rows"] = ["cps", "fixmatch"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from support import ROOT, finished_project, project_folder, warm
+from support import ROOT, finished_project, params_yaml, project_folder, warm
 
 from semiseg.cli.main import _parser, main
 from semiseg.describe.command import describe
@@ -175,7 +175,7 @@ def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
     ).groups()
     (source / "semiseg" / name).write_text(code, encoding="utf-8")
     row = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", METHOD, re.M | re.S)[1])
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["tables"]["demo"]["rows"] += row
     folder = project_folder.new(tmp_path / "project", content)
     command = re.search(r"^\.venv/bin/snakemake (.*--config .*)$", METHOD, re.M)[1]

@@ -9,9 +9,8 @@ from typing import ClassVar
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
-from support import ROOT
+from support import ROOT, params_yaml
 from support.new_plug_ins import forget
 from torch import nn
 
@@ -232,7 +231,7 @@ def test_a_variant_shows_its_own_values_and_all_methods_are_listed() -> None:
 
 def wrong(changes) -> str:
     """What check-params says of the project's parameters with some entries changed, by key path."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     for path, value in changes.items():
         *parents, last = path.split("/")
         functools.reduce(lambda place, part: place[part], parents, content)[last] = value

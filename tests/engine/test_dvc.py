@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import ROOT, project_folder
+from support import ROOT, params_yaml, project_folder
 from support.dvc_projects import call, clone, commit, done
 from support.needs import skip
 from support.project_folder import write_params
@@ -128,7 +128,7 @@ def test_every_call_of_snakemake_builds_something_where_nothing_is_built(tmp_pat
     lines = [words for page in pages for block in blocks(page) for words in commands(block) if words]
     calls = {shlex.join(words).replace(" --cores all", "").replace(" -n", ""): words for words in lines}
     calls = {text: words for text, words in calls.items() if words[0] == "snakemake" and "<" not in text}
-    folder = project_folder.new(tmp_path / "project", yaml.safe_load((ROOT / "params.yaml").read_text("utf-8")))
+    folder = project_folder.new(tmp_path / "project", params_yaml.content())
     assert len(calls) >= 8
     for text, words in calls.items():
         if "profiles/slurm" not in text:

@@ -7,8 +7,7 @@ import csv
 from pathlib import Path
 
 import pytest
-import yaml
-from support import ROOT, finished_project, prepared_cases, project_folder, warm
+from support import ROOT, finished_project, params_yaml, prepared_cases, project_folder, warm
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256
@@ -72,7 +71,7 @@ def amos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
     """The command on a table of Pancreas-CT, which is downloaded as DICOM series."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["tables"] = {PANCREAS: content["tables"][PANCREAS] | {"rows": list(ROWS[PANCREAS])}}
     folder = project_folder.new(tmp_path_factory.mktemp("pancreas") / "project", content)
     result = warm.run(folder, ["semiseg", "rehearse", PANCREAS, "--cores", "2"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import ROOT, finished_project
+from support import ROOT, finished_project, params_yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
@@ -28,7 +28,7 @@ from semiseg.learning.work import Work
 from semiseg.network import build
 from semiseg.params.reading import parse_params, read
 
-CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+CONTENT = params_yaml.content()
 
 
 def spec(plan, table="demo", method="cps", **training):
@@ -266,7 +266,7 @@ def test_steps_of_a_protocol_that_counts_epochs():
 
     The official loop has one epoch more than its 200.
     """
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["tables"]["synapse_10pct"] |= {"rows": ["ua_mt", "sup_only"], "reference": None}
     view = TableView.of(Plan(parse_params(content)), "synapse_10pct")
     assert [view.iterations(view.runs[method][0]) for method in ("ua_mt", "sup_only")] == [201 * 9, 201]

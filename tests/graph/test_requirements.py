@@ -1,8 +1,7 @@
 """Which protocols can serve which methods, and what is said where they cannot."""
 
 import pytest
-import yaml
-from support import ROOT
+from support import params_yaml
 from support.new_plug_ins import added
 
 from semiseg.base.errors import UserError
@@ -118,7 +117,7 @@ def asked(changes):
     return {"hyper": {}, "training": training(patch), **changes}
 
 
-CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+CONTENT = params_yaml.content()
 
 
 def test_a_crop_too_small_for_the_network_is_refused_with_one_that_fits():
@@ -178,7 +177,7 @@ def test_what_a_wrapped_method_requires_is_required_of_the_row():
 
 def with_row(**parameters):
     """The project's parameters with a row of plbopt in the table demo."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["variants"] = {"wrapping": {"method": "plbopt", "parameters": parameters}}
     rows = [{"method": "sup_only"}, {"method": "wrapping"}]
     content["tables"] = {"demo": content["tables"]["demo"] | {"rows": rows}}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from rich.console import Console
-from support import ROOT, finished_project
+from support import finished_project, params_yaml
 
 from semiseg.cli.main import main
 from semiseg.describe.command import describe
@@ -25,7 +25,7 @@ from semiseg.params.table_spec import Difference
 from semiseg.paths import ROW
 from semiseg.proof.crate.contents import gather
 
-WHOLE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+WHOLE = params_yaml.content()
 TABLE = "synapse_20pct"
 
 

@@ -4,8 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-import yaml
-from support import ROOT
+from support import params_yaml
 from support.facts import facts
 
 from semiseg.learning.build import build_method
@@ -90,7 +89,7 @@ def test_an_epoch_is_one_pass_over_the_stream(stream, labelled_only, steps):
 
 def published(name):
     """Training of a protocol of params.yaml, with 8 steps an epoch."""
-    given = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["protocols"][name]["training"]
+    given = params_yaml.content()["protocols"][name]["training"]
     return TrainingSchedule(Training.model_validate(given), 8)
 
 

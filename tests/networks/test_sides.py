@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-import yaml
-from support import ROOT
+from support import params_yaml
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
@@ -11,7 +10,7 @@ from semiseg.graph.requirements import crops_do_not_fit
 from semiseg.network import build
 from semiseg.params.config import Protocol
 
-CONTENT = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+CONTENT = params_yaml.content()
 
 
 def protocol(network, patch, window, crops=1):

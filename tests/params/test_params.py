@@ -4,8 +4,7 @@ import copy
 import re
 
 import pytest
-import yaml
-from support import ROOT
+from support import ROOT, params_yaml
 
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
@@ -16,7 +15,7 @@ from semiseg.params.config import Params, Supervised
 from semiseg.params.reading import parse_params, read, schema_text
 from semiseg.params.reference import reference
 
-GOOD = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+GOOD = params_yaml.content()
 
 
 def changed(path, value):

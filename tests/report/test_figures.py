@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
-from support import ROOT, finished_table, project_folder, warm
+from support import finished_table, params_yaml, project_folder, warm
 from support.finished_table import CASES, table_spec, tabulation
 
 from semiseg.base.errors import UserError
@@ -315,7 +314,7 @@ def test_a_png_is_as_large_as_it_says(project, capfd):
 
 @pytest.fixture(scope="module")
 def workflow(tmp_path_factory):
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     return project_folder.new(tmp_path_factory.mktemp("workflow"), content)
 
 

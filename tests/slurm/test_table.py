@@ -14,7 +14,7 @@ def call(slurm, tmp_path_factory):
     """A call that built a table through SLURM, with the words of the DVC stage; memory in sizes of this machine."""
     folder = build(tmp_path_factory.mktemp("cluster"), tiny=["sup_only"])
     edit_profile(folder, {rule: {"gpu": 0, "gres": "gpu:1"} for rule in ("train", "predict")})  # no GPU here is real
-    call = Call(folder, "--cores", "all", "--force", "results/tiny.csv")
+    call = Call(folder, "--cores", "all", "--force", "results/tiny.csv", warm=True)
     assert call.wait() == 0, call.said[-3000:]
     return call
 

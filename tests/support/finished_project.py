@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 import semiseg
 from semiseg.cli.main import main
@@ -27,7 +26,7 @@ from semiseg.graph.specs import as_text
 from semiseg.jobs.lock import held
 from semiseg.params.reading import read
 from semiseg.stages.rules import RULES
-from support import ROOT
+from support import params_yaml
 from support.project_folder import write_params
 
 TABLE = "results/tiny.csv"
@@ -38,7 +37,7 @@ SEEDS = (1, 2)
 
 def params() -> dict[str, Any]:
     """The project's own parameters, as far as one small table needs them."""
-    whole = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    whole = params_yaml.content()
     protocol = whole["protocols"]["la_small"]
     protocol["network"]["filters"] = 2
     validation = {"every": 1, "per": "iteration", "region": "volume", "absent": "zero"}

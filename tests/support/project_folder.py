@@ -12,7 +12,7 @@ from support import ROOT
 
 def write_params(folder: Path, content: Mapping[str, Any]) -> None:
     """Write ``params.yaml``."""
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
 
 
 def new(folder: Path, content: Mapping[str, Any], *others: str) -> Path:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import yaml
 
-from support import ROOT, project_folder, warm
+from support import params_yaml, project_folder, warm
 
 TABLE = "results/tiny.csv"
 RUN = "results/runs/la/la_small/tiny/control_perfect/seed1"
@@ -20,7 +20,7 @@ CASES = ("$(touch run)", "`touch run`", "; touch run #", 'it\'s "x" & touch run'
 
 def params(source: Path) -> dict:
     """The project's parameters with a table of one control, on a user's copy that lies outside the project."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["datasets"] = {"la": {"source": str(source), "mirror": f"https://me:{PASSWORD}@mirror.example/files?key=1"}}
     content["splits"] = {"la": {"tiny": {"draw": {"labelled": 2, "unlabelled": 1, "val": 1, "test": 1, "seed": 2}}}}
     protocol = content["protocols"]["la_small"]

@@ -13,7 +13,8 @@ from typing import ClassVar
 import psutil
 import yaml
 
-from support import project_folder, warm
+from support import project_folder
+from support import warm as warm_programs
 from support.snakemake_project import alone, tiny_params
 
 WEIGHTS = "results/runs/phantom_mri/{protocol}/tiny/sup_only/seed1/weights.safetensors"
@@ -56,22 +57,27 @@ def environment(slurm: bool) -> dict[str, str]:
 
 def local(folder: Path, *targets: str) -> None:
     """Build on this machine."""
-    result = warm.snakemake(folder, ["--cores", "1", *targets], environment(False))
+    result = warm_programs.snakemake(folder, ["--cores", "1", *targets], environment(False))
     assert result.returncode == 0, result.stderr[-3000:]
 
 
 class Call:
-    """A call of Snakemake for the cluster, going on beside the test; what it says is in ``said``."""
+    """A call of Snakemake for the cluster, going on beside the test; what it says is in ``said``.
+
+    warm: whether it and the programs of its jobs are warm ones, which SLURM starts and waits for as it does for others,
+    but which are not its children: it could not end them, and they do not see what it sets for its children alone.
+    """
 
     made: ClassVar[list["Call"]] = []
 
-    def __init__(self, folder: Path, *targets: str) -> None:
+    def __init__(self, folder: Path, *targets: str, warm: bool = False) -> None:
         self.folder = folder
         self._output = folder / f"call-{time.monotonic_ns()}.txt"
+        words, env = command(*targets), environment(True)
+        if warm:
+            words, env = warm_programs.command_of("snakemake", *targets), warm_programs.surroundings(env)
         with self._output.open("w") as output:
-            self.process = subprocess.Popen(
-                command(*targets), cwd=folder, env=environment(True), stdout=output, stderr=subprocess.STDOUT
-            )
+            self.process = subprocess.Popen(words, cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT)
 
         self.made.append(self)
 

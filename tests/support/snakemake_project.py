@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import yaml
-
-from support import ROOT, warm
+from support import params_yaml, warm
 
 TABLE = "results/tiny.csv"
 
 
 def tiny_params():
     """The project's parameters with one more protocol and table, small enough for a minute."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = params_yaml.content()
     params["datasets"]["phantom_mri"] = {"generate": {"seed": 3, "labelled": 5, "unlabelled": 2, "size": 48}}
     params["splits"]["phantom_mri"] = {
         "tiny": {"draw": {"labelled": 2, "unlabelled": 2, "val": 1, "test": 2, "seed": 1}}

@@ -37,10 +37,13 @@ def snakemake(
 
 def run(folder: Path, command: Sequence[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """``snakemake``, ``dvc`` or ``semiseg`` with its arguments in a folder; its status and what it printed."""
-    tools, own = _tools(), surroundings(env or os.environ)
-    return subprocess.run(
-        [tools / command[0], *command[1:]], cwd=folder, env=own, capture_output=True, encoding="utf-8"
-    )
+    own = surroundings(env or os.environ)
+    return subprocess.run(command_of(*command), cwd=folder, env=own, capture_output=True, encoding="utf-8")
+
+
+def command_of(program: str, *arguments: str) -> list[str]:
+    """The command line of a warm program."""
+    return [str(_tools() / program), *arguments]
 
 
 def surroundings(env: Mapping[str, str]) -> dict[str, str]:

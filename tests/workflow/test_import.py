@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
-from support import ROOT, project_folder, snakemake_project
+from support import params_yaml, project_folder, snakemake_project
 from support.raw_forms import AFFINE, block, ct, write_nrrd
 
 from semiseg.base.volume import Volume
@@ -26,7 +25,7 @@ def write_copy(folder: Path, *numbers: int) -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with a small drawn split of btcv, and a copy of its scans."""
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params = params_yaml.content()
     params["splits"]["btcv"]["few"] = {"draw": {"labelled": 1, "unlabelled": 1, "val": 1, "test": 1, "seed": 1}}
     write_copy(tmp_path / "copy", 1, 2, 3, 4)
     monkeypatch.chdir(project_folder.new(tmp_path, params))
