@@ -1,0 +1,35 @@
+"""Several predictions of one image that must agree with the sharpened forms of each other.
+
+``probabilities`` are maps ``[b k z y x]`` in float32, one per network or decoder.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def sharpened(probabilities: Tensor, temperature: float) -> Tensor:
+    """p_c^(1/T) / sum over classes of p^(1/T), of the same shape (WYC-321/MCF: code/train_MCF.py sharpening)."""
+    powers = probabilities ** (1 / temperature)
+    return powers / powers.sum(1, keepdim=True)
+
+
+def sharpened_each(probabilities: Tensor, temperature: float) -> Tensor:
+    """p^(1/T) / (p^(1/T) + (1 - p)^(1/T)), of the same shape: each class against all others together.
+
+    With two classes it is equal to ``sharpened``. Source: ycwu1997/MC-Net: code/train_mcnet_3d.py sharpening.
+    """
+    powers = probabilities ** (1 / temperature)
+    return powers / (powers + (1 - probabilities) ** (1 / temperature))
+
+
+def distances(probabilities: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
+    """For each prediction i the sum over j != i of mean((p_i - q_j)^2), the mean over all elements, classes included.
+
+    targets: q_j, one per prediction. Gradients flow through both sides where the targets have gradients.
+    """
+    return [
+        torch.stack([(own - target).square().mean() for other, target in enumerate(targets) if other != number]).sum()
+        for number, own in enumerate(probabilities)
+    ]
