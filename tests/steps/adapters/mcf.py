@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from typing import Any
 
 from steps.decoders import half_batches
+from steps.own_networks import put
 from steps.stage import Case, Given, Run, backbone, make, of_network, training, watched
-from torch import Tensor, nn
+from torch import Tensor
 
 from semiseg.method import total
 from semiseg.networks.resnet34 import ResNet34
@@ -28,10 +29,7 @@ def run(case: Case) -> dict[str, Any]:
         rectification_weight=setting["rectification_weight"],
         temperature=setting["T"],
     )
-    second = ResNet34(1, classes, filters)
-    assert isinstance(second.decoder.dropout, nn.Dropout3d)
-    second.decoder.dropout.p = 0.0
-    method.b = second
+    put(method, "b", ResNet34(1, classes, filters))
     ramp = {"every": UNIT, "length": setting["consistency_rampup"]}
     rules = training({**setting, "iterations": setting["max_iterations"]}, ramp, {"rule": "step"}, "lr")
     stage = Run(method, rules, setting, {role: of_network(method, ours) for role, ours in NAMES.items()})
