@@ -59,9 +59,8 @@ class CAML(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
-        for name in ("vanilla", "auxiliary"):
-            width = self.get_submodule(name).widths[0]  # type: ignore[index]
-            self.add_module(f"projection_{name}", head(width, DIMENSION))
+        for name, network in (("vanilla", self.vanilla), ("auxiliary", self.auxiliary)):
+            self.add_module(f"projection_{name}", head(network.widths[0], DIMENSION))
             self.add_module(f"prediction_{name}", head(DIMENSION, DIMENSION))
         voxels = prod(context.patch)
         self.memory = caml_memory.FeatureMemory(context.labelled_cases, voxels, DIMENSION, self.memory_size)
@@ -96,8 +95,8 @@ class CAML(Method):
         rows = caml_memory.vectors(vanilla)[correct.flatten(1)], layout(auxiliary)[correct.flatten(1)]
         projections = [self.get_submodule(f"projection_{name}") for name in ("vanilla", "auxiliary")]
         with evaluation_mode(projections[0]), evaluation_mode(projections[1]):
-            projected = [own(each).float() for own, each in zip(projections, rows, strict=True)]
-        return (projected[0] + projected[1]) / 2
+            vectors: Tensor = projections[0](rows[0]).float() + projections[1](rows[1]).float()
+        return vectors / 2
 
     def _remember(self, batch: Batch, features: list[Tensor], correct: Tensor) -> None:
         for row, slot in enumerate(batch.labelled_origin[:, 0].tolist()):

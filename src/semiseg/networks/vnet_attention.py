@@ -75,9 +75,6 @@ class SampleAttention(nn.Module):
         """Map ``[b c z y x]`` of a map of the same shape."""
         if not self.training:
             return feature
-        flat = feature.flatten(2)
-        if self.among == "positions":
-            attended = self.layer(flat.permute(0, 2, 1)).permute(0, 2, 1)
-        else:
-            attended = self.layer(flat.permute(2, 0, 1)).permute(1, 2, 0)
+        order, back = ((0, 2, 1), (0, 2, 1)) if self.among == "positions" else ((2, 0, 1), (1, 2, 0))
+        attended: Tensor = self.layer(feature.flatten(2).permute(order)).permute(back)
         return attended.reshape_as(feature)

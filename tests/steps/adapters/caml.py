@@ -7,8 +7,8 @@ from typing import Any
 from unittest import mock
 
 import torch
-from steps.decoders import counted_before, half_batches, of_decoders
-from steps.own_networks import put
+from steps.decoders import counted_before, of_decoders
+from steps.la_line import labelled_first, put
 from steps.stage import Case, Given, Run, backbone, make, of_modules, of_network
 from torch import Tensor
 
@@ -47,7 +47,7 @@ def run(case: Case) -> dict[str, Any]:
     stage = Run(method, rules, setting, {"network": names(method)})
     stage.load(given.start)
     losses, weights, sampled = [], [], []
-    inputs = zip(half_batches(given), given.inputs["cases"], given.draws["sample"], strict=True)
+    inputs = zip(labelled_first(given), given.inputs["cases"], given.draws["sample"], strict=True)
     for batch, cases, places in inputs:
         slots = cases[: len(batch.images), None].expand(-1, 4)
         with chosen(method.memory, places) as sizes:

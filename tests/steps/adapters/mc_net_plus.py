@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from steps.decoders import counted_before, half_batches, of_decoders
+from steps.decoders import counted_before, of_decoders
+from steps.la_line import labelled_first
 from steps.stage import Case, Given, Run, backbone, make
 
 UNIT = 150  # iterations in which the ramp of the script rises by one step
@@ -30,7 +31,7 @@ def run(case: Case) -> dict[str, Any]:
     stage = Run(method, rules, setting, {"network": names})
     stage.load(given.start)
     losses, weights = [], []
-    for batch in half_batches(given):
+    for batch in labelled_first(given):
         losses = stage.steps([batch], [{}], TERMS)
         weights.append(stage.weight("consistency"))
     return stage.result(losses, case, {"consistency_weights": weights})

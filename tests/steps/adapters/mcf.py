@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from steps.decoders import half_batches
-from steps.own_networks import put
+from steps.la_line import labelled_first, put
 from steps.stage import Case, Given, Run, backbone, make, of_network, training, watched
 from torch import Tensor
 
@@ -40,7 +39,7 @@ def run(case: Case) -> dict[str, Any]:
     with ExitStack() as stack:
         for function, seen in (("a_teaches", teachers), ("disagreement", masks)):
             stack.enter_context(watched(f"semiseg.methods.mcf.{function}", seen.append))
-        for batch in half_batches(given):
+        for batch in labelled_first(given):
             terms = {f"{part}_{role}": f"{part}_{ours}" for part in PARTS for role, ours in NAMES.items()}
             row = stage.steps([batch], [{}], {**terms, "consistency": "consistency"})[-1]
             losses.append(row | sums(stage, row, student="B" if teachers[-1] else "A"))
