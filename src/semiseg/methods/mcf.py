@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semiseg.blocks.losses import cross_entropy, dice_squared_per_class, one_hot
+from semiseg.blocks.losses import cross_entropy, one_hot
 from semiseg.blocks.mutual_consistency import sharpened
+from semiseg.blocks.organ_dice import dice_squared_each
 from semiseg.method import Batch, Context, Hyper, Method, Net, Terms, TrainingTime
 from semiseg.networks.resnet34 import ResNet34
 
 CODE = "WYC-321/MCF: code/train_MCF.py"
-SMOOTH = 1e-5  # of the Dice
 
 
 def disagreement(a: Tensor, b: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class MCF(Method):
         terms: Terms = {}
         for name, own in probabilities.items():
             terms[f"ce_{name}"] = cross_entropy(logits[name][:count], labels)
-            terms[f"dice_{name}"] = dice_squared_per_class(own[:count], labels, SMOOTH)[1:].mean()
+            terms[f"dice_{name}"] = dice_squared_each(own[:count], labels)
             terms[f"rectification_{name}"] = rectification(own[:count], labels, mask)
         a, b = (own[count:] for own in probabilities.values())
         to_a, to_b = ((own - self._target(other)).square().mean() for own, other in ((a, b), (b, a)))

@@ -79,7 +79,8 @@ class Mixing(nn.Module):
         with torch.enable_grad(), torch.autocast(self.steps.device.type, enabled=False):
             for _ in range(steps):
                 optimiser.zero_grad()
-                (-torch.stack(dependences(branches, self.matrices, ())).sum()).backward()
+                loss = -torch.stack(dependences(branches, self.matrices, ())).sum()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
         optimiser.zero_grad()
         self.requires_grad_(False)
