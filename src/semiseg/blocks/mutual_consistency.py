@@ -1,6 +1,7 @@
 """Several predictions of one image that must agree with the sharpened forms of each other.
 
-``probabilities`` are maps ``[b k z y x]`` in float32, one per network or decoder.
+``probabilities`` are maps ``[b k z y x]`` in float32, one per network or decoder. The sharpening raises UserError for a
+temperature T that is not above 0.
 """
 
 from collections.abc import Sequence
@@ -8,10 +9,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from semiseg.base.errors import UserError
+
 
 def sharpened(probabilities: Tensor, temperature: float) -> Tensor:
     """p_c^(1/T) / sum over classes of p^(1/T), of the same shape (WYC-321/MCF: code/train_MCF.py sharpening)."""
-    powers = probabilities ** (1 / temperature)
+    powers = probabilities ** _exponent(temperature)
     return powers / powers.sum(1, keepdim=True)
 
 
@@ -20,8 +23,15 @@ def sharpened_each(probabilities: Tensor, temperature: float) -> Tensor:
 
     With two classes it is equal to ``sharpened``. Source: ycwu1997/MC-Net: code/train_mcnet_3d.py sharpening.
     """
-    powers = probabilities ** (1 / temperature)
-    return powers / (powers + (1 - probabilities) ** (1 / temperature))
+    exponent = _exponent(temperature)
+    powers = probabilities**exponent
+    return powers / (powers + (1 - probabilities) ** exponent)
+
+
+def _exponent(temperature: float) -> float:
+    if temperature <= 0:
+        raise UserError(f"the temperature of a sharpening must be above 0; found {temperature}")
+    return 1 / temperature
 
 
 def distances(probabilities: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:

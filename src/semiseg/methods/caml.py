@@ -5,7 +5,8 @@ sharpened probabilities. Their unlabelled voxels must also be alike to the same 
 labelled voxels that both networks classify correctly. The vanilla network predicts.
 Follows Herschel555/CAML: code/train_caml.py: no gradient is stopped between the networks, and the supervised loss is
 the Dice alone, the method's own. The length of its ramp (40, 20 and 15 units for 4, 8 and 16 labelled cases), the
-constant rate, and a ramp that is read after the step is counted are matters of the protocol.
+constant rate, and a ramp that is read after the step is counted are matters of the protocol. The published runs have
+seed 3407, and their last weights are the published ones.
 Departure: a step in which fewer than two unlabelled voxels have the same class in both networks has no correlation.
 Ours (unverified): the Dice of more than one organ is the mean over the organs.
 """
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from semiseg.base.errors import UserError
 from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.mutual_consistency import distances, sharpened_each
 from semiseg.blocks.organ_dice import dice_linear_each
@@ -59,6 +61,10 @@ class CAML(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
+        if min(self.memory_size, self.filtered) < 1:
+            raise UserError(
+                f"CAML.memory_size and CAML.filtered must be 1 or more; found {self.memory_size} and {self.filtered}"
+            )
         for name, network in (("vanilla", self.vanilla), ("auxiliary", self.auxiliary)):
             self.add_module(f"projection_{name}", head(network.widths[0], DIMENSION))
             self.add_module(f"prediction_{name}", head(DIMENSION, DIMENSION))

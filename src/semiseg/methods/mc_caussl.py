@@ -8,7 +8,8 @@ Follows JuzhengMiao/CauSSL: train_CT_MCCauSSL.py, also where it reads the second
 gradient: their dependences are computed and fitted, but only the first decoder learns to be independent
 (``independence``).
 Departure: two copies of the deepest block, which the official network has and does not use, are left out.
-Ours (unverified): more than two classes. The network is a V-Net whatever that of the protocol is.
+Ours (unverified): more than two classes, and the BraTS row, whose settings are not published. The network is a V-Net
+whatever that of the protocol is.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from semiseg.base.errors import UserError
 from semiseg.blocks.mutual_consistency import distances, sharpened
 from semiseg.method import Batch, Context, Hyper, Method, Net, Terms, TrainingTime
 from semiseg.methods.parts.mc_caussl_independence import Layers, Mixing, dependences
@@ -30,8 +32,9 @@ DEPENDENCES = ("independence_1", "independence_2", "independence_3")
 class MCCauSSL(Method):
     """L = sum_b L_sup(z_b) + w r(t) sum_{b != c} mean((p_b - sharpen(p_c))^2) + w_i (I_1 + I_2 + I_3).
 
-    I_b is the mean over layers and filters of the squared cosine between a filter of decoder b and its best combination
-    of the others' filters; 0 before the first max step.
+    L_sup is the protocol's supervised loss, in the script 0.5 (CE + Dice). The squared errors are those of the
+    unlabelled rows, and sharpen(p_c) has no gradient. I_b is the mean over layers and filters of the squared cosine
+    between a filter of decoder b and its best combination of the others' filters; 0 before the first max step.
     """
 
     networks: Mapping[str, str | Net] = {"network": Net("default", VNet)}
@@ -51,6 +54,8 @@ class MCCauSSL(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
+        if self.interval < 1:
+            raise UserError(f"MCCauSSL.interval must be 1 or more steps; found {self.interval}")
         forms = ("trilinear", "nearest")
         self.branches = nn.ModuleList(PointwiseBranch(self.network, context.classes, form) for form in forms)
         self.mixing = Mixing([len(layer) for layer in self.layers[0]])
