@@ -1,5 +1,6 @@
 """What adapters of the LA line share: batches of one array, and networks that a method declares as its own."""
 
+from steps.decoders import first_rows
 from steps.stage import Given
 from torch import nn
 
@@ -7,15 +8,8 @@ from semiseg.method import Batch, Method
 
 
 def labelled_first(given: Given) -> list[Batch]:
-    """Batches whose first rows are labelled, half of them if the setting does not say how many.
-
-    Labels of the other rows are not handed on.
-    """
-    found = []
-    for images, labels in zip(given.inputs["images"], given.inputs["labels"], strict=True):
-        count = given.setting.get("labelled_batch", len(images) // 2)
-        found.append(Batch(images[:count], labels[:count].long(), images[count:]))
-    return found
+    """Batches whose first rows are labelled, half of them if the setting does not say how many."""
+    return first_rows(given, given.setting.get("labelled_batch", len(given.inputs["images"][0]) // 2))
 
 
 def put(method: Method, attribute: str, network: nn.Module) -> None:
