@@ -4,18 +4,19 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, initialise
+from semiseg.network import Backbone, Upsampling, initialise
 
 
 class Branch(nn.Module):
     """Maps the encoder maps of a network to logits, by a decoder as ``new_decoder`` builds it and a 1x1x1 head.
 
-    Its weights are drawn by the rule by which those of the network were.
+    Its weights are drawn by the rule by which those of the network were. up: how a deeper map comes to twice its size;
+    None: as in the network's own decoder.
     """
 
-    def __init__(self, network: Backbone, classes: int) -> None:
+    def __init__(self, network: Backbone, classes: int, up: Upsampling | None = None) -> None:
         super().__init__()
-        self.decoder = network.new_decoder()
+        self.decoder = network.new_decoder(up)
         self.head = nn.Conv3d(network.widths[0], classes, 1)
         initialise(self.head, network.initialisation)
 
