@@ -38,7 +38,7 @@ def compare(method: pd.Series, reference: pd.Series, *, lower_is_better: bool) -
     differing = gains[gains != 0]
     if not len(differing):
         return Comparison(float("nan"), 0.0 if len(gains) else float("nan"), len(gains))
-    ranks = pd.Series(np.abs(differing)).rank().to_numpy()
+    ranks = pd.Series(np.abs(differing)).rank().to_numpy(float)
     effect = float((ranks * np.sign(differing)).sum() / ranks.sum())
     p = _two_sided_p(differing, ranks) if len(differing) >= FEWEST_PAIRS else float("nan")
     return Comparison(p, effect, len(gains))
