@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,13 +39,13 @@ def compare(method: pd.Series, reference: pd.Series, *, lower_is_better: bool) -
     differing = gains[gains != 0]
     if not len(differing):
         return Comparison(float("nan"), 0.0 if len(gains) else float("nan"), len(gains))
-    ranks = pd.Series(np.abs(differing)).rank().to_numpy(float)
+    ranks = pd.Series(np.abs(differing)).rank().to_numpy()
     effect = float((ranks * np.sign(differing)).sum() / ranks.sum())
     p = _two_sided_p(differing, ranks) if len(differing) >= FEWEST_PAIRS else float("nan")
     return Comparison(p, effect, len(gains))
 
 
-def _two_sided_p(differing: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
+def _two_sided_p(differing: NDArray[np.float64], ranks: NDArray[np.floating[Any]]) -> float:
     tied = len(np.unique(ranks)) < len(ranks)
     if len(ranks) <= (MOST_TIED if tied else MOST_EXACT):
         return _exact_p(differing, ranks)
@@ -53,7 +54,7 @@ def _two_sided_p(differing: NDArray[np.float64], ranks: NDArray[np.float64]) -> 
     return float(stats.wilcoxon(differing).pvalue)
 
 
-def _exact_p(differing: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
+def _exact_p(differing: NDArray[np.float64], ranks: NDArray[np.floating[Any]]) -> float:
     """Twice the smaller tail of R+ where each rank is equally likely to be that of a gain and of a loss; at most 1.
 
     With 50 pairs or fewer all chances are multiples of 2^-50, so no sum of them is rounded and p has scipy's bits.
