@@ -1,12 +1,14 @@
-"""Audits of the tables of a project of 1,584 runs, beside sha256sum over the same files.
+"""Audits beside sha256sum over the same files: of the tables of 1,584 runs, and of one table with large volumes.
 
 It builds the project in a temporary folder (a quarter of an hour): the files of every job are small and their scores
 are drawn, but rows, tables and lineage records are written by the project's own code. Costs are seconds on the clock.
-``--tiny`` has one table.
+In a second project, of one table, volumes have the size of a real label map, so that reading is most of the work; its
+costs are processor seconds, in turns. ``--tiny`` has one table, and small volumes.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -14,28 +16,58 @@ import time
 from pathlib import Path
 
 import whole_project
-from measuring import Row, main
+from measuring import Row, alternate, main
 
 BUILD = "--build"  # what a call of this script in the project's folder does
+AUDIT = [sys.executable, "-m", "semiseg", "audit"]
+HASHING = ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"]
 TABLES = 11  # of 48 methods and 3 seeds
 CASES = [f"case{number:02}" for number in range(20)]
 WEIGHTS = 4096  # bytes: what counts here is the number of files
+SMALL, LARGE = 8, 400_000  # bytes of a volume; of the large ones there are 2,900
+REPEATS = 3
 
 
 def rows(tiny: bool) -> list[Row]:
+    return [*_of_many_files(1 if tiny else TABLES), _of_large_files(SMALL if tiny else LARGE)]
+
+
+def _of_large_files(size: int) -> Row:
+    """A full audit of one table with volumes of this size."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "large")
+        audit = [*AUDIT, *_built(folder, 1, size)]
+        ours, theirs = alternate(
+            lambda: _seconds(folder, audit), lambda: _seconds(folder, HASHING), repeats=REPEATS, clock=_of_children
+        )
+    target = "at most 1.3x the floor"
+    return Row("audit of large volumes: s", ours, theirs, "sha256sum of every file", theirs, "sha256sum", target)
+
+
+def _of_children() -> float:
+    """Processor time of all processes that have ended, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _built(folder: Path, tables: int, size: int) -> list[str]:
+    """The tables of a new project in this folder, all built."""
+    whole_project.copy_project(folder)
+    targets = [f"results/{table}.csv" for table in whole_project.write_params(folder, tables)]
+    whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), BUILD, str(size), *targets])
+    time.sleep(3)  # an audit does not remember files of the last two seconds
+    return targets
+
+
+def _of_many_files(tables: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "whole")
-        whole_project.copy_project(folder)
-        names = whole_project.write_params(folder, 1 if tiny else TABLES)
-        targets = [f"results/{table}.csv" for table in names]
-        whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), BUILD, *targets])
-        time.sleep(3)  # an audit does not remember files of the last two seconds
-        audit = [sys.executable, "-m", "semiseg", "audit", *targets]
-        hashing = _seconds(folder, ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"])
+        targets = _built(folder, tables, SMALL)
+        audit, hashing = [*AUDIT, *targets], _seconds(folder, HASHING)
         found = {
             "audit": ("at most 1.3x the floor", _seconds(folder, audit)),
             "audit --quick": ("at most 5 s", _seconds(folder, [*audit, "--quick"])),
-            "audit --quick of one table": ("", _seconds(folder, [*audit[:4], targets[0], "--quick"])),
+            "audit --quick of one table": ("", _seconds(folder, [*AUDIT, targets[0], "--quick"])),
         }
     return [
         Row(f"{what}: s", cost, hashing, "sha256sum of every file", hashing, "sha256sum", target)
@@ -54,8 +86,11 @@ def _seconds(folder: Path, command: list[str]) -> float:
     return time.perf_counter() - begin
 
 
-def build(targets: list[str]) -> None:
-    """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only."""
+def build(size: int, targets: list[str]) -> None:
+    """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only.
+
+    size: bytes of a volume.
+    """
     from semiseg.graph.graph import Graph
     from semiseg.graph.job import Job
     from semiseg.graph.plan import Plan
@@ -69,13 +104,13 @@ def build(targets: list[str]) -> None:
         spec, files = json.loads(as_text(job.spec)), [Path(output) for output in job.outputs.values()]
         files[0].parent.mkdir(parents=True, exist_ok=True)
         inputs = [Path(path) for path in job.read]
-        run(Call(job.rule, spec, inputs, files), lambda job=job, spec=spec: _work(job.rule, spec, job))
+        run(Call(job.rule, spec, inputs, files), lambda job=job, spec=spec: _work(job.rule, spec, job, size))
     runs = sum(job.rule == "train" for job in jobs.values())
     print(f"{len(targets)} tables, {runs} runs, {len(jobs)} jobs with a lineage record each")
 
 
-def _work(rule: str, spec: dict[str, object], job: object) -> None:
-    """Stand in for a job: its files, as its readers want them."""
+def _work(rule: str, spec: dict[str, object], job: object, size: int) -> None:
+    """Stand in for a job: its files, as its readers want them. size: bytes of a volume."""
     from semiseg.base.files import write_json
     from semiseg.stages.row import row
 
@@ -86,10 +121,10 @@ def _work(rule: str, spec: dict[str, object], job: object) -> None:
         case "download":
             write_json(main, {"dataset": spec["dataset"], "files": {}})
         case "raw":
-            sized = {name: {"sha256": sha, "bytes": 8} for name, sha in _drawn(main.parent, "nii.gz").items()}
+            sized = {name: {"sha256": sha, "bytes": size} for name, sha in _drawn(main.parent, "nii.gz", size).items()}
             write_json(main, {"cases": [], "files": sized})
         case "prepare":
-            cases = {name: {"file": name, "sha256": sha} for name, sha in _drawn(main.parent, "h5").items()}
+            cases = {name: {"file": name, "sha256": sha} for name, sha in _drawn(main.parent, "h5", size).items()}
             write_json(main, {"cases": cases})
         case "split":
             write_json(
@@ -98,7 +133,7 @@ def _work(rule: str, spec: dict[str, object], job: object) -> None:
         case "train":
             main.write_bytes(os.urandom(WEIGHTS))
         case "predict":
-            write_json(main, {"cases": CASES, "files": _drawn(main.parent / "predictions", "nii.gz")})
+            write_json(main, {"cases": CASES, "files": _drawn(main.parent / "predictions", "nii.gz", size)})
         case "evaluate":
             _scores(spec["dataset"], main)
         case "row":
@@ -107,14 +142,14 @@ def _work(rule: str, spec: dict[str, object], job: object) -> None:
             _tables(job)
 
 
-def _drawn(folder: Path, suffix: str) -> dict[str, str]:
-    """A small file per case, by name: sha256."""
+def _drawn(folder: Path, suffix: str, size: int) -> dict[str, str]:
+    """A file of this size per case, by name: sha256."""
     from semiseg.base.files import sha256
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{case}.{suffix}" for case in CASES]
     for file in files:
-        file.write_bytes(os.urandom(8))
+        file.write_bytes(os.urandom(size))
     return {file.name: sha256(file) for file in files}
 
 
@@ -148,4 +183,4 @@ def _tables(job: object) -> None:
 
 
 if __name__ == "__main__":
-    build(sys.argv[2:]) if BUILD in sys.argv else main(rows)
+    build(int(sys.argv[2]), sys.argv[3:]) if BUILD in sys.argv else main(rows)

@@ -6,13 +6,16 @@ in such a project's folder, under its package, it writes every file that a compl
 each, and its lineage records.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +23,9 @@ ROOT = Path(__file__).parent.parent
 METHODS, SEEDS = 48, 3
 TABLES = 26  # beside those of params.yaml, whose runs make up for the other four
 DATASETS = ("flare22", "amos22", "btcv", "mmwhs")
+BARE = "--bare"  # what a call of this script in the project's folder writes elsewhere
+# In the order of the graph's main outputs.
+RULES = ["standin", "download", "raw", "prepare", "split", "train", "predict", "evaluate", "row", "table", "figure"]
 # After a plan is made, have Snakemake note of every job what it notes when a job has ended, and end.
 REMEMBER = """
 
@@ -84,6 +90,21 @@ def complete(folder: Path) -> str:
     return size.strip()
 
 
+def bare(folder: Path, beside: Path) -> None:
+    """Beside a complete project, in a new folder, one of the same files and as many jobs, and nothing else of ours.
+
+    Its rules have no parameters, hashes of code, logs or environments. Their inputs are looked up in a list, and
+    Snakemake has noted of every job that it has ended.
+    """
+    beside.mkdir()
+    for name in ("data", "results"):
+        (beside / name).symlink_to(folder / name)
+    run(folder, [sys.executable, str(Path(__file__).resolve()), BARE, str(beside)])
+    workflow = (beside / "Snakefile").read_text(encoding="utf-8")
+    (beside / "Snakefile.remember").write_text(workflow + REMEMBER, encoding="utf-8")
+    run(beside, snakemake("--snakefile", "Snakefile.remember", "--touch", "--forceall", "--", *targets(folder)))
+
+
 def snakemake(*arguments: str) -> list[str]:
     """A command line of Snakemake in this environment."""
     return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
@@ -102,16 +123,48 @@ def run(folder: Path, command: Sequence[str]) -> str:
     return done.stdout
 
 
-def main() -> None:
-    """Write the files of the project in this folder, each after those that it is made from; say how many jobs."""
+def _jobs() -> dict[str, Any]:
+    """All jobs of the project in this folder by main output, each after those that it needs."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
-    from semiseg.jobs.code_hash import module_hashes
-    from semiseg.jobs.record import write_record
     from semiseg.params.reading import read
 
     graph = Graph(Plan(read(Path("params.yaml"))))
-    jobs = {job.main: job for target in targets(Path()) for job in graph.chain(target)}
+    return {job.main: job for target in targets(Path()) for job in graph.chain(target)}
+
+
+def write_bare(folder: Path) -> None:
+    """Write a Snakefile with the rules of the project in this folder, and a list of the inputs of their jobs."""
+    from semiseg.graph.graph import MAIN_OUTPUTS, WILDCARDS, WORD
+
+    jobs = _jobs()
+    (folder / "inputs.json").write_text(json.dumps({main: job.read for main, job in jobs.items()}), encoding="utf-8")
+    mains = dict(zip(RULES, MAIN_OUTPUTS, strict=True))
+    names = sorted({name for main in mains.values() for name in re.findall(r"{(\w+)}", main)})
+    constraints = "".join(f"    {name}=r'{WILDCARDS.get(name, WORD)}',\n" for name in names)
+    rules = (_bare_rule(job, mains[job.rule]) for job in {job.rule: job for job in jobs.values()}.values())
+    text = f"import json\n\nINPUTS = json.load(open('inputs.json'))\n\nwildcard_constraints:\n{constraints}"
+    (folder / "Snakefile").write_text(text + "".join(rules), encoding="utf-8")
+
+
+def _bare_rule(job: Any, main: str) -> str:
+    """The rule of a job whose main output has this template; its other outputs differ from it in their ends."""
+    outputs = []
+    for output in job.outputs.values():
+        shared = len(os.path.commonprefix([job.main, output]))  # noqa: RUF071 - the ends of names differ, too
+        outputs.append(main[: len(main) - len(job.main) + shared] + output[shared:])
+    return (
+        f"\nrule {job.rule}:\n    input:\n        lambda wildcards: INPUTS[{main!r}.format(**wildcards)],\n"
+        f"    output:\n        {', '.join(map(repr, outputs))},\n    shell:\n        'touch {{output}}'\n"
+    )
+
+
+def main() -> None:
+    """Write the files of the project in this folder, each after those that it is made from; say how many jobs."""
+    from semiseg.jobs.code_hash import module_hashes
+    from semiseg.jobs.record import write_record
+
+    jobs = _jobs()
     ended = {"time": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}}
     for job in jobs.values():
         for output in map(Path, job.outputs.values()):
@@ -124,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_bare(Path(sys.argv[2])) if BARE in sys.argv else main()

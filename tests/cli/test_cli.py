@@ -120,3 +120,12 @@ def test_outside_the_project_the_folder_is_named(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert main(["show", "results/demo.csv"]) == 2
     assert "params.yaml: run from the project's folder" in capfd.readouterr().err
+
+
+def test_a_process_ends_without_looking_through_its_objects_for_garbage(tmp_path):
+    script = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "from semiseg.cli.main import main; main(['show', 'results/nothing.csv'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, encoding="utf-8")
+    assert int(done.stdout) > 1000, done.stderr

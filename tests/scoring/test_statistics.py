@@ -1,5 +1,9 @@
 """Intervals and tests: the rule's own numbers under any draw, and p values and effects worked out by hand."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -119,6 +123,27 @@ def test_six_cases_that_all_gain_reach_the_least_p():
     result = compare(cases(2, 4, 6, 8, 10, 12), cases(1, 2, 3, 4, 5, 6), lower_is_better=False)
     assert result.p == pytest.approx(2 / 2**6)
     assert (result.effect, result.pairs) == (1.0, 6)
+
+
+@pytest.mark.parametrize(("decimals", "most"), [(9, 54), (1, 18)])  # without and with ties, beyond what is exact
+def test_p_has_the_bits_of_scipy(decimals, most):
+    rng = np.random.default_rng(decimals)
+    for number in range(6, most + 1):
+        gains = rng.normal(0.4, 1, number).round(decimals)
+        gains = gains[gains != 0]
+        expected = stats.wilcoxon(gains).pvalue if len(gains) > 5 else NAN
+        np.testing.assert_array_equal(compare(cases(*gains), cases(*0 * gains), lower_is_better=False).p, expected)
+
+
+def test_a_usual_table_does_not_wait_for_the_import_of_scipy_stats():
+    """It costs as much as all drawings of a page, and few tables have more than fifty test cases."""
+    script = (
+        "import sys, pandas as pd; from semiseg.scoring.comparison import compare;"
+        "one, two = pd.Series(range(20)), pd.Series([0] * 20);"
+        "sys.exit('scipy.stats' in sys.modules or not 0 < compare(one, two, lower_is_better=False).p < 1)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == 0
 
 
 def test_effect_is_the_share_of_ranks_that_gain_less_the_share_that_loses():

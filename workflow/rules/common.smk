@@ -1,12 +1,15 @@
 # What the rules share: the graph of jobs, and the functions that give each rule its inputs, its parameters and the hash
 # of its code. Parameters stand in the job's command line. Both are `params` of the rule, so that an edit of parameters
 # or code reruns the rules that depend on it and no others.
+import atexit
 import gc
 import inspect
 
 # Planning creates millions of objects that stay until the end. Python's garbage collector would look through all of them
-# again and again: with its default thresholds, planning takes a quarter more processor time.
+# again and again, and once more when the process ends: with its default thresholds, planning takes a quarter more
+# processor time, and without the freezing at the end another fifth.
 gc.set_threshold(100_000, 50)
+atexit.register(gc.freeze)
 
 # Snakemake's own `configfile` reads by YAML 1.1, where 1e-05 is text, and keeps the last of two equal keys. `config` has
 # what the options --config and --configfile give.

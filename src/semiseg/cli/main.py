@@ -1,6 +1,8 @@
 """The entry of the `semiseg` command: it parses, runs a verb, and turns errors into sentences and exit statuses."""
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -28,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     traceback and status 1. Both are printed to the terminal and written to the job's log.
     """
     complete()
+    # Python would look through all objects for garbage once more before it ends, an eighth of the time of a table. The
+    # system takes the memory back without that.
+    atexit.register(gc.freeze)
     options = _parser().parse_args(arguments)
     try:
         set_up_logging(options.log)

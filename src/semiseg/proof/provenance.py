@@ -100,9 +100,13 @@ def recorded_chain(target: Path | str, records: Records | None = None, maker: Ma
     """
     records = records or Records()
     links: dict[str, Link] = {}
+    asked: set[str] = set()
     visited: set[str] = set()
 
     def visit(path: str) -> None:
+        if path in asked:  # most files are read by several jobs
+            return
+        asked.add(path)
         job = _job_by_parameters(maker, path)
         place = records.of(path) or (job.record if job else record_path(path))
         if place in visited:  # also where a record names its own output among its inputs

@@ -1,7 +1,7 @@
 """``semiseg audit``: checks a table, or any file behind one, from its numbers down to the raw scans."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,10 +83,17 @@ def _sound(chain: Chain, findings: Sequence[Finding]) -> list[Link]:
     return [link for link in chain.links if not chain.behind(link.main) & bad]
 
 
-def _verdict(chain: Chain, main: str, findings: Sequence[Finding]) -> Verdict:
-    """The verdict on the outputs of a job: the worst on it and on all that it was made from."""
-    behind = chain.behind(main)
-    return worst(found.verdict for found in findings if found.at in behind)
+def _by_job(findings: Iterable[Finding]) -> dict[str, Verdict]:
+    """The worst verdict on each job that has a finding, by its main output."""
+    verdicts: dict[str, Verdict] = {}
+    for found in findings:
+        verdicts[found.at] = max(found.verdict, verdicts.get(found.at, Verdict.PROVEN))
+    return verdicts
+
+
+def _verdict(chain: Chain, main: str, verdicts: Mapping[str, Verdict]) -> Verdict:
+    """The verdict on the outputs of a job: the worst on it and on all that it was made from (``_by_job``)."""
+    return worst(verdicts[job] for job in chain.behind(main) if job in verdicts)
 
 
 def _targets(chain: Chain, files: Sequence[str], findings: Sequence[Finding]) -> dict[str, Verdict]:
@@ -100,7 +107,7 @@ def _targets(chain: Chain, files: Sequence[str], findings: Sequence[Finding]) ->
         link = chain.of(path)
         written = chain.written(link)
         single = [found for found in findings if found.at == link.main and _is_of_one_file(found, written)]
-        common = [found for found in findings if found not in single]
+        common = _by_job(found for found in findings if found not in single)
         beside = list(dict.fromkeys(found.path for found in single if found.path != path))
         for each in (path, *beside):
             own = [found for found in single if found.path == each]
@@ -118,7 +125,7 @@ def _cells(chain: Chain, table: Link, findings: Sequence[Finding]) -> dict[Cell,
     own = [found for found in findings if found.at == table.main]
     single = {key: found.verdict for found in own for key in (found.cells or (found.cell,))}
     common = {convention: _for_all_cells(table, form(table.main, convention), own) for convention in CONVENTIONS}
-    shared = [found for found in findings if found.at != table.main]
+    shared = _by_job(found for found in findings if found.at != table.main)
     rows = {Path(row).stem: _verdict(chain, chain.of(row).main, shared) for row in rows_of(table)}
     return {
         cell: worst(
