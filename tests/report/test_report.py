@@ -101,6 +101,28 @@ def test_page_names_a_precision_that_is_not_published(project):
     )
 
 
+def test_page_names_an_interval_of_one_epoch_without_a_number(project):
+    spec = finished_table.table_spec()
+    often = spec.training.validation.model_copy(update={"every": 1, "per": "epoch", "first": None})
+    changed = spec.model_copy(update={"training": spec.training.model_copy(update={"validation": often})})
+    assert "cases, measured every epoch; test" in describe_making(changed, read_json(Path(spec.split)))
+
+
+def test_page_says_once_what_all_rows_of_a_method_have_in_common(project):
+    """Rows come in the table's order, whatever the order of the runs."""
+    rows = ("whole", "weak", "sup_only")
+    forms = {"whole": {"mining": "hard", "noise": "none"}, "weak": {"mining": "hard", "noise": "weak"}, "sup_only": {}}
+    spec = finished_table.table_spec(
+        rows=rows,
+        names={"whole": ["Whole"], "weak": ["Weak"], "sup_only": ["Sup"]},
+        runs={row: ["somewhere"] for row in sorted(rows)},
+        hyper=forms,
+        variants={"whole": {"base": "mt", "changed": {}}, "weak": {"base": "mt", "changed": {"noise": "weak"}}},
+    )
+    text = describe_making(spec, read_json(Path(spec.split)))
+    assert text.endswith(" Forms of the methods: all rows of mt: mining hard; Whole: noise none; Weak: noise weak.")
+
+
 def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
