@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from semiseg.base.texts import listed
 from semiseg.params.config import Inference, Training
 from semiseg.params.table_spec import OwnProtocol, TableSpec
 
@@ -64,7 +65,7 @@ def describe_shared(trainings: Mapping[str, Hashable]) -> list[str]:
     for name, training in trainings.items():
         names.setdefault(training, []).append(name)
     return [
-        f"{' and '.join(rows)} differ at prediction alone: they have the weights of one training."
+        f"{listed(rows)} differ at prediction alone: they have the weights of one training."
         for rows in names.values()
         if len(rows) > 1
     ]
