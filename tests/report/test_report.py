@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -12,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from support import ROOT, finished_project, finished_table
@@ -30,11 +32,11 @@ from semiseg.params.table_spec import RowSpec, TableSpec, as_json, read_spec
 from semiseg.paths import ROW
 from semiseg.proof.crate.contents import gather
 from semiseg.report.cells import read_rows
-from semiseg.report.charts import choose_looks
+from semiseg.report.charts import are_wide, choose_looks, draw_boxes
 from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.cost import read_cost
 from semiseg.report.lineage import lineage_of_rows
-from semiseg.report.page import write_page
+from semiseg.report.page import _headline, write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
 from semiseg.report.score_tables import blend, shade_difference
 from semiseg.report.sources import find_median_case, read_dice
@@ -99,6 +101,28 @@ def test_page_names_a_precision_that_is_not_published(project):
     assert (
         "Precision of the training: fast (bfloat16, weights channels last, fused optimiser), not as published." in text
     )
+
+
+def test_page_names_an_interval_of_one_epoch_without_a_number(project):
+    spec = finished_table.table_spec()
+    often = spec.training.validation.model_copy(update={"every": 1, "per": "epoch", "first": None})
+    changed = spec.model_copy(update={"training": spec.training.model_copy(update={"validation": often})})
+    assert "cases, measured every epoch; test" in describe_making(changed, read_json(Path(spec.split)))
+
+
+def test_page_says_once_what_all_rows_of_a_method_have_in_common(project):
+    """Rows come in the table's order, whatever the order of the runs."""
+    rows = ("whole", "weak", "sup_only")
+    forms = {"whole": {"mining": "hard", "noise": "none"}, "weak": {"mining": "hard", "noise": "weak"}, "sup_only": {}}
+    spec = finished_table.table_spec(
+        rows=rows,
+        names={"whole": ["Whole"], "weak": ["Weak"], "sup_only": ["Sup"]},
+        runs={row: ["somewhere"] for row in sorted(rows)},
+        hyper=forms,
+        variants={"whole": {"base": "mt", "changed": {}}, "weak": {"base": "mt", "changed": {"noise": "weak"}}},
+    )
+    text = describe_making(spec, read_json(Path(spec.split)))
+    assert text.endswith(" Forms of the methods: all rows of mt: mining hard; Whole: noise none; Weak: noise weak.")
 
 
 def test_page_tells_how_the_table_was_made(project):
@@ -217,7 +241,29 @@ def test_surroundings_hold_every_mark_and_20_mm():
 def test_looks_are_distinct_up_to_twenty_one_methods_and_grey_for_controls():
     looks = choose_looks({f"m{number}": "x" for number in range(21)} | {"control_empty": "e"})
     assert len({(look.colour, look.dash) for name, look in looks.items() if name != "control_empty"}) == 21
+    assert len({(look.colour, look.css) for name, look in looks.items() if name != "control_empty"}) == 21
     assert looks["control_empty"].colour not in {look.colour for name, look in looks.items() if name != "control_empty"}
+
+
+def test_boxes_of_many_methods_have_wide_panels():
+    looks = choose_looks({f"m{number}": f"method {number}" for number in range(9)})
+    dice = pd.DataFrame([(name, "c", "a", 50.0) for name in looks], columns=["method", "case", "organ", "dice"])
+    few = dict(list(looks.items())[:8])
+    widths = [
+        float(re.search(r'viewBox="0 0 ([\d.]+)', draw_boxes(dice, ["a"], chosen)[0])[1]) for chosen in (few, looks)
+    ]
+    assert widths[1] == 2 * widths[0] and are_wide(looks) and not are_wide(few)
+
+
+@pytest.mark.parametrize(
+    ("tied", "names"),
+    [(1, "m0"), (2, "m0 and m1"), (4, "m0, m1, m2 and m3"), (5, "m0, m1, m2 and 2 more rows")],
+)
+def test_the_headline_names_few_of_many_equal_rows(tied, names):
+    rows = [(f"m{row}", f"m{row}", 50.0 if row < tied else 40.0) for row in range(6)]
+    frame = pd.DataFrame(rows, columns=["method", "label", "Dice"])
+    both = [frame.assign(convention=name, unit="mm", **{"Dice SD": math.nan}) for name in ("published", "sound")]
+    assert f" {names} 50.00 (published)" in _headline(pd.concat(both, ignore_index=True))
 
 
 def test_three_views_stand_side_by_side(project):
@@ -225,6 +271,9 @@ def test_three_views_stand_side_by_side(project):
     block = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
     text = written_page(names=names, printed=[block])
     assert {"In print", "Published minus printed"} < set(re.findall(r"<h3>(.*?)</h3>", text))
+    parts = dict(re.findall(r"<h3>(.*?)</h3>(.*?)</table>", text, re.S))
+    assert "per organ" in parts["Published convention (rule la)"]
+    assert not any("per organ" in parts[name] for name in ("In print", "Published minus printed"))
     rows = [
         re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr class=\"\">(.*?)</tr>", text, re.S) if ">MT<" in row
     ]

@@ -13,6 +13,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
+def listed(names: Sequence[str]) -> str:
+    """One name or more as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def some(names: Sequence[str], count: int = 10) -> str:
     """The first names, and how many more there are."""
     shown = ", ".join(names[:count])

@@ -1,8 +1,8 @@
 """A rehearsal: one table with parameters so small that all its jobs take minutes on two CPU cores.
 
-The rehearsal keeps dataset, preparation, methods, losses, schedule rules, windows and scoring of the table. It reduces
-the number of cases (the first of each official list, drawn as stand-ins), the patch, the width of the network, the
-steps and the seeds.
+The rehearsal keeps dataset, preparation, methods, losses, schedule rules and scoring of the table. It reduces the
+number of cases (the first of each official list, drawn as stand-ins), the patch, the width of the network, the steps,
+the overlap of windows and the seeds.
 """
 
 import logging
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 FIRST = Counts(labelled=3, unlabelled=4, val=1, test=2)
 BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
 SIDES = (32, 64, 64)  # largest patch: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
+STEP = 3 / 4  # of a side that the next window lies further, where windows overlap: they take long
 SEED = 1
 
 
@@ -81,7 +82,8 @@ def _few_steps(protocol: Protocol) -> Protocol:
     network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
     training, inference = _short(protocol.training), protocol.inference
     if inference.window == protocol.training.patch:  # some methods need windows of the size of the crops
-        stride = tuple(min(pair) for pair in zip(inference.stride, training.patch, strict=True))
+        sides = zip(inference.stride, inference.window, training.patch, strict=True)
+        stride = tuple(round(STEP * side) if given < whole else side for given, whole, side in sides)
         inference = inference.model_copy(update={"window": training.patch, "stride": stride})
     return protocol.model_copy(update={"network": network, "training": training, "inference": inference})
 

@@ -21,6 +21,7 @@ from semiseg.report.colours import CONTROL_COLOUR, EDGE_COLOUR, GRID_COLOUR, PAL
 Dash = str | tuple[float, tuple[float, ...]]
 
 DASHES: tuple[Dash, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)))
+CSS = ("solid", "dashed", "dotted")  # the same
 PANEL_INCHES = (3.2, 2.3)
 WIDE_INCHES = (6.4, 3.0)
 STYLE: dict[Any, Any] = {
@@ -43,6 +44,7 @@ POINTS_PER_CURVE = 250
 POINTS_PER_INCH = 72  # at which matplotlib draws SVG, so that texts have the size for which the figure is laid out
 SMOOTHING = 50  # a moving mean over this part of the training
 POINTS_BESIDE_BOX = 30
+MOST_IN_PANEL = 8  # methods whose names stay readable under the boxes of a small panel
 
 
 Histories = Mapping[str, Sequence[pd.DataFrame]]
@@ -55,6 +57,11 @@ class Look:
     label: str
     colour: str
     dash: Dash
+
+    @property
+    def css(self) -> str:
+        """The line's style as the page's legend draws it."""
+        return CSS[DASHES.index(self.dash)]
 
     @property
     def line(self) -> dict[str, Any]:
@@ -125,6 +132,11 @@ def draw_boxes(dice: pd.DataFrame, organs: Sequence[str], look: Mapping[str, Loo
     return [_box_panel(dice, organ, look) for organ in organs]
 
 
+def are_wide(look: Mapping[str, Look]) -> bool:
+    """Whether panels of boxes have twice the width, because small ones have no room for the names of all methods."""
+    return len(look) > MOST_IN_PANEL
+
+
 def smoothing_window(steps: int) -> int:
     """Iterations that the moving mean of a curve takes in."""
     return max(steps // SMOOTHING, 1)
@@ -158,7 +170,7 @@ def plot_boxes(axes: Axes, dice: pd.DataFrame, organ: str, look: Mapping[str, Lo
 
 def _box_panel(dice: pd.DataFrame, organ: str, look: Mapping[str, Look]) -> str:
     with matplotlib.rc_context(STYLE):
-        figure, axes = _panel(PANEL_INCHES)
+        figure, axes = _panel(WIDE_INCHES if are_wide(look) else PANEL_INCHES)
         plot_boxes(axes, dice, organ, look)
         return _svg(figure, f"box plots of Dice per method over the test cases, organ {organ}")
 

@@ -35,11 +35,8 @@ def about_training(spec: TableSpec) -> list[str]:
     the weights of its training."""
     own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
     same = [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
-    return (
-        own
-        + same
-        + describe_shared({spec.label(row): spec.trainings(row) for row in spec.runs if row not in spec.same_as})
-    )
+    built = (row for row in spec.rows if row in spec.runs and row not in spec.same_as)
+    return own + same + describe_shared({spec.label(row): spec.trainings(row) for row in built})
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

@@ -13,10 +13,12 @@ from markupsafe import Markup
 from semiseg.base.controls import is_control
 from semiseg.base.files import read_json, write_text
 from semiseg.base.metric_names import METRICS
+from semiseg.base.texts import listed
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import heading, lines_of, methods_in_order, ranks, shown, under, with_spread
 from semiseg.report.charts import (
     Look,
+    are_wide,
     choose_looks,
     draw_boxes,
     draw_terms,
@@ -34,6 +36,8 @@ from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables
 from semiseg.report.views import Views
 from semiseg.scoring.conventions import CONVENTIONS
+
+TIED = 3  # best rows that the headline names where several are equal, before it counts the others
 
 
 def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
@@ -81,7 +85,9 @@ def _headline(table: pd.DataFrame) -> str:
         column = next(name for name in METRICS.values() if name in frame)
         best = [row for row, rank in enumerate(ranks(frame, column)) if rank == "best"]
         if best:
-            names = " and ".join(frame["label"][row] for row in best)
+            labels = [frame["label"][row] for row in best]
+            more = f"{len(labels) - TIED} more rows"
+            names = listed(labels if len(labels) <= TIED + 1 else [*labels[:TIED], more])
             parts.append(f"{names} {with_spread(frame, best[0], column)} ({convention})")
     return f"Best mean {heading(column, frame['unit'][0])}: {', '.join(parts)}" if parts else "No row but controls"
 
@@ -136,7 +142,12 @@ def _boxes(spec: TableSpec, dice: pd.DataFrame, look: Mapping[str, Look]) -> dic
     without = [style.label for name, style in trained.items() if name not in set(dice["method"])]
     notes = [f"{label} has no box: its runs have no score table." for label in without]
     drawn = draw_boxes(dice, organs, trained) if len(without) < len(trained) else []
-    return {"drawings": [Markup(drawing) for drawing in drawn], "cases": dice["case"].nunique(), "notes": notes}
+    return {
+        "drawings": [Markup(drawing) for drawing in drawn],
+        "wide": are_wide(trained),
+        "cases": dice["case"].nunique(),
+        "notes": notes,
+    }
 
 
 def _pictures(spec: TableSpec, dice: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _lay_out(
     cells: Callable[[pd.DataFrame, str], Cells],
 ) -> dict[str, Any]:
     means = mean_columns(spec)
-    organs = [column for column in printed_columns(spec) if column not in means]
+    organs = [column for column in printed_columns(spec) if column not in means and column in frame]
     made = {column: cells(frame, column) for column in (*means, *organs)}
     rows = [
         {
@@ -138,8 +138,12 @@ def _lay_out(
 
 
 def _view(spec: TableSpec, views: Views, view: str, deviation: str | None = None) -> pd.DataFrame:
-    """A frame of one view: a row per method, without controls, which nobody prints."""
-    columns = printed_columns(spec)
+    """A frame of one view: a row per method, without controls, which nobody prints, and organs of which nothing is."""
+    columns = [
+        column
+        for column in printed_columns(spec)
+        if column in mean_columns(spec) or of_column(views, column)["printed"].notna().any()
+    ]
     frame = of_column(views, columns[0])[["method", "label"]]
     for column in columns:
         frame[column] = of_column(views, column)[view]

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from semiseg.base.texts import listed
 from semiseg.params.config import Inference, Training
 from semiseg.params.table_spec import OwnProtocol, TableSpec
 
@@ -64,7 +65,7 @@ def describe_shared(trainings: Mapping[str, Hashable]) -> list[str]:
     for name, training in trainings.items():
         names.setdefault(training, []).append(name)
     return [
-        f"{' and '.join(rows)} differ at prediction alone: they have the weights of one training."
+        f"{listed(rows)} differ at prediction alone: they have the weights of one training."
         for rows in names.values()
         if len(rows) > 1
     ]
@@ -87,13 +88,22 @@ def _value(value: Any) -> str:
 
 
 def _forms(spec: TableSpec) -> str:
-    """The forms that the methods have here where a published code and a paper differ, or several codes; "" if none."""
-    chosen = {
-        method: [f"{name} {value}" for name, value in spec.hyper[method].items() if isinstance(value, str)]
-        for method in spec.runs
-    }
-    found = "; ".join(f"{spec.label(method)}: {', '.join(forms)}" for method, forms in chosen.items() if forms)
-    return f" Forms of the methods: {found}." if found else ""
+    """The forms that the methods have here where a published code and a paper differ, or several codes; "" if none.
+
+    What all rows of a method have in common is said once.
+    """
+    bases: dict[str, dict[str, list[str]]] = {}
+    for row in (row for row in spec.rows if row in spec.runs):
+        forms = [f"{name} {value}" for name, value in spec.hyper[row].items() if isinstance(value, str)]
+        bases.setdefault(spec.variants[row].base if row in spec.variants else row, {})[row] = forms
+    found = []
+    for base, rows in bases.items():
+        first, *others = rows.values()
+        shared = [one for one in first if all(one in forms for forms in others)] if others else []
+        found += [(f"all rows of {base}", shared)]
+        found += [(spec.label(row), [one for one in forms if one not in shared]) for row, forms in rows.items()]
+    said = "; ".join(f"{who}: {', '.join(forms)}" for who, forms in found if forms)
+    return f" Forms of the methods: {said}." if said else ""
 
 
 def _times(sides: Sequence[int]) -> str:
@@ -117,11 +127,11 @@ def _checkpoint(training: Training) -> str:
     if rule is None:
         return "The last checkpoint is used; no case was looked at to choose it."
     where = "whole volumes" if rule.region == "volume" else "centre crops"
-    unit = {"iteration": "iterations", "epoch": "epochs"}[rule.per]
+    often = f"every {rule.per}" if rule.every == 1 else f"every {rule.every} {rule.per}s"
     start = f", first after {rule.first}" if rule.first else ""
     return (
-        f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, measured every"
-        f" {rule.every} {unit}{start}; test cases play no part in it."
+        f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, measured"
+        f" {often}{start}; test cases play no part in it."
     )
 
 
