@@ -88,7 +88,8 @@ def plan_table(plan: Plan, table: str, speed: float | None, runs_per_gpu: int = 
 class TableView:
     """A table with all that the planner derives from it.
 
-    runs: of the rows that are built, by method, but for rows that show the runs of another one.
+    runs: of the rows that are built, by method, but for rows that show the runs of another one; and the pre-trainings
+    behind these, by a name of their own. rows: the names in ``runs`` that are rows; labels: name -> how it is printed.
     """
 
     plan: Plan
@@ -97,6 +98,8 @@ class TableView:
     dataset: Dataset
     preparation: Preparation
     runs: Mapping[str, Sequence[Run]]
+    rows: Sequence[str]
+    labels: Mapping[str, str]
 
     @classmethod
     def of(cls, plan: Plan, name: str) -> "TableView":
@@ -104,8 +107,13 @@ class TableView:
         table = plan.table(name)
         trained = [method for method in plan.served(name) if plan.row(name, method).same_as is None]
         runs = {method: plan.runs(name, method) for method in trained}
+        labels = {method: plan.row(name, method).label or method for method in trained}
+        for method in trained:
+            for several in zip(*(plan.trainings(run)[1:] for run in runs[method]), strict=True):
+                key = f"{several[0].method} by {several[0].protocol}"
+                runs[key], labels[key] = list(several), f"{several[0].method}, pre-training of {labels[method]}"
         preparation = plan.preparation(plan.protocol(table.protocol).preparation)
-        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs)
+        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs, trained, labels)
 
     def counts(self, split: str) -> Mapping[str, int]:
         """Cases of each part of a split of the dataset."""
@@ -174,8 +182,7 @@ def _line(
     done = [run for run in runs if run in trained]
     steps = {run: view.iterations(run) if price.parameters else 0 for run in runs}
     left = sum(number for run, number in steps.items() if run not in done)
-    label = view.plan.row(view.name, method).label or method
-    return Line(label, price, len(done), len(runs), left, max(steps.values()))
+    return Line(view.labels[method], price, len(done), len(runs), left, max(steps.values()))
 
 
 def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) -> Page:
@@ -248,7 +255,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 def _disk(view: TableView, lines: Iterable[Line]) -> str:
     """Scans and label maps as if uncompressed, and weights."""
     weights = sum(BYTES * line.price.parameters * line.runs for line in lines) / GIB
-    runs = sum(len(runs) for runs in view.runs.values())
+    runs = sum(len(view.runs[row]) for row in view.rows)
     most = disk(view.dataset, view.preparation, view.counts(view.table.split), runs)
     parts = [f"{what} {size:.1f} GiB" for what, size in most.items()]
     return "; ".join([*([f"before compression {', '.join(parts)}"] if parts else []), f"weights {weights:.1f} GiB"])

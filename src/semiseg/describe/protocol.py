@@ -46,8 +46,11 @@ def page(params: Params, name: str) -> Page:
 def training(protocol: Protocol, axes: str) -> dict[str, str]:
     """Network and training as named facts; axes: order of the stored axes."""
     one = protocol.training
+    first = protocol.initial
+    start = {} if first is None else {"start": f"weights of {first.method}, trained first by protocol {first.protocol}"}
     return {
         "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",
+        **start,
         "patch": f"{times(one.patch)} voxels ({axes})",
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
         "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",

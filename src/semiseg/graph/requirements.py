@@ -83,6 +83,7 @@ class Pairing:
     """A method and the protocol that is to train it. hyper: the row's deviations from the method's defaults.
 
     wrapped: the method that this one wraps, and its ``hyper``, as in ``Specs.train``; None where it wraps none.
+    pretrained: whether the training starts from the weights of another run.
     """
 
     method: str
@@ -91,6 +92,7 @@ class Pairing:
     training: Training
     inference: Inference
     wrapped: Mapping[str, Any] | None = None
+    pretrained: bool = False
 
     def value(self, hyperparameter: str) -> Any:
         """The value of a hyperparameter in this pair."""
@@ -165,6 +167,12 @@ def _window_is_patch(pair: Pairing, _: str) -> str | None:
     )
 
 
+def _pretrained(pair: Pairing, _: str) -> str | None:
+    if pair.pretrained:
+        return None
+    return f"{pair.method} starts from the weights of a pre-training, but the protocol names none (initial)"
+
+
 @dataclass(frozen=True)
 class Requirement:
     """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
@@ -195,6 +203,7 @@ REQUIREMENTS = {
     "even_bottleneck": Requirement("crops and windows whose deepest map has even sides", _even_bottleneck),
     "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
+    "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
 }
 
 

@@ -15,7 +15,7 @@ from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
 from semiseg.params.differences import differences
-from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json
+from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
 from semiseg.paths import SPLIT
 
 Spec = dict[str, Any]
@@ -64,9 +64,13 @@ class Specs:
         return {**spec, "list_sha256": sha256(sources.PACKAGE / "splits" / f"{definition.list}.yaml")}
 
     def train(self, run: Run) -> Spec:
-        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window."""
-        protocol = self.plan.protocol(run.protocol)
-        return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training)}
+        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
+
+        ``initial`` is there for a run that starts from the weights of another one.
+        """
+        protocol, before = self.plan.protocol(run.protocol), self.plan.initial(run)
+        initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
+        return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training), **initial}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one."""
@@ -110,8 +114,8 @@ class Specs:
 
     def _trained_by(self, protocol: str, run: Run) -> Spec:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
-        parts = as_json(self.plan.protocol(protocol))
-        kept = {name: parts[name] for name in ("network", "training", "inference")}
+        parts = as_whole_json(self.plan.protocol(protocol))
+        kept = {name: parts[name] for name in ("network", "training", "inference", "initial")}
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
 
     def table(self, table: str) -> TableSpec:
@@ -137,6 +141,7 @@ class Specs:
             network=protocol.network,
             training=protocol.training,
             inference=protocol.inference,
+            initial=protocol.initial,
             rows=tuple(methods),
             names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
             printed=definition.printed,

@@ -207,6 +207,13 @@ class Inference(Strict):
         return self
 
 
+class Initial(Strict):
+    """Another run, whose weights a training starts from. It has the same dataset, split and seed."""
+
+    method: Name = Field(description="a method or a variant, which is trained first")
+    protocol: Name = Field(description="the protocol that it is trained by, with the same network")
+
+
 Hypers = Mapping[Name, Value]
 
 
@@ -217,6 +224,9 @@ class Protocol(Strict):
     network: Network = Field(description="the backbone of all methods")
     training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
     inference: Inference = Field(description="sliding window of validation and prediction")
+    initial: Initial | None = addition(
+        None, "run whose weights the trainings of this protocol start from; default: each starts from random ones"
+    )
     scoring: Literal["la", "guidednet", "dhc"] = Field(
         description="the scoring rule that made the published numbers; `semiseg describe PROTOCOL` explains it"
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from semiseg.params.config import Inference, Training
+from semiseg.params.config import Inference, Initial, Training
 from semiseg.params.table_spec import OwnProtocol, TableSpec
 
 ORDERS = {
@@ -37,7 +37,7 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
         f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
         f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. Precision of the"
-        f" training: {PRECISIONS[training.precision, training.amp]}. {_seeds(spec.seeds)}"
+        f" training: {PRECISIONS[training.precision, training.amp]}.{_start(spec.initial)} {_seeds(spec.seeds)}"
         f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
         f"{_forms(spec)}"
     )
@@ -94,6 +94,12 @@ def _budget(training: Training) -> str:
     return f"{training.epochs} epochs" + (" and one more" if training.extra_epochs else "")
 
 
+def _start(initial: Initial | None) -> str:
+    if initial is None:
+        return ""
+    return f" Training starts from the weights of {initial.method}, trained first by protocol {initial.protocol}."
+
+
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
@@ -119,7 +125,8 @@ def _inference(rule: Inference, *, validated: bool) -> str:
         "one": f"where a method trains several networks, {which} predicts alone",
         "mean_logits": "where a method trains several networks, the mean of their logits is used",
     }[rule.networks]
+    kept = " Of each predicted organ the largest component is kept." if rule.largest_component else ""
     return (
         f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}, softmax"
-        f" scores are averaged where windows overlap; {several}."
+        f" scores are averaged where windows overlap; {several}.{kept}"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import atomic, digest, read_json, sweep, write_json
+from semiseg.base.files import atomic, digest, read_json, sha256, sweep, write_json
 from semiseg.data.local_copies import with_copies
 from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
@@ -47,6 +47,7 @@ def train(
     out: Outputs,
     runtime: Runtime,
     local_disk: str = "",
+    initial: Path | None = None,
 ) -> None:
     """Train a run, or continue it from the folder ``state``. Weights, history and cost are written at the end.
 
@@ -54,10 +55,10 @@ def train(
     has noted its outputs, is repeated; it then continues from the last step.
 
     local_disk: a folder of this node's own disk that gets copies of the cases (``semiseg.data.local_copies``); empty:
-    the cases are read where they are stored.
+    the cases are read where they are stored. initial: the weights of the run that ``spec`` names as ``initial``.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
-    label.
+    label, and for initial weights that are missing, damaged or of another network.
     """
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
@@ -71,11 +72,15 @@ def train(
     facts = Facts.of(index, parts, training.patch, inference.window)
     with torch_alone(spec["method"]):
         method = build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped"))
-    reason = why_not(Pairing(spec["method"], spec["hyper"], network, training, inference, spec.get("wrapped")))
+    pretrained = "initial" in spec
+    pair = Pairing(spec["method"], spec["hyper"], network, training, inference, spec.get("wrapped"), pretrained)
+    reason = why_not(pair)
     if reason is not None:
         raise UserError(f"{reason}: change the protocol, or leave the row out")
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
+    if pretrained:
+        _start_from(initial, method)
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
@@ -87,10 +92,24 @@ def train(
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
         runtime=runtime,
         path=state / STATE,
-        fingerprint=digest([spec, index, parts, code_of("train", spec)]),
+        fingerprint=digest([spec, index, parts, code_of("train", spec), *([sha256(initial)] if initial else [])]),
     )
     trainer.run()
     _finish(trainer, out, training.patch)
+
+
+def _start_from(initial: Path | None, method: Method) -> None:
+    """Load the weights of the pre-training into the method."""
+    if initial is None:
+        raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
+    tensors, note = weights.load(initial)
+    try:
+        method.start_from(tensors)
+    except UserError as error:
+        raise UserError(
+            f"{initial} cannot be started from: {error}; name another run in the protocol's initial"
+        ) from None
+    logger.info(f"starts from {initial}: {len(tensors)} tensors of step {note['iteration']}")
 
 
 def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
