@@ -92,3 +92,40 @@ def test_weights_that_do_not_fit_are_one_sentence(data: Data, first: Path, tmp_p
 def test_a_method_that_needs_a_first_run_is_not_trained_without(data: Data, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^bcp starts from the weights of a pre-training, but the protocol names none"):
         run(tmp_path, train_spec("bcp", 2), data)
+
+
+ADAM = {"rule": "adam", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}
+
+
+@pytest.mark.parametrize("validation", [None, {"every": 2, "per": "iteration", "region": "volume", "absent": "zero"}])
+def test_adam_goes_on_where_the_first_run_keeps_its_state(data: Data, tmp_path: Path, validation: dict | None) -> None:
+    """As sup_only in two runs of two steps and in one of four, but for the crops: counts of steps and moments go on."""
+    spec = train_spec("sup_only", 2, validation=validation, optimiser=ADAM)
+    kept = run(tmp_path / "kept", {**spec, "training": {**spec["training"], "keep_optimiser": True}}, data)
+    plain = run(tmp_path / "plain", spec, data)
+    tensors, networks = weights.load(kept)[0], weights.load(plain)[0]
+    moments = weights.part(tensors, "optimiser")
+    assert tensors.keys() - networks.keys() == weights.prefixed("optimiser", moments).keys()
+    assert all(torch.equal(tensors[name], tensor) for name, tensor in networks.items())
+    assert {int(tensor) for name, tensor in moments.items() if name.endswith(".step")} == {2}
+    second = {**spec, "initial": {"method": "sup_only", "protocol": "first"}}
+    second["training"] = {**spec["training"], "keep_optimiser": True}
+    counts = {
+        first: {
+            int(each)
+            for name, each in weights.load(run(tmp_path / f"after_{first.parent.name}", second, data, first))[0].items()
+            if name.endswith(".step")
+        }
+        for first in (kept, plain)
+    }
+    assert counts == {kept: {4}, plain: {2}}
+
+
+def test_the_state_of_another_optimiser_is_refused(data: Data, tmp_path: Path) -> None:
+    spec = train_spec("sup_only", 1, validation=None, optimiser=ADAM, keep_optimiser=True)
+    first = run(tmp_path / "first", spec, data)
+    second = {**train_spec("sup_only", 1, validation=None), "initial": {"method": "sup_only", "protocol": "first"}}
+    with pytest.raises(
+        UserError, match=r"cannot be started from: the state of its optimiser has .*, which SGD does not"
+    ):
+        run(tmp_path / "second", second, data, first)

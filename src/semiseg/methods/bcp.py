@@ -6,7 +6,7 @@ Student and teacher start from the weights of ``bcp_pretrain``; the student pred
 Follows DeepMed-Lab-ECNU/BCP: code/LA_BCP_train.py self_train; with ``partners: crossed``, 18 ``neighbours`` and a
 network with instance norm code/pancreas/train_pancreas.py. As there, the teacher is in training mode, and its moving
 average leaves out the buffers. The ramp of the code is computed there and never used.
-Departures: Adam of code/pancreas begins anew, where the code goes on with the moments of the pre-training.
+code/pancreas goes on with the moments of Adam (``training.keep_optimiser`` of the pre-training's protocol).
 Ours: with more than two classes pseudo labels are the arg-max. Where the number of crops is odd, the one in the middle
 belongs to both halves.
 """

@@ -163,6 +163,11 @@ class Training(Strict):
         description="published: number formats of the official code (amp). fast: bfloat16, weights channels last and a"
         " fused optimiser on every device, instead of amp; not as published, and never on a device without bfloat16",
     )
+    keep_optimiser: bool = addition(
+        False,
+        "whether a run's weights hold the state of its optimiser too (moments, counts of steps); a run that starts from"
+        " them (initial) then goes on with it, else its optimiser begins anew",
+    )
     validation: Validation | None = Field(
         None, description="when and on what the checkpoint is chosen; default: the last one is kept"
     )

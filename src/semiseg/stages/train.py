@@ -1,12 +1,14 @@
 """Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, sha256, sweep, write_json
@@ -22,7 +24,7 @@ from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
 from semiseg.learning.precision import Precision
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.learning.state import STATE, State
+from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network, Training
@@ -79,14 +81,17 @@ def train(
         raise UserError(f"{reason}: change the protocol, or leave the row out")
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    if pretrained:
-        _start_from(initial, method)
+    optimiser = _start_from(initial, method) if pretrained else {}
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
+    state_now = start(method, inference, training.optimiser, runtime.device, precision)
+    if optimiser:
+        with _naming(initial):
+            state_now.continue_optimiser(optimiser)
     trainer = Trainer(
         title=f"train {spec['method']}",
-        state=start(method, inference, training.optimiser, runtime.device, precision),
+        state=state_now,
         sampler=sampler,
         schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
@@ -98,24 +103,35 @@ def train(
     _finish(trainer, out, training.patch)
 
 
-def _start_from(initial: Path | None, method: Method) -> None:
-    """Load the weights of the pre-training into the method."""
+def _start_from(initial: Path | None, method: Method) -> dict[str, Tensor]:
+    """Load the weights of the pre-training. Returns the state of the optimiser that lies beside them."""
     if initial is None:
         raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
     tensors, note = weights.load(initial)
+    optimiser = weights.part(tensors, OPTIMISER)
+    with _naming(initial):
+        method.start_from(
+            {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
+        )
+    logger.info(f"starts from {initial}, weights of step {note['iteration']}")
+    return optimiser
+
+
+@contextmanager
+def _naming(initial: Path | None) -> Iterator[None]:
+    """Name the weights of the pre-training in an error about them."""
     try:
-        method.start_from(tensors)
+        yield
     except UserError as error:
         raise UserError(
             f"{initial} cannot be started from: {error}; name another run in the protocol's initial"
         ) from None
-    logger.info(f"starts from {initial}: {len(tensors)} tensors of step {note['iteration']}")
 
 
 def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
     """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
     state = trainer.state
-    networks, best = chosen(state)
+    networks, best = chosen(state, optimiser=trainer.schedule.training.keep_optimiser)
     score = best.score if trainer.validator else None
     note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(patch)}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from semiseg.blocks.components import largest_component
 from semiseg.learning.loop import network_weights
+from semiseg.learning.state import OPTIMISER
+from semiseg.learning.weights import part
 from semiseg.method import Batch, Method
 from semiseg.params.config import Optimiser, Training
 
@@ -63,6 +65,8 @@ def _stage(name: str, case: Case, given: Given, before: Run | None) -> Run:
         stage.load({role: weights for role, weights in given.start.items() if role in names})
     else:
         method.start_from(network_weights(before.method, before.method.inference_networks))
+        if is_pancreas:
+            stage.trainer.state.continue_optimiser(part(before.trainer.state.optimiser_tensors(), OPTIMISER))
     return stage
 
 
