@@ -53,7 +53,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         **start,
         "patch": f"{times(one.patch)} voxels ({axes})",
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
-        "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
+        "budget": f"{_budget(one)}; an epoch is {_epoch(one)}",
         "order": ORDERS[one.order],
         "supervised": SUPERVISED[one.supervised],
         "optimiser": _optimiser(one.optimiser),
@@ -88,6 +88,10 @@ def _budget(one: Training) -> str:
     return counted(one.epochs or 0, "epoch") + (" and one more" if one.extra_epochs else "")
 
 
+def _epoch(one: Training) -> str:
+    return counted(one.epoch, "step") if isinstance(one.epoch, int) else f"one pass over the {one.epoch} cases"
+
+
 def _optimiser(one: Optimiser) -> str:
     name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
     start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
@@ -97,14 +101,16 @@ def _optimiser(one: Optimiser) -> str:
 
 
 def _schedule(one: Schedule) -> str:
-    lag = f", counted from {one.per} t - 1" if one.lag else ""
+    more = f", counted from {one.per} t - 1" if one.lag else ""
+    more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
+    more += f", never below {one.floor:g}" if one.floor else ""
     match one.rule:
         case "constant":
-            return "constant learning rate"
+            return f"constant learning rate{more}"
         case "step":
-            return f"times {one.factor:g} every {counted(one.every, one.per)}{lag}"
+            return f"times {one.factor:g} every {counted(one.every, one.per)}{more}"
         case "poly":
-            return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{lag}"
+            return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{more}"
 
 
 def _ramp(one: Ramp) -> str:

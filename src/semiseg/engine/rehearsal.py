@@ -103,7 +103,13 @@ def _short(training: Training) -> Training:
         "batch": training.batch.model_copy(update={"labelled": BATCH, "unlabelled": BATCH}),
         "iterations": None if training.iterations is None else ITERATIONS,
         "epochs": None if training.epochs is None else EPOCHS,
-        "schedule": training.schedule.model_copy(update={"every": max(1, round(training.schedule.every * factor))}),
+        "epoch": min(training.epoch, EPOCHS) if isinstance(training.epoch, int) else training.epoch,
+        "schedule": training.schedule.model_copy(
+            update={
+                "every": max(1, round(training.schedule.every * factor)),
+                "warmup": round(training.schedule.warmup * factor),
+            }
+        ),
         "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
     }
     if training.validation is not None:

@@ -14,6 +14,7 @@ from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.kinds import (
     Fraction,
     Name,
+    Natural,
     NotNegative,
     PositiveFloat,
     PositiveInt,
@@ -83,6 +84,10 @@ class Schedule(Strict):
     power: PositiveFloat = Field(0.9, description="for rule poly: the exponent")
     every: PositiveInt = Field(2500, description="for rule step: iterations or epochs between two cuts")
     factor: PositiveFloat = Field(0.1, description="for rule step: the learning rate is multiplied by it at each cut")
+    warmup: Natural = addition(
+        0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
+    )
+    floor: NotNegative = addition(0.0, "the learning rate is never below it")
 
 
 class Ramp(Strict):
@@ -134,16 +139,20 @@ class Training(Strict):
     extra_epochs: Literal[0, 1] = Field(
         0, description="epochs after the last one that learning rate, ramp and methods count (as in official code)"
     )
-    epoch: Literal["labelled", "unlabelled"] = Field(
-        description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
+    epoch: Literal["labelled", "unlabelled"] | PositiveInt = Field(
+        description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones. Or"
+        " its number of steps, for orders endless and replaced"
     )
-    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"] = Field(
+    order: Literal[
+        "endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last", "replaced"
+    ] = Field(
         "endless",
         description="order of the cases. endless: each list in a random order, then in another one, without end."
         " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
         " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
         " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step,"
-        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
+        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it. replaced (CRLN): each crop is of any"
+        " case of its list, whatever came before, so that a case may come twice in a step",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"

@@ -15,6 +15,7 @@ ORDERS = {
     " and a smaller last step of what is left",
     "two_loaders_drop_last": "the labelled list repeated to the unlabelled one's length, so that a case may come twice"
     " in a step; what is left for a last, smaller step is dropped",
+    "replaced": "each crop of any case of its list, so that a case may come twice in a step",
 }
 FAST = "fast (bfloat16, weights channels last, fused optimiser), not as published"
 PRECISIONS = {  # by training.precision and training.amp
