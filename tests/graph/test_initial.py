@@ -131,6 +131,15 @@ def test_a_row_with_the_largest_component_shows_the_tables_value() -> None:
     assert own.differences[0] == Difference(key="inference.largest_component", own=True, table=False)
 
 
+def test_scaled_intensities_are_in_the_parameters_of_both_rules() -> None:
+    found = plan(params(intensities="minmax"))
+    specs, (own, first) = Specs(found), found.trainings(found.runs("la_8", "bcp")[0])
+    assert specs.train(own)["intensities"] == specs.predict(own)["intensities"] == "minmax"
+    assert "intensities" not in specs.train(first) and "intensities" not in specs.predict(first)
+    difference = specs.own_protocols("la_8")["bcp"].differences[0]
+    assert difference == Difference(key="intensities", own="minmax", table="stored")
+
+
 def test_the_cost_of_a_table_counts_the_pre_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     console = Console(file=io.StringIO(), width=200)

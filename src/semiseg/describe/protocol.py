@@ -46,9 +46,11 @@ def page(params: Params, name: str) -> Page:
 def training(protocol: Protocol, axes: str) -> dict[str, str]:
     """Network and training as named facts; axes: order of the stored axes."""
     one = protocol.training
+    scaling = {} if protocol.intensities == "stored" else {"intensities": "each stored scan scaled to 0..1 first"}
     first = protocol.initial
     start = {} if first is None else {"start": f"weights of {first.method}, trained first by protocol {first.protocol}"}
     return {
+        **scaling,
         "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",
         **start,
         "patch": f"{times(one.patch)} voxels ({axes})",

@@ -73,7 +73,10 @@ class Specs:
         return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training), **initial}
 
     def predict(self, run: Run) -> Spec:
-        """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one."""
+        """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
+
+        ``intensities`` is there where they are not those that are stored.
+        """
         protocol = self.plan.protocol(run.protocol)
         wrapped = self.plan.wrapped(run.protocol, run.method)
         return {
@@ -83,6 +86,7 @@ class Specs:
             "network": as_json(protocol.network),
             "inference": as_json(protocol.inference),
             **({} if wrapped is None else {"wrapped": wrapped}),
+            **({} if protocol.intensities == "stored" else {"intensities": protocol.intensities}),
         }
 
     def row(self, table: str, method: str) -> RowSpec:
@@ -115,7 +119,7 @@ class Specs:
     def _trained_by(self, protocol: str, run: Run) -> Spec:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
         parts = as_whole_json(self.plan.protocol(protocol))
-        kept = {name: parts[name] for name in ("network", "training", "inference", "initial")}
+        kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
 
     def table(self, table: str) -> TableSpec:
@@ -138,6 +142,7 @@ class Specs:
             protocol=definition.protocol,
             published=protocol.scoring,
             preparation=plan.preparation(protocol.preparation),
+            intensities=protocol.intensities,
             network=protocol.network,
             training=protocol.training,
             inference=protocol.inference,

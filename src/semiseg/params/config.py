@@ -235,6 +235,11 @@ class Protocol(Strict):
     """Everything that the papers of one family share."""
 
     preparation: Name = Field(description="name of an entry of preparations")
+    intensities: Literal["stored", "minmax"] = addition(
+        "stored",
+        "stored: as the preparation left them; minmax (TraCoCo, CRLN): each stored scan from 0 to 1, before crops and"
+        " windows are cut from it",
+    )
     network: Network = Field(description="the backbone of all methods")
     training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
     inference: Inference = Field(description="sliding window of validation and prediction")

@@ -97,6 +97,7 @@ class TableSpec(Strict):
     protocol: str
     published: str
     preparation: Preparation
+    intensities: str = addition("stored", "as in the protocol")
     network: Network
     training: Training
     inference: Inference

@@ -38,7 +38,8 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
         f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
         f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. Precision of the"
-        f" training: {PRECISIONS[training.precision, training.amp]}.{_start(spec.initial)} {_seeds(spec.seeds)}"
+        f" training: {PRECISIONS[training.precision, training.amp]}.{_scaling(spec.intensities)}{_start(spec.initial)}"
+        f" {_seeds(spec.seeds)}"
         f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
         f"{_forms(spec)}"
     )
@@ -93,6 +94,10 @@ def _budget(training: Training) -> str:
     if training.iterations:
         return f"{training.iterations} iterations"
     return f"{training.epochs} epochs" + (" and one more" if training.extra_epochs else "")
+
+
+def _scaling(intensities: str) -> str:
+    return " Intensities of each stored scan are scaled to 0..1 first." if intensities == "minmax" else ""
 
 
 def _start(initial: Initial | None) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.base.files import atomic, digest, read_json, sha256, sweep, write_json
 from semiseg.data.local_copies import with_copies
+from semiseg.data.store import read_image
 from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -23,6 +24,7 @@ from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
 from semiseg.learning.precision import Precision
+from semiseg.learning.scans import limits_of
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
@@ -84,6 +86,8 @@ def train(
     optimiser = _start_from(initial, method) if pretrained else {}
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
+    if "intensities" in spec:
+        cases = {part: [_scaled(case) if part in read else case for case in found] for part, found in cases.items()}
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
     state_now = start(method, inference, training.optimiser, runtime.device, precision)
     if optimiser:
@@ -194,6 +198,11 @@ def _stored_cases(
         ]
         for part, entries in listed.items()
     }
+
+
+def _scaled(case: StoredCase) -> StoredCase:
+    """The case with intensities from 0 to 1, for which the whole scan is read once."""
+    return replace(case, limits=limits_of(read_image(case.path)))
 
 
 def _entries(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[Mapping[str, Any]]:
