@@ -10,7 +10,6 @@ stored volume. A labelled crop has an image and a label; an unlabelled crop has 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Self, TypeVar, overload
 
 import numpy as np
@@ -22,6 +21,8 @@ from semiseg import catalogue
 from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
 from semiseg.base.errors import UserError
+from semiseg.base.optimiser_rules import SGD as SGD
+from semiseg.base.optimiser_rules import Adam as Adam
 from semiseg.base.training_step import Batch as Batch
 from semiseg.base.training_step import Context as Context
 from semiseg.base.training_step import Derive as Derive
@@ -29,25 +30,6 @@ from semiseg.base.training_step import TrainingTime as TrainingTime
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam for an adversary, without weight decay."""
-
-    lr: float
-    betas: tuple[float, float]
-    eps: float = 1e-8
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Stochastic gradient descent for an adversary. weight_decay: L2 penalty, added to the gradient."""
-
-    lr: float
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    nesterov: bool = False
 
 
 class Hyper(Generic[T]):
@@ -131,6 +113,7 @@ class Method(nn.Module):
         those of a slice of the crop.
     ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
+    ``"pretrained"``: the protocol names a run (``initial``) from whose weights the training starts.
     Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
@@ -206,6 +189,23 @@ class Method(nn.Module):
         numpy and not torch, draw no random numbers and leave the crop as it is.
         """
         return None
+
+    def start_from(self, tensors: Mapping[str, Tensor]) -> None:
+        """Load the weights that a pre-training saved: ``<network>.<parameter>`` of its inference networks.
+
+        Each tensor takes the place of the one of the same name here. Then teachers that start as copies
+        (``teacher_start``) are copied anew. A method with networks of other names overrides this. Raises UserError for
+        a tensor that is not here or has another shape.
+        """
+        own = self.state_dict()
+        for name, tensor in tensors.items():
+            found = tuple(own[name].shape) if name in own else None
+            if found != tuple(tensor.shape):
+                here = "has no such tensor" if found is None else f"needs {found}"
+                raise UserError(f"{name} has shape {tuple(tensor.shape)}, and {type(self).__name__} {here}")
+        self.load_state_dict({**own, **tensors})
+        for name, followed in self.teachers.items() if self.teacher_start == "copy" else ():
+            self.get_submodule(name).load_state_dict(self.get_submodule(followed).state_dict())
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, each a scalar, in the paper's order.

@@ -94,7 +94,7 @@ def test_a_dice_of_one_foreground_class_is_for_two_classes():
 
 
 def test_a_row_is_left_out_of_a_dataset_with_more_classes_than_it_serves():
-    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content = params_yaml.content()
     content["variants"]["own"] = {"method": "ss_net", "parameters": {"supervised_dice": "foreground"}}
     content["tables"]["synapse_10pct"]["rows"].append("own")
     content["tables"]["la_8"]["rows"].append("own")

@@ -12,6 +12,7 @@ from semiseg.base.errors import UserError
 from semiseg.data.geometry import Geometry
 from semiseg.data.store import PreparedCase, write_case
 from semiseg.learning import batches as module
+from semiseg.learning import scans
 from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase, batches
 from semiseg.learning.build import choose_runtime
 from semiseg.learning.crops import Crop, as_stored, draw_crop, stored_box
@@ -252,9 +253,9 @@ def test_a_thread_s_error_is_raised_as_it_is_at_the_step_of_its_batch(cases, tmp
 def test_each_file_of_a_step_is_opened_once_for_its_image_and_once_for_its_label(cases, monkeypatch, threads):
     """No batch is cut twice, and at most as many ahead as the threads and two more."""
     opened = []
-    for name in ("read_image_crop", "read_label_crop"):
-        real = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *given, real=real, name=name: (opened.append(name), real(*given))[1])
+    for owner, name in ((scans, "read_image_crop"), (module, "read_label_crop")):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, real=real, name=name: (opened.append(name), real(*given))[1])
     endless = Order("endless", 2, 3, BatchSize(labelled=2, unlabelled=2), "unlabelled")
     found = batches(replace(sampler_of(cases), order=endless), 0, 100, threads, CPU)
     list(islice(found, 4))

@@ -152,3 +152,19 @@ def test_lists_that_cannot_fill_a_step_are_refused(rule, labelled, unlabelled):
         order(rule, labelled, unlabelled, epoch="labelled")
     assert order("two_loaders", 1, 1).cases(0, 5) == ([0], [0])
     assert len(order("two_stream_repeated", 2, 16, FOUR).cases(0, 0)[0]) == 4, "repeated lists may be short"
+
+
+def test_draws_with_replacement_are_even_and_may_repeat_a_case_in_a_step():
+    """Each of 5 labelled and 20 unlabelled cases is used as often as the binomial law says, within 4 deviations."""
+    replaced, steps = order("replaced", 5, 20), 2000
+    drawn = [replaced.cases(3, step) for step in range(steps)]
+    for stream, cases in ((0, 5), (1, 20)):
+        crops = [case for step in drawn for case in step[stream]]
+        counts = np.bincount(crops, minlength=cases)
+        assert len(crops) == 2 * steps and len(counts) == cases
+        deviation = (len(crops) / cases * (1 - 1 / cases)) ** 0.5
+        assert np.abs(counts - len(crops) / cases).max() < 4 * deviation
+        assert counts.std() > 0.3 * deviation, "a permutation would use all alike"
+    twice = sum(first == second for (first, second), _ in drawn)
+    assert abs(twice / steps - 1 / 5) < 0.04
+    assert drawn[7] == replaced.cases(3, 7) != replaced.cases(4, 7)

@@ -144,3 +144,30 @@ def test_a_rate_never_counts_beyond_its_length():
 def test_an_order_whose_epochs_contradict_the_protocol_is_refused():
     with pytest.raises(ValueError, match="order two_stream has epochs of the labelled cases: give epoch: labelled"):
         schedule(epochs=1, epoch="unlabelled", order="two_stream", schedule={"rule": "constant"}, ramp={})
+
+
+def test_a_rate_rises_then_falls_and_stops_at_its_floor():
+    """MA-SAM's rate: base (t + 1) / n, then base (1 - (t - n) / T)^7, each set a step late; and CRLN's floor."""
+    rule = {"rule": "poly", "power": 7, "warmup": 4, "lag": 1}
+    table = schedule(iterations=20, schedule=rule, ramp={})
+    rises = [table.learning_rate(step) for step in range(6)]
+    assert rises == pytest.approx([0.025, 0.025, 0.05, 0.075, 0.1, 0.1])
+    assert table.learning_rate(15) == pytest.approx(0.1 * (1 - 10 / 20) ** 7)
+    floored = schedule(epochs=4, schedule={"rule": "poly", "per": "epoch", "floor": 0.04}, ramp={})
+    assert [floored.learning_rate(10 * epoch) for epoch in (0, 1, 2, 3)] == pytest.approx(
+        [0.1, 0.1 * 0.75**0.9, 0.1 * 0.5**0.9, 0.04]
+    )
+    cut = schedule(iterations=20, schedule={"rule": "step", "every": 5, "warmup": 2}, ramp={})
+    assert [cut.learning_rate(step) for step in (0, 1, 2, 6, 7)] == pytest.approx([0.05, 0.1, 0.1, 0.1, 0.01])
+
+
+@pytest.mark.parametrize("labelled_only", [False, True])
+def test_an_epoch_may_be_a_number_of_steps(labelled_only):
+    training = schedule(epochs=3, epoch=200, order="replaced", schedule={"rule": "constant"}, ramp={}).training
+    found = Order.of(training, {"labelled": 7, "unlabelled": 17}, labelled_only=labelled_only)
+    assert found.steps_per_epoch == 200 and TrainingSchedule(training, 200).iterations == 600
+    with pytest.raises(ValueError, match="order two_stream has epochs of the labelled cases: give epoch: labelled"):
+        schedule(epochs=1, epoch=200, order="two_stream", schedule={"rule": "constant"}, ramp={})
+    with pytest.raises(ValueError, match="epoch"):
+        schedule(epochs=1, epoch=0, schedule={"rule": "constant"}, ramp={})
+    assert "warmup" not in training.schedule.model_dump() and "floor" not in training.schedule.model_dump()

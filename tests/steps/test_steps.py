@@ -15,6 +15,7 @@ CASES = HERE / "cases"
 
 # Methods that cannot have step cases, because there is no official script to run.
 WITHOUT_CASES = {
+    "bcp_pretrain": "its cases are among those of bcp",
     "control_empty": "ours: a control, not a method",
     "control_perfect": "ours: a control, not a method",
     "dvcl": "no official code could be found; built from the supplement",

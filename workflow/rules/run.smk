@@ -29,9 +29,10 @@ rule train:
         spec=train_spec,
         code=train_code,
         state=STATE,
+        files=options,
     shell:
         "semiseg --log {log} train --spec {params.spec:q} --code {params.code}"
-        " --prepared {input.prepared} --split {input.split}"
+        " {params.files}"
         " --state {params.state} --threads {threads} --gpu {resources.gpu} --runs-per-gpu {resources.runs_per_gpu} --out {output.out}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --data-on-device {resources.data_on_device}"
         " --local-disk={resources.local_disk:q} --history {output.history} --cost {output.cost}"

@@ -90,7 +90,8 @@ class TableView:
     """A table with all that the planner derives from it.
 
     runs: the trainings of the rows that are built, by method, each once: rows that have those of a row above, to show
-    its runs again or because they differ at prediction alone, are left out. predictions: of all rows, each once.
+    its runs again or because they differ at prediction alone, are left out. The pre-trainings behind them are there by
+    a name of their own. labels: name in ``runs`` -> how it is printed. predictions: of all rows, each once.
     """
 
     plan: Plan
@@ -99,6 +100,7 @@ class TableView:
     dataset: Dataset
     preparation: Preparation
     runs: Mapping[str, Sequence[Run]]
+    labels: Mapping[str, str]
     predictions: frozenset[Run]
 
     @classmethod
@@ -107,13 +109,18 @@ class TableView:
         table = plan.table(name)
         predicted = {method: plan.runs(name, method) for method in plan.served(name)}
         runs: dict[str, Sequence[Run]] = {}
+        labels: dict[str, str] = {}
         for method in (method for method in predicted if plan.row(name, method).same_as is None):
             trainings = [plan.training(run) for run in predicted[method]]
-            if trainings not in runs.values():
-                runs[method] = trainings
+            if trainings in runs.values():
+                continue
+            runs[method], labels[method] = trainings, plan.row(name, method).label or method
+            for several in zip(*(plan.pretrainings(run) for run in trainings), strict=True):
+                key = f"{several[0].method} by {several[0].protocol}"
+                runs[key], labels[key] = list(several), f"{several[0].method}, pre-training of {labels[method]}"
         preparation = plan.preparation(plan.protocol(table.protocol).preparation)
         predictions = frozenset(run for own in predicted.values() for run in own)
-        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs, predictions)
+        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs, labels, predictions)
 
     def counts(self, split: str) -> Mapping[str, int]:
         """Cases of each part of a split of the dataset."""
@@ -182,8 +189,7 @@ def _line(
     done = [run for run in runs if run in trained]
     steps = {run: view.iterations(run) if price.parameters else 0 for run in runs}
     left = sum(number for run, number in steps.items() if run not in done)
-    label = view.plan.row(view.name, method).label or method
-    return Line(label, price, len(done), len(runs), left, max(steps.values()))
+    return Line(view.labels[method], price, len(done), len(runs), left, max(steps.values()))
 
 
 def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) -> Page:

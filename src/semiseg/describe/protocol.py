@@ -46,11 +46,16 @@ def page(params: Params, name: str) -> Page:
 def training(protocol: Protocol, axes: str) -> dict[str, str]:
     """Network and training as named facts; axes: order of the stored axes."""
     one = protocol.training
+    scaling = {} if protocol.intensities == "stored" else {"intensities": "each stored scan scaled to 0..1 first"}
+    first = protocol.initial
+    start = {} if first is None else {"start": f"weights of {first.method}, trained first by protocol {first.protocol}"}
     return {
+        **scaling,
         "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",
+        **start,
         "patch": f"{times(one.patch)} voxels ({axes})",
         "batch": f"{one.batch.labelled} labelled and {one.batch.unlabelled} unlabelled crops a step",
-        "budget": f"{_budget(one)}; an epoch is one pass over the {one.epoch} cases",
+        "budget": f"{_budget(one)}; an epoch is {_epoch(one)}",
         "order": ORDERS[one.order],
         "supervised": SUPERVISED[one.supervised],
         "optimiser": _optimiser(one.optimiser),
@@ -85,6 +90,10 @@ def _budget(one: Training) -> str:
     return counted(one.epochs or 0, "epoch") + (" and one more" if one.extra_epochs else "")
 
 
+def _epoch(one: Training) -> str:
+    return counted(one.epoch, "step") if isinstance(one.epoch, int) else f"one pass over the {one.epoch} cases"
+
+
 def _optimiser(one: Optimiser) -> str:
     name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
     start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
@@ -94,14 +103,16 @@ def _optimiser(one: Optimiser) -> str:
 
 
 def _schedule(one: Schedule) -> str:
-    lag = f", counted from {one.per} t - 1" if one.lag else ""
+    more = f", counted from {one.per} t - 1" if one.lag else ""
+    more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
+    more += f", never below {one.floor:g}" if one.floor else ""
     match one.rule:
         case "constant":
-            return "constant learning rate"
+            return f"constant learning rate{more}"
         case "step":
-            return f"times {one.factor:g} every {counted(one.every, one.per)}{lag}"
+            return f"times {one.factor:g} every {counted(one.every, one.per)}{more}"
         case "poly":
-            return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{lag}"
+            return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{more}"
 
 
 def _ramp(one: Ramp) -> str:

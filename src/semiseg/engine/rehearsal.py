@@ -37,7 +37,9 @@ def shrunk(params: Params, table: str) -> Params:
     """Parameters of this table alone, on stand-ins and with few steps. Raises UserError for an unknown table."""
     wanted = Plan(params).table(table)
     kind, preparation = get_dataset(wanted.dataset), params.protocols[wanted.protocol].preparation
-    protocols = {wanted.protocol, *(row.protocol for row in wanted.rows if row.protocol is not None)}
+    protocols = _with_pretraining(
+        params, {wanted.protocol, *(row.protocol for row in wanted.rows if row.protocol is not None)}
+    )
     names = {wanted.split, *(row.split for row in wanted.rows if row.split is not None)}
     splits = {name: _few_cases(params.splits[kind.name][name]) for name in sorted(names)}
     options = params.datasets.get(kind.name) or DatasetOptions.model_validate({})
@@ -54,6 +56,13 @@ def shrunk(params: Params, table: str) -> Params:
             "tables": {table: few},
         }
     )
+
+
+def _with_pretraining(params: Params, names: set[str]) -> set[str]:
+    """These protocols, and those of the runs from whose weights their trainings start."""
+    initials = (params.protocols[name].initial for name in names)
+    more = {initial.protocol for initial in initials if initial is not None} - names
+    return _with_pretraining(params, names | more) if more else names
 
 
 def _few_cases(split: Split) -> Split:
@@ -96,7 +105,13 @@ def _short(training: Training) -> Training:
         "batch": training.batch.model_copy(update={"labelled": BATCH, "unlabelled": BATCH}),
         "iterations": None if training.iterations is None else ITERATIONS,
         "epochs": None if training.epochs is None else EPOCHS,
-        "schedule": training.schedule.model_copy(update={"every": max(1, round(training.schedule.every * factor))}),
+        "epoch": min(training.epoch, EPOCHS) if isinstance(training.epoch, int) else training.epoch,
+        "schedule": training.schedule.model_copy(
+            update={
+                "every": max(1, round(training.schedule.every * factor)),
+                "warmup": round(training.schedule.warmup * factor),
+            }
+        ),
         "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
     }
     if training.validation is not None:

@@ -82,7 +82,10 @@ class Graph:
         return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.specs.split(dataset, split))
 
     def train(self, run: Run) -> Job:
-        """The training of a run. UserError for a run that has the training of another one."""
+        """The training of a run, which reads the weights that it starts from if another run makes them.
+
+        Raises UserError for a run that has the training of another one.
+        """
         if (trained := self.plan.training(run)) != run:
             raise UserError(
                 f"{run.method} differs from {trained.method} at prediction alone and has its weights: name"
@@ -90,7 +93,9 @@ class Graph:
             )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
-        return Job("train", self._data(run), outputs, self.specs.train(run))
+        before = self.plan.initial(run)
+        initial = {} if before is None else {"initial": f"{before.folder}/weights.safetensors"}
+        return Job("train", {**self._data(run), **initial}, outputs, self.specs.train(run))
 
     def predict(self, run: Run) -> Job:
         """The label maps of a run's test cases."""

@@ -92,6 +92,18 @@ class Plan:
     def _trained_with(self, protocol: str, method: str) -> dict[str, Any]:
         return catalogue.of_training(self.base(method), self.effective(protocol, method))
 
+    def initial(self, run: Run) -> Run | None:
+        """The run whose weights a run starts from; None where it starts from random ones. A control has no weights."""
+        given = self.protocol(run.protocol).initial
+        if given is None or is_control(self.base(run.method)):
+            return None
+        return self.training(replace(run, protocol=given.protocol, method=given.method))
+
+    def pretrainings(self, run: Run) -> list[Run]:
+        """The pre-trainings behind a run, each after the run that starts from its weights."""
+        before = self.initial(run)
+        return [] if before is None else [before, *self.pretrainings(before)]
+
     def skipped(self, table: str) -> dict[str, str]:
         """Rows that their protocol cannot serve, each with the reason.
 
@@ -101,17 +113,21 @@ class Plan:
 
     def _why_skipped(self, table: str) -> dict[str, str]:
         definition = self.table(table)
-        for row in definition.rows:
-            check_declared(self.base(row.method))
         runs = {row.method: self.runs(table, row.method)[0] for row in definition.rows}
+        for run in runs.values():
+            for training in (run, *self.pretrainings(run)):
+                check_declared(self.base(training.method))
         reasons = {row: self._why_not(run) for row, run in runs.items()}
         return {method: reason for method, reason in reasons.items() if reason is not None}
 
     def _why_not(self, run: Run) -> str | None:
-        given, named = self.protocol(run.protocol), (run.protocol, run.method)
+        """The reason why a run or a pre-training behind it cannot be done; None where both can."""
+        given, named, before = self.protocol(run.protocol), (run.protocol, run.method), self.initial(run)
+        if before is not None and (reason := self._why_not(before)):
+            return f"its pre-training {before.method} cannot be done: {reason}"
         base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
         trained = given.network, given.training, given.inference
-        return why_not(Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named)))
+        return why_not(Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), before is not None))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
@@ -120,14 +136,19 @@ class Plan:
         if not built:
             raise UserError(f"table {table} has no row that its protocol can serve: {'; '.join(skipped.values())}")
         for method in built:
-            run = self.runs(table, method)[0]
-            counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
-            wrapped = self.wrapped(run.protocol, method)
-            together = [self.base(method), *([] if wrapped is None else [wrapped["method"]])]
-            for each in [] if is_control(method) else together:
-                if reason := split_does_not_fit(counts, training, each):
+            first = self.runs(table, method)[0]
+            for run in (first, *self.pretrainings(first)):
+                if reason := self._split_does_not_fit(run):
                     raise UserError(f"table {table}, row {method}: split {run.split} does not serve, since {reason}")
         return built
+
+    def _split_does_not_fit(self, run: Run) -> str | None:
+        """The reason why the split of a run cannot serve its method or the method that this one wraps; else None."""
+        counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
+        wrapped = self.wrapped(run.protocol, run.method)
+        together = [self.base(run.method), *([] if wrapped is None else [wrapped["method"]])]
+        reasons = (split_does_not_fit(counts, training, each) for each in together if not is_control(each))
+        return next((reason for reason in reasons if reason is not None), None)
 
     def row_files(self, table: str) -> list[str]:
         """The rows of a table that are built, in its order."""

@@ -14,7 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
 from semiseg.graph.requirements import crops_do_not_fit
-from semiseg.params.config import Params
+from semiseg.params.config import Initial, Params
 from semiseg.params.table import Table
 
 
@@ -84,10 +84,39 @@ def _check_protocols(params: Params) -> None:
         with contextlib.suppress(sources.BrokenError):
             if reason := crops_do_not_fit(protocol):
                 raise UserError(f"{where}.{reason}")
+        _check_initial(params, name)
         for method, given in protocol.methods.items():
             catalogue.require("methods", method, f"{where}.methods.{method}")
             with contextlib.suppress(sources.BrokenError):
                 catalogue.check_hyper(method, given, f"{where}.methods.{method}")
+
+
+def _check_initial(params: Params, name: str) -> None:
+    """Raise UserError for a protocol that starts from weights of a run that does not exist, or that cannot fit."""
+    initial, seen = params.protocols[name].initial, [name]
+    if initial is None:
+        return
+    where = f"protocols.{name}.initial"
+    if initial.method not in params.variants:
+        catalogue.require("methods", initial.method, f"{where}.method", params.variants)
+    if is_control(initial.method):
+        raise UserError(f"{where}.method: {initial.method} is a control, which has no weights: name a method")
+    if initial.protocol not in params.protocols:
+        raise unknown("protocol", initial.protocol, sorted(params.protocols), f"{where}.protocol")
+    own, other = params.protocols[name].network, params.protocols[initial.protocol].network
+    if own != other:
+        raise UserError(
+            f"{where}.protocol: {initial.protocol} trains {other.name} with {other.filters} filters, expected"
+            f" {own.name} with {own.filters} as {name}: its weights would not fit"
+        )
+    following: Initial | None = initial
+    while following is not None:
+        if following.protocol in seen:
+            circle = " -> ".join([*seen, following.protocol])
+            raise UserError(f"{where}: the pre-trainings go round in a circle ({circle}): remove one initial")
+        seen.append(following.protocol)
+        found = params.protocols.get(following.protocol)
+        following = None if found is None else found.initial
 
 
 def _check_table(params: Params, name: str, table: Table) -> None:

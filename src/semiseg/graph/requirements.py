@@ -84,6 +84,7 @@ class Pairing:
 
     classes: of the dataset, the background among them.
     wrapped: the method that this one wraps, and its ``hyper``, as in ``Specs.train``; None where it wraps none.
+    pretrained: whether the training starts from the weights of another run.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Pairing:
     training: Training
     inference: Inference
     wrapped: Mapping[str, Any] | None = None
+    pretrained: bool = False
 
     def value(self, hyperparameter: str) -> Any:
         """The value of a hyperparameter in this pair."""
@@ -173,6 +175,12 @@ def _two_classes(pair: Pairing, name: str) -> str | None:
     return f"{pair.method} with {name} foreground is for 2 classes, and this task has {pair.classes}"
 
 
+def _pretrained(pair: Pairing, _: str) -> str | None:
+    if pair.pretrained:
+        return None
+    return f"{pair.method} starts from the weights of a pre-training, but the protocol names none (initial)"
+
+
 @dataclass(frozen=True)
 class Requirement:
     """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
@@ -204,6 +212,7 @@ REQUIREMENTS = {
     "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
     "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
+    "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
 }
 
 

@@ -15,7 +15,7 @@ from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
 from semiseg.params.differences import differences
-from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json
+from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
 from semiseg.paths import SPLIT
 
 Spec = dict[str, Any]
@@ -66,15 +66,21 @@ class Specs:
     def train(self, run: Run) -> Spec:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
-        Hyperparameters that act at prediction alone are left out.
+        Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
+        weights of another one.
         """
-        protocol, spec = self.plan.protocol(run.protocol), _in_training(self.predict(run))
+        protocol, before = self.plan.protocol(run.protocol), self.plan.initial(run)
+        spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
-        return {**spec, "seed": run.seed, "training": as_json(protocol.training)}
+        initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
+        return {**spec, "seed": run.seed, "training": as_json(protocol.training), **initial}
 
     def predict(self, run: Run) -> Spec:
-        """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one."""
+        """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
+
+        ``intensities`` is there where they are not those that are stored.
+        """
         protocol = self.plan.protocol(run.protocol)
         wrapped = self.plan.wrapped(run.protocol, run.method)
         return {
@@ -84,6 +90,7 @@ class Specs:
             "network": as_json(protocol.network),
             "inference": as_json(protocol.inference),
             **({} if wrapped is None else {"wrapped": wrapped}),
+            **({} if protocol.intensities == "stored" else {"intensities": protocol.intensities}),
         }
 
     def row(self, table: str, method: str) -> RowSpec:
@@ -115,8 +122,8 @@ class Specs:
 
     def _trained_by(self, protocol: str, run: Run) -> Spec:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
-        parts = as_json(self.plan.protocol(protocol))
-        kept = {name: parts[name] for name in ("network", "training", "inference")}
+        parts = as_whole_json(self.plan.protocol(protocol))
+        kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
 
     def table(self, table: str) -> TableSpec:
@@ -142,9 +149,11 @@ class Specs:
             protocol=definition.protocol,
             published=protocol.scoring,
             preparation=plan.preparation(protocol.preparation),
+            intensities=protocol.intensities,
             network=protocol.network,
             training=protocol.training,
             inference=protocol.inference,
+            initial=protocol.initial,
             rows=tuple(methods),
             names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
             printed=definition.printed,

@@ -23,22 +23,16 @@ import torch
 from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.data.store import CaseFile, read_image, read_image_crop, read_label, read_label_crop
+from semiseg.data.store import read_label, read_label_crop
 from semiseg.learning.crops import Crop, as_stored, draw_crop
 from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
+from semiseg.learning.scans import StoredCase as StoredCase
+from semiseg.learning.scans import image_crop_of, image_of
 from semiseg.learning.strong import changed_image, changed_label, draw_changes
 from semiseg.method import Batch, Derive
 from semiseg.params.augmentation import Augmentation, Strong
 
 BATCHES_AHEAD = 2  # ready or under way besides those that threads work on
-
-
-@dataclass(frozen=True)
-class StoredCase:
-    """A case of the prepared store: its file and the shape of its arrays, in stored axis order."""
-
-    path: CaseFile
-    shape: tuple[int, int, int]
 
 
 Drawn = Sequence[tuple[StoredCase, Crop]]  # the crops of one stream in one step
@@ -70,7 +64,7 @@ class Store:
         """As ``Source.images``; only the boxes of the crops are read."""
         batch = torch.empty(len(drawn), 1, *patch, pin_memory=self.pinned)
         for place, (case, crop) in zip(batch.numpy(), drawn, strict=True):
-            read_image_crop(case.path, crop.start, crop.size, as_stored(place[0], crop))
+            image_crop_of(case, crop.start, crop.size, as_stored(place[0], crop))
         return batch
 
     def labels(self, drawn: Drawn, patch: Sides) -> Tensor:
@@ -96,7 +90,7 @@ class KeptOnDevice:
         voxels = [sum(prod(case.shape) for case in cases) for cases in ({*labelled, *unlabelled}, {*labelled})]
         _require_room(4 * voxels[0] + voxels[1], device)
         return cls(
-            {case: torch.from_numpy(read_image(case.path)).to(device) for case in (*labelled, *unlabelled)},
+            {case: torch.from_numpy(image_of(case)).to(device) for case in (*labelled, *unlabelled)},
             {case: torch.from_numpy(read_label(case.path)).to(device) for case in labelled},
             device,
         )

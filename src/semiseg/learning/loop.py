@@ -180,7 +180,8 @@ class Trainer:
             score = validator.score(state.method, candidate)
             scores.append(score)
             if score > best.score:
-                kept = {name: tensor.clone() for name, tensor in network_weights(state.method, candidate).items()}
+                weights_now = kept_weights(state, candidate, optimiser=self.schedule.training.keep_optimiser)
+                kept = {name: tensor.clone() for name, tensor in weights_now.items()}
                 state.best[candidate] = Best(score, state.iteration, kept)
         state.history.add_validation(max(scores))
 
@@ -194,9 +195,18 @@ def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
     }
 
 
-def chosen(state: State) -> tuple[Candidate, Best]:
-    """The candidate with the best validation; the first candidate with its current weights if none was validated."""
+def kept_weights(state: State, candidate: Candidate, *, optimiser: bool) -> dict[str, Tensor]:
+    """What a run keeps of a candidate: ``network_weights``, and the state of the optimiser if this is wanted."""
+    networks = network_weights(state.method, candidate)
+    return {**networks, **state.optimiser_tensors()} if optimiser else networks
+
+
+def chosen(state: State, *, optimiser: bool) -> tuple[Candidate, Best]:
+    """The candidate with the best validation; the first candidate as it is now if none was validated.
+
+    optimiser: as in ``kept_weights``.
+    """
     candidate, best = max(state.best.items(), key=lambda item: item[1].score)
     if best.weights:
         return candidate, best
-    return candidate, Best(iteration=state.iteration, weights=network_weights(state.method, candidate))
+    return candidate, Best(iteration=state.iteration, weights=kept_weights(state, candidate, optimiser=optimiser))

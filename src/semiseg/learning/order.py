@@ -1,6 +1,6 @@
 """The order of cases: which cases the crops of a step come from, as a pure function of (seed, step).
 
-Four rules are those of published loaders, with epochs that start afresh; ``endless`` is ours. Volumes are not read
+All rules but ``endless``, which is ours, are those of published loaders. Volumes are not read
 here, and neither is torch.
 """
 
@@ -15,7 +15,7 @@ from semiseg.params.config import BatchSize, Training
 
 LABELLED, UNLABELLED = 0, 1  # numbers of the two streams of crops, part of their seeds
 ORDER, CROP, REPEATS, STRONG = 0, 1, 2, 3  # what a generator draws, part of its seed
-Rule = Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"]
+Rule = Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last", "replaced"]
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,18 @@ class Order:
       last, smaller step.
     - ``two_loaders_drop_last`` (xmed-lab/DHC: code/train_adsh.py, xmed-lab/GenericSSL, SKCDF): as ``two_loaders``, but
       the rest of the lists is dropped, so that all steps have the same size.
+    - ``replaced`` (Yaan-Wang/CRLN): two loaders that draw with replacement, so that each crop is of any case.
 
-    labelled, unlabelled: numbers of cases; size: crops per step; epoch: under ``endless``, the stream whose one pass is
-    an epoch. Raises UserError where a rule would never show some labelled case, or could not fill a step.
+    labelled, unlabelled: numbers of cases; size: crops per step; epoch: under ``endless`` and ``replaced``, the stream
+    whose one pass is an epoch, or the number of its steps. Raises UserError where a rule would never show some labelled
+    case, or could not fill a step.
     """
 
     rule: Rule
     labelled: int
     unlabelled: int
     size: BatchSize
-    epoch: str
+    epoch: str | int
 
     @classmethod
     def of(cls, training: Training, cases: Mapping[str, int], *, labelled_only: bool) -> "Order":
@@ -52,7 +54,8 @@ class Order:
         size = training.batch
         if labelled_only:
             whole = BatchSize(labelled=size.labelled + size.unlabelled, unlabelled=size.unlabelled)
-            return cls("endless", cases["labelled"], 0, whole, "labelled")
+            epoch = training.epoch if isinstance(training.epoch, int) else "labelled"
+            return cls("endless", cases["labelled"], 0, whole, epoch)
         return cls(training.order, cases["labelled"], cases["unlabelled"], size, training.epoch)
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class Order:
     @property
     def steps_per_epoch(self) -> int:
         """Steps of one epoch, at least 1."""
+        if isinstance(self.epoch, int):
+            return self.epoch
         if self.rule == "two_loaders":
             return -(-self.unlabelled // max(self._counts))
         if self.rule == "two_loaders_drop_last":
@@ -91,6 +96,9 @@ class Order:
 
     def cases(self, seed: int, step: int) -> tuple[list[int], list[int]]:
         """Numbers of the labelled and of the unlabelled cases of a step."""
+        if self.rule == "replaced":
+            first, second = (_drawn([seed, stream, ORDER, step], *one) for stream, one in enumerate(self._streams))
+            return first, second
         lists = (self._labelled_list(seed), range(self.unlabelled))
         epoch: list[int] = []
         place = step
@@ -105,6 +113,11 @@ class Order:
         return found[0], found[1]
 
     @property
+    def _streams(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Cases, and crops of a step, of the labelled and of the unlabelled stream."""
+        return (self.labelled, self.size.labelled), (self.unlabelled, self.size.unlabelled)
+
+    @property
     def _counts(self) -> tuple[int, int]:
         return self.size.labelled, self.size.unlabelled
 
@@ -117,6 +130,11 @@ class Order:
         copies = -(-self.unlabelled // self.labelled)
         order = np.random.default_rng([seed, LABELLED, REPEATS]).permutation(self.labelled * copies)
         return [int(number) % self.labelled for number in order[: self.unlabelled]]
+
+
+def _drawn(key: Sequence[int], cases: int, count: int) -> list[int]:
+    """``count`` of so many cases, each any of them."""
+    return [int(case) for case in np.random.default_rng(key).integers(cases, size=count)]
 
 
 def _taken(key: Sequence[int], cases: Sequence[int], start: int, count: int) -> list[int]:

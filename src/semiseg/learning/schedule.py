@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """All that depends on the iteration number alone; an epoch is one pass over the stream that the protocol names.
+    """All that depends on the iteration number alone; an epoch is as long as ``training.epoch`` says.
 
     rate_lag: the method's own lag of the learning rate (``Method.rate_lag``).
     """
@@ -55,6 +55,13 @@ class TrainingSchedule:
         rule, base = self.training.schedule, self.training.optimiser.lr
         lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
         count = max(self._count(iteration, rule.per) - lag, 0)
+        if count < rule.warmup:
+            return max(base * (count + 1) / rule.warmup, rule.floor)
+        return max(self._falling(base, count - rule.warmup), rule.floor)
+
+    def _falling(self, base: float, count: int) -> float:
+        """The rate by the schedule's rule, ``count`` iterations or epochs after its begin."""
+        rule = self.training.schedule
         if rule.rule == "poly":
             length = self._length(rule.per)
             return poly(base, min(count, length), length, rule.power)

@@ -4,6 +4,7 @@ It is one file, but for the large state of a method (``semiseg.learning.large_st
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from semiseg.method import Method
 logger = logging.getLogger(__name__)
 
 STATE = "state.safetensors"
+OPTIMISER = "optimiser"  # name of the optimiser's part among the weights of a run
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+SLOTS = {torch.optim.SGD: ("momentum_buffer",), torch.optim.Adam: MOMENTS, torch.optim.AdamW: MOMENTS}
 Candidate = tuple[str, ...]  # networks that predict together
 
 
@@ -35,7 +39,10 @@ def drop(folder: Path) -> None:
 
 @dataclass
 class Best:
-    """The best validation so far of one candidate; ``weights`` are named ``<network>.<parameter>``."""
+    """The best validation so far of one candidate.
+
+    weights: ``<network>.<parameter>``, and ``optimiser_tensors`` where the protocol keeps them.
+    """
 
     score: float = -1.0
     iteration: int = -1
@@ -96,6 +103,32 @@ class State:
         self._restore(tensors, large, note)
         logger.info(f"continuing from step {self.iteration} of {path}")
 
+    def optimiser_tensors(self) -> dict[str, Tensor]:
+        """A copy of the state of the networks' optimiser, named ``optimiser.<parameter>.<slot>``."""
+        names = {id(parameter): name for name, parameter in self.method.named_parameters()}
+        return {
+            f"{OPTIMISER}.{names[id(parameter)]}.{slot}": torch.as_tensor(value).clone()
+            for parameter, slots in self.optimiser.state.items()
+            for slot, value in slots.items()
+        }
+
+    def continue_optimiser(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with the state that the optimiser of another run had: ``<parameter>.<slot>``.
+
+        Raises UserError for a parameter that is not trained here, and for an optimiser of another rule.
+        """
+        names = {id(parameter): name for name, parameter in self.method.named_parameters()}
+        parameters = [each for group in self.optimiser.param_groups for each in group["params"]]
+        numbers = {names[id(parameter)]: number for number, parameter in enumerate(parameters)}
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            name, slot = key.rsplit(".", 1)
+            if name not in numbers or slot not in SLOTS[type(self.optimiser)]:
+                kind = type(self.optimiser).__name__
+                raise UserError(f"the state of its optimiser has {slot} of {name}, which {kind} does not have here")
+            slots.setdefault(numbers[name], {})[slot] = tensor
+        _load(self.optimiser, parameters, slots)
+
     def _restore(self, tensors: dict[str, Tensor], large: dict[str, Tensor], note: dict[str, Any]) -> None:
         self.iteration, self.cost = note["iteration"], Cost(**note["cost"])
         self.method.load_state_dict(weights.part(tensors, "method") | large)
@@ -105,8 +138,8 @@ class State:
             slots: dict[int, dict[str, Tensor]] = {}
             for name, tensor in weights.part(tensors, role).items():
                 number, slot = name.split(".", 1)
-                slots.setdefault(int(number), {})[slot] = _laid_out_like(parameters[int(number)], tensor)
-            optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
+                slots.setdefault(int(number), {})[slot] = tensor
+            _load(optimiser, parameters, slots)
         self.scaler.load_state_dict(note["scaler"])
         for place, (candidate, score, iteration) in enumerate(note["best"]):
             self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
@@ -118,6 +151,17 @@ class State:
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
         adversaries = enumerate(self.adversary_optimisers.values())
         return {"optimiser": self.optimiser} | {f"adversary{number}": each for number, each in adversaries}
+
+
+def _load(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], slots: Mapping[int, Mapping[str, Tensor]]
+) -> None:
+    """Give an optimiser its state. slots: by the number of the parameter in ``parameters``."""
+    state = {
+        number: {slot: _laid_out_like(parameters[number], tensor) for slot, tensor in found.items()}
+        for number, found in slots.items()
+    }
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from semiseg.data.store import read_image, read_image_crop, read_label, read_label_crop
-from semiseg.learning.batches import StoredCase
+from semiseg.data.store import read_label, read_label_crop
 from semiseg.learning.inference import slide
+from semiseg.learning.scans import StoredCase, image_crop_of, image_of
 from semiseg.method import Method
 from semiseg.params.config import Inference, Validation
 
@@ -45,10 +45,10 @@ class Validator:
     def _case(self, method: Method, networks: tuple[str, ...], case: StoredCase) -> NDArray[np.float64]:
         if self.rule.region == "centre_crop":
             start = centre_start(case.shape, self.patch)
-            image = read_image_crop(case.path, start, self.patch)
+            image = image_crop_of(case, start, self.patch)
             truth = read_label_crop(case.path, start, self.patch)
         else:
-            image, truth = read_image(case.path), read_label(case.path)
+            image, truth = image_of(case), read_label(case.path)
         window = torch.from_numpy(image)[None].to(self.device)
         scores = self._scores(method, networks, window)
         return self._dice_per_organ(truth, scores.argmax(0).cpu().numpy())

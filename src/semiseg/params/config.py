@@ -14,6 +14,7 @@ from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.kinds import (
     Fraction,
     Name,
+    Natural,
     NotNegative,
     PositiveFloat,
     PositiveInt,
@@ -83,6 +84,10 @@ class Schedule(Strict):
     power: PositiveFloat = Field(0.9, description="for rule poly: the exponent")
     every: PositiveInt = Field(2500, description="for rule step: iterations or epochs between two cuts")
     factor: PositiveFloat = Field(0.1, description="for rule step: the learning rate is multiplied by it at each cut")
+    warmup: Natural = addition(
+        0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
+    )
+    floor: NotNegative = addition(0.0, "the learning rate is never below it")
 
 
 class Ramp(Strict):
@@ -134,16 +139,20 @@ class Training(Strict):
     extra_epochs: Literal[0, 1] = Field(
         0, description="epochs after the last one that learning rate, ramp and methods count (as in official code)"
     )
-    epoch: Literal["labelled", "unlabelled"] = Field(
-        description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones"
+    epoch: Literal["labelled", "unlabelled"] | PositiveInt = Field(
+        description="the cases whose one pass is an epoch; methods that ignore unlabelled cases count labelled ones. Or"
+        " its number of steps, for orders endless and replaced"
     )
-    order: Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last"] = Field(
+    order: Literal[
+        "endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last", "replaced"
+    ] = Field(
         "endless",
         description="order of the cases. endless: each list in a random order, then in another one, without end."
         " two_stream (UA-MT, SSL4MIS): an epoch is one order of the labelled list and begins a new order of the"
         " unlabelled one. two_stream_repeated (GuidedNet) and two_loaders (DHC): the labelled list is repeated to the"
         " length of the unlabelled one, so that a case may come twice in a step; two_loaders keeps a smaller last step,"
-        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it",
+        " and two_loaders_drop_last (Adsh in DHC, GenericSSL, SKCDF) drops it. replaced (CRLN): each crop is of any"
+        " case of its list, whatever came before, so that a case may come twice in a step",
     )
     supervised: Supervised = Field(
         description="supervised loss: cross-entropy plus Dice loss, or half of their sum; the Dice loss of the"
@@ -162,6 +171,11 @@ class Training(Strict):
         "published",
         description="published: number formats of the official code (amp). fast: bfloat16, weights channels last and a"
         " fused optimiser on every device, instead of amp; not as published, and never on a device without bfloat16",
+    )
+    keep_optimiser: bool = addition(
+        False,
+        "whether a run's weights hold the state of its optimiser too (moments, counts of steps); a run that starts from"
+        " them (initial) then goes on with it, else its optimiser begins anew",
     )
     validation: Validation | None = Field(
         None, description="when and on what the checkpoint is chosen; default: the last one is kept"
@@ -207,6 +221,13 @@ class Inference(Strict):
         return self
 
 
+class Initial(Strict):
+    """Another run, whose weights a training starts from. It has the same dataset, split and seed."""
+
+    method: Name = Field(description="a method or a variant, which is trained first")
+    protocol: Name = Field(description="the protocol that it is trained by, with the same network")
+
+
 Hypers = Mapping[Name, Value]
 
 
@@ -214,9 +235,17 @@ class Protocol(Strict):
     """Everything that the papers of one family share."""
 
     preparation: Name = Field(description="name of an entry of preparations")
+    intensities: Literal["stored", "minmax"] = addition(
+        "stored",
+        "stored: as the preparation left them; minmax (TraCoCo, CRLN): each stored scan from 0 to 1, before crops and"
+        " windows are cut from it",
+    )
     network: Network = Field(description="the backbone of all methods")
     training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
     inference: Inference = Field(description="sliding window of validation and prediction")
+    initial: Initial | None = addition(
+        None, "run whose weights the trainings of this protocol start from; default: each starts from random ones"
+    )
     scoring: Literal["la", "guidednet", "dhc"] = Field(
         description="the scoring rule that made the published numbers; `semiseg describe PROTOCOL` explains it"
     )

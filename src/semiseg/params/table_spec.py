@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Network, Training
-from semiseg.params.kinds import Strict
+from semiseg.params.config import Hypers, Inference, Initial, Network, Training
+from semiseg.params.kinds import Strict, addition
 from semiseg.params.preparation import Preparation
 from semiseg.params.sentences import sentences
 from semiseg.params.table import Printed
@@ -98,9 +98,11 @@ class TableSpec(Strict):
     protocol: str
     published: str
     preparation: Preparation
+    intensities: str = addition("stored", "as in the protocol")
     network: Network
     training: Training
     inference: Inference
+    initial: Initial | None = addition(None, "as in the protocol")
     rows: tuple[str, ...]
     names: Mapping[str, tuple[str, ...]]
     printed: tuple[Printed, ...]
@@ -146,3 +148,10 @@ def read_spec(kind: type[Kind], content: Any, origin: str) -> Kind:
 def as_json(spec: Strict) -> dict[str, Any]:
     """The specification as JSON holds it."""
     return spec.model_dump(mode="json")
+
+
+def as_whole_json(spec: Strict) -> dict[str, Any]:
+    """The specification as JSON, with the keys that records leave out because they have their default values."""
+    parts = {name: getattr(spec, name) for name in type(spec).model_fields}
+    whole = {name: as_whole_json(part) for name, part in parts.items() if isinstance(part, Strict)}
+    return {**parts, **as_json(spec), **whole}

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Training
+from semiseg.params.config import Inference, Initial, Training
 from semiseg.params.table_spec import OwnProtocol, TableSpec
 
 ORDERS = {
@@ -16,6 +16,7 @@ ORDERS = {
     " and a smaller last step of what is left",
     "two_loaders_drop_last": "the labelled list repeated to the unlabelled one's length, so that a case may come twice"
     " in a step; what is left for a last, smaller step is dropped",
+    "replaced": "each crop of any case of its list, so that a case may come twice in a step",
 }
 FAST = "fast (bfloat16, weights channels last, fused optimiser), not as published"
 PRECISIONS = {  # by training.precision and training.amp
@@ -38,7 +39,8 @@ def describe_making(spec: TableSpec, split: Mapping[str, Any]) -> str:
         f" {spec.network.filters} filters, crops of {_times(training.patch)} voxels"
         f" ({' '.join(spec.preparation.axes)}), {training.batch.labelled} labelled and {training.batch.unlabelled}"
         f" unlabelled per step, {_budget(training)}. Order of the cases: {ORDERS[training.order]}. Precision of the"
-        f" training: {PRECISIONS[training.precision, training.amp]}. {_seeds(spec.seeds)}"
+        f" training: {PRECISIONS[training.precision, training.amp]}.{_scaling(spec.intensities)}{_start(spec.initial)}"
+        f" {_seeds(spec.seeds)}"
         f" {_checkpoint(training)} {_inference(spec.inference, validated=training.validation is not None)}"
         f"{_forms(spec)}"
     )
@@ -116,6 +118,16 @@ def _budget(training: Training) -> str:
     return f"{training.epochs} epochs" + (" and one more" if training.extra_epochs else "")
 
 
+def _scaling(intensities: str) -> str:
+    return " Intensities of each stored scan are scaled to 0..1 first." if intensities == "minmax" else ""
+
+
+def _start(initial: Initial | None) -> str:
+    if initial is None:
+        return ""
+    return f" Training starts from the weights of {initial.method}, trained first by protocol {initial.protocol}."
+
+
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
@@ -141,7 +153,8 @@ def _inference(rule: Inference, *, validated: bool) -> str:
         "one": f"where a method trains several networks, {which} predicts alone",
         "mean_logits": "where a method trains several networks, the mean of their logits is used",
     }[rule.networks]
+    kept = " Of each predicted organ the largest component is kept." if rule.largest_component else ""
     return (
         f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}, softmax"
-        f" scores are averaged where windows overlap; {several}."
+        f" scores are averaged where windows overlap; {several}.{kept}"
     )

@@ -16,6 +16,7 @@ from semiseg.data.store import read_image
 from semiseg.learning import weights
 from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.inference import slide, windows_per_batch
+from semiseg.learning.scans import limits_of, scaled
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network
 from semiseg.stages.predictions import Room, Scores, write_predictions
@@ -36,13 +37,14 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
 
 @dataclass(frozen=True)
 class Predictor:
-    """A trained method and its sliding window."""
+    """A trained method and its sliding window. is_scaled: scans are scaled to 0..1 first (``intensities: minmax``)."""
 
     method: Method
     networks: tuple[str, ...]
     inference: Inference
     classes: int
     device: torch.device
+    is_scaled: bool = False
 
     @torch.no_grad()
     def scores(self, prepared: Path, room: Room) -> Scores:
@@ -53,7 +55,9 @@ class Predictor:
         if self.device.type != "cuda":
             room()
         window, stride = self.inference.window, self.inference.stride
-        image = self.method.presented(read_image(prepared), np.random.default_rng([*prepared.stem.encode()]))
+        image = read_image(prepared)
+        image = scaled(image, limits_of(image) if self.is_scaled else None)
+        image = self.method.presented(image, np.random.default_rng([*prepared.stem.encode()]))
         try:
             scores = slide(self._window, torch.from_numpy(image)[None].to(self.device), self.classes, window, stride)
         except torch.OutOfMemoryError:
@@ -89,4 +93,4 @@ def _predictor(
     for name in note["networks"]:  # these alone go to the device: what a method keeps for its training may be large
         method.get_submodule(name).load_state_dict(weights.part(tensors, name))
         method.get_submodule(name).to(device)
-    return Predictor(method.eval(), tuple(note["networks"]), inference, index["classes"], device)
+    return Predictor(method.eval(), tuple(note["networks"]), inference, index["classes"], device, "intensities" in spec)

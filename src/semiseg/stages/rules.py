@@ -61,7 +61,8 @@ def _train(task: Task) -> None:
     from semiseg.stages.train import Outputs, train
 
     out = Outputs(files["out"], files["history"], files["cost"])
-    train(task.spec, files["prepared"], files["split"], files["state"], out, task.runtime(), task.options.local_disk)
+    data, local_disk = (files["prepared"], files["split"]), task.options.local_disk
+    train(task.spec, *data, files["state"], out, task.runtime(), local_disk, files.get("initial"))
 
 
 def _predict(task: Task) -> None:
@@ -157,7 +158,13 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "train",
             _train,
-            inputs=(Input("prepared", PREPARED), Input("split", SPLIT)),
+            inputs=(
+                Input("prepared", PREPARED),
+                Input("split", SPLIT),
+                Input(
+                    "initial", f"{RUN}/weights.safetensors", optional=True, help="weights that the training starts from"
+                ),
+            ),
             outputs=(
                 Output("out", f"{RUN}/weights.safetensors"),
                 Output("history", f"{RUN}/history.csv"),

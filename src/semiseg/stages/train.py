@@ -1,16 +1,19 @@
 """Rule ``train``: trains one run, from split and prepared cases to weights and history."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.base.files import atomic, digest, read_json, sweep, write_json
+from semiseg.base.files import atomic, digest, read_json, sha256, sweep, write_json
 from semiseg.data.local_copies import with_copies
+from semiseg.data.store import read_image
 from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
 from semiseg.learning import weights
@@ -21,8 +24,9 @@ from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
 from semiseg.learning.precision import Precision
+from semiseg.learning.scans import limits_of
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.learning.state import STATE, State
+from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network, Training
@@ -47,6 +51,7 @@ def train(
     out: Outputs,
     runtime: Runtime,
     local_disk: str = "",
+    initial: Path | None = None,
 ) -> None:
     """Train a run, or continue it from the folder ``state``. Weights, history and cost are written at the end.
 
@@ -54,10 +59,10 @@ def train(
     has noted its outputs, is repeated; it then continues from the last step.
 
     local_disk: a folder of this node's own disk that gets copies of the cases (``semiseg.data.local_copies``); empty:
-    the cases are read where they are stored.
+    the cases are read where they are stored. initial: the weights of the run that ``spec`` names as ``initial``.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
-    label.
+    label, and for initial weights that are missing, damaged or of another network.
     """
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
@@ -72,32 +77,64 @@ def train(
     with torch_alone(spec["method"]):
         method = build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped"))
     pair = spec["method"], spec["hyper"], index["classes"], network, training, inference, spec.get("wrapped")
-    reason = why_not(Pairing(*pair))
+    reason = why_not(Pairing(*pair, "initial" in spec))
     if reason is not None:
         raise UserError(f"{reason}: change the protocol, or leave the row out")
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
+    optimiser = _start_from(initial, method) if "initial" in spec else {}
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
+    if "intensities" in spec:
+        cases = {part: [_scaled(case) if part in read else case for case in found] for part, found in cases.items()}
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
+    state_now = start(method, inference, training.optimiser, runtime.device, precision)
+    if optimiser:
+        with _naming(initial):
+            state_now.continue_optimiser(optimiser)
     trainer = Trainer(
         title=f"train {spec['method']}",
-        state=start(method, inference, training.optimiser, runtime.device, precision),
+        state=state_now,
         sampler=sampler,
         schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
         validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
         runtime=runtime,
         path=state / STATE,
-        fingerprint=digest([spec, index, parts, code_of("train", spec)]),
+        fingerprint=digest([spec, index, parts, code_of("train", spec), *([sha256(initial)] if initial else [])]),
     )
     trainer.run()
     _finish(trainer, out, training.patch)
 
 
+def _start_from(initial: Path | None, method: Method) -> dict[str, Tensor]:
+    """Load the weights of the pre-training. Returns the state of the optimiser that lies beside them."""
+    if initial is None:
+        raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
+    tensors, note = weights.load(initial)
+    optimiser = weights.part(tensors, OPTIMISER)
+    with _naming(initial):
+        method.start_from(
+            {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
+        )
+    logger.info(f"starts from {initial}, weights of step {note['iteration']}")
+    return optimiser
+
+
+@contextmanager
+def _naming(initial: Path | None) -> Iterator[None]:
+    """Name the weights of the pre-training in an error about them."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            f"{initial} cannot be started from: {error}; name another run in the protocol's initial"
+        ) from None
+
+
 def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
     """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
     state = trainer.state
-    networks, best = chosen(state)
+    networks, best = chosen(state, optimiser=trainer.schedule.training.keep_optimiser)
     score = best.score if trainer.validator else None
     note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(patch)}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
@@ -160,6 +197,11 @@ def _stored_cases(
         ]
         for part, entries in listed.items()
     }
+
+
+def _scaled(case: StoredCase) -> StoredCase:
+    """The case with intensities from 0 to 1, for which the whole scan is read once."""
+    return replace(case, limits=limits_of(read_image(case.path)))
 
 
 def _entries(index: Mapping[str, Any], prepared: Path, names: list[str], part: str) -> list[Mapping[str, Any]]:
