@@ -351,3 +351,16 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, list):
         return [_tensors(item) for item in value]
     return None if value is None else torch.from_numpy(value)
+
+
+def in_one_tensor(given: Given) -> list[Batch]:
+    """Batches of cases that give all rows as ``images`` and ``labels``, of which ``labelled_batch`` are labelled."""
+    count, pairs = given.setting["labelled_batch"], zip(given.inputs["images"], given.inputs["labels"], strict=True)
+    return [Batch(images[:count], labels[:count].long(), images[count:]) for images, labels in pairs]
+
+
+def learning_rates(stage: Run) -> list[float]:
+    """Learning rate of every step."""
+    history = stage.trainer.state.history
+    column = history.columns.index("lr")
+    return [row[column] for row in history.as_tensor().tolist()]
