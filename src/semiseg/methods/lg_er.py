@@ -31,8 +31,7 @@ WANTED = (2, 2, 1)  # blocks along each axis of the crop; all combinations are t
 def self_information(probabilities: Tensor) -> Tensor:
     """-p log2(p + 1e-30) / log2 K elementwise, float32 ``[b k z y x]``: its sum over classes is in [0, 1]."""
     probabilities = probabilities.float()  # 1e-30 is 0 in float16
-    information: Tensor = -probabilities * (probabilities + 1e-30).log2() / math.log2(probabilities.shape[1])
-    return information
+    return -probabilities * (probabilities + 1e-30).log2() / math.log2(probabilities.shape[1])
 
 
 def mean_entropy(probabilities: Tensor) -> Tensor:
@@ -48,7 +47,8 @@ def global_structure(student: Tensor, teacher: Tensor) -> Tensor:
 def unit_vectors(probabilities: Tensor) -> Tensor:
     """Class vectors over their length + 1e-8, float64 ``[b k v]``, of the probabilities ``[b k z y x]`` of a block."""
     vectors = probabilities.flatten(2).double()  # the three squares of ``similarity_loss`` cancel
-    return vectors / (vectors.norm(dim=1, keepdim=True) + 1e-8)
+    lengths: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / (lengths + 1e-8)
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:
