@@ -71,7 +71,7 @@ WRONG = {
     "an unknown protocol": (
         "tables/demo/protocol",
         "dem",
-        r"tables\.demo\.protocol: unknown protocol 'dem'; known: .*demo",
+        r"tables\.demo\.protocol: unknown protocol 'dem'; did you mean demo",
     ),
     "an unknown split": (
         "tables/demo/split",
