@@ -33,10 +33,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Adam:
-    """Optimiser of an adversary: Adam at a constant learning rate, without weight decay."""
+    """Adam for an adversary, without weight decay."""
 
     lr: float
     betas: tuple[float, float]
+    eps: float = 1e-8
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent for an adversary. weight_decay: L2 penalty, added to the gradient."""
+
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
 
 
 class Hyper(Generic[T]):
@@ -208,12 +219,20 @@ class Method(nn.Module):
         """
         return {}
 
-    def adversaries(self) -> Mapping[str, Adam]:
-        """Attribute name -> optimiser of each module that is trained against the networks, such as a discriminator.
+    def adversaries(self) -> Mapping[str, Adam | SGD]:
+        """Attribute name -> optimiser of each module that has one of its own, such as a discriminator.
 
         Example (``semiseg/methods/dan.py``): ``{"discriminator": Adam(1e-4, (0.9, 0.99))}`` for the module
         ``self.discriminator``. While ``losses`` runs, the parameters of adversaries have their gradients switched off:
         gradients pass through an adversary into the networks, but the networks' optimiser does not change it.
+        """
+        return {}
+
+    def adversary_rates(self, time: TrainingTime, scheduled: float) -> Mapping[str, float]:
+        """Factor of each adversary's learning rate in this step; one without an entry keeps its rate.
+
+        scheduled: the factor of the networks' learning rate by the protocol's schedule. Example: ``{"mu": scheduled}``
+        for an adversary that follows it.
         """
         return {}
 

@@ -88,7 +88,7 @@ def step(state: State, batch: Batch) -> None:
 def test_each_optimiser_steps_on_a_scaled_loss_and_the_scale_is_updated_once(state: State) -> None:
     step(state, draw())
     assert isinstance(state.scaler, RecordingScaler)
-    assert state.scaler.calls == ["scale", state.optimiser, "scale", state.adversary_optimiser, "update"]
+    assert state.scaler.calls == ["scale", state.optimiser, "scale", *state.adversary_optimisers.values(), "update"]
 
 
 def test_forward_passes_run_in_half_precision_and_losses_in_single(state: State) -> None:

@@ -232,6 +232,16 @@ WRONG = {
         r"strong\.steps\.0\.step: unknown step 'rotation'; known: blur, .*, zoom; did you mean rotate\?",
     ),
     "a momentum that Adam cannot have": ("protocols/demo/training/optimiser/momentum", 1, r"must be below 1, found 1$"),
+    "a decay that Adam cannot have": (
+        "protocols/demo/training/optimiser",
+        {"rule": "adamw", "lr": 0.1, "momentum": 0.9, "beta2": 1, "weight_decay": 0},
+        r"beta2 of rule adamw must be below 1, found 1$",
+    ),
+    "a number of Adam beside SGD": (
+        "protocols/dhc/training/optimiser/eps",
+        0.1,
+        r"eps belongs to rules adam and adamw: remove it, or choose one of them$",
+    ),
     "Nesterov's momentum of nothing": (
         "protocols/dhc/training/optimiser/momentum",
         0,

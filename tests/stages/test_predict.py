@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from skimage import measure
 from support import prepared_cases
 
 from semiseg.base.errors import UserError
@@ -48,6 +49,27 @@ def test_equal_grids_get_equal_label_maps(trained):
         assert raw.array.shape == (prepared_cases.SIDE,) * 3 and raw.array.dtype == stored.array.dtype == np.uint8
         for found in (raw, stored):
             np.testing.assert_allclose(found.affine, np.diag([2.0, 1, 1, 1]))
+
+
+def test_a_protocol_may_keep_the_largest_component_of_each_organ(trained):
+    """On both grids, and nothing else changes; without the key the parameters of a run are what they were."""
+    index, split, spec, weights = trained
+    whole = run(trained)
+    inference = {**spec["inference"], "largest_component": True}
+    kept = weights.parent / "kept" / "predictions.json"
+    predict({**spec, "inference": inference}, weights, index, split, kept, CPU)
+    removed = 0
+    for case in read_json(whole)["cases"]:
+        for end in ("", ".prepared"):
+            before, after = (
+                read_nifti(out.parent / "predictions" / f"{case}{end}.nii.gz").array for out in (whole, kept)
+            )
+            for organ in range(1, prepared_cases.CLASSES):
+                sizes = np.sort(np.bincount(measure.label(before == organ).ravel())[1:])
+                assert (after == organ).sum() == sizes[-1:].sum()
+            assert not np.any((after != before) & (after != 0))
+            removed += np.sum(after != before)
+    assert removed > 0, "else this test shows nothing"
 
 
 def test_a_method_may_change_the_scans_that_it_predicts(trained, monkeypatch):

@@ -201,10 +201,9 @@ class Run:
         return found
 
     def moments(self) -> dict[str, float]:
-        """L2 norms of the moments of the adversary's Adam, over all its parameters."""
-        optimiser = self.trainer.state.adversary_optimiser
-        assert optimiser is not None
-        slots = optimiser.state_dict()["state"].values()
+        """L2 norms of the moments of the adversaries' Adam, over all their parameters."""
+        optimisers = self.trainer.state.adversary_optimisers.values()
+        slots = [slot for optimiser in optimisers for slot in optimiser.state_dict()["state"].values()]
         norms = {
             name: float(torch.stack([slot[name].double().square().sum() for slot in slots]).sum().sqrt())
             for name in ("exp_avg", "exp_avg_sq")

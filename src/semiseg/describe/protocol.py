@@ -66,8 +66,9 @@ def measuring(protocol: Protocol) -> dict[str, str]:
     """Window and scoring rule as named facts."""
     inference = protocol.inference
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
+    kept = "; the largest component of each organ is kept" if inference.largest_component else ""
     return {
-        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}",
+        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}{kept}",
         "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
     }
 
@@ -85,9 +86,11 @@ def _budget(one: Training) -> str:
 
 
 def _optimiser(one: Optimiser) -> str:
-    name, momentum = {"sgd": ("SGD", "momentum"), "adam": ("Adam", "beta 1")}[one.rule]
-    nesterov = " (Nesterov)" if one.nesterov else ""
-    return f"{name}, learning rate {one.lr:g}, {momentum} {one.momentum:g}{nesterov}, weight decay {one.weight_decay:g}"
+    name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
+    start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
+    if one.rule == "sgd":
+        return f"{start}, momentum {one.momentum:g}{' (Nesterov)' if one.nesterov else ''}, {decay}"
+    return f"{start}, beta 1 {one.momentum:g}, beta 2 {one.beta2:g}, eps {one.eps:g}, {decay}"
 
 
 def _schedule(one: Schedule) -> str:

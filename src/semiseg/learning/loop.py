@@ -1,7 +1,7 @@
 """The one training loop. A method computes loss terms; everything else happens here, once for all methods."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.base.progress import Progress
-from semiseg.learning import signals, weights
+from semiseg.learning import optimisers, signals, weights
 from semiseg.learning.batches import Sampler, batches
 from semiseg.learning.build import Runtime
 from semiseg.learning.generators import torch_alone
@@ -25,7 +25,6 @@ from semiseg.learning.validation import Validator
 from semiseg.method import Batch, Method, Terms, TrainingTime, total
 from semiseg.params.config import Inference, Optimiser
 
-ADAM_SQUARE = 0.999  # decay of Adam's mean squared gradient: torch's default, which the papers use
 STEPS_PER_WATCH = 20  # the first step of a session and every 20th one after it may draw random numbers by torch alone
 
 
@@ -51,22 +50,12 @@ def start(
     if not trained:
         who = type(method).__name__
         raise UserError(f"{who} has no parameters to train: name a network in networks, or build one in __init__")
-    fused = precision.fast or None
-    optimiser: torch.optim.Optimizer
-    if rule.rule == "adam":
-        betas = (rule.momentum, ADAM_SQUARE)
-        optimiser = torch.optim.Adam(trained, rule.lr, betas, weight_decay=rule.weight_decay, fused=fused)
-    else:
-        optimiser = torch.optim.SGD(trained, rule.lr, rule.momentum, 0.0, rule.weight_decay, rule.nesterov, fused=fused)
-        if precision.fast and rule.momentum:
-            # torch's fused kernel fails where some weights get their first gradient later than others.
-            optimiser.state.update({each: {"momentum_buffer": torch.zeros_like(each)} for each in trained})
+    optimiser = optimisers.of_networks(rule, trained, precision.fast)
     rules = method.adversaries()
-    groups = [{"params": adversaries[name], "lr": rules[name].lr, "betas": rules[name].betas} for name in adversaries]
+    of_them = {name: optimisers.of_adversary(rules[name], adversaries[name], precision.fast) for name in rules}
     scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
     best = {candidate: Best() for candidate in candidates(method, inference)}
-    adversary_optimiser = torch.optim.Adam(groups, fused=fused) if groups else None
-    return State(method, optimiser, adversary_optimiser, scaler, History(), best, device, precision)
+    return State(method, optimiser, of_them, scaler, History(), best, device, precision)
 
 
 @dataclass
@@ -138,12 +127,13 @@ class Trainer:
         with state.precision.autocast(state.device):
             terms = state.method.losses(batch, now)
             loss = total(terms, self._weights(terms, now))
-        self._descend(state.optimiser, loss)
-        if state.adversary_optimiser is not None:
+        self._descend([state.optimiser], loss)
+        if state.adversary_optimisers:
+            self._set_adversary_rates(now, rate / state.optimiser.defaults["lr"])
             self._require_adversary_gradients(True)
             with state.precision.autocast(state.device):
                 adversary_terms = state.method.adversary_losses(batch, now)
-            self._descend(state.adversary_optimiser, total(adversary_terms, {}))
+            self._descend(list(state.adversary_optimisers.values()), total(adversary_terms, {}))
             if twice := terms.keys() & adversary_terms.keys():
                 who = type(state.method).__name__
                 raise UserError(f"{who}: losses and adversary_losses both give {', '.join(sorted(twice))}: rename one")
@@ -161,10 +151,23 @@ class Trainer:
                 raise unknown("term", name, terms, f"{type(self.state.method).__name__}.weights")
         return weights
 
-    def _descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimiser.zero_grad(set_to_none=True)
+    def _descend(self, stepping: Sequence[torch.optim.Optimizer], loss: Tensor) -> None:
+        for optimiser in stepping:
+            optimiser.zero_grad(set_to_none=True)
         self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.state.scaler.step(optimiser)
+        for optimiser in stepping:
+            self.state.scaler.step(optimiser)
+
+    def _set_adversary_rates(self, now: TrainingTime, scheduled: float) -> None:
+        """Set the learning rates of this step. Raises UserError for the factor of an adversary that does not exist."""
+        method, stepping = self.state.method, self.state.adversary_optimisers
+        rules, factors = method.adversaries(), method.adversary_rates(now, scheduled)
+        for name in factors:
+            if name not in stepping:
+                raise unknown("adversary", name, stepping, f"{type(method).__name__}.adversary_rates")
+        for name, optimiser in stepping.items():
+            for group in optimiser.param_groups:
+                group["lr"] = rules[name].lr * factors.get(name, 1.0)
 
     def _require_adversary_gradients(self, required: bool) -> None:
         for name in self.state.method.adversaries():

@@ -48,7 +48,7 @@ class State:
 
     method: Method
     optimiser: torch.optim.Optimizer
-    adversary_optimiser: torch.optim.Optimizer | None
+    adversary_optimisers: dict[str, torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
     history: History
     best: dict[Candidate, Best]
@@ -116,8 +116,8 @@ class State:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
 
     def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        adversary = {"adversary_optimiser": self.adversary_optimiser} if self.adversary_optimiser else {}
-        return {"optimiser": self.optimiser, **adversary}
+        adversaries = enumerate(self.adversary_optimisers.values())
+        return {"optimiser": self.optimiser} | {f"adversary{number}": each for number, each in adversaries}
 
 
 def _laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

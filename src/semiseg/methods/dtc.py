@@ -4,7 +4,7 @@ A second head regresses the signed distance to the organ's surface. A steep sigm
 must agree with the segmentation on every voxel, labelled or not.
 Follows HiLab-git/DTC: code/train_la_dtc.py: no gradient is stopped; the cross-entropy is computed there but not used.
 Ours: the form for many classes (``semiseg.methods.parts.two_heads``); the consistency is the mean over organs as well.
-The official test script keeps the largest component; this is a matter of the protocol.
+The official test script keeps the largest component; a protocol does so with ``inference.largest_component``.
 """
 
 from collections.abc import Mapping

@@ -20,6 +20,7 @@ from semiseg.params.kinds import (
     Strict,
     Three,
     Value,
+    addition,
 )
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
@@ -42,22 +43,30 @@ class BatchSize(Strict):
 
 
 class Optimiser(Strict):
-    """Stochastic gradient descent or Adam, one set of numbers for all networks."""
+    """Stochastic gradient descent, Adam or AdamW, one set of numbers for all networks."""
 
-    rule: Literal["sgd", "adam"] = Field("sgd", description="stochastic gradient descent with momentum, or Adam")
-    lr: PositiveFloat = Field(description="learning rate of the first step")
-    momentum: Fraction = Field(
-        description="momentum of sgd; of adam the decay of the mean gradient (beta 1), whose beta 2 is 0.999"
+    rule: Literal["sgd", "adam", "adamw"] = Field(
+        "sgd", description="stochastic gradient descent with momentum, Adam, or AdamW (Loshchilov and Hutter 2019)"
     )
-    weight_decay: NotNegative = Field(description="L2 penalty, added to the gradient")
+    lr: PositiveFloat = Field(description="learning rate of the first step")
+    momentum: Fraction = Field(description="momentum of sgd; of adam and adamw the decay of the mean gradient (beta 1)")
+    weight_decay: NotNegative = Field(
+        description="L2 penalty, added to the gradient; adamw takes lr times it off the weights instead"
+    )
     nesterov: bool = Field(False, description="Nesterov's momentum; sgd only")
+    beta2: Fraction = addition(0.999, "decay of the mean squared gradient; adam and adamw only")
+    eps: PositiveFloat = addition(1e-8, "number in the denominator of a step; adam and adamw only")
 
     @model_validator(mode="after")
     def _momentum_fits_rule(self) -> "Optimiser":
-        if self.rule == "adam" and self.nesterov:
+        if self.rule != "sgd" and self.nesterov:
             raise ValueError("nesterov belongs to rule sgd: remove it, or choose sgd")
-        if self.rule == "adam" and self.momentum == 1:
-            raise ValueError("momentum of rule adam must be below 1, found 1")
+        for name in ("momentum", "beta2"):
+            if self.rule != "sgd" and getattr(self, name) == 1:
+                raise ValueError(f"{name} of rule {self.rule} must be below 1, found 1")
+        for name in ("beta2", "eps"):
+            if self.rule == "sgd" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to rules adam and adamw: remove it, or choose one of them")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, found 0")
         return self
@@ -184,6 +193,11 @@ class Inference(Strict):
         "one",
         description="where a method trains several networks: the one that is best on validation (the first without"
         " validation) predicts, or the mean of their logits",
+    )
+    largest_component: bool = addition(
+        False,
+        "whether a predicted label map keeps only the largest component of each organ (26 neighbours), as the final"
+        " tests of DTC, BCP and SDC-SSL do; validation keeps all",
     )
 
     @model_validator(mode="after")

@@ -52,6 +52,13 @@ Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 Value = Annotated[bool | int | float | str, BeforeValidator(_number_of_text)]
 
 
+def addition(default: Any, description: str) -> Any:
+    """A key that params.yaml could not hold when earlier results were made. Where it has its default value, records do
+    not hold it: these results stay as they are.
+    """
+    return Field(default, description=description, exclude_if=lambda value: bool(value == default))
+
+
 class Strict(BaseModel):
     """Base of all sections: unknown keys are errors, numbers are finite, values cannot change after reading."""
 

@@ -30,7 +30,8 @@ def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path,
     """
     predictor = _predictor(spec, trained, read_json(prepared), read_json(split), runtime.device)
     logger.info(f"predict {spec['method']}: {_together(predictor.inference.window)} at a time on {runtime.device}")
-    write_predictions(spec, trained, prepared, split, out, predictor.scores)
+    largest = predictor.inference.largest_component
+    write_predictions(spec, trained, prepared, split, out, predictor.scores, largest_component=largest)
 
 
 @dataclass(frozen=True)

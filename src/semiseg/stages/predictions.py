@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.base.components import largest_components
 from semiseg.base.errors import UserError
 from semiseg.base.files import digest, read_json, sha256, sweep, write_json
 from semiseg.base.progress import Progress
@@ -35,12 +36,15 @@ def write_predictions(
     split: Path,
     out: Path,
     predict_case: Callable[[Path, Room], Scores],
+    *,
+    largest_component: bool = False,
 ) -> None:
     """Write ``predictions/<case>.nii.gz`` (raw geometry) and ``<case>.prepared.nii.gz`` beside the manifest ``out``.
 
     predict_case: gives the scores of the prepared case in a file; the class with the highest one is predicted. It calls
     its second argument before it allocates scores in the host's memory. The label maps of a case are made and written
-    in a thread while the next case is predicted, and an error in that thread is raised here.
+    in a thread while the next case is predicted, and an error in that thread is raised here. largest_component: each
+    label map keeps only the largest component of each organ.
 
     Cases that an interrupted call has finished with the same weights, data and code are kept. The files of earlier
     predictions stay until all new ones are made (in ``predictions/.new``), so a call that fails loses none of them. The
@@ -58,7 +62,7 @@ def write_predictions(
             hashes[case] = files
             bar.step(case=case)
 
-        with _Writer(new, done) as writer:
+        with _Writer(new, done, largest_component) as writer:
             for case in cases:
                 if case not in index["cases"]:
                     raise UserError(f"test case {case} is not among the prepared cases of {prepared}: prepare it first")
@@ -79,11 +83,12 @@ class _Writer:
     """Makes and writes the label maps of one case in a thread, while its caller works on the next case.
 
     folder: receives the files. done: is called in the caller's thread for each case whose files are written.
+    largest_component: as in ``write_predictions``.
     The error of a case is raised by the next call, or at the end of the context.
     """
 
-    def __init__(self, folder: Path, done: Callable[[str, Hashes], None]) -> None:
-        self._folder, self._done = folder, done
+    def __init__(self, folder: Path, done: Callable[[str, Hashes], None], largest_component: bool) -> None:
+        self._folder, self._done, self._largest_component = folder, done, largest_component
         self._pool = ThreadPoolExecutor(1)
         self._case, self._labels, self._files = "", Future[tuple[Label, Label]](), Future[Hashes]()
 
@@ -107,7 +112,8 @@ class _Writer:
         self._finish()
         geometry = read_geometry(prepared)
         self._case = case
-        self._labels = self._pool.submit(_label_maps, scores, geometry)  # holds the scores no longer than it runs
+        # the thread holds the scores no longer than it runs
+        self._labels = self._pool.submit(_label_maps, scores, geometry, self._largest_component)
         self._files = self._pool.submit(_write, self._labels, geometry, self._folder, case, mark)
 
     def _finish(self) -> None:
@@ -116,9 +122,12 @@ class _Writer:
             self._case = ""
 
 
-def _label_maps(scores: Scores, geometry: Geometry) -> tuple[Label, Label]:
+def _label_maps(scores: Scores, geometry: Geometry, largest_component: bool) -> tuple[Label, Label]:
     """Label maps on the prepared and on the raw grid."""
-    return label_map(scores), to_native(scores, geometry)
+    stored, native = label_map(scores), to_native(scores, geometry)
+    if largest_component:
+        return largest_components(stored), largest_components(native)
+    return stored, native
 
 
 def _write(labels: Future[tuple[Label, Label]], geometry: Geometry, folder: Path, case: str, mark: str) -> Hashes:
