@@ -98,9 +98,12 @@ def backbone(name: str, filters: int) -> Callable[[int], nn.Module]:
 
 
 def training(
-    setting: Case, ramp: Mapping[str, Any], schedule: Mapping[str, Any], lr: str = "learning_rate"
+    setting: Case, ramp: Mapping[str, Any], schedule: Mapping[str, Any], lr: str = "learning_rate", **optimiser: Any
 ) -> Training:
-    """The protocol's training with the numbers of a case; only what the loop reads in a step."""
+    """The protocol's training with the numbers of a case; only what the loop reads in a step.
+
+    optimiser: what it has beside rate, momentum and weight decay.
+    """
     length = "max_epoch" if "max_epoch" in setting else "epochs"
     by_epoch = length in setting and "iterations" not in setting
     return Training.model_construct(
@@ -111,6 +114,7 @@ def training(
             momentum=setting["momentum"],
             weight_decay=setting["weight_decay"],
             nesterov=setting.get("nesterov", False),
+            **optimiser,
         ),
         schedule=Schedule(**schedule),
         ramp=Ramp(**ramp),
