@@ -82,11 +82,12 @@ def load_value(kind: str, name: str, variable: str) -> Any:
 class Declared:
     """A hyperparameter as its method declares it; ``choices`` is empty where any value will do.
 
-    meaning, source: as in ``semiseg.method.Hyper``; empty where they are not written out.
+    at_prediction, meaning, source: as in ``semiseg.method.Hyper``; the texts are empty where they are not written out.
     """
 
     default: Any
     choices: tuple[Any, ...]
+    at_prediction: bool = False
     meaning: str = field(default="", compare=False)
     source: str = field(default="", compare=False)
 
@@ -131,6 +132,12 @@ def own_backbones(method: str) -> dict[str, tuple[str, dict[str, Any]]]:
     entries = networks.items() if isinstance(networks, Mapping) else ()
     own = {name: as_net(entry).backbone for name, entry in entries}
     return {name: (one.__name__, _declared(one)) for name, one in own.items() if isinstance(one, type)}
+
+
+def of_training(method: str, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a method's hyperparameters that act in training, which are all but those declared ``at_prediction``."""
+    known = hyperparameters(method)
+    return {name: value for name, value in hyper.items() if not known[name].at_prediction}
 
 
 def requirements(method: str) -> dict[str, str]:
@@ -218,7 +225,8 @@ def _hyper(value: ast.expr, constants: Mapping[str, ast.expr]) -> Declared:
     choices = given.get("choices")
     if isinstance(choices, ast.Name):
         choices = constants.get(choices.id)
-    return Declared(ast.literal_eval(given["default"]), tuple(_literal(choices) or ()), meaning, source)
+    at_prediction = _literal(given.get("at_prediction")) is True
+    return Declared(ast.literal_eval(given["default"]), tuple(_literal(choices) or ()), at_prediction, meaning, source)
 
 
 def _text(value: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:

@@ -54,11 +54,15 @@ class Hyper(Generic[T]):
     """A hyperparameter of a method; ``self.<name>`` is the value of this run, of the default's type.
 
     default: the value where params.yaml gives none. meaning: one line. source: where the default is from. choices: the
-    allowed values if there are few.
+    allowed values if there are few. at_prediction: True if the value acts when test cases are predicted and nowhere
+    else. Rows that differ in such values alone share one training, in which the default holds.
     """
 
-    def __init__(self, default: T, meaning: str, source: str, choices: tuple[T, ...] = ()) -> None:
+    def __init__(
+        self, default: T, meaning: str, source: str, choices: tuple[T, ...] = (), *, at_prediction: bool = False
+    ) -> None:
         self.default, self.meaning, self.source, self.choices = default, meaning, source, choices
+        self.at_prediction = at_prediction
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -127,8 +131,9 @@ class Method(nn.Module):
     ``"even_bottleneck"``: the deepest map of a crop and of a window has even sides.
     ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
         those of a slice of the crop.
+    ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
-    Each but ``cubes`` may name a hyperparameter too, and counts where it is true. Example: ``"even_bottleneck:skcm"``.
+    Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
     only from torch's default generator of a device, as ``torch.rand(..., device=images.device)`` and dropout do. The

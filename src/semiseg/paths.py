@@ -21,10 +21,19 @@ CACHES = (AUDITED, OUTLINES)  # no content of a project
 LINEAGE = ".lineage.json"  # how the name of a record ends
 
 
-def page_files(folders: Iterable[str]) -> list[str]:
-    """What a table's page reads of runs in these folders."""
-    names = ("history.csv", "cost.json", "cases.csv", "predictions.json")
-    return [f"{folder}/{name}" for folder in folders for name in names]
+def page_files(runs: Iterable[tuple[str, str]]) -> list[str]:
+    """What a table's page reads of runs: of each the folder of its training, then its own; mostly they are one."""
+    files = (
+        (f"{trained}/history.csv", f"{trained}/cost.json", f"{folder}/cases.csv", f"{folder}/predictions.json")
+        for trained, folder in runs
+    )
+    return list(dict.fromkeys(path for paths in files for path in paths))
+
+
+def state_folder(weights: Path | str) -> str:
+    """Where the training that makes these weights keeps its state."""
+    runs, states = (template.partition("{")[0] for template in (RUN, STATE))
+    return Path(weights).parent.as_posix().replace(runs, states, 1)
 
 
 def record_path(output: Path | str) -> str:

@@ -42,6 +42,7 @@ COUNTS = {
     "mmwhs_dvcl_50p": (6, 6, 4, 4),
     "mmwhs_genericssl_ct2mr": (16, 13, 3, 4),
     "mmwhs_genericssl_mr2ct": (16, 13, 3, 4),
+    "openkbp_full": (30, 0, 0, 10),
     "openkbp_small": (3, 27, 0, 10),
     "pancreasct_coranet_12lab": (12, 50, 0, 18),
     "pancreasct_mcf_fold0": (12, 50, 0, 20),
@@ -72,7 +73,7 @@ def dataset_of(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "name", ["synapse_dhc_10p", "synapse_dhc_20p", "synapse_dhc_40p", "amos_dhc_2p", "amos_dhc_5p"]
+    "name", ["synapse_dhc_10p", "synapse_dhc_20p", "synapse_dhc_40p", "amos_dhc_2p", "amos_dhc_5p", "openkbp_small"]
 )
 def test_a_full_list_labels_all_training_cases_of_the_family(name: str) -> None:
     full = f"{name.rpartition('_')[0]}_full"

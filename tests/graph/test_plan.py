@@ -22,7 +22,7 @@ from semiseg.describe.counts import steps_of
 from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
-from semiseg.learning.counting import count
+from semiseg.learning.counting import count, count_parameters
 from semiseg.learning.estimate import Step, _count, prepared_voxels, shipped, work
 from semiseg.learning.work import Work
 from semiseg.network import build
@@ -79,6 +79,32 @@ def test_small_crops_scaled_are_what_a_large_crop_takes(plan, tmp_path, method):
     scaled, whole = work_of(row, 4, tmp_path), count(row, 4, crop)
     assert scaled.operations == pytest.approx(whole.operations, rel=0.01)
     assert scaled.memory == pytest.approx(whole.memory, rel=0.05)
+
+
+def test_weights_that_depend_on_the_crop_are_counted_for_the_protocols_own(plan):
+    """SKCDF's global attention maps p positions of the deepest map to p: a kernel of p x p weights and p offsets."""
+    steps = {
+        skcm: Step(
+            {
+                **Specs(plan).train(plan.runs("synapse_20pct", "skcdf")[0]),
+                "hyper": {"skcm": skcm},
+                "network": {"name": "vnet", "filters": 2},
+            },
+            3,
+        )
+        for skcm in (True, False)
+    }
+    assert steps[True].patch == [64, 128, 128] and steps[True].has_weights_of_patch
+    assert not steps[False].has_weights_of_patch
+    small, large = _count(steps[True])
+    positions = 4 * 8 * 8
+    assert small.parameters == large.parameters == count_parameters(steps[True].spec, 3, (64, 128, 128))
+    of_crop = 2 * 2 * 4
+    assert small.parameters - count(steps[True].spec, 3, (32, 32, 64)).parameters == (positions - of_crop) * (
+        positions + of_crop + 1
+    )
+    longer = {**steps[True].spec, "training": {**steps[True].spec["training"], "patch": [64, 128, 160]}}
+    assert Step(longer, 3).key != steps[True].key
 
 
 def test_nothing_is_counted_for_a_control(plan, tmp_path):

@@ -20,9 +20,10 @@ def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     return Training.model_construct(patch=patch, batch=batch, validation=None)
 
 
-def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None):
+def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, classes=2):
     inference = Inference(window=window, stride=window)
-    return requirements.why_not(Pairing(method, hyper, Network(name=network, filters=2), training, inference, wrapped))
+    pair = Pairing(method, hyper, classes, Network(name=network, filters=2), training, inference, wrapped)
+    return requirements.why_not(pair)
 
 
 @pytest.mark.parametrize("patch", [(64, 128, 128), (32, 64, 64), (64, 64, 64), (96, 96, 96)])
@@ -83,6 +84,23 @@ def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp
         assert reason in why_not("new", **asked(bad))
         assert why_not("new", **asked(bad)).startswith("new ")
         assert requirements.requirements("new") == [requirements.REQUIREMENTS[requirement].text]
+
+
+def test_a_dice_of_one_foreground_class_is_for_two_classes():
+    """SS-Net's own code has it, on the left atrium; its port to Synapse takes all classes, as the default does."""
+    asked = {"supervised_dice": "foreground"}
+    assert why_not("ss_net", asked, training()) is why_not("ss_net", {}, training(), classes=14) is None
+    reason = "ss_net with supervised_dice foreground is for 2 classes, and this task has 14"
+    assert why_not("ss_net", asked, training(), classes=14) == reason
+
+
+def test_a_row_is_left_out_of_a_dataset_with_more_classes_than_it_serves():
+    content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    content["variants"]["own"] = {"method": "ss_net", "parameters": {"supervised_dice": "foreground"}}
+    content["tables"]["synapse_10pct"]["rows"].append("own")
+    content["tables"]["la_8"]["rows"].append("own")
+    plan = Plan(parse_params(content))
+    assert plan.skipped("synapse_10pct")["own"].endswith("and this task has 14") and not plan.skipped("la_8")
 
 
 def test_a_requirement_counts_where_its_switch_is_on():

@@ -53,6 +53,17 @@ def params() -> dict:
     return content
 
 
+def test_a_second_name_gives_a_table_a_further_row_of_a_method_and_trains_nothing_twice(plan):
+    fully, base = (plan.runs("openkbp_imbalance", name) for name in ("sup_only_fully", "sup_only"))
+    assert [(run.method, run.split) for run in (*fully, *base)] == [("sup_only", "full"), ("sup_only", "small")]
+    spec = Specs(plan).table("openkbp_imbalance")
+    assert not spec.variants, "there are no bars of a second name, which changes nothing"
+    assert {name: spec.names[name] for name in ("sup_only_fully", "sup_only")} == {
+        "sup_only_fully": ("V-Net (fully)",),
+        "sup_only": ("V-Net",),
+    }
+
+
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     return Plan(parse_params(params()))

@@ -45,6 +45,17 @@ def test_dhc_rate_and_ramp_lag_by_one_epoch():
     assert [table.time(step).last_in_epoch for step in (0, 8, 9, 10, 19)] == [False, False, True, False, True]
 
 
+def test_an_incomplete_epoch_counts_as_one_of_the_length():
+    rule = {"rule": "poly", "per": "epoch"}
+    table = schedule(iterations=25, schedule=rule, ramp={"per": "epoch"})
+    assert table.iterations == 25 and table.time(24).epochs == 3
+    assert [table.learning_rate(step) for step in (0, 10, 24)] == pytest.approx(
+        [0.1, 0.1 * (2 / 3) ** 0.9, 0.1 * (1 / 3) ** 0.9]
+    )
+    assert table.time(24).ramp == pytest.approx(math.exp(-5 / 9))
+    assert schedule(iterations=4, schedule=rule, ramp={"per": "epoch"}).learning_rate(3) == 0.1
+
+
 def test_la_rate_is_cut_every_2500_steps():
     table = schedule(iterations=6000, schedule={"rule": "step"}, ramp={"every": 150, "length": 40})
     assert [table.learning_rate(i) for i in (2499, 2500, 5000)] == pytest.approx([0.1, 0.01, 0.001])

@@ -46,7 +46,7 @@ def test_a_network_with_one_output_is_refused_when_a_table_is_planned() -> None:
     training = Training.model_construct(patch=sides, batch=BatchSize(labelled=2, unlabelled=2))
     inference = Inference(window=sides, stride=sides)
     reasons = [
-        why_not(Pairing("urpc", {}, Network(name=name, filters=2), training, inference))
+        why_not(Pairing("urpc", {}, 2, Network(name=name, filters=2), training, inference))
         for name in ("vnet", "unet3d_ds")
     ]
     assert reasons == ["urpc compares outputs at several scales, but vnet has one output", None]

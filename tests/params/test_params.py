@@ -71,7 +71,7 @@ WRONG = {
     "an unknown protocol": (
         "tables/demo/protocol",
         "dem",
-        r"tables\.demo\.protocol: unknown protocol 'dem'; did you mean demo",
+        r"tables\.demo\.protocol: unknown protocol 'dem'; did you mean demo\?$",
     ),
     "an unknown split": (
         "tables/demo/split",
@@ -294,6 +294,12 @@ WRONG = {
         "tables/demo/rows",
         [{"method": "cps", "same_as": "cps"}],
         r"tables\.demo\.rows\.cps\.same_as: cps has no runs of its own: name the row that is trained$",
+    ),
+    "a second name of a method for the same runs": (
+        "tables/demo/rows",
+        ["sup_only", "sup_only_fully"],
+        r"tables\.demo\.rows\.sup_only_fully: has the runs of the row sup_only: give it another split or protocol, or"
+        r" write same_as: sup_only$",
     ),
     "a row with another row's runs and a split": (
         "tables/demo/rows",

@@ -231,7 +231,7 @@ def test_the_planner_checks_the_crops_of_an_own_backbone(package) -> None:
 
     def reason(patch: tuple[int, int, int], window: tuple[int, int, int]) -> str | None:
         inference = Inference(window=window, stride=window)
-        return why_not(Pairing("unequal", {}, network, training.model_copy(update={"patch": patch}), inference))
+        return why_not(Pairing("unequal", {}, 2, network, training.model_copy(update={"patch": patch}), inference))
 
     start = "unequal has a network b of its own, which does not fit: "
     good, odd, small = (16, 16, 32), (16, 18, 32), (4, 4, 4)

@@ -114,6 +114,7 @@ def tabulation(seeds: tuple[int, ...] = (7,)) -> dict[str, Any]:
         "hyper": {method: {"weight": 0.1, "form": "released"} if method == "mt" else {} for method in ROWS},
         "own_protocols": {},
         "same_as": {},
+        "trained_elsewhere": {},
         "runs": {method: [RUN.format(method=method, seed=seed) for seed in seeds] for method in ROWS},
         "split": SPLIT,
         "prepared": PREPARED,

@@ -59,7 +59,7 @@ rule predict:
     params:
         spec=predict_spec,
         code=predict_code,
-        state=STATE,
+        state=lambda wildcards, input: state_folder(input.weights),
     shell:
         "semiseg --log {log} predict --spec {params.spec:q} --code {params.code}"
         " --weights {input.weights} --prepared {input.prepared}"

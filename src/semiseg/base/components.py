@@ -1,13 +1,16 @@
 """Connected components of label maps."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+Whole = TypeVar("Whole", bound=np.integer)
 REACH = {6: 1, 18: 2, 26: 3}  # number of neighbours -> axes along which two of them differ at most
 
 
-def largest_components(labels: NDArray[np.integer], neighbours: int = 26) -> NDArray[np.integer]:
+def largest_components(labels: NDArray[Whole], neighbours: int = 26) -> NDArray[Whole]:
     """The label map ``[z y x]`` with the largest component of each class alone; other voxels become background (0).
 
     neighbours: voxels that touch one, 6, 18 or 26. Of equal components the one with the first voxel in the array's

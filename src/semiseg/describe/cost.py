@@ -25,6 +25,7 @@ from semiseg.learning.work import BYTES, PROCESS, Work
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
 from semiseg.paths import COUNTED, PREPARED, RAW, RUN, SPLIT, STATE
+from semiseg.report.texts import describe_shared
 
 ASSUMED_SPEED = 5e12  # operations per second that a data-centre GPU keeps up on such networks; our assumption
 COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "memory (GiB)", "")
@@ -88,7 +89,8 @@ def plan_table(plan: Plan, table: str, speed: float | None, runs_per_gpu: int = 
 class TableView:
     """A table with all that the planner derives from it.
 
-    runs: of the rows that are built, by method, but for rows that show the runs of another one.
+    runs: the trainings of the rows that are built, by method, each once: rows that have those of a row above, to show
+    its runs again or because they differ at prediction alone, are left out. predictions: of all rows, each once.
     """
 
     plan: Plan
@@ -97,15 +99,21 @@ class TableView:
     dataset: Dataset
     preparation: Preparation
     runs: Mapping[str, Sequence[Run]]
+    predictions: frozenset[Run]
 
     @classmethod
     def of(cls, plan: Plan, name: str) -> "TableView":
         """The view of a table. UserError for an unknown name, or where no row can be built."""
         table = plan.table(name)
-        trained = [method for method in plan.served(name) if plan.row(name, method).same_as is None]
-        runs = {method: plan.runs(name, method) for method in trained}
+        predicted = {method: plan.runs(name, method) for method in plan.served(name)}
+        runs: dict[str, Sequence[Run]] = {}
+        for method in (method for method in predicted if plan.row(name, method).same_as is None):
+            trainings = [plan.training(run) for run in predicted[method]]
+            if trainings not in runs.values():
+                runs[method] = trainings
         preparation = plan.preparation(plan.protocol(table.protocol).preparation)
-        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs)
+        predictions = frozenset(run for own in predicted.values() for run in own)
+        return cls(plan, name, table, get_dataset(table.dataset), preparation, runs, predictions)
 
     def counts(self, split: str) -> Mapping[str, int]:
         """Cases of each part of a split of the dataset."""
@@ -204,6 +212,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
         columns(COLUMNS, map(_cells, lines)),
         *items("rows left out", [f"{method}: {why}" for method, why in view.plan.skipped(view.name).items()]),
         *items("shown again", _shown_again(view)),
+        *items("trained once", describe_shared(view.plan.trainings(view.name))),
         *items("already there", _present(view)),
     ]
 
@@ -248,8 +257,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 def _disk(view: TableView, lines: Iterable[Line]) -> str:
     """Scans and label maps as if uncompressed, and weights."""
     weights = sum(BYTES * line.price.parameters * line.runs for line in lines) / GIB
-    runs = sum(len(runs) for runs in view.runs.values())
-    most = disk(view.dataset, view.preparation, view.counts(view.table.split), runs)
+    most = disk(view.dataset, view.preparation, view.counts(view.table.split), len(view.predictions))
     parts = [f"{what} {size:.1f} GiB" for what, size in most.items()]
     return "; ".join([*([f"before compression {', '.join(parts)}"] if parts else []), f"weights {weights:.1f} GiB"])
 

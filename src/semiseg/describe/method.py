@@ -25,7 +25,7 @@ def page(plan: Plan, name: str) -> Page:
     everywhere = plan.params.methods.get(base, {})
     wrapped = catalogue.wrapped(base, {**everywhere, **changed})
     rows = [
-        (key, _plain({**everywhere, **changed}.get(key, hyper.default)), hyper.meaning, hyper.source)
+        (key, _plain({**everywhere, **changed}.get(key, hyper.default)), _meaning(hyper), hyper.source)
         for key, hyper in catalogue.hyperparameters(base).items()
     ]
     used = [table for table, one in plan.params.tables.items() if name in {row.method for row in one.rows}]
@@ -34,7 +34,7 @@ def page(plan: Plan, name: str) -> Page:
         facts(
             {
                 "source": _flat(more),
-                "variant of": "" if variant is None else f"{base}, changed: {_given(changed)}",
+                "variant of": "" if variant is None else f"{base}, changed: {_given(changed) or 'nothing'}",
                 "file": f"src/semiseg/methods/{base}.py",
                 "used by": ", ".join(used),
             }
@@ -88,6 +88,10 @@ def _requirements(plan: Plan, base: str) -> Iterable[str]:
     yield from requirements(base)
     if is_control(base):
         yield "nothing: it is a control, which is not trained"
+
+
+def _meaning(hyper: catalogue.Declared) -> str:
+    return f"{hyper.meaning}; acts at prediction alone" if hyper.at_prediction else hyper.meaning
 
 
 def _changes(plan: Plan, base: str) -> Iterable[str]:

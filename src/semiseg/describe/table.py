@@ -8,7 +8,7 @@ from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
-from semiseg.report.texts import describe_own_protocol, describe_same
+from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
 
 
 def page(params: Params, name: str) -> Page:
@@ -61,6 +61,7 @@ def page(params: Params, name: str) -> Page:
             "rows that show other rows' runs",
             [describe_same(labels[row.method], labels[row.same_as]) for row in table.rows if row.same_as is not None],
         ),
+        *items("rows that share a training", describe_shared(plan.trainings(name))),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),

@@ -26,7 +26,7 @@ from semiseg.engine.snakemake_adapter import FinishedJob, JobHistory, Unavailabl
 from semiseg.graph.graph import MAIN_OUTPUTS, Graph
 from semiseg.graph.specs import as_text
 from semiseg.jobs.record import Record, read_record, shareable
-from semiseg.paths import RUN, STATE, record_path
+from semiseg.paths import record_path, state_folder
 
 SEEN = Path(".snakemake/metadata/lineage_records.json")  # is deleted together with Snakemake's notes
 # Of one record. stamp: of its file; read, made: content by path; other: paths read whose content is another now;
@@ -130,8 +130,8 @@ def _params(record: Record, graph: Graph) -> Iterator[str]:
     yield as_text(spec)
     yield record["code"]["hash"]
     if record["rule"] in ("train", "predict"):
-        runs, states = (template.partition("{")[0] for template in (RUN, STATE))
-        yield Path(main).parent.as_posix().replace(runs, states, 1)
+        files = (entry["path"] for entry in (*record["outputs"], *record["inputs"]))
+        yield next(state_folder(path) for path in files if path.endswith("/weights.safetensors"))
 
 
 def _seconds(time: str) -> float:

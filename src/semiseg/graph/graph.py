@@ -82,14 +82,19 @@ class Graph:
         return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.specs.split(dataset, split))
 
     def train(self, run: Run) -> Job:
-        """The training of a run."""
+        """The training of a run. UserError for a run that has the training of another one."""
+        if (trained := self.plan.training(run)) != run:
+            raise UserError(
+                f"{run.method} differs from {trained.method} at prediction alone and has its weights: name"
+                f" {trained.folder}/weights.safetensors"
+            )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
         return Job("train", self._data(run), outputs, self.specs.train(run))
 
     def predict(self, run: Run) -> Job:
         """The label maps of a run's test cases."""
-        inputs = {"weights": f"{run.folder}/weights.safetensors", **self._data(run)}
+        inputs = {"weights": f"{self.plan.training(run).folder}/weights.safetensors", **self._data(run)}
         return Job("predict", inputs, {"out": f"{run.folder}/predictions.json"}, self.specs.predict(run))
 
     def evaluate(self, run: Run) -> Job:

@@ -4,7 +4,7 @@ Snakemake imports this file while it plans, so it imports nothing heavy.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from semiseg import catalogue
@@ -24,7 +24,10 @@ from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
 
 @dataclass(frozen=True)
 class Run:
-    """One training, which all tables that need it share. method: a method or a variant."""
+    """One training and its prediction, which all tables that need it share. method: a method or a variant.
+
+    Runs that differ at prediction alone have the training of one of them (``Plan.training``).
+    """
 
     dataset: str
     protocol: str
@@ -66,7 +69,28 @@ class Plan:
         if row.same_as is not None:
             return self.runs(table, row.same_as)
         protocol, split = row.protocol or definition.protocol, row.split or definition.split
-        return [Run(definition.dataset, protocol, split, method, seed) for seed in definition.seeds]
+        trained = self.params.trained(method)
+        return [Run(definition.dataset, protocol, split, trained, seed) for seed in definition.seeds]
+
+    def training(self, run: Run) -> Run:
+        """The run whose training makes the weights of a run: itself, unless another one differs at prediction alone.
+
+        The method's own run counts first, then those of its variants in the order of params.yaml.
+        """
+        base = self.base(run.method)
+        alike = (base, *(name for name, variant in self.params.variants.items() if variant.method == base))
+        wanted = self._trained_with(run.protocol, run.method)
+        first = next(name for name in alike if self._trained_with(run.protocol, name) == wanted)
+        return replace(run, method=first)
+
+    def trainings(self, table: str) -> dict[str, Run]:
+        """Per row that is built and no other row's runs again, by its label, the training of its first run."""
+        rows = (self.row(table, method) for method in self.served(table))
+        own = (row for row in rows if row.same_as is None)
+        return {row.label or row.method: self.training(self.runs(table, row.method)[0]) for row in own}
+
+    def _trained_with(self, protocol: str, method: str) -> dict[str, Any]:
+        return catalogue.of_training(self.base(method), self.effective(protocol, method))
 
     def skipped(self, table: str) -> dict[str, str]:
         """Rows that their protocol cannot serve, each with the reason.
@@ -80,13 +104,14 @@ class Plan:
         for row in definition.rows:
             check_declared(self.base(row.method))
         runs = {row.method: self.runs(table, row.method)[0] for row in definition.rows}
-        reasons = {row: self._why_not(run.protocol, run.method) for row, run in runs.items()}
+        reasons = {row: self._why_not(run) for row, run in runs.items()}
         return {method: reason for method, reason in reasons.items() if reason is not None}
 
-    def _why_not(self, protocol: str, method: str) -> str | None:
-        given = self.protocol(protocol)
-        base, hyper, wrapped = self.base(method), self.hyper(protocol, method), self.wrapped(protocol, method)
-        return why_not(Pairing(base, hyper, given.network, given.training, given.inference, wrapped))
+    def _why_not(self, run: Run) -> str | None:
+        given, named = self.protocol(run.protocol), (run.protocol, run.method)
+        base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
+        trained = given.network, given.training, given.inference
+        return why_not(Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named)))
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""
@@ -110,8 +135,8 @@ class Plan:
 
     def page_files(self, table: str) -> list[str]:
         """Files that the page of a table reads beside its rows: curves, boxes, pictures and cost of every run."""
-        runs = dict.fromkeys(run for method in self.served(table) for run in self.runs(table, method))
-        return page_files(run.folder for run in runs)
+        runs = (run for method in self.served(table) for run in self.runs(table, method))
+        return page_files((self.training(run).folder, run.folder) for run in runs)
 
     def protocol(self, name: str) -> Protocol:
         """A protocol by name; UserError lists the known ones."""

@@ -56,7 +56,7 @@ def _check_methods(params: Params) -> None:
             base = {key: value.default for key, value in declared.items()} | dict(
                 params.methods.get(variant.method, {})
             )
-            if all(base[key] == value for key, value in variant.parameters.items()):
+            if variant.parameters and all(base[key] == value for key, value in variant.parameters.items()):
                 raise UserError(
                     f"{where}: equals its method {variant.method}; change a parameter or use the method itself"
                 )
@@ -146,8 +146,17 @@ def _check_row_protocols(params: Params, where: str, table: Table) -> None:
 
 
 def _check_same(params: Params, where: str, table: Table) -> None:
-    """Raise UserError for a row that cannot be the same computation as the row that it names."""
+    """Raise UserError for a row that cannot be the computation of the row that it names, or is that of one unnamed."""
     rows = {row.method: row for row in table.rows}
+    seen: dict[tuple[str | None, ...], str] = {}
+    for row in table.rows:
+        if row.same_as is None:
+            runs = params.trained(row.method), row.split or table.split, row.protocol or table.protocol
+            if (first := seen.setdefault(runs, row.method)) != row.method:
+                raise UserError(
+                    f"{where}.rows.{row.method}: has the runs of the row {first}: give it another split or protocol, or"
+                    f" write same_as: {first}"
+                )
     for row in table.rows:
         if row.same_as is None:
             continue

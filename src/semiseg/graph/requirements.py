@@ -82,11 +82,13 @@ def check_declared(method: str) -> None:
 class Pairing:
     """A method and the protocol that is to train it. hyper: the row's deviations from the method's defaults.
 
+    classes: of the dataset, the background among them.
     wrapped: the method that this one wraps, and its ``hyper``, as in ``Specs.train``; None where it wraps none.
     """
 
     method: str
     hyper: Mapping[str, Any]
+    classes: int
     network: Network
     training: Training
     inference: Inference
@@ -165,6 +167,12 @@ def _window_is_patch(pair: Pairing, _: str) -> str | None:
     )
 
 
+def _two_classes(pair: Pairing, name: str) -> str | None:
+    if pair.value(name) != "foreground" or pair.classes == 2:
+        return None
+    return f"{pair.method} with {name} foreground is for 2 classes, and this task has {pair.classes}"
+
+
 @dataclass(frozen=True)
 class Requirement:
     """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
@@ -194,6 +202,7 @@ REQUIREMENTS = {
     "further_decoders": Requirement("a network that builds further decoders", _further_decoders),
     "even_bottleneck": Requirement("crops and windows whose deepest map has even sides", _even_bottleneck),
     "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
+    "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
 }
 

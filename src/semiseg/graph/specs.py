@@ -64,9 +64,14 @@ class Specs:
         return {**spec, "list_sha256": sha256(sources.PACKAGE / "splits" / f"{definition.list}.yaml")}
 
     def train(self, run: Run) -> Spec:
-        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window."""
-        protocol = self.plan.protocol(run.protocol)
-        return {**self.predict(run), "seed": run.seed, "training": as_json(protocol.training)}
+        """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
+
+        Hyperparameters that act at prediction alone are left out.
+        """
+        protocol, spec = self.plan.protocol(run.protocol), _in_training(self.predict(run))
+        if "wrapped" in spec:
+            spec["wrapped"] = _in_training(spec["wrapped"])
+        return {**spec, "seed": run.seed, "training": as_json(protocol.training)}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one."""
@@ -120,8 +125,11 @@ class Specs:
         protocol, dataset = plan.protocol(definition.protocol), get_dataset(definition.dataset)
         chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs
         methods = [row.method for row in definition.rows]
-        variants = {name: self.params.variants[name] for name in methods if name in self.params.variants}
+        variants = {
+            name: self.params.variants[name] for name in methods if self.params.trained(name) in self.params.variants
+        }
         papers = {block.paper for block in definition.printed}
+        built = {method: plan.runs(table, method) for method in plan.served(table)}
         return TableSpec(
             table=table,
             title=definition.title,
@@ -148,10 +156,20 @@ class Specs:
             hyper={method: plan.effective(plan.runs(table, method)[0].protocol, method) for method in methods},
             own_protocols=self.own_protocols(table),
             same_as={row.method: row.same_as for row in definition.rows if row.same_as is not None},
-            runs={method: tuple(run.folder for run in plan.runs(table, method)) for method in plan.served(table)},
+            runs={method: tuple(run.folder for run in runs) for method, runs in built.items()},
+            trained_elsewhere={
+                method: tuple(plan.training(run).folder for run in runs)
+                for method, runs in built.items()
+                if plan.training(runs[0]) != runs[0]
+            },
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),
         )
+
+
+def _in_training(part: Spec) -> Spec:
+    """A method with those hyperparameters that act in training."""
+    return {**part, "hyper": catalogue.of_training(part["method"], part["hyper"])}
 
 
 def as_text(spec: Mapping[str, Any]) -> str:

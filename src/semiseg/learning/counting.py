@@ -14,11 +14,9 @@ from torch.utils.flop_counter import flop_registry
 from semiseg.learning.batches import derived_maps
 from semiseg.learning.build import Facts, build_method
 from semiseg.learning.precision import Precision
-from semiseg.learning.work import BYTES, Work
-from semiseg.method import Batch, TrainingTime, total
+from semiseg.learning.work import BYTES, COPIES, Work
+from semiseg.method import Batch, Method, TrainingTime, total
 from semiseg.params.config import Network, Training
-
-COPIES = 3  # of a trained parameter on the GPU: itself, its gradient, its momentum
 
 
 def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: bool = False) -> Work:
@@ -26,31 +24,45 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
 
     real: do the large operations too, which are left out else: their work follows from the shapes of their inputs.
     """
-    training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
-    torch.manual_seed(0)
     operations = _Operations(real)
-    z, y, x = crop
-    facts = Facts([[1.0] * classes], 4, (z, y, x), (z, y, x))  # cases enough for a method that keeps something of them
     with operations:
-        method = build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped")).train()
+        method = _built(spec, classes, crop).train()
     known = 2 if method.labelled_only else 1
     labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
     labelled, unlabelled = torch.randn(2, 1, *crop).tensor_split([known])
     first, second = torch.zeros(2, 4, dtype=torch.int64).tensor_split([known])
     batch = Batch(labelled, labels, unlabelled, first, second, derived_maps(method.derive, unlabelled))
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
-    precision = Precision.of(training, torch.device("cpu"))
+    precision = Precision.of(Training.model_validate(spec["training"]), torch.device("cpu"))
     with operations, precision.autocast(torch.device("cpu")):
         kept = [_backward(lambda: total(method.losses(batch, late), method.weights(late)))]
         if method.adversaries():
             kept.append(_backward(lambda: total(method.adversary_losses(batch, late), {})))
-    parameters = sum(each.numel() for each in method.parameters() if each.requires_grad)
+    parameters = _parameters(method)
     placed = {name: each for name, each in method.state_dict().items() if method.large_state.get(name) != "cpu"}
     weights = sum(each.numel() * each.element_size() for each in placed.values())
     own = {each.data_ptr() for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters
     return Work(float(operations.total), float(memory), parameters)
+
+
+def count_parameters(spec: Mapping[str, Any], classes: int, crop: Sequence[int]) -> int:
+    """Trained parameters of a method for crops of this size, whose weights may depend on it."""
+    with _Operations(real=False):
+        return _parameters(_built(spec, classes, crop))
+
+
+def _built(spec: Mapping[str, Any], classes: int, crop: Sequence[int]) -> Method:
+    training, network = Training.model_validate(spec["training"]), Network.model_validate(spec["network"])
+    torch.manual_seed(0)
+    z, y, x = crop
+    facts = Facts([[1.0] * classes], 4, (z, y, x), (z, y, x))  # cases enough for a method that keeps something of them
+    return build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped"))
+
+
+def _parameters(method: Method) -> int:
+    return sum(each.numel() for each in method.parameters() if each.requires_grad)
 
 
 def _backward(loss: Callable[[], Tensor]) -> dict[int, int]:

@@ -18,7 +18,7 @@ from semiseg.base.controls import is_control
 from semiseg.base.files import digest, read_json, write_json
 from semiseg.base.parallel import each
 from semiseg.jobs.code_hash import code_hash, plug_ins
-from semiseg.learning.work import Work
+from semiseg.learning.work import BYTES, COPIES, Work
 from semiseg.params.config import Training
 
 SMALL = ((1, 1, 2), (1, 2, 2))  # sides of the two crops that are counted, in steps of what the network takes
@@ -41,7 +41,26 @@ class Step:
         code = code_hash("semiseg.learning.counting", *plug_ins(self.spec))
         precision = Training.model_validate(self.spec["training"]).precision
         parts = [self.spec["method"], self.spec["hyper"], self.spec["network"], self.classes, precision, code]
-        return digest([*parts, self.spec["wrapped"]] if "wrapped" in self.spec else parts)
+        parts += [self.spec["wrapped"]] if "wrapped" in self.spec else []
+        return digest([*parts, self.patch] if self.has_weights_of_patch else parts)
+
+    @property
+    def patch(self) -> list[int]:
+        """Sides of the protocol's crop in voxels."""
+        return list(self.spec["training"]["patch"])
+
+    @property
+    def has_weights_of_patch(self) -> bool:
+        """Whether weights depend on the size of a crop: the method requires windows of that size."""
+        switches = (
+            (one["method"], one["hyper"], catalogue.requirements(one["method"])["window_is_patch"])
+            for one in _together(self.spec)
+            if "window_is_patch" in catalogue.requirements(one["method"])
+        )
+        return any(
+            not name or hyper.get(name, catalogue.hyperparameters(method)[name].default)
+            for method, hyper, name in switches
+        )
 
 
 def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict[str, Work]:
@@ -77,9 +96,19 @@ def count(steps: Mapping[str, Step], workers: int, what: str) -> dict[str, Count
 def _count(step: Step) -> Counts:
     # Several processes count at once. torch reads this when it is loaded; more threads than cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from semiseg.learning.counting import count
+    from semiseg.learning.counting import count, count_parameters
 
-    return [count(step.spec, step.classes, crop) for crop in _crops(step.spec)]
+    counts = [count(step.spec, step.classes, crop) for crop in _crops(step.spec)]
+    if not step.has_weights_of_patch:
+        return counts
+    parameters = count_parameters(step.spec, step.classes, step.patch)
+    return [_with_parameters(one, parameters) for one in counts]
+
+
+def _with_parameters(counted: Work, parameters: int) -> Work:
+    """The work with this number of parameters in place of its own, which fill more memory or less."""
+    memory = counted.memory + BYTES * COPIES * (parameters - counted.parameters)
+    return Work(counted.operations, memory, parameters)
 
 
 def _scaled(step: Step, counts: Sequence[Work]) -> Work:
@@ -97,7 +126,7 @@ def _scaled(step: Step, counts: Sequence[Work]) -> Work:
 
 def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:
     """The two sizes of crops that are counted, in voxels: the smallest that serve network and method."""
-    together = [spec, *([spec["wrapped"]] if "wrapped" in spec else [])]
+    together = _together(spec)
     required = {kind: (one, name) for one in together for kind, name in catalogue.requirements(one["method"]).items()}
     if "cubes" in required:
         one, name = required["cubes"]
@@ -108,6 +137,11 @@ def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:
     divisor = lcm(*(written["divisor"] for written in backbones))
     side = 2 * divisor if "even_bottleneck" in required else divisor
     return [tuple(side * factor for factor in crop) for crop in SMALL]
+
+
+def _together(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A method and the one that it wraps, if any, each with its hyperparameters."""
+    return [spec, *([spec["wrapped"]] if "wrapped" in spec else [])]
 
 
 def prepared_voxels(shape: Sequence[float], spacing: Sequence[float], steps: Sequence[Mapping[str, Any]]) -> float:

@@ -40,12 +40,12 @@ class TrainingSchedule:
 
         ramp = self.training.ramp
         counter = max(self._count(iteration, ramp.per) - ramp.lag, 0) // ramp.every
-        whole = self._count(self.counted, ramp.per) // ramp.every
+        whole = self._length(ramp.per) // ramp.every
         return TrainingTime(
             iteration=iteration,
             iterations=self.counted,
             epoch=iteration // self.steps_per_epoch,
-            epochs=-(-self.counted // self.steps_per_epoch),  # the last one may be incomplete
+            epochs=self._length("epoch"),
             ramp=sigmoid_rampup(counter, whole if ramp.length is None else ramp.length),
             last_in_epoch=(iteration + 1) % self.steps_per_epoch == 0,
         )
@@ -56,7 +56,7 @@ class TrainingSchedule:
         lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
         count = max(self._count(iteration, rule.per) - lag, 0)
         if rule.rule == "poly":
-            length = self._count(self.counted, rule.per)
+            length = self._length(rule.per)
             return poly(base, min(count, length), length, rule.power)
         if rule.rule == "step":
             return step_decay(base, count, rule.every, rule.factor)
@@ -77,6 +77,10 @@ class TrainingSchedule:
         if rule is None or rule.patience is None:
             return False
         return self._count(iteration - best_iteration, rule.per) >= rule.patience
+
+    def _length(self, per: str) -> int:
+        """The whole training in iterations or epochs, of which the last one may be incomplete."""
+        return -(-self.counted // self.steps_per_epoch) if per == "epoch" else self.counted
 
     def _count(self, iteration: int, per: str) -> int:
         return iteration // self.steps_per_epoch if per == "epoch" else iteration

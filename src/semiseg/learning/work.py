@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 BYTES = 4  # of a float32 number
+COPIES = 3  # of a trained parameter on the GPU: itself, its gradient, its momentum
 PROCESS = 2**30  # bytes on a GPU beside tensors: CUDA's context and cuDNN's workspaces; our assumption
 
 

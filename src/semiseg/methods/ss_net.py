@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from semiseg.base.errors import UserError
 from semiseg.blocks.losses import dice_linear_all, dice_linear_fg, dice_linear_pooled, one_hot
 from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.virtual_adversary import virtual_adversarial_loss
@@ -40,6 +39,7 @@ class SSNet(Method):
 
     networks = {"network": "default"}
     inference_networks = ("network",)
+    requires = ("two_classes:supervised_dice",)
     network: Backbone
 
     weight = Hyper(1.0, "weight w of the unsupervised terms, times the protocol's ramp", f"{CODE} --consistency")
@@ -63,11 +63,6 @@ class SSNet(Method):
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
-        if self.supervised_dice == "foreground" and context.classes != 2:
-            raise UserError(
-                f"SSNet.supervised_dice foreground is for 2 classes, and this task has {context.classes}: choose"
-                " all_classes"
-            )
         width = self.network.widths[0]
         self.projection, self.prediction = head(width, 2 * width), head(2 * width, 2 * width)
         self.separation = ClassSeparation(context.classes, self.memory, 2 * width)

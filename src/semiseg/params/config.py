@@ -227,10 +227,13 @@ class Protocol(Strict):
 
 
 class Variant(Strict):
-    """A method with some hyperparameters changed (ablation rows)."""
+    """A method with some hyperparameters changed (ablation rows), or a second name of a method."""
 
     method: Name = Field(description="name of a file of semiseg/methods, without .py")
-    parameters: Hypers = Field(description="hyperparameters that are changed, and their values")
+    parameters: Hypers = Field(
+        description="hyperparameters that are changed, and their values; {} for a second name of the method, by which"
+        " a table has a further row of it, on another split or by another protocol"
+    )
 
 
 class Params(Strict):
@@ -245,3 +248,8 @@ class Params(Strict):
     )
     variants: Mapping[Name, Variant] = Field({}, description="name -> a method with some hyperparameters changed")
     tables: Mapping[Name, Table] = Field(description="name -> a table; its target is results/NAME.csv")
+
+    def trained(self, method: str) -> str:
+        """The name that the runs of a method or variant have: the method's, where a variant is its second name."""
+        variant = self.variants.get(method)
+        return method if variant is None or variant.parameters else variant.method

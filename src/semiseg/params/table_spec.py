@@ -83,7 +83,8 @@ class TableSpec(Strict):
     why: the protocol cannot serve them, or their jobs failed. variants: rows that are variants. hyper: per row all
     hyperparameters. own_protocols: of the rows that are trained by another protocol than the table's. same_as: per row
     that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
-    seed. split, prepared: paths of the table's split and of the index of its prepared cases.
+    seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
+    made their weights. split, prepared: paths of the table's split and of the index of its prepared cases.
     """
 
     table: str
@@ -112,6 +113,7 @@ class TableSpec(Strict):
     own_protocols: Mapping[str, OwnProtocol]
     same_as: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
+    trained_elsewhere: Mapping[str, tuple[str, ...]]
     split: str
     prepared: str
 
@@ -119,6 +121,10 @@ class TableSpec(Strict):
     def abbreviations(self) -> list[str]:
         """The organs' abbreviations, in the table's order: names of columns."""
         return [organ.abbreviation for organ in self.organs]
+
+    def trainings(self, method: str) -> tuple[str, ...]:
+        """The folders with the weights of a row's runs, their history and cost; none for a row that is not built."""
+        return self.trained_elsewhere.get(method, self.runs.get(method, ()))
 
     def label(self, method: str) -> str:
         """A row's name in this table."""

@@ -31,7 +31,7 @@ def read_cost(spec: TableSpec) -> pd.DataFrame:
     """
     lines = []
     for method in methods_in_order(spec):
-        paths = [Path(folder) / "cost.json" for folder in spec.runs.get(method, [])]
+        paths = [Path(folder) / "cost.json" for folder in spec.trainings(method)]
         runs = [read_json(path) for path in paths if path.exists()]
         measured = runs if len(runs) == len(paths) else []
         lines.append({"method": method, "label": spec.label(method), **_over_runs(measured)})

@@ -11,8 +11,6 @@ from semiseg.params.table_spec import TableSpec
 from semiseg.paths import RAW, ROW, record_path
 from semiseg.report.cells import printed_columns
 
-OF_RUN = {"Scores per case": "cases.csv", "Predictions": "predictions.json", "Weights": "weights.safetensors"}
-
 Files = list[dict[str, str | None]]
 
 
@@ -38,9 +36,16 @@ def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) ->
         {
             "seed": seed,
             "folder": folder,
-            "files": _files({what: f"{folder}/{name}" for what, name in OF_RUN.items()}, page),
+            "files": _files(
+                {
+                    "Scores per case": f"{folder}/cases.csv",
+                    "Predictions": f"{folder}/predictions.json",
+                    "Weights": f"{trained}/weights.safetensors",
+                },
+                page,
+            ),
         }
-        for seed, folder in zip(spec.seeds, folders, strict=True)
+        for seed, folder, trained in zip(spec.seeds, folders, spec.trainings(method), strict=True)
     ]
     column = shlex.quote(printed_columns(spec)[0])
     return {

@@ -7,7 +7,7 @@ from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files
-from semiseg.report.texts import describe_own_protocol, describe_same
+from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -31,9 +31,15 @@ def about_splits(spec: TableSpec) -> list[str]:
 
 
 def about_training(spec: TableSpec) -> list[str]:
-    """A sentence per row that is trained by another protocol than the table's, or that shows another row's runs."""
+    """A sentence per row that is trained by another protocol than the table's, or that shows another row's runs or has
+    the weights of its training."""
     own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
-    return own + [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
+    same = [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
+    return (
+        own
+        + same
+        + describe_shared({spec.label(row): spec.trainings(row) for row in spec.runs if row not in spec.same_as})
+    )
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

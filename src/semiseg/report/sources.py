@@ -43,8 +43,8 @@ def split_files(spec: TableSpec) -> list[Path]:
 def read_histories(spec: TableSpec) -> dict[str, list[pd.DataFrame]]:
     """Per method the history of each run that has steps; methods without any (controls) are left out."""
     found: dict[str, list[pd.DataFrame]] = {}
-    for method, folders in spec.runs.items():
-        paths = [Path(folder) / "history.csv" for folder in folders]
+    for method in spec.runs:
+        paths = [Path(folder) / "history.csv" for folder in spec.trainings(method)]
         frames = [pd.read_csv(path) for path in paths if path.exists()]
         frames = [frame for frame in frames if len(frame)]
         if frames:

@@ -1,6 +1,6 @@
 """How a table was made, in sentences: data, training, checkpoint, inference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.params.config import Inference, Training
@@ -56,6 +56,18 @@ def describe_own_protocol(label: str, own: OwnProtocol, shared: str) -> str:
 def describe_same(label: str, other: str) -> str:
     """A sentence on a row that shows the runs of another one again. label, other: the rows' names."""
     return f"{label} is the same computation as {other}: it was trained once, and its numbers stand in both rows."
+
+
+def describe_shared(trainings: Mapping[str, Hashable]) -> list[str]:
+    """A sentence per training that several rows share. trainings: per row, by its name, what names its training."""
+    names: dict[Hashable, list[str]] = {}
+    for name, training in trainings.items():
+        names.setdefault(training, []).append(name)
+    return [
+        f"{' and '.join(rows)} differ at prediction alone: they have the weights of one training."
+        for rows in names.values()
+        if len(rows) > 1
+    ]
 
 
 def _value(value: Any) -> str:

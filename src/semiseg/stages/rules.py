@@ -113,7 +113,9 @@ def _figure(task: Task) -> None:
 
 def _page_files(task: Task) -> list[str]:
     """The files that a table's page shows of each run."""
-    return page_files(folder for folders in task.spec["runs"].values() for folder in folders)
+    runs = task.spec["runs"]
+    trainings = {**runs, **task.spec["trained_elsewhere"]}
+    return page_files(pair for method in runs for pair in zip(trainings[method], runs[method], strict=True))
 
 
 def _figure_files(task: Task) -> list[str]:

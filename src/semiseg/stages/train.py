@@ -71,7 +71,8 @@ def train(
     facts = Facts.of(index, parts, training.patch, inference.window)
     with torch_alone(spec["method"]):
         method = build_method(spec["method"], spec["hyper"], network, training, facts, spec.get("wrapped"))
-    reason = why_not(Pairing(spec["method"], spec["hyper"], network, training, inference, spec.get("wrapped")))
+    pair = spec["method"], spec["hyper"], index["classes"], network, training, inference, spec.get("wrapped")
+    reason = why_not(Pairing(*pair))
     if reason is not None:
         raise UserError(f"{reason}: change the protocol, or leave the row out")
     if not listed["unlabelled"] and not method.labelled_only:
