@@ -95,6 +95,7 @@ def _optimiser(one: Optimiser) -> str:
 
 def _schedule(one: Schedule) -> str:
     lag = f", counted from {one.per} t - 1" if one.lag else ""
+    lag += ", one iteration late" if one.late else ""
     match one.rule:
         case "constant":
             return "constant learning rate"

@@ -18,7 +18,7 @@ def run(case: Case) -> dict[str, Any]:
         patch=tuple(setting["crop"]),
         **{ours: setting[theirs] for ours, theirs in hyper.items()},
     )
-    rules = training(setting, {}, {"rule": "poly", "per": "epoch"}, "lr")
+    rules = training(setting, {}, {"rule": "poly", "per": "epoch", "late": True}, "lr")
     at_step = {**setting, "steps_per_epoch": setting["iterations_per_epoch"]}
     stage = Run(method, rules, at_step, {"network": of_network(method, "network")})
     stage.load(given.start)
