@@ -85,6 +85,8 @@ class Method(nn.Module):
         main memory, also where the networks are on a GPU. A checkpoint writes such a buffer to a file of its own, and
         only if it was changed in place or replaced since the last one; changes by way of ``.data`` are not noticed.
         Example: ``large_state = {"store": "cpu"}`` for ``self.register_buffer("store", torch.zeros(...))``.
+    adversaries_first: whether the adversaries' step comes before that of the networks, on the same batch, as in some
+        official scripts.
     inference_networks: names of the networks that predict, one or more: of ``networks``, of teachers, or of modules
         that ``__init__`` builds, with dots where they lie in another module. A run keeps the weights of these alone, so
         ``predict`` uses no others.
@@ -126,6 +128,7 @@ class Method(nn.Module):
     teachers: Mapping[str, str] = {}
     teacher_start: Literal["random", "copy"] = "random"
     large_state: Mapping[str, Literal["device", "cpu"]] = {}
+    adversaries_first: bool = False
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
     least_unlabelled: int = 1
@@ -242,8 +245,8 @@ class Method(nn.Module):
         return {}
 
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
-        """Loss terms of the adversaries by name, each with weight 1; called after the networks' step, on the same
-        batch.
+        """Loss terms of the adversaries by name, each with weight 1; called on the batch of the networks' step: after
+        it, or before it with ``adversaries_first``.
 
         Their gradients must reach the adversaries alone: compute the networks' predictions without gradient.
         """

@@ -21,6 +21,8 @@ WITHOUT_CASES = {
     "bcp_pretrain": "its cases are among those of bcp",
     "control_empty": "ours: a control, not a method",
     "control_perfect": "ours: a control, not a method",
+    "dcr": "no code is published; tests/methods/test_dcr.py instead",
+    "duwm": "no code is published; tests/methods/test_duwm.py instead",
     "dvcl": "no official code could be found; built from the supplement",
     "sup_only": "the network and the supervised loss alone, whose cases are those of the backbones",
     "plbopt": "no code is published; tests/methods/test_plbopt.py instead",

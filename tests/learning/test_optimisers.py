@@ -91,6 +91,25 @@ def test_an_adversary_follows_the_schedule_or_keeps_its_rate_and_both_are_saved(
     assert values(run.state) == pytest.approx([1 - 2 * LR * sum(FACTORS), mu, critic], rel=1e-6)
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_adversaries_step_after_the_networks_or_before_them(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both losses are the product of the three weights, so each step sees whether the other has been taken."""
+
+    def product(method: ThreeNumbers, *given: object) -> Tensor:
+        return method.network.value.sum() * method.mu.value.sum() * method.critic.value.sum()
+
+    monkeypatch.setattr(ThreeNumbers, "adversaries_first", first)
+    monkeypatch.setattr(ThreeNumbers, "losses", lambda *given: {"network": product(*given)})
+    monkeypatch.setattr(ThreeNumbers, "adversary_losses", lambda *given: {"adversaries": product(*given)})
+    run = trainer()
+    run.step(NOTHING)
+    network, mu, critic = values(run.state)
+    slope = 1 if first else 1 - LR  # of the adversaries' loss
+    assert mu == pytest.approx(1 - 0.1 * (slope + 0.01))
+    assert network == pytest.approx(1 - LR * (mu * critic if first else 1))
+    assert run.state.history.columns == ["iteration", "lr", "total", "loss_network", "loss_adversaries", "val_dice"]
+
+
 def test_a_rate_of_an_adversary_that_does_not_exist_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ThreeNumbers, "followers", ("nu",))
     with pytest.raises(UserError, match=r"^ThreeNumbers\.adversary_rates: unknown adversary 'nu'; known: mu, critic$"):

@@ -55,6 +55,13 @@ def test_an_incomplete_epoch_counts_as_one_of_the_length():
     assert schedule(iterations=4, schedule=rule, ramp={"per": "epoch"}).learning_rate(3) == 0.1
 
 
+def test_the_rate_of_an_epoch_may_come_one_iteration_late():
+    """TAC sets the rate after each step by the epoch of that step; its step cases hold the numbers."""
+    late = schedule(4, iterations=6001, schedule={"rule": "poly", "per": "epoch", "late": True}, ramp={})
+    rates = [late.learning_rate(step) for step in (0, 1, 3, 4, 5, 6000)]
+    assert rates == pytest.approx([late.training.optimiser.lr * (1 - e / 1501) ** 0.9 for e in (0, 0, 0, 0, 1, 1499)])
+
+
 def test_la_rate_is_cut_every_2500_steps():
     table = schedule(iterations=6000, schedule={"rule": "step"}, ramp={"every": 150, "length": 40})
     assert [table.learning_rate(i) for i in (2499, 2500, 5000)] == pytest.approx([0.1, 0.01, 0.001])

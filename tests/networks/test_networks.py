@@ -14,6 +14,7 @@ from semiseg.blocks.losses import SUPERVISED
 from semiseg.blocks.perturbations import noisy
 from semiseg.blocks.ramps import poly, step_decay
 from semiseg.network import Upsampling, build, official_names
+from semiseg.networks.heads.dybac import DyBAC, DynamicConvolution
 
 NAMES = ["vnet", "unet3d", "unet3d_ds"]
 
@@ -76,11 +77,31 @@ def test_a_weight_without_an_official_name_is_an_error() -> None:
         official_names(build("vnet", 1, 3, "default", filters=2), {"encoder.0.0.0": "block_one.conv.0"})
 
 
+@pytest.mark.parametrize(("name", "ordinary"), [("vnet_dy", 0), ("vnet_dy_v2", 7)])
+def test_dynamic_convolutions_are_in_all_blocks_but_the_first(name: str, ordinary: int) -> None:
+    """Blocks have 1, 2, 3, 3, 3 units on the way down and 3, 3, 2, 1 on the way up; v2 keeps each second unit."""
+    network = build(name, 1, 3, "default", filters=2)
+    further = network.new_decoder()
+    wide = [each for each in network.modules() if isinstance(each, nn.Conv3d) and each.kernel_size == (3, 3, 3)]
+    assert len(wide) == 1 + ordinary
+    dynamic = [sum(isinstance(each, DyBAC) for each in part.modules()) for part in (network, further)]
+    assert dynamic == [20 - ordinary, 9 - ordinary + (4 if ordinary else 0)]
+
+
+def test_the_kernel_of_an_item_does_not_depend_on_the_others() -> None:
+    convolution, image = DynamicConvolution(4, 6, stride=2, temperature=0.1), 3 * torch.randn(3, 4, 5, 6, 4)
+    alone = torch.cat([convolution(item.unsqueeze(0)) for item in image])
+    torch.testing.assert_close(convolution(image), alone)
+    weights = convolution.attention(image)
+    torch.testing.assert_close(weights.sum(1), torch.ones(3))
+    assert not torch.allclose(weights[0], weights[1])
+
+
 FORMS = (None, "transposed", "trilinear", "nearest")
 
 
 @pytest.mark.parametrize("up", FORMS)
-@pytest.mark.parametrize("name", [*NAMES, "vnet_magic"])
+@pytest.mark.parametrize("name", [*NAMES, "vnet_magic", "vnet_dy"])
 def test_a_further_decoder_is_drawn_anew_and_takes_the_maps_of_the_encoder(name: str, up: Upsampling | None) -> None:
     network, image = build(name, 1, 3, "kaiming", filters=2).eval(), torch.randn(1, 1, 32, 32, 48)
     decoder, maps = network.new_decoder(up).eval(), network.encode(image)

@@ -241,6 +241,11 @@ WRONG = {
         0.1,
         r"eps belongs to rules adam and adamw: remove it, or choose one of them$",
     ),
+    "a late rate that does not follow epochs": (
+        "protocols/demo/training/schedule/late",
+        True,
+        r"late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late$",
+    ),
     "Nesterov's momentum of nothing": (
         "protocols/dhc/training/optimiser/momentum",
         0,

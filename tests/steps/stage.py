@@ -98,9 +98,12 @@ def backbone(name: str, filters: int) -> Callable[[int], nn.Module]:
 
 
 def training(
-    setting: Case, ramp: Mapping[str, Any], schedule: Mapping[str, Any], lr: str = "learning_rate"
+    setting: Case, ramp: Mapping[str, Any], schedule: Mapping[str, Any], lr: str = "learning_rate", **optimiser: Any
 ) -> Training:
-    """The protocol's training with the numbers of a case; only what the loop reads in a step."""
+    """The protocol's training with the numbers of a case; only what the loop reads in a step.
+
+    optimiser: what it has beside rate, momentum and weight decay.
+    """
     length = "max_epoch" if "max_epoch" in setting else "epochs"
     by_epoch = length in setting and "iterations" not in setting
     return Training.model_construct(
@@ -111,6 +114,7 @@ def training(
             momentum=setting["momentum"],
             weight_decay=setting["weight_decay"],
             nesterov=setting.get("nesterov", False),
+            **optimiser,
         ),
         schedule=Schedule(**schedule),
         ramp=Ramp(**ramp),
@@ -350,3 +354,16 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, list):
         return [_tensors(item) for item in value]
     return None if value is None else torch.from_numpy(value)
+
+
+def in_one_tensor(given: Given) -> list[Batch]:
+    """Batches of cases that give all rows as ``images`` and ``labels``, of which ``labelled_batch`` are labelled."""
+    count, pairs = given.setting["labelled_batch"], zip(given.inputs["images"], given.inputs["labels"], strict=True)
+    return [Batch(images[:count], labels[:count].long(), images[count:]) for images, labels in pairs]
+
+
+def learning_rates(stage: Run) -> list[float]:
+    """Learning rate of every step."""
+    history = stage.trainer.state.history
+    column = history.columns.index("lr")
+    return [row[column] for row in history.as_tensor().tolist()]

@@ -18,6 +18,8 @@ WITHOUT_CASES = {
     "bcp_pretrain": "its cases are among those of bcp",
     "control_empty": "ours: a control, not a method",
     "control_perfect": "ours: a control, not a method",
+    "dcr": "no code is published; two whole steps by numpy in tests/methods/test_dcr.py",
+    "duwm": "no code is published; two whole steps by numpy in tests/methods/test_duwm.py",
     "dvcl": "no official code could be found; built from the supplement",
     "sup_only": "the supervised term of all others",
     "plbopt": "no code is published; two whole steps by numpy in tests/methods/test_plbopt.py",

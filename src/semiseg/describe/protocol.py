@@ -104,6 +104,7 @@ def _optimiser(one: Optimiser) -> str:
 
 def _schedule(one: Schedule) -> str:
     more = f", counted from {one.per} t - 1" if one.lag else ""
+    more += ", one iteration late" if one.late else ""
     more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
     more += f", never below {one.floor:g}" if one.floor else ""
     match one.rule:

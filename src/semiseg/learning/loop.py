@@ -123,25 +123,33 @@ class Trainer:
         rate = self.schedule.learning_rate(now.iteration)
         for group in state.optimiser.param_groups:
             group["lr"] = rate
+        first = self._train_adversaries(batch, now, rate) if state.method.adversaries_first else {}
         self._require_adversary_gradients(False)  # gradients of this loss by the adversaries are not needed
         with state.precision.autocast(state.device):
             terms = state.method.losses(batch, now)
             loss = total(terms, self._weights(terms, now))
         self._descend([state.optimiser], loss)
-        if state.adversary_optimisers:
-            self._set_adversary_rates(now, rate / state.optimiser.defaults["lr"])
-            self._require_adversary_gradients(True)
-            with state.precision.autocast(state.device):
-                adversary_terms = state.method.adversary_losses(batch, now)
-            self._descend(list(state.adversary_optimisers.values()), total(adversary_terms, {}))
-            if twice := terms.keys() & adversary_terms.keys():
-                who = type(state.method).__name__
-                raise UserError(f"{who}: losses and adversary_losses both give {', '.join(sorted(twice))}: rename one")
-            terms = {**terms, **adversary_terms}
+        adversary_terms = first or self._train_adversaries(batch, now, rate)
+        if twice := terms.keys() & adversary_terms.keys():
+            who = type(state.method).__name__
+            raise UserError(f"{who}: losses and adversary_losses both give {', '.join(sorted(twice))}: rename one")
+        terms = {**terms, **adversary_terms}
         state.scaler.update()
         state.method.after_step(now)
         state.history.add(now.iteration, rate, loss, terms)
         state.iteration += 1
+
+    def _train_adversaries(self, batch: Batch, now: TrainingTime, rate: float) -> Terms:
+        """The adversaries' step and its terms; nothing if there are no adversaries. rate: that of the networks."""
+        state = self.state
+        if not state.adversary_optimisers:
+            return {}
+        self._set_adversary_rates(now, rate / state.optimiser.defaults["lr"])
+        self._require_adversary_gradients(True)
+        with state.precision.autocast(state.device):
+            terms = state.method.adversary_losses(batch, now)
+        self._descend(list(state.adversary_optimisers.values()), total(terms, {}))
+        return terms
 
     def _weights(self, terms: Terms, now: TrainingTime) -> Mapping[str, float]:
         """The method's weights in this step. Raises UserError for a weight whose term does not exist."""

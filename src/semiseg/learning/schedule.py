@@ -54,7 +54,7 @@ class TrainingSchedule:
         """Learning rate of step ``iteration``."""
         rule, base = self.training.schedule, self.training.optimiser.lr
         lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
-        count = max(self._count(iteration, rule.per) - lag, 0)
+        count = max(self._count(max(iteration - rule.late, 0), rule.per) - lag, 0)
         if count < rule.warmup:
             return max(base * (count + 1) / rule.warmup, rule.floor)
         return max(self._falling(base, count - rule.warmup), rule.floor)

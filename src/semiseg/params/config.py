@@ -81,6 +81,9 @@ class Schedule(Strict):
     )
     per: Clock = Field("iteration", description="what t counts")
     lag: Literal[0, 1] = Field(0, description="t is reduced by this number, but never below 0 (as in official code)")
+    late: bool = addition(
+        False, "for per epoch: the first iteration of an epoch has the rate of the epoch before (as in official code)"
+    )
     power: PositiveFloat = Field(0.9, description="for rule poly: the exponent")
     every: PositiveInt = Field(2500, description="for rule step: iterations or epochs between two cuts")
     factor: PositiveFloat = Field(0.1, description="for rule step: the learning rate is multiplied by it at each cut")
@@ -88,6 +91,12 @@ class Schedule(Strict):
         0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
     )
     floor: NotNegative = addition(0.0, "the learning rate is never below it")
+
+    @model_validator(mode="after")
+    def _late_fits_per(self) -> "Schedule":
+        if self.late and self.per != "epoch":
+            raise ValueError("late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late")
+        return self
 
 
 class Ramp(Strict):

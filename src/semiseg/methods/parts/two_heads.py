@@ -1,27 +1,25 @@
 """Base of sassnet and dtc: a backbone whose decoder ends in two heads, segmentation and signed distance.
 
-Two classes (LA), as in the official code: each head has one channel, the sigmoid of a logit z is the softmax of the
-pair (0, z), and L_sup is the Dice loss alone. More classes (ours, unverified, because no code was released): one logit
-per class; one distance per organ, with the organ's own mask as its target; and the protocol's L_sup. The background has
-no distance map, because such a channel would have no target, and the discriminator would receive noise.
+Two classes (LA), as in the official code: each head has one channel (``semiseg.methods.parts.one_logit``), and L_sup is
+the Dice loss alone. More classes (ours, unverified, because no code was released): one logit per class; one distance
+per organ, with the organ's own mask as its target; and the protocol's L_sup. The background has no distance map,
+because such a channel would have no target, and the discriminator would receive noise.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from semiseg.blocks.distance import signed_distance
 from semiseg.blocks.losses import dice_squared_fg
-from semiseg.method import Batch, Context, Method, Terms
+from semiseg.method import Batch, Context, Terms
+from semiseg.methods.parts.one_logit import BINARY, OneLogit
 from semiseg.network import Backbone
 from semiseg.networks.heads.distance import DistanceHead
 
-BINARY = 2
 
-
-class TwoHeads(Method):
+class TwoHeads(OneLogit):
     """Base of the methods with a segmentation head and a distance head; the segmentation head predicts."""
 
     networks: Mapping[str, str] = {"network": "default"}
@@ -31,11 +29,6 @@ class TwoHeads(Method):
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)
         self.distance_head = DistanceHead(self.network, context.classes - 1)
-
-    @property
-    def output_channels(self) -> int:
-        """One per class, but a single one if there is a single organ."""
-        return 1 if self.context.classes == BINARY else self.context.classes
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``[b k z y x]`` and signed distances ``[b k-1 z y x]``, both float32, of images ``[b c z y x]``."""
@@ -57,17 +50,8 @@ class TwoHeads(Method):
         }
         return terms, logits, distances
 
-    def class_logits(self, logits: Tensor) -> Tensor:
-        """Logits of every class, float32 ``[b k z y x]``, from the output of the segmentation head."""
-        logits = logits.float()
-        return torch.cat([torch.zeros_like(logits), logits], 1) if self.context.classes == BINARY else logits
-
     def supervised(self, logits: Tensor, labels: Tensor) -> Tensor:
         """L_sup without its distance part, of logits ``[b k z y x]`` and labels ``[b z y x]``."""
         if self.context.classes == BINARY:
             return dice_squared_fg(logits.softmax(1), labels)
         return self.context.supervised(logits, labels)
-
-    def predict(self, image: Tensor, networks: tuple[str, ...]) -> Tensor:
-        """Class probabilities ``[b k z y x]`` of the segmentation head."""
-        return self.class_logits(self.network(image)).softmax(1)
