@@ -104,7 +104,8 @@ def zoom(image: Tensor, label: Tensor, confidence: Tensor, factor: float) -> Vie
     patch = image.shape[1:]
     sides = [int(patch[0] * factor), int(patch[1] * factor), patch[2]]
     plane = unit_range(image[None])[0].movedim(3, 1)  # the third axis is not zoomed
-    larger = F.interpolate(plane, sides[:2], mode="bicubic", align_corners=False).movedim(1, 3)
+    # OpenCV computes the places of voxels in float64; in float32 their rounding moves the last digits of the losses
+    larger = F.interpolate(plane.double(), sides[:2], mode="bicubic", align_corners=False).float().movedim(1, 3)
     places = _middle(sides, patch)
     z, y, x = (_mirrored(place, side).to(image.device) for place, side in zip(places, sides, strict=True))
     nearest = [_source(place, old, new) for place, old, new in zip(places, patch, sides, strict=True)]
