@@ -9,6 +9,7 @@ from stage import Holder, at, batch, cast
 from torch import Tensor, nn
 
 from semiseg.blocks import ema
+from semiseg.blocks.box_mix import limits
 from semiseg.blocks.losses import dice_squared_fg
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.method import total
@@ -16,7 +17,7 @@ from semiseg.methods.crln import CRLN, share_weighted
 from semiseg.methods.parts.crln_contrast import contrast, voxel_sets
 from semiseg.methods.parts.crln_interaction import Interaction, PairAttention
 from semiseg.methods.parts.crln_network import InteractingNetwork, Outputs
-from semiseg.methods.parts.crln_strong_view import box, zoom
+from semiseg.methods.parts.crln_strong_view import zoom
 from semiseg.network import Backbone, build
 from semiseg.params.config import Optimiser, Schedule, Training
 from semiseg.scoring.bootstrap import resampled
@@ -179,8 +180,8 @@ def zoomed(i: Inputs, p: Inputs) -> dict[str, Tensor]:
 
 def boxes(i: Inputs, p: Inputs) -> list[list[int]]:
     _, _, height, width, _ = p["size"]
-    ends = [[box(at, side, p["lam"]) for at in i[name].tolist()] for name, side in (("cx", height), ("cy", width))]
-    return [[limits[end] for limits in axis] for end in (0, 1) for axis in ends]
+    ends = [[limits(at, side, p["lam"]) for at in i[name].tolist()] for name, side in (("cx", height), ("cy", width))]
+    return [[box[end] for box in axis] for end in (0, 1) for axis in ends]
 
 
 def spread(i: Inputs, p: Inputs) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from steps.stage import Case, Given, Run, backbone, drawn, make, of_network, training, watched
 from torch import Tensor
 
+from semiseg.blocks.box_mix import Boxes
 from semiseg.method import Batch
 from semiseg.methods.crln import CRLN
 from semiseg.methods.parts.crln_interaction import DEPTH, StochasticDepth
@@ -89,9 +90,11 @@ def random_numbers(given: Given, step: int) -> Iterator[None]:
     draws = {name: values[step] for name, values in given.draws.items()}
     changes = Changes(
         zoom=draws["scale"].double(),
-        ratio=draws["cutmix_lam"].double(),
-        centres=torch.stack([draws["cutmix_cx"], draws["cutmix_cy"]], 1),
-        partners=draws["cutmix_partner"],
+        boxes=Boxes(
+            draws["cutmix_lam"].double(),
+            torch.stack([draws["cutmix_cx"], draws["cutmix_cy"]], 1),
+            draws["cutmix_partner"],
+        ),
         brightness=draws["brightness"],
         noise=torch.stack(draws["noise"]).unsqueeze(1),
         turns=draws["rot90"],

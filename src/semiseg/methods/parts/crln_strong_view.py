@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from semiseg.blocks.box_mix import Boxes, draw_boxes, mixed
+
 IGNORED = -1  # pseudo label of voxels from outside of the crop
 ZOOM, BRIGHTNESS = (0.5, 1.5), (0.75, 1.25)
 BRIGHTENED, NOISY, TURNED = 0.8, 0.5, 0.5  # chances of these steps
 NOISE, LARGEST_NOISE = 0.1, 0.2
-BETA = 4.0
 PLANE = (-3, -2)
 
 
@@ -27,17 +28,14 @@ class View(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Random numbers of a step, each ``[u ...]`` but ``ratio``; all but ``noise`` lie in main memory.
+    """Random numbers of a step, each ``[u ...]``; all but ``noise`` lie in main memory.
 
-    zoom: factor of the plane's sides. ratio: share of a plane that CutMix keeps. centres: ``[u 2]``, middle voxels of
-    the boxes. partners: the crop that each box comes from. brightness: factor. noise: standard normal, ``[u c z y x]``,
-    0 for a crop without noise. turns: quarter turns. flips: flipped axis, or -1.
+    zoom: factor of the plane's sides. boxes: those of CutMix. brightness: factor. noise: standard normal,
+    ``[u c z y x]``, 0 for a crop without noise. turns: quarter turns. flips: flipped axis, or -1.
     """
 
     zoom: Tensor
-    ratio: Tensor
-    centres: Tensor
-    partners: Tensor
+    boxes: Boxes
     brightness: Tensor
     noise: Tensor
     turns: Tensor
@@ -47,18 +45,13 @@ class Changes(NamedTuple):
 def draw_changes(images: Tensor) -> Changes:
     """Draw the changes of crops ``[u c z y x]``."""
     count, square = len(images), images.shape[2] == images.shape[3]
-    sides = torch.tensor(images.shape[2:4])
-    ratio = torch.distributions.Beta(BETA, BETA).sample()
-    centres = sides // 8 + (torch.rand(count, 2) * (sides - sides // 8)).long()
     brightness = torch.where(torch.rand(count) < BRIGHTENED, _between(BRIGHTNESS, count), 1.0)
     noisy = (torch.rand(count) < NOISY).float().to(images.device).view(-1, 1, 1, 1, 1)
     turned = torch.rand(count) < TURNED
     turns = torch.randint(4, (count,)) if square else 2 * torch.randint(2, (count,))
     return Changes(
         _between(ZOOM, count),
-        ratio,
-        centres,
-        torch.randperm(count),
+        draw_boxes(images),
         brightness,
         noisy * torch.randn_like(images),
         torch.where(turned, turns, 0),
@@ -71,7 +64,7 @@ def strong_view(weak: View, changes: Changes, *, cutmix: bool, augment: bool) ->
     zoomed = [zoom(*item, factor) for item, factor in zip(zip(*weak, strict=True), changes.zoom.tolist(), strict=True)]
     view = View(*(torch.stack(parts) for parts in zip(*zoomed, strict=True)))
     if cutmix:
-        view = _mixed(view, changes)
+        view = View(*(mixed(each, changes.boxes) for each in view))
     if not augment:
         return view
     images = unit_range(view.images) * changes.brightness.to(view.images).view(-1, 1, 1, 1, 1)
@@ -119,12 +112,6 @@ def zoom(image: Tensor, label: Tensor, confidence: Tensor, factor: float) -> Vie
     )
 
 
-def box(centre: int, side: int, ratio: float) -> tuple[int, int]:
-    """First voxel and end of a box of CutMix on an axis."""
-    half = int(side * (1 - ratio) ** 0.5) // 2
-    return max(centre - half, 0), min(centre + half, side)
-
-
 def _middle(sides: list[int], patch: torch.Size) -> list[Tensor]:
     """Voxels of the middle crop on each axis, negative or too large in the padding.
 
@@ -148,20 +135,6 @@ def _source(places: Tensor, old: int, new: int) -> Tensor:
     """The old voxel nearest to each new one as OpenCV takes it; -1 outside."""
     source = (places.double() * (1 / (new / old))).floor().long().clamp(max=old - 1)
     return torch.where((places >= 0) & (places < new), source, -1)
-
-
-def _mixed(view: View, changes: Changes) -> View:
-    """CutMix: each crop with a box of its partner, through the whole third axis."""
-    height, width = view.images.shape[2:4]
-    found = View(*(each.clone() for each in view))
-    boxes = zip(changes.centres.tolist(), changes.partners.tolist(), strict=True)
-    for row, ((down, across), partner) in enumerate(boxes):
-        (top, bottom), (left, right) = (
-            box(centre, side, float(changes.ratio)) for centre, side in ((down, height), (across, width))
-        )
-        for target, source in zip(found, view, strict=True):
-            target[row, ..., top:bottom, left:right, :] = source[partner, ..., top:bottom, left:right, :]
-    return found
 
 
 def _turned(volume: Tensor, turns: int, flip: int) -> Tensor:
