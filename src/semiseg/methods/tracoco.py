@@ -7,9 +7,10 @@ is supervised have boxes of each other (CutMix).
 Follows yyliu01/TraCoCo: Code/VnetLA/train.py, and Code/VnetPancreas, Code/UnetBRATS by hyperparameters. Both networks
 stay in training mode when they give pseudo labels, and their batch norms follow the code's order of passes. The
 consistency takes a softmax along an axis of space (``axis``), which is how the numbers in print came about.
-Departures: the two crops have the size of a window of inference and are cut from a training crop, which must therefore
-be larger than the window; in the code they are cut from the whole scan and may lie further apart. The code counts a
-step before it sets the rate: its rate is that of the step after. Ours (unverified): more than two classes.
+Departures: crops and windows are brought to the range 0..1 one by one, where the code takes the range of the volume.
+The two crops have the size of a window of inference and are cut from a training crop, which must be larger for them to
+differ; in the code they are cut from the whole scan and may lie further apart. The code counts a step before it sets
+the rate, so that its rate is that of the step after. Ours (unverified): more than two classes.
 """
 
 from collections.abc import Mapping
@@ -20,9 +21,11 @@ from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.box_mix import draw_boxes, mixed
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.blocks.intensity import loaded
+from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.tracoco_crops import Pair, two_crops
 from semiseg.methods.parts.tracoco_losses import confident_regions, negative_entropy, translation
+from semiseg.methods.parts.unit_range import UnitRange
 
 CODE = "yyliu01/TraCoCo: Code/VnetLA/train.py"
 AXES = {"space": 1, "class": 0}
@@ -33,7 +36,7 @@ def noise(images: Tensor, limit: float) -> Tensor:
     return (2 * torch.rand_like(images) - 1) * limit
 
 
-class TraCoCo(Method):
+class TraCoCo(UnitRange):
     """L = S_n [L_sup + w r(t) (L_crc + w_s L_translation + w_e mean S_c p ln p)], n = 1, 2 the networks."""
 
     networks = {"a": "default", "b": "default"}
@@ -60,7 +63,8 @@ class TraCoCo(Method):
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """The four terms of each network; pseudo labels come before the passes of the network that gives them."""
-        pair, labelled = two_crops(batch, self.context.window), len(batch.images)
+        pair = two_crops(loaded(batch, self.loading), self.context.window)
+        labelled = len(batch.images)
         target = self._pseudo("b", pair.first)
         terms = self._terms("a", pair, pair.first, target[labelled:])
         boxes, target = draw_boxes(pair.first), self._pseudo("a", pair.first)

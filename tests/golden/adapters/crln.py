@@ -52,7 +52,7 @@ def method(filters: int = 1, **hyper: Any) -> CRLN:
 
 def of_outputs(i: Inputs, **hyper: Any) -> CRLN:
     """The method whose networks give the logits and the map of a case."""
-    ours = method(prototypes=1, positive="none", **hyper)
+    ours = method(prototypes=1, positive="none", loading="stored", **hyper)
     found = Outputs(i["logits"], None, i["mm"])
     ours.student, ours.predictor.teacher = Given(found), Given(found)  # type: ignore[assignment]
     return ours

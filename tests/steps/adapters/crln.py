@@ -34,6 +34,7 @@ def build(setting: Case) -> CRLN:
         backbone(*NETWORKS[setting["net"]]),
         "half_ce_dice_fg",
         patch=tuple(setting["crop"]),
+        loading="stored",
         prototypes=setting["R"],
         pseudo_weight=setting["w_unsup"],
         contrast_weight=setting["w_cps"],

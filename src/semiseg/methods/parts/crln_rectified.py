@@ -13,17 +13,18 @@ from semiseg.base.errors import UserError
 from semiseg.blocks import ema
 from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.ramps import poly
-from semiseg.method import Batch, Context, Hyper, Method, TrainingTime
+from semiseg.method import Batch, Context, Hyper, TrainingTime
 from semiseg.methods.parts.crln_network import InteractingNetwork, Predictor, rectifier
 from semiseg.methods.parts.crln_strong_view import View
 from semiseg.methods.parts.descent import Descent
+from semiseg.methods.parts.unit_range import UnitRange
 from semiseg.network import Backbone
 
 CODE = "Yaan-Wang/CRLN: VnetLA/train_semisup.py"
 PAPER = "MedIA 2025"
 
 
-class Rectified(Method):
+class Rectified(UnitRange):
     """A student, its moving average, and the rule that corrects it: p + (1 - mu) M, or another one.
 
     The rule is trained apart from the networks, by descent on L_sup of the student's corrected prediction of the

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg.blocks.box_mix import Boxes, draw_boxes, mixed
+from semiseg.blocks.intensity import brightness, unit_range
 
 IGNORED = -1  # pseudo label of voxels from outside of the crop
-ZOOM, BRIGHTNESS = (0.5, 1.5), (0.75, 1.25)
+ZOOM = (0.5, 1.5)
 BRIGHTENED, NOISY, TURNED = 0.8, 0.5, 0.5  # chances of these steps
 NOISE, LARGEST_NOISE = 0.1, 0.2
 PLANE = (-3, -2)
@@ -45,14 +46,14 @@ class Changes(NamedTuple):
 def draw_changes(images: Tensor) -> Changes:
     """Draw the changes of crops ``[u c z y x]``."""
     count, square = len(images), images.shape[2] == images.shape[3]
-    brightness = torch.where(torch.rand(count) < BRIGHTENED, _between(BRIGHTNESS, count), 1.0)
+    factors = torch.where(torch.rand(count) < BRIGHTENED, brightness(count), 1.0)
     noisy = (torch.rand(count) < NOISY).float().to(images.device).view(-1, 1, 1, 1, 1)
     turned = torch.rand(count) < TURNED
     turns = torch.randint(4, (count,)) if square else 2 * torch.randint(2, (count,))
     return Changes(
-        _between(ZOOM, count),
+        ZOOM[0] + (ZOOM[1] - ZOOM[0]) * torch.rand(count),
         draw_boxes(images),
-        brightness,
+        factors,
         noisy * torch.randn_like(images),
         torch.where(turned, turns, 0),
         torch.where(turned, torch.randint(2, (count,)), -1),
@@ -80,12 +81,6 @@ def strong_view(weak: View, changes: Changes, *, cutmix: bool, augment: bool) ->
     ]
     images, labels, confidence = (torch.stack(parts) for parts in zip(*turned, strict=True))
     return View(unit_range(images), labels, confidence)
-
-
-def unit_range(images: Tensor) -> Tensor:
-    """Images ``[u c z y x]``, each on the range 0..1."""
-    low, high = images.amin((1, 2, 3, 4), keepdim=True), images.amax((1, 2, 3, 4), keepdim=True)
-    return (images - low) / (high - low).clamp(min=torch.finfo(images.dtype).tiny)
 
 
 def zoom(image: Tensor, label: Tensor, confidence: Tensor, factor: float) -> View:
@@ -140,8 +135,3 @@ def _source(places: Tensor, old: int, new: int) -> Tensor:
 def _turned(volume: Tensor, turns: int, flip: int) -> Tensor:
     volume = volume.rot90(turns, PLANE)
     return volume if flip < 0 else volume.flip(PLANE[flip])
-
-
-def _between(limits: tuple[float, float], count: int) -> Tensor:
-    low, high = limits
-    return low + (high - low) * torch.rand(count)
