@@ -26,8 +26,11 @@ from semiseg.blocks.intensity import loaded
 from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.crln_contrast import contrast
 from semiseg.methods.parts.crln_network import Outputs
-from semiseg.methods.parts.crln_rectified import CODE, PAPER, Rectified
+from semiseg.methods.parts.crln_rectified import Rectified
 from semiseg.methods.parts.crln_strong_view import IGNORED, View, draw_changes, strong_view
+
+CODE = "Yaan-Wang/CRLN: VnetLA/train_semisup.py"
+PAPER = "MedIA 2025"
 
 
 def share_weighted(logits: Tensor, labels: Tensor, confidence: Tensor, threshold: float) -> Tensor:
