@@ -115,6 +115,7 @@ class Method(nn.Module):
     ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
         those of a slice of the crop.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
+    ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
     Each but ``cubes`` may name a hyperparameter too, and counts where it is true. Example: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and

@@ -165,6 +165,16 @@ def _window_is_patch(pair: Pairing, _: str) -> str | None:
     )
 
 
+def _window_in_patch(pair: Pairing, _: str) -> str | None:
+    patch, window = pair.training.patch, pair.inference.window
+    if all(side <= whole for side, whole in zip(window, patch, strict=True)):
+        return None
+    return (
+        f"{pair.method} cuts crops of the size of a window from larger ones, but the protocol trains on {_times(patch)}"
+        f" voxels and predicts windows of {_times(window)}"
+    )
+
+
 @dataclass(frozen=True)
 class Requirement:
     """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
@@ -195,6 +205,7 @@ REQUIREMENTS = {
     "even_bottleneck": Requirement("crops and windows whose deepest map has even sides", _even_bottleneck),
     "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
+    "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
 }
 
 

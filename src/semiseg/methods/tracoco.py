@@ -14,15 +14,13 @@ the rate, so that its rate is that of the step after. Ours (unverified): more th
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from semiseg.base.errors import UserError
 from semiseg.blocks.box_mix import draw_boxes, mixed
 from semiseg.blocks.intensity import loaded
-from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
+from semiseg.method import Batch, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.tracoco_crops import Pair, two_crops
 from semiseg.methods.parts.tracoco_losses import confident_regions, negative_entropy, translation
 from semiseg.methods.parts.unit_range import UnitRange
@@ -41,6 +39,7 @@ class TraCoCo(UnitRange):
 
     networks = {"a": "default", "b": "default"}
     inference_networks = ("a", "b")
+    requires = ("window_in_patch",)
     a: nn.Module
     b: nn.Module
 
@@ -52,14 +51,6 @@ class TraCoCo(UnitRange):
     noise = Hyper(0.2, "largest change of a voxel by noise", f"{CODE}; 0.05 on Pancreas and BraTS")
     clip = Hyper(False, "whether noisy images are clipped to [0, 1]", f"{CODE}; true on Pancreas and BraTS")
     axis = Hyper("space", "axis of the softmax in the consistency", f"{CODE}; arXiv 2203.14523: class", tuple(AXES))
-
-    def __init__(self, context: Context, **hyper: Any) -> None:
-        super().__init__(context, **hyper)
-        if any(side < window for side, window in zip(context.patch, context.window, strict=True)):
-            raise UserError(
-                f"TraCoCo cuts two crops of the size of inference.window {context.window} from each training crop,"
-                f" which is smaller: {context.patch}; enlarge training.patch"
-            )
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """The four terms of each network; pseudo labels come before the passes of the network that gives them."""
