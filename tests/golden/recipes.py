@@ -80,7 +80,7 @@ def _differences(got, want, rtol, atol, where):
         yield from (f"{where}: no {key!r}" for key in want if key not in got)
         for key in set(want) & set(got):
             yield from _differences(got[key], want[key], rtol, atol, f"{where}.{key}")
-    elif isinstance(want, list) and any(isinstance(item, (dict, str)) for item in want):
+    elif isinstance(want, list) and (any(isinstance(item, (dict, str)) for item in want) or _ragged(want)):
         if len(got) != len(want):
             yield f"{where}: {len(got)} entries, expected {len(want)}"
         for index, pair in enumerate(zip(got, want, strict=False)):
@@ -93,6 +93,11 @@ def _differences(got, want, rtol, atol, where):
         size = np.maximum(np.abs(want), 0.01 * np.abs(want).max(initial=0))
         tolerance = atol + rtol * size if want.dtype.kind == "f" else 0
         yield from _numbers(np.asarray(got, np.float64), want, tolerance, where)
+
+
+def _ragged(items):
+    """Whether lists of different lengths stand in the list, as shapes do; numpy makes no array of them."""
+    return len({len(item) for item in items if isinstance(item, list)}) > 1
 
 
 def _summary(got, want, rtol, atol, where):

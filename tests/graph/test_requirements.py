@@ -71,6 +71,7 @@ class OneScale(Backbone):
         ("even_bottleneck", {}, {"patch": (64, 128, 112)}, "sides of crops must be multiples of 32; found 64 x "),
         ("even_bottleneck", {}, {"window": (48, 128, 128)}, "sides of windows must be multiples of 32; found 48"),
         ("window_is_patch", {}, {"window": (64, 128, 64)}, "trains on 64 x 128 x 128 voxels and predicts windows"),
+        ("window_in_patch", {"patch": (64, 144, 128)}, {"patch": (64, 112, 144)}, "cuts crops of the size of a window"),
     ],
 )
 def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp_path):

@@ -90,10 +90,13 @@ def _cases(kind: Dataset, splits: Iterable[Split]) -> list[str]:
 def _few_steps(protocol: Protocol) -> Protocol:
     network = protocol.network.model_copy(update={"filters": min(FILTERS, protocol.network.filters)})
     training, inference = _short(protocol.training), protocol.inference
-    if inference.window == protocol.training.patch:  # some methods need windows of the size of the crops
-        sides = zip(inference.stride, inference.window, training.patch, strict=True)
+    large = protocol.training.patch
+    if all(window <= side for window, side in zip(inference.window, large, strict=True)):
+        # some methods need windows of the size of the crops, or windows that a crop holds
+        window = tuple(min(pair) for pair in zip(inference.window, training.patch, strict=True))
+        sides = zip(inference.stride, inference.window, window, strict=True)
         stride = tuple(round(STEP * side) if given < whole else side for given, whole, side in sides)
-        inference = inference.model_copy(update={"window": training.patch, "stride": stride})
+        inference = inference.model_copy(update={"window": window, "stride": stride})
     return protocol.model_copy(update={"network": network, "training": training, "inference": inference})
 
 

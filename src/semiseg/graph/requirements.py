@@ -181,6 +181,16 @@ def _pretrained(pair: Pairing, _: str) -> str | None:
     return f"{pair.method} starts from the weights of a pre-training, but the protocol names none (initial)"
 
 
+def _window_in_patch(pair: Pairing, _: str) -> str | None:
+    patch, window = pair.training.patch, pair.inference.window
+    if all(side <= whole for side, whole in zip(window, patch, strict=True)):
+        return None
+    return (
+        f"{pair.method} cuts crops of the size of a window from larger ones, but the protocol trains on {_times(patch)}"
+        f" voxels and predicts windows of {_times(window)}"
+    )
+
+
 @dataclass(frozen=True)
 class Requirement:
     """What methods may require of a protocol. text: for the page of a method, with the hyperparameter in braces.
@@ -213,6 +223,7 @@ REQUIREMENTS = {
     "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
     "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
+    "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
 }
 
 

@@ -1,0 +1,97 @@
+"""Translation consistent semi-supervised segmentation (Liu et al., arXiv 2203.14523).
+
+Two networks supervise each other on unlabelled crops, where they are confident: towards the likeliest class, and away
+from an unlikely one. Each must also give the same output on the common part of two crops of a scan, whose entropy is
+kept high. Every input has noise; pseudo labels come from the crop without noise. The crops on which the second network
+is supervised have boxes of each other (CutMix).
+Follows yyliu01/TraCoCo: Code/VnetLA/train.py, and Code/VnetPancreas, Code/UnetBRATS by hyperparameters. Both networks
+stay in training mode when they give pseudo labels, and their batch norms follow the code's order of passes. The
+consistency takes a softmax along an axis of space (``axis``), which is how the numbers in print came about.
+Departures: crops and windows are brought to the range 0..1 one by one, where the code takes the range of the volume.
+The two crops have the size of a window of inference and are cut from a training crop, which must be larger for them to
+differ; in the code they are cut from the whole scan and may lie further apart. The code counts a step before it sets
+the rate, so that its rate is that of the step after. Ours (unverified): more than two classes.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from semiseg.blocks.box_mix import draw_boxes, mixed
+from semiseg.blocks.intensity import loaded
+from semiseg.method import Batch, Hyper, Terms, TrainingTime
+from semiseg.methods.parts.tracoco_crops import Pair, two_crops
+from semiseg.methods.parts.tracoco_losses import confident_regions, negative_entropy, translation
+from semiseg.methods.parts.unit_range import UnitRange
+
+CODE = "yyliu01/TraCoCo: Code/VnetLA/train.py"
+AXES = {"space": 1, "class": 0}
+
+
+def noise(images: Tensor, limit: float) -> Tensor:
+    """Uniform random numbers in [-limit, limit] for images ``[b c z y x]``."""
+    return (2 * torch.rand_like(images) - 1) * limit
+
+
+class TraCoCo(UnitRange):
+    """L = S_n [L_sup + w r(t) (L_crc + w_s L_translation + w_e mean S_c p ln p)], n = 1, 2 the networks."""
+
+    networks = {"a": "default", "b": "default"}
+    inference_networks = ("a", "b")
+    requires = ("window_in_patch",)
+    a: nn.Module
+    b: nn.Module
+
+    weight = Hyper(0.3, "weight w of the unsupervised terms, times the protocol's ramp", f"{CODE}: LA with 8 labels")
+    translation_weight = Hyper(0.3, "weight w_s of the translation consistency", f"{CODE}; 1 on Pancreas")
+    entropy_weight = Hyper(0.1, "weight w_e of the negative entropy", f"{CODE} hyp; 0.05 on BraTS")
+    positive = Hyper(0.65, "probability from which a pseudo label counts", CODE)
+    negative = Hyper(0.1, "probability below which a class is excluded", CODE)
+    noise = Hyper(0.2, "largest change of a voxel by noise", f"{CODE}; 0.05 on Pancreas and BraTS")
+    clip = Hyper(False, "whether noisy images are clipped to [0, 1]", f"{CODE}; true on Pancreas and BraTS")
+    axis = Hyper("space", "axis of the softmax in the consistency", f"{CODE}; arXiv 2203.14523: class", tuple(AXES))
+
+    def losses(self, batch: Batch, time: TrainingTime) -> Terms:
+        """The four terms of each network; pseudo labels come before the passes of the network that gives them."""
+        pair = two_crops(loaded(batch, self.loading), self.context.window)
+        labelled = len(batch.images)
+        target = self._pseudo("b", pair.first)
+        terms = self._terms("a", pair, pair.first, target[labelled:])
+        boxes, target = draw_boxes(pair.first), self._pseudo("a", pair.first)
+        return terms | self._terms("b", pair, mixed(pair.first, boxes), mixed(target, boxes)[labelled:])
+
+    def weights(self, time: TrainingTime) -> Mapping[str, float]:
+        """w r(t), times w_s and w_e for the terms of common parts."""
+        ramped = self.weight * time.ramp
+        shares = {"cross": 1.0, "translation": self.translation_weight, "entropy": self.entropy_weight}
+        return {f"{term}_{name}": ramped * share for term, share in shares.items() for name in ("a", "b")}
+
+    @torch.no_grad()
+    def _pseudo(self, network: str, images: Tensor) -> Tensor:
+        """Logits of a network in training mode."""
+        logits: Tensor = self.get_submodule(network)(images).float()
+        return logits
+
+    def _terms(self, network: str, pair: Pair, third: Tensor, target: Tensor) -> Terms:
+        """The terms of a network. third: images on which it is supervised by the target of their unlabelled rows."""
+        first, second, others = (self._noisy(network, images) for images in (pair.first, pair.second, third))
+        count = len(pair.labels)
+        parts = [
+            [logits[:, *box] for logits, box in zip(outputs, boxes, strict=True)]
+            for outputs, boxes in ((first, pair.first_box), (second, pair.second_box))
+        ]
+        a, b = ([part for part in crops if part.numel()] for crops in parts)
+        nothing = first.new_zeros(())
+        return {
+            f"supervised_{network}": self.context.supervised(first[:count], pair.labels),
+            f"cross_{network}": confident_regions(others[count:], target, self.positive, self.negative),
+            f"translation_{network}": translation(a, b, AXES[self.axis]) if a else nothing,
+            f"entropy_{network}": negative_entropy([*a, *b]) if a else nothing,
+        }
+
+    def _noisy(self, network: str, images: Tensor) -> Tensor:
+        """Logits, float32, of images with noise."""
+        changed = images + noise(images, self.noise)
+        logits: Tensor = self.get_submodule(network)(changed.clamp(0, 1) if self.clip else changed)
+        return logits.float()
