@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from semiseg.blocks.losses import dice_linear_pooled
+from semiseg.blocks.losses import dice_linear_pooled, dice_squared_per_class
 
 
 def over_organs(loss: Callable[[Tensor, Tensor], Tensor], probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -24,3 +24,8 @@ def dice_linear_each(probabilities: Tensor, labels: Tensor) -> Tensor:
     Source: ycwu1997/MC-Net: code/utils/losses.py Binary_dice_loss.
     """
     return over_organs(dice_linear_pooled, probabilities, labels)
+
+
+def dice_squared_each(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the organs of ``dice_squared_per_class`` with s = 1e-5; ``dice_squared_fg`` for two classes."""
+    return dice_squared_per_class(probabilities, labels, smooth=1e-5)[1:].mean()
