@@ -5,7 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from adapters.backbones import shape
-from stage import at, batch, cast, clock
+from stage import batch, cast, clock
 from support.facts import facts
 from torch import Tensor, nn
 
