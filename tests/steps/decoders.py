@@ -36,13 +36,15 @@ def of_decoders(method: Method, heads: Mapping[str, tuple[str, str]], network: s
     return of_modules(method, found)
 
 
-def half_batches(given: Given) -> list[Batch]:
-    """Batches whose first half of rows is labelled; labels of the other half are not handed on."""
+def first_rows(given: Given, count: int) -> list[Batch]:
+    """Batches whose first ``count`` rows are labelled; labels of the others are not handed on."""
     steps = zip(given.inputs["images"], given.inputs["labels"], strict=True)
-    return [
-        Batch(images[: len(images) // 2], labels[: len(images) // 2].long(), images[len(images) // 2 :])
-        for images, labels in steps
-    ]
+    return [Batch(images[:count], labels[:count].long(), images[count:]) for images, labels in steps]
+
+
+def half_batches(given: Given) -> list[Batch]:
+    """Batches whose first half of rows is labelled."""
+    return first_rows(given, len(given.inputs["images"][0]) // 2)
 
 
 def counted_before(setting: Case, lr: str) -> Training:

@@ -3,9 +3,9 @@
 from typing import Any
 from unittest import mock
 
+from steps.decoders import first_rows
 from steps.stage import Case, Given, Run, backbone, make, of_network, training
 
-from semiseg.method import Batch
 from semiseg.methods.parts import lg_er_structure
 
 HYPER = {
@@ -36,14 +36,10 @@ def run(case: Case) -> dict[str, Any]:
     stage.load(given.start)
     losses, rates = [], []
     places = zip(*(given.draws[f"blocks_{axis}"] for axis in "xyz"), strict=True)
-    for batch, noise, axes in zip(batches(given), given.draws["noise"], places, strict=True):
+    for batch, noise, axes in zip(
+        first_rows(given, setting["labelled_batch"]), given.draws["noise"], places, strict=True
+    ):
         with mock.patch.object(lg_er_structure, "chosen", side_effect=[each.tolist() for each in axes]):
             losses += stage.steps([batch], [{"torch.randn_like": [noise]}], TERMS)[-1:]
         rates.append(stage.rate)
     return stage.result(losses, case, {"learning_rates": rates})
-
-
-def batches(given: Given) -> list[Batch]:
-    """Batches whose first rows are labelled; labels of the others are not handed on."""
-    count, steps = given.setting["labelled_batch"], zip(given.inputs["images"], given.inputs["labels"], strict=True)
-    return [Batch(images[:count], labels[:count].long(), images[count:]) for images, labels in steps]
