@@ -49,7 +49,7 @@ class BCP(Method):
         f"{CODE}: 2000 in a run of their own; {PANCREAS}: 60 epochs",
     )
     unlabelled_weight = Hyper(0.5, "weight of voxels with pseudo labels", f"{CODE} --u_weight")
-    mask_ratio = Hyper(2 / 3, "side of the cuboid, as a fraction of the crop's", f"{CODE} --mask_ratio")
+    mask_ratio = Hyper(0.6666666666666666, "side of the cuboid, as a fraction of the crop's", f"{CODE} --mask_ratio")
     threshold = Hyper(0.5, "least probability of a pseudo label", f"{CODE} get_cut_mask")
     neighbours = Hyper(26, "neighbours of a voxel in a component", f"{CODE}: 26; {PANCREAS}: 18", (18, 26))
     inside = Hyper(
