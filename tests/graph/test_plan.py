@@ -134,7 +134,11 @@ def test_prepared_voxels_by_hand():
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    """The project's parameters, with the first two rows of the tables that are planned here."""
+    content = copy.deepcopy(CONTENT)
+    for table in ("la_8", "brats19_25"):
+        content["tables"][table]["rows"] = content["tables"][table]["rows"][:2]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -83,7 +83,9 @@ class BCP(Method):
         }
 
     def halves(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Both halves of the crops. Raises UserError for an odd number of them."""
+        """Both halves of the crops; a single one is its own partner. Raises UserError for another odd number."""
+        if len(crops) == 1:
+            return crops, crops
         if len(crops) % 2:
             raise UserError(
                 f"BCP mixes crops by pairs and found {len(crops)} in a step: make training.batch even for both kinds"
