@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from support import ROOT, finished_project, params_yaml
+from support import ROOT, finished_project, params_yaml, project_folder
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
@@ -160,12 +160,11 @@ def test_prepared_voxels_by_hand():
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """The project's parameters; of the rows of la_8 the first two alone."""
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    begin = text.index("    rows:\n", text.index("\n  la_8:\n"))
-    end = text.index("    metrics:", begin)
-    rows = "".join(text[begin:end].splitlines(keepends=True)[:3])
-    (tmp_path / "params.yaml").write_text(text[:begin] + rows + text[end:], encoding="utf-8")
+    """The project's parameters, with the first two rows of the tables that are planned here."""
+    content = copy.deepcopy(CONTENT)
+    for table in ("la_8", "brats19_25"):
+        content["tables"][table]["rows"] = content["tables"][table]["rows"][:2]
+    project_folder.write_params(tmp_path, content)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
