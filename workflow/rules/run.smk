@@ -44,7 +44,9 @@ predict_inputs, predict_spec, predict_code = job(f"{RUN}/predictions.json")
 def state_of_training(wildcards):
     """The state that the training of the predicted weights has left. Not a function of `input`, whose results Snakemake
     would not note (semiseg.engine.snakemake_memory)."""
-    return state_folder(GRAPH.of(f"{RUN}/predictions.json", wildcards).inputs["weights"])
+    return state_folder(
+        GRAPH.of(f"{RUN}/predictions.json", wildcards).inputs["weights"]
+    )
 
 
 rule predict:
