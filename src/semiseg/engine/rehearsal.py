@@ -83,10 +83,10 @@ def _few_steps(protocol: Protocol) -> Protocol:
     large = protocol.training.patch
     if all(window <= side for window, side in zip(inference.window, large, strict=True)):
         # some methods need windows of the size of the crops, or windows that a crop holds
-        window, stride = (
-            tuple(min(pair) for pair in zip(sides, training.patch, strict=True))
-            for sides in (inference.window, inference.stride)
-        )
+        window = tuple(min(pair) for pair in zip(inference.window, training.patch, strict=True))
+        # with the strides for large windows, small ones would be so many that a rehearsal took an hour
+        steps = zip(inference.stride, window, strict=True)
+        stride = tuple(min(max(step, side // 2), side) for step, side in steps)
         inference = inference.model_copy(update={"window": window, "stride": stride})
     return protocol.model_copy(update={"network": network, "training": training, "inference": inference})
 
