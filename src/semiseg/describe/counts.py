@@ -13,7 +13,12 @@ from semiseg.learning.estimate import Step, count, shipped
 def steps_of(plan: Plan) -> dict[str, Step]:
     """A training step of every row that is trained, by its key; rows of equal work share one."""
     views = [TableView.of(plan, table) for table in plan.params.tables]
-    steps = [view.step(method) for view in views for method in view.runs if not is_control(plan.base(method))]
+    steps = [
+        view.step(name)
+        for view in views
+        for name, (run, *_) in view.runs.items()
+        if not is_control(plan.base(run.method))
+    ]
     return {step.key: step for step in steps}
 
 
