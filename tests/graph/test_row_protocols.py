@@ -131,7 +131,7 @@ def test_a_rehearsal_shrinks_every_protocol_of_the_table():
     small = shrunk(parse_params(params()), TABLE)
     assert set(small.protocols) == {"dhc", "long"}
     assert {one.training.epochs for one in small.protocols.values()} == {2}
-    assert small.protocols["long"].inference.stride == (4, 16, 16)
+    assert small.protocols["long"].inference.stride == (16, 32, 32)  # half of the window, where that is more
     assert Plan(small).runs(TABLE, "cps")[0].protocol == "long"
 
 
