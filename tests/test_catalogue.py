@@ -222,6 +222,10 @@ def broken_method(tmp_path, monkeypatch):
     ("text", "sentence"),
     [
         ("class FixMatch(Method)\n", r"^src/semiseg/methods/fixmatch\.py, line 1 is not valid Python \(expected ':'\)"),
+        (
+            "from semiseg.method import Hyper, Method\n\nclass New(Method):\n    rate = Hyper(2 / 3, 'x', 'y')\n",
+            r"New\.rate must have a number, a text, True or False as its default, written out$",
+        ),
         ("x = 1\n", r"^src/semiseg/methods/fixmatch\.py must define exactly one Method, it defines 0$"),
     ],
 )

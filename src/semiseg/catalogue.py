@@ -96,10 +96,10 @@ class Declared:
 def hyperparameters(method: str) -> dict[str, Declared]:
     """Declared hyperparameters of a method, those of its base classes first: the ``name = Hyper(default, ...)`` lines.
 
-    Raises BrokenError when the file does not define exactly one method.
+    Raises BrokenError when the file does not define exactly one method, and for a default that is not written out.
     """
     return {
-        name: _hyper(value, vars(owner)["constants"])
+        name: _hyper(value, vars(owner)["constants"], f"{owner.__name__}.{name}")
         for owner in reversed(_plug_in_twin("methods", method).__mro__)
         for name, value in vars(owner).get("assigned", {}).items()
         if _is_hyper(value)
@@ -217,16 +217,18 @@ def _is_hyper(value: ast.expr) -> bool:
     return isinstance(called, ast.Name) and called.id == "Hyper"
 
 
-def _hyper(value: ast.expr, constants: Mapping[str, ast.expr]) -> Declared:
+def _hyper(value: ast.expr, constants: Mapping[str, ast.expr], what: str) -> Declared:
     assert isinstance(value, ast.Call)
     given = {keyword.arg: keyword.value for keyword in value.keywords}
     given |= dict(zip(("default", "meaning", "source", "choices"), value.args, strict=False))
+    if (default := _literal(given.get("default"))) is None:
+        raise sources.BrokenError(f"{what} must have a number, a text, True or False as its default, written out")
     meaning, source = (_text(given.get(name), constants) for name in ("meaning", "source"))
     choices = given.get("choices")
     if isinstance(choices, ast.Name):
         choices = constants.get(choices.id)
     at_prediction = _literal(given.get("at_prediction")) is True
-    return Declared(ast.literal_eval(given["default"]), tuple(_literal(choices) or ()), at_prediction, meaning, source)
+    return Declared(default, tuple(_literal(choices) or ()), at_prediction, meaning, source)
 
 
 def _text(value: ast.expr | None, constants: Mapping[str, ast.expr]) -> str:
