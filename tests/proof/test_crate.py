@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests_cache import CachedSession
-from support import shared_project
+from support import ROOT, shared_project
 from support.shared_project import HOME, HOST, PASSWORD, RUN, TABLE, semiseg
 
 from semiseg.base.errors import UserError
@@ -261,7 +261,7 @@ def test_parameters_are_shared_without_paths_and_passwords(text: str, shared: st
 
 
 def test_the_projects_own_parameters_are_shared_as_they_are() -> None:
-    text = (shared_project.ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     assert shareable_yaml(text) == text
 
 
