@@ -230,7 +230,8 @@ class Method(nn.Module):
         return {}
 
     def adversaries(self) -> Mapping[str, Adam | SGD]:
-        """Attribute name -> optimiser of each module that has one of its own, such as a discriminator.
+        """Attribute name -> optimiser of each module that has one of its own, such as a discriminator; with dots where
+        it lies in another module.
 
         Example (``semiseg/methods/dan.py``): ``{"discriminator": Adam(1e-4, (0.9, 0.99))}`` for the module
         ``self.discriminator``. While ``losses`` runs, the parameters of adversaries have their gradients switched off:
