@@ -116,6 +116,7 @@ class Method(nn.Module):
     ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
     ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
+    ``"scaled_intensities"``: the protocol scales every scan to 0..1 (``intensities: minmax``).
     ``"pretrained"``: the protocol names a run (``initial``) from whose weights the training starts.
     Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
@@ -229,7 +230,8 @@ class Method(nn.Module):
         return {}
 
     def adversaries(self) -> Mapping[str, Adam | SGD]:
-        """Attribute name -> optimiser of each module that has one of its own, such as a discriminator.
+        """Attribute name -> optimiser of each module that has one of its own, such as a discriminator; with dots where
+        it lies in another module.
 
         Example (``semiseg/methods/dan.py``): ``{"discriminator": Adam(1e-4, (0.9, 0.99))}`` for the module
         ``self.discriminator``. While ``losses`` runs, the parameters of adversaries have their gradients switched off:

@@ -19,9 +19,11 @@ def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     return Training.model_construct(patch=patch, batch=batch, validation=None)
 
 
-def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, classes=2):
+def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, classes=2, scaled=True):
     inference = Inference(window=window, stride=window)
-    pair = Pairing(method, hyper, classes, Network(name=network, filters=2), training, inference, wrapped)
+    pair = Pairing(
+        method, hyper, classes, Network(name=network, filters=2), training, inference, wrapped, scaled=scaled
+    )
     return requirements.why_not(pair)
 
 
@@ -92,6 +94,17 @@ def test_a_dice_of_one_foreground_class_is_for_two_classes():
     assert why_not("ss_net", asked, training()) is why_not("ss_net", {}, training(), classes=14) is None
     reason = "ss_net with supervised_dice foreground is for 2 classes, and this task has 14"
     assert why_not("ss_net", asked, training(), classes=14) == reason
+
+
+@pytest.mark.parametrize("method", ["crln", "tracoco"])
+def test_a_random_brightness_is_for_scans_scaled_to_0_and_1(method):
+    crops = training(patch=(64, 128, 128))
+    assert why_not(method, {}, crops, scaled=True) is None
+    assert why_not(method, {"brightness": False}, crops, scaled=False) is None
+    assert why_not(method, {}, crops, scaled=False) == (
+        f"{method} clips images to 0..1 (brightness), but the protocol leaves intensities as they are stored: set"
+        " intensities: minmax in the protocol, or brightness: false"
+    )
 
 
 def test_a_row_is_left_out_of_a_dataset_with_more_classes_than_it_serves():

@@ -1,6 +1,6 @@
 """What every method must do. A new file in semiseg/methods is tested here without writing a test."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -110,32 +110,38 @@ def begin(method: Method) -> State:
     return start(method, inference, rule, torch.device("cpu"))
 
 
+def parts_where(method: Method, holds: Callable[[str, nn.Parameter], bool]) -> set[str]:
+    """Parts of a method with such a weight: an adversary, wherever it lies, or else a child."""
+    adversaries = method.adversaries()
+    return {
+        next((each for each in adversaries if name.startswith(f"{each}.")), name.split(".")[0])
+        for name, weight in method.named_parameters(remove_duplicate=False)
+        if holds(name, weight)
+    }
+
+
 def trained_parts(method: Method) -> set[str]:
-    """Children of a method with trained parameters: networks, heads, adversaries."""
-    return {name for name, child in method.named_children() if any(each.requires_grad for each in child.parameters())}
+    """Parts of a method with trained parameters: networks, heads, adversaries."""
+    return parts_where(method, lambda _, weight: weight.requires_grad)
 
 
 def reached_by(method: Method, term: str, value: torch.Tensor) -> set[str]:
-    """The children that this term's gradient changes; the term must be a finite scalar."""
+    """The parts that this term's gradient changes; the term must be a finite scalar."""
     assert value.ndim == 0 and value.isfinite(), term
     if not value.requires_grad:
         return set()
     method.zero_grad()
     value.backward(retain_graph=True)
-    return {
-        name
-        for name, child in method.named_children()
-        if any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in child.parameters())
-    }
+    return parts_where(method, lambda _, weight: weight.grad is not None and bool(weight.grad.abs().sum() > 0))
 
 
 def step_that_moves(state: State, batch: Batch) -> None:
     """A step, which must move every network, adversaries included."""
     method, adversaries = state.method, set(state.method.adversaries())
     trained = set(method.networks) | (trained_parts(method) & set(method.inference_networks)) | adversaries
-    before = {key: value.clone() for key, value in method.named_parameters()}
+    before = {key: value.clone() for key, value in method.named_parameters(remove_duplicate=False)}
     step(state, batch)
-    moved = {key.split(".")[0] for key, value in method.named_parameters() if not torch.equal(before[key], value)}
+    moved = parts_where(method, lambda name, weight: not torch.equal(before[name], weight))
     assert moved >= trained
 
 

@@ -127,7 +127,9 @@ class Plan:
             return f"its pre-training {before.method} cannot be done: {reason}"
         base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
         trained = given.network, given.training, given.inference
-        return why_not(Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), before is not None))
+        scaled = given.intensities == "minmax"
+        pair = Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), before is not None, scaled)
+        return why_not(pair)
 
     def served(self, table: str) -> list[str]:
         """Methods of the rows that are built. UserError if none can be served, or if a row's split cannot serve it."""

@@ -85,6 +85,7 @@ class Pairing:
     classes: of the dataset, the background among them.
     wrapped: the method that this one wraps, and its ``hyper``, as in ``Specs.train``; None where it wraps none.
     pretrained: whether the training starts from the weights of another run.
+    scaled: whether the scans are scaled to 0..1; True in a training, because the planner has checked it.
     """
 
     method: str
@@ -95,6 +96,7 @@ class Pairing:
     inference: Inference
     wrapped: Mapping[str, Any] | None = None
     pretrained: bool = False
+    scaled: bool = True
 
     def value(self, hyperparameter: str) -> Any:
         """The value of a hyperparameter in this pair."""
@@ -181,6 +183,15 @@ def _pretrained(pair: Pairing, _: str) -> str | None:
     return f"{pair.method} starts from the weights of a pre-training, but the protocol names none (initial)"
 
 
+def _scaled_intensities(pair: Pairing, name: str) -> str | None:
+    if pair.scaled:
+        return None
+    return (
+        f"{pair.method} clips images to 0..1 ({name}), but the protocol leaves intensities as they are stored: set"
+        f" intensities: minmax in the protocol, or {name}: false"
+    )
+
+
 def _window_in_patch(pair: Pairing, _: str) -> str | None:
     patch, window = pair.training.patch, pair.inference.window
     if all(side <= whole for side, whole in zip(window, patch, strict=True)):
@@ -223,6 +234,7 @@ REQUIREMENTS = {
     "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
     "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
+    "scaled_intensities": Requirement("scans scaled to 0..1 (`intensities: minmax`)", _scaled_intensities),
     "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
 }
 

@@ -8,9 +8,7 @@ mixture of the mean of their class and its prototypes.
 Follows Yaan-Wang/CRLN: VnetLA/train_semisup.py: representations have R channels, so a prototype contributes its mean
 over features; a crop's pseudo-label loss has the share of its certain voxels as weight, where the paper masks voxels;
 the weights of the terms are 0.5 and not ramped.
-Departures: crops and windows are brought to the range 0..1 one by one, where the code takes the range of the volume,
-and brightness follows that. Class ids choose prototypes, where the code counts the classes present. The rate of mu has
-no floor; the code's, 1e-6, lies below every rate of its schedule.
+Departure: class ids choose prototypes, where the code counts the classes present.
 Ours (unverified): other switches than the defaults, for MedIA 2025, Tables 5 to 7, which have no code; more than two
 classes.
 """
@@ -22,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from semiseg.base.errors import UserError
-from semiseg.blocks.intensity import loaded
+from semiseg.blocks.intensity import brightened
 from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.crln_contrast import contrast
 from semiseg.methods.parts.crln_network import Outputs
@@ -76,7 +74,7 @@ class CRLN(Rectified):
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses of prediction and map, the pseudo-label loss of strong views, then the contrast."""
-        self.seen = batch = loaded(batch, self.loading)
+        self.seen = batch = brightened(batch) if self.brightness else batch
         weak = self.pseudo_labels(batch.unlabelled, time)
         strong = strong_view(weak, draw_changes(weak.images), cutmix=self.cutmix, augment=self.augment)
         known = self.student(batch.images, represent=True, interact=True)

@@ -7,10 +7,9 @@ is supervised have boxes of each other (CutMix).
 Follows yyliu01/TraCoCo: Code/VnetLA/train.py, and Code/VnetPancreas, Code/UnetBRATS by hyperparameters. Both networks
 stay in training mode when they give pseudo labels, and their batch norms follow the code's order of passes. The
 consistency takes a softmax along an axis of space (``axis``), which is how the numbers in print came about.
-Departures: crops and windows are brought to the range 0..1 one by one, where the code takes the range of the volume.
-The two crops have the size of a window of inference and are cut from a training crop, which must be larger for them to
-differ; in the code they are cut from the whole scan and may lie further apart. The code counts a step before it sets
-the rate, so that its rate is that of the step after. Ours (unverified): more than two classes.
+Departures: the two crops have the size of a window of inference and are cut from a training crop, which must be larger
+for them to differ; in the code they are cut from the whole scan and may lie further apart. The code counts a step
+before it sets the rate, so that its rate is that of the step after. Ours (unverified): more than two classes.
 """
 
 from collections.abc import Mapping
@@ -19,11 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from semiseg.blocks.box_mix import draw_boxes, mixed
-from semiseg.blocks.intensity import loaded
-from semiseg.method import Batch, Hyper, Terms, TrainingTime
+from semiseg.blocks.intensity import brightened
+from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
 from semiseg.methods.parts.tracoco_crops import Pair, two_crops
 from semiseg.methods.parts.tracoco_losses import confident_regions, negative_entropy, translation
-from semiseg.methods.parts.unit_range import UnitRange
 
 CODE = "yyliu01/TraCoCo: Code/VnetLA/train.py"
 AXES = {"space": 1, "class": 0}
@@ -34,15 +32,16 @@ def noise(images: Tensor, limit: float) -> Tensor:
     return (2 * torch.rand_like(images) - 1) * limit
 
 
-class TraCoCo(UnitRange):
+class TraCoCo(Method):
     """L = S_n [L_sup + w r(t) (L_crc + w_s L_translation + w_e mean S_c p ln p)], n = 1, 2 the networks."""
 
     networks = {"a": "default", "b": "default"}
     inference_networks = ("a", "b")
-    requires = ("window_in_patch",)
+    requires = ("window_in_patch", "scaled_intensities:brightness")
     a: nn.Module
     b: nn.Module
 
+    brightness = Hyper(True, "whether crops have a random brightness", f"{CODE}, Code/UnetBRATS; not Pancreas")
     weight = Hyper(0.3, "weight w of the unsupervised terms, times the protocol's ramp", f"{CODE}: LA with 8 labels")
     translation_weight = Hyper(0.3, "weight w_s of the translation consistency", f"{CODE}; 1 on Pancreas")
     entropy_weight = Hyper(0.1, "weight w_e of the negative entropy", f"{CODE} hyp; 0.05 on BraTS")
@@ -54,7 +53,7 @@ class TraCoCo(UnitRange):
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """The four terms of each network; pseudo labels come before the passes of the network that gives them."""
-        pair = two_crops(loaded(batch, self.loading), self.context.window)
+        pair = two_crops(brightened(batch) if self.brightness else batch, self.context.window)
         labelled = len(batch.images)
         target = self._pseudo("b", pair.first)
         terms = self._terms("a", pair, pair.first, target[labelled:])

@@ -52,7 +52,7 @@ def method(filters: int = 1, **hyper: Any) -> CRLN:
 
 def of_outputs(i: Inputs, **hyper: Any) -> CRLN:
     """The method whose networks give the logits and the map of a case."""
-    ours = method(prototypes=1, positive="none", loading="stored", **hyper)
+    ours = method(prototypes=1, positive="none", brightness=False, **hyper)
     found = Outputs(i["logits"], None, i["mm"])
     ours.student, ours.predictor.teacher = Given(found), Given(found)  # type: ignore[assignment]
     return ours
@@ -64,6 +64,7 @@ def supervised(i: Inputs, p: Inputs) -> Tensor:
     return total(terms, {**ours.weights(at(0)), "pseudo": 0.0})
 
 
+@torch.no_grad()
 def corrected(i: Inputs, p: Inputs) -> dict[str, Tensor]:
     ours = of_outputs(i)
     ours.predictor.correct.mu.fill_(p["mu"])  # type: ignore[operator, union-attr]
@@ -72,11 +73,12 @@ def corrected(i: Inputs, p: Inputs) -> dict[str, Tensor]:
 
 
 def of_mu(i: Inputs, p: Inputs) -> dict[str, Any]:
-    ours = of_outputs(i, momentum=0.0, weight_decay=0.0)
+    ours = of_outputs(i)
     mu: Any = ours.predictor.correct.mu
-    mu.fill_(p["mu"])
-    loss = ours.fit_correction(batch(i["label"], len(i["label"])), rate=1.0)
-    return {"loss": loss, "grad_mu": p["mu"] - mu.item()}
+    nn.init.constant_(mu, p["mu"])
+    ours.seen = batch(i["label"], len(i["label"]))
+    loss = ours.adversary_losses(ours.seen, at(0))["correction"]
+    return {"loss": loss, "grad_mu": torch.autograd.grad(loss, mu)[0].item()}
 
 
 def ids_of(i: Inputs) -> Tensor:

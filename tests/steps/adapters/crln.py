@@ -34,7 +34,7 @@ def build(setting: Case) -> CRLN:
         backbone(*NETWORKS[setting["net"]]),
         "half_ce_dice_fg",
         patch=tuple(setting["crop"]),
-        loading="stored",
+        brightness=False,
         prototypes=setting["R"],
         pseudo_weight=setting["w_unsup"],
         contrast_weight=setting["w_cps"],
@@ -47,7 +47,6 @@ def build(setting: Case) -> CRLN:
         negatives=setting["negatives"],
         ema_decay=setting["ema"],
         rate=setting["lr"],
-        power=setting["lr_power"],
         momentum=setting["momentum"],
         weight_decay=setting["weight_decay"],
         cutmix=on["cutmix"],
@@ -122,19 +121,19 @@ def run(case: Case) -> dict[str, Any]:
     rules = training(setting, {}, rule, "lr")
     stage = Run(method, rules, setting, {role: names(method, role) for role in given.start})
     stage.load({**given.start, "teacher": given.start["student"]})  # the case lists some of the teacher's weights only
-    terms = {"unsup": "pseudo", **({"cps": "contrast"} if method.represents else {})}
+    terms = {"unsup": "pseudo"} | ({"cps": "contrast"} if method.represents else {})
+    terms |= {"mu": "correction"} if method.adversaries() else {}
     losses, rates = [], []
     prefixes = ("", "map_") if method.interaction else ("",)
     for step, batch in enumerate(batches(given)):
-        seen: dict[str, list[Any]] = {"ce": [], "dice": [], "fitted": []}
+        seen: dict[str, list[Any]] = {"ce": [], "dice": []}
         with (
             random_numbers(given, step),
             watched(f"{LOSSES}.cross_entropy", seen["ce"].append),
             watched(f"{LOSSES}.dice_squared_fg", seen["dice"].append),
-            watched(f"{PARTS}.descent.differentiated", seen["fitted"].append),
         ):
             found = stage.steps([batch], [{}], terms)[-1]
         halves = {f"{prefix}{name}": seen[name][at].item() for at, prefix in enumerate(prefixes) for name in HALVES}
-        losses.append(found | halves | ({"mu": seen["fitted"][0][0].item()} if seen["fitted"] else {}))
+        losses.append(found | halves)
         rates.append(stage.rate)
     return stage.result(losses, case, {"lr": rates})

@@ -43,7 +43,7 @@ def run(case: Case) -> dict[str, Any]:
         CLASSES,
         backbone(NETWORKS[setting["script"]], FILTERS),
         "half_ce_dice_fg",
-        loading="stored",
+        brightness=False,
         weight=setting["unsup_weight"],
         translation_weight=setting["spatial_weight"],
         entropy_weight=setting["hyp"],

@@ -111,11 +111,11 @@ class Convolution(nn.Module):
 
 
 def rectifier(name: str, classes: int, threshold: float) -> nn.Module:
-    """The rule of this name, without gradients: the method trains it apart from the networks."""
+    """The rule of this name."""
     if name == "learned":
-        return Scalar().requires_grad_(False)
+        return Scalar()
     if name == "convolution":
-        return Convolution(classes).requires_grad_(False)
+        return Convolution(classes)
     return Exchange(threshold) if name == "exchange" else Uncorrected()
 
 
