@@ -59,8 +59,8 @@ def test_a_second_name_gives_a_table_a_further_row_of_a_method_and_trains_nothin
     spec = Specs(plan).table("openkbp_imbalance")
     assert not spec.variants, "there are no bars of a second name, which changes nothing"
     assert {name: spec.names[name] for name in ("sup_only_fully", "sup_only")} == {
-        "sup_only_fully": ("V-Net (fully)",),
-        "sup_only": ("V-Net",),
+        "sup_only_fully": ("Sup only (fully)",),
+        "sup_only": ("Sup only",),
     }
 
 
