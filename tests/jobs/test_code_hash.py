@@ -65,7 +65,7 @@ EDITS = {
     "the choices of a hyperparameter": (
         "methods/dtc.py", r'(f"\{CODE\} --beta")', r"\1, (0.3, 0.4)", NETWORK
     ),
-    "the base class of a method": ("methods/parts/two_heads.py", "BINARY = 2", "BINARY = 3", NETWORK),
+    "the base class of a method": ("methods/parts/one_logit.py", "BINARY = 2", "BINARY = 3", NETWORK),
     "a network that is used by name": ("networks/vnet.py", r"\(1, 2, 3, 3, 3\)", "(1, 2, 3, 3, 4)", NETWORK),
     "a loss": ("blocks/losses.py", "smooth: float = 1e-5", "smooth: float = 1e-6", NETWORK),
     "a window of inference": ("learning/inference.py", r"lack // 2", "(lack + 1) // 2", NETWORK),

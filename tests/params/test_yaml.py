@@ -75,7 +75,7 @@ def test_numbers_with_an_exponent_are_numbers_everywhere(number):
     [
         ("methods: {}", "methods: {cps: {weight: NUMBER}}", "methods.cps.weight"),
         ("{lambda_g: 0.1}", "{lambda_g: NUMBER}", "variants.guidednet_lambda_01.parameters.lambda_g"),
-        ("lr: 0.05", "lr: NUMBER", "protocols.la_small.training.optimiser.lr"),
+        ("lr: 0.0025", "lr: NUMBER", "protocols.la_crln.training.optimiser.lr"),
         ("low: -75", "low: NUMBER", "preparations.dhc.steps.1.low"),
         ("[220, null, null]", "[NUMBER, null, null]", "preparations.openkbp.steps.1.size.0"),
     ],

@@ -15,6 +15,7 @@ from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
+from semiseg.graph.second_names import trained
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -69,8 +70,8 @@ class Plan:
         if row.same_as is not None:
             return self.runs(table, row.same_as)
         protocol, split = row.protocol or definition.protocol, row.split or definition.split
-        trained = self.params.trained(method)
-        return [Run(definition.dataset, protocol, split, trained, seed) for seed in definition.seeds]
+        name = trained(self.params, method)
+        return [Run(definition.dataset, protocol, split, name, seed) for seed in definition.seeds]
 
     def training(self, run: Run) -> Run:
         """The run whose training makes the weights of a run: itself, unless another one differs at prediction alone.

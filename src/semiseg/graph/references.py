@@ -14,6 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
 from semiseg.graph.requirements import crops_do_not_fit
+from semiseg.graph.second_names import trained
 from semiseg.params.config import Initial, Params
 from semiseg.params.table import Table
 
@@ -180,7 +181,7 @@ def _check_same(params: Params, where: str, table: Table) -> None:
     seen: dict[tuple[str | None, ...], str] = {}
     for row in table.rows:
         if row.same_as is None:
-            runs = params.trained(row.method), row.split or table.split, row.protocol or table.protocol
+            runs = trained(params, row.method), row.split or table.split, row.protocol or table.protocol
             if (first := seen.setdefault(runs, row.method)) != row.method:
                 raise UserError(
                     f"{where}.rows.{row.method}: has the runs of the row {first}: give it another split or protocol, or"

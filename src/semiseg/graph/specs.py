@@ -14,6 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.second_names import trained
 from semiseg.params.differences import differences
 from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
 from semiseg.paths import SPLIT
@@ -133,7 +134,7 @@ class Specs:
         chosen = [dataset.organ(name) for name in definition.organs] or dataset.organs
         methods = [row.method for row in definition.rows]
         variants = {
-            name: self.params.variants[name] for name in methods if self.params.trained(name) in self.params.variants
+            name: self.params.variants[name] for name in methods if trained(self.params, name) in self.params.variants
         }
         papers = {block.paper for block in definition.printed}
         built = {method: plan.runs(table, method) for method in plan.served(table)}

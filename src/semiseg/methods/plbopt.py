@@ -40,7 +40,6 @@ PAPER = "Ji, Ye, Ma"
 OURS = "ours (unverified): the paper gives none"
 BASES = ("dhc", "cps", "cld", "crest", "simis", "adsh", "depl", "dst", "urpc")
 ALGORITHMS = ("slic", "watershed", "felzenszwalb", "quickshift")
-NOISES = ("none", "weak", "strong")
 
 
 class PLBOpt(Method):
@@ -68,7 +67,7 @@ class PLBOpt(Method):
     correction_gradient = Hyper("unsure", "networks that the correction moves", OURS, ("unsure", "both"))
     correction_divisor = Hyper("disputed", "voxels in dispute or crops", "ours; crops: Eq. 10", ("disputed", "crops"))
     cross = Hyper(0.1, "weight, times the protocol's ramp, of the cross term that urpc gets", "ours: that of cps")
-    noise = Hyper("none", "noise on the test scans", f"{PAPER}: Table IX", NOISES, at_prediction=True)
+    noise = Hyper("none", "noise on test scans", f"{PAPER}: Table IX", ("none", "weak", "strong"), at_prediction=True)
 
     def __init__(self, context: Context, **hyper: Any) -> None:
         super().__init__(context, **hyper)

@@ -286,8 +286,3 @@ class Params(Strict):
     )
     variants: Mapping[Name, Variant] = Field({}, description="name -> a method with some hyperparameters changed")
     tables: Mapping[Name, Table] = Field(description="name -> a table; its target is results/NAME.csv")
-
-    def trained(self, method: str) -> str:
-        """The name that the runs of a method or variant have: the method's, where a variant is its second name."""
-        variant = self.variants.get(method)
-        return method if variant is None or variant.parameters else variant.method
