@@ -85,3 +85,12 @@ def job(output):
 def options(wildcards, input):
     """Options of a job's command for those inputs that not every job of its rule has."""
     return " ".join(f"--{name} {path}" for name, path in input.items())
+
+
+@answer_or_exit
+def state_of_training(wildcards):
+    """The state that the training of the predicted weights has left. Not a function of `input`, whose results Snakemake
+    would not note (semiseg.engine.snakemake_memory)."""
+    return state_folder(
+        GRAPH.of(f"{RUN}/predictions.json", wildcards).inputs["weights"]
+    )

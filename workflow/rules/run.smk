@@ -41,15 +41,6 @@ rule train:
 predict_inputs, predict_spec, predict_code = job(f"{RUN}/predictions.json")
 
 
-@answer_or_exit
-def state_of_training(wildcards):
-    """The state that the training of the predicted weights has left. Not a function of `input`, whose results Snakemake
-    would not note (semiseg.engine.snakemake_memory)."""
-    return state_folder(
-        GRAPH.of(f"{RUN}/predictions.json", wildcards).inputs["weights"]
-    )
-
-
 rule predict:
     """Label maps of the test cases, on the prepared grid and in the geometry of the raw image."""
     input:
