@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import ROOT
 from support.dvc_projects import call, clone, commit, done, new
-from support.finished_project import ROOT, arguments, graph, main, params, write_params
+from support.finished_project import arguments, graph, main, params, write_params
 
 RUNS = "results/runs/phantom_mri"
 POINTER, SPLITS = f"{RUNS}.dvc", "data/splits/phantom_mri.dvc"

@@ -37,7 +37,7 @@ def params() -> dict:
     content["protocols"]["la_small"]["training"]["iterations"] = 2
     content["tables"]["tiny"]["rows"] = ["cps", "control_perfect"]
     content["methods"]["cps"] = {"weight": 0.1}
-    return alone(content, "tiny", "la_8")
+    return alone(content, "tiny", "la_small")
 
 
 def new(folder: Path) -> Path:

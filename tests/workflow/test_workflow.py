@@ -167,7 +167,7 @@ def test_tables_and_ablations_train_each_run_once(built):
             "dataset la: unknown split '3lab'; known: 16lab, 4lab, 8lab, mcf_fold0",
         ),
         ("results/runs/phantom_three/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; did you mean cps"),
-        ("results/runs/phantom_three/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; known: "),
+        ("results/runs/phantom_three/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; did you mean demo"),
     ],
 )
 def test_unknown_targets_are_told_in_a_sentence(built, target, sentence):

@@ -172,6 +172,11 @@ class Specs:
                 for method, runs in built.items()
                 if plan.training(runs[0]) != runs[0]
             },
+            pretrainings={
+                method: tuple(tuple(one.folder for one in plan.pretrainings(plan.training(run))) for run in runs)
+                for method, runs in built.items()
+                if plan.pretrainings(plan.training(runs[0]))
+            },
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),
         )

@@ -84,7 +84,9 @@ class TableSpec(Strict):
     hyperparameters. own_protocols: of the rows that are trained by another protocol than the table's. same_as: per row
     that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
     seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
-    made their weights. split, prepared: paths of the table's split and of the index of its prepared cases.
+    made their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of
+    these, the last one first, for each seed. split, prepared: paths of the table's split and of the index of its
+    prepared cases.
     """
 
     table: str
@@ -116,6 +118,7 @@ class TableSpec(Strict):
     same_as: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
     trained_elsewhere: Mapping[str, tuple[str, ...]]
+    pretrainings: Mapping[str, tuple[tuple[str, ...], ...]] = addition({}, "per run the folders of its pre-trainings")
     split: str
     prepared: str
 

@@ -32,6 +32,7 @@ def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) ->
         "Prepared cases": spec.prepared,
         "Raw data": RAW.format(dataset=spec.dataset),
     }
+    pretrained = spec.pretrainings.get(method, [()] * len(folders))
     runs = [
         {
             "seed": seed,
@@ -41,11 +42,12 @@ def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) ->
                     "Scores per case": f"{folder}/cases.csv",
                     "Predictions": f"{folder}/predictions.json",
                     "Weights": f"{trained}/weights.safetensors",
+                    **{f"Weights of pre-training {n}": f"{one}/weights.safetensors" for n, one in enumerate(before, 1)},
                 },
                 page,
             ),
         }
-        for seed, folder, trained in zip(spec.seeds, folders, spec.trainings(method), strict=True)
+        for seed, folder, trained, before in zip(spec.seeds, folders, spec.trainings(method), pretrained, strict=True)
     ]
     column = shlex.quote(printed_columns(spec)[0])
     return {
