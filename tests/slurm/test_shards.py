@@ -4,7 +4,18 @@ import re
 
 import pytest
 from support.slurm_controller import ask
-from support.slurm_projects import LOG, PREPARED, WEIGHTS, Call, build, edit_profile, local, trainer, training, until
+from support.slurm_projects import (
+    LOG,
+    PREPARED,
+    WEIGHTS,
+    Call,
+    build,
+    edit_profile,
+    local,
+    training,
+    until,
+    warm_trainer,
+)
 
 RUNS = ("left", "right")
 
@@ -15,16 +26,17 @@ def seen(slurm, tmp_path_factory):
     folder = build(tmp_path_factory.mktemp("shards") / "project", RUNS, iterations=60)
     local(folder, *PREPARED)
     edit_profile(folder, {"train": {"gpu": 0, "gres": "shard:1"}})
-    call = Call(folder, *(WEIGHTS.format(protocol=name) for name in RUNS))
-    found = {}
+    call = Call(folder, *(WEIGHTS.format(protocol=name) for name in RUNS), warm=True)
+    found, stopped = {}, []
     for name in RUNS:
         until(lambda name=name: training(folder, name))
-        process = trainer(folder, name)
-        process.suspend()  # so that both are there to be looked at
+        program = warm_trainer(folder, name)
+        program.process.suspend()  # so that both are there to be looked at
         shown = ask("scontrol", "show", "job", "-d", slurm.number(folder, f"_{name}_"))
-        found[name] = (process.environ().get("CUDA_VISIBLE_DEVICES"), shown)
-    for name in RUNS:
-        trainer(folder, name).resume()
+        found[name] = (program.environment.get("CUDA_VISIBLE_DEVICES"), shown)
+        stopped.append(program.process)
+    for process in stopped:
+        process.resume()
     assert call.wait() == 0, call.said[-3000:]
     return found
 

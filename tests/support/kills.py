@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from semiseg.base.files import read_json, sha256
 from semiseg.jobs.manifest import CHECKED
 from semiseg.jobs.record import is_measured
 from semiseg.paths import LINEAGE
+from support import warm
 
 VICTIMS = ("machine", "snakemake", "job")  # all at once as with a power cut, Snakemake alone, one job alone
 TEMPORARY = (".snakemake", ".code", "logs", "state")
@@ -41,12 +40,12 @@ class Kill:
     lost: float
 
 
-def start(folder: Path, target: str, *arguments: str, cores: int = 2) -> subprocess.Popen[bytes]:
+def start(folder: Path, target: str, *arguments: str, cores: int = 2) -> warm.Program:
     """Snakemake in the background; its output is appended to snakemake.log."""
-    command = [sys.executable, "-m", "snakemake", "--cores", str(cores), *arguments, "--", target]
+    command = ["snakemake", "--cores", str(cores), *arguments, "--", target]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (folder / "snakemake.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+        return warm.Program(folder, command, log, env)
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ class Job:
 def jobs(folder: Path) -> list[Job]:
     """The jobs of this project that are being done."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, FileNotFoundError):  # it has ended meanwhile
-            words = process.cmdline()
+    for program in warm.running():
+        words = program.words
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
             is_job = words[1:4] == ["-P", "-m", "semiseg"] and "--spec" in words
-            if is_job and Path(process.cwd()) == folder.resolve():
-                found.append(Job(process, words[words.index("--spec") - 1], words[words.index("--out") + 1]))
+            if is_job and Path(program.process.cwd()) == folder.resolve():
+                found.append(Job(program.process, words[words.index("--spec") - 1], words[words.index("--out") + 1]))
     return found
 
 
@@ -81,7 +80,7 @@ class Killer:
     def __init__(self, folder: Path, target: str, chance: random.Random, *arguments: str, cores: int = 2) -> None:
         self.folder, self.target, self.chance, self.cores = folder, target, chance, cores
         self.arguments = ("--retries", "99", *arguments)
-        self.snakemake: subprocess.Popen[bytes] | None = None
+        self.snakemake: warm.Program | None = None
         self.first: dict[int, int] = {}  # process -> pieces that were there when it was first seen
 
     def kills(self, victims: Sequence[str], phases: Mapping[str, "Phase"]) -> Iterator[Kill]:
@@ -114,7 +113,7 @@ class Killer:
                 count = len(kept(self.folder, job))
                 if count - self.first.setdefault(job.process.pid, count) >= wanted[job.rule]:
                     return job.rule
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def _kill(self, phase: str, victim: str) -> Kill:
         assert self.snakemake is not None

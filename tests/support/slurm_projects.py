@@ -124,6 +124,15 @@ def trainer(folder: Path, protocol: str) -> psutil.Process:
     raise AssertionError(f"nobody trains {protocol}")
 
 
+def warm_trainer(folder: Path, protocol: str) -> warm_programs.Running:
+    """The warm program that trains the run of a protocol."""
+    weights = WEIGHTS.format(protocol=protocol)
+    for program in warm_programs.running():
+        if {"train", weights} <= set(program.words) and program.process.cwd() == str(folder):
+            return program
+    raise AssertionError(f"nobody trains {protocol}")
+
+
 def trainers(folder: Path) -> Iterator[psutil.Process]:
     """All processes that train a run of a project."""
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):

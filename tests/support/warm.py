@@ -2,18 +2,24 @@
 
 They are forked from a server that has imported them once: most of the processor time of a short call is that import,
 and the tests make many. The programs that one of these starts by its name are warm too, such as the jobs of Snakemake.
-What a test kills, and what SLURM runs, starts as a fresh process instead (``kills``, ``slurm_projects``).
+They can be suspended and killed like others. What SLURM signals starts as a fresh process instead
+(``slurm_projects``), because a warm program is no child of the process that starts it.
 """
 
 import contextlib
 import functools
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+import psutil
 
 from support import ROOT
 
@@ -39,6 +45,58 @@ def run(folder: Path, command: Sequence[str], env: Mapping[str, str] | None = No
     """``snakemake``, ``dvc`` or ``semiseg`` with its arguments in a folder; its status and what it printed."""
     own = surroundings(env or os.environ)
     return subprocess.run(command_of(*command), cwd=folder, env=own, capture_output=True, encoding="utf-8")
+
+
+class Program:
+    """A warm program that goes on beside the test; both streams are appended to ``output``."""
+
+    def __init__(self, folder: Path, command: Sequence[str], output: IO[bytes], env: Mapping[str, str]) -> None:
+        words = command_of(*command)
+        self._client = subprocess.Popen(words, cwd=folder, env=surroundings(env), stdout=output, stderr=output)
+
+    @functools.cached_property
+    def pid(self) -> int:
+        """Its process number, which is not that of its client."""
+        end = time.monotonic() + START
+        while time.monotonic() < end:
+            for program in running():
+                if program.client == self._client.pid:
+                    return program.process.pid
+            time.sleep(0.02)
+        raise TimeoutError("the program does not start")
+
+    def poll(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._client.poll()
+
+    def wait(self, seconds: float | None = None) -> int:
+        """Its exit status, once it has ended."""
+        return self._client.wait(seconds)
+
+    def kill(self) -> None:
+        """Kill -9; it is dead when this returns."""
+        program = psutil.Process(self.pid)
+        self._client.kill()
+        self._client.wait()
+        program.wait(START)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A warm program at work: its process, the words and environment it was started with, its client's number."""
+
+    process: psutil.Process
+    words: list[str]
+    environment: dict[str, str]
+    client: int
+
+
+def running() -> Iterator[Running]:
+    """All warm programs of this run of the tests."""
+    for file in _tools().glob("*.json"):
+        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):  # it has ended meanwhile
+            note = json.loads(file.read_text())
+            yield Running(psutil.Process(int(file.stem)), note["words"], note["environment"], note["client"])
 
 
 def command_of(program: str, *arguments: str) -> list[str]:

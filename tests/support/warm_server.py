@@ -1,10 +1,13 @@
 """The process from which warm programs are forked: ``python warm_server.py SOCKET OWNER``.
 
 It imports the programs once, then waits at a Unix socket. A client (``warm_client.py``) sends its streams and a
-request, and gets the exit status when the program has ended. A client that goes away ends its program. The server ends
-with the process whose number is OWNER, and removes the socket's folder.
+request, gets the process number of its program, and the exit status when the program has ended. The program of a client
+that goes away is killed. While a program runs, a file named after its process number, beside the socket, holds its
+request and its client's process number. The server ends with the process whose number is OWNER, and removes the
+socket's folder.
 """
 
+import contextlib
 import importlib
 import json
 import multiprocessing
@@ -13,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import threading
 from pathlib import Path
@@ -23,17 +27,24 @@ import psutil
 PRELOADED = (
     "snakemake.cli",
     "snakemake.api",
-    "snakemake.report",
+    "snakemake.report.html_reporter",
     "snakemake_executor_plugin_slurm",
+    "smart_open",
     "dvc.cli",
     "dvc.cli.parser",
-    "dvc.repo",
+    "dvc.lock",
+    "dvc.repo.open_repo",
+    "dvc.repo.plots",
+    "dvc.scm",
+    "dulwich.index",
+    "networkx",
+    "pandas.io.formats.style",
+    "semiseg.report.page",
     "torch._dynamo",  # the first optimiser of a process imports it
     "scipy.stats",
     "semiseg.cli.main",
     *(f"semiseg.stages.{file.stem}" for file in sorted(Path("src/semiseg/stages").glob("[!_]*.py"))),
 )
-POLL = 0.02  # seconds between two looks at a program
 
 
 def serve(path: str, owner: int) -> None:
@@ -60,25 +71,32 @@ def serve(path: str, owner: int) -> None:
                 if not os.fork():
                     listener.close()
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    os._exit(_serve(client))
+                    os._exit(_serve(client, Path(path).parent))
     shutil.rmtree(Path(path).parent)
 
 
-def _serve(client: socket.socket) -> int:
-    """Run the client's program in a process of its own, and send its exit status."""
+def _serve(client: socket.socket, folder: Path) -> int:
+    """Run the client's program in a process of its own, and send its process number and its exit status."""
     client.settimeout(None)
     text, streams, *_ = socket.recv_fds(client, 2**16, 3)
     while not text.endswith(b"\n"):
         text += client.recv(2**16)
-    program = multiprocessing.get_context("fork").Process(target=_run, args=(client, json.loads(text), streams))
+    request = json.loads(text)
+    program = multiprocessing.get_context("fork").Process(target=_run, args=(client, request, streams))
     program.start()
     for stream in streams:
         os.close(stream)
-    while program.exitcode is None:
-        if select.select([client], [], [], POLL)[0]:  # closed, because a client sends nothing more
-            program.terminate()
-            return 1
-    client.sendall(str(program.exitcode).encode())
+    note = folder / f"{program.pid}.json"
+    number = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
+    note.with_suffix(".new").write_text(json.dumps({**request, "client": number}))
+    note.with_suffix(".new").rename(note)
+    client.sendall(f"{program.pid}\n".encode())
+    if client in select.select([client, program.sentinel], [], [])[0]:  # closed, because a client sends nothing more
+        program.kill()
+    program.join()
+    note.unlink()
+    with contextlib.suppress(BrokenPipeError):
+        client.sendall(f"{program.exitcode}\n".encode())
     return 0
 
 

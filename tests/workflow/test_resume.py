@@ -11,8 +11,8 @@ OFTEN = ("--set-resources", "train:checkpoint_seconds=0")  # the state is saved 
 PHASES = {
     "prepare": Phase(most=2, pieces=2, longest=0.2),
     "train": Phase(most=2, pieces=6, longest=0.2),
-    "predict": Phase(most=2, pieces=0, longest=2.0),
-    "evaluate": Phase(most=20, pieces=0, longest=1.0),
+    "predict": Phase(most=2, pieces=0, longest=0.2),
+    "evaluate": Phase(most=20, pieces=0, longest=0.2),
 }
 
 
@@ -23,8 +23,8 @@ def project(folder: Path) -> Path:
     draw = {"labelled": 2, "unlabelled": 2, "val": 1, "test": 7, "seed": 1}
     content["splits"]["phantom_mri"]["tiny"] = {"draw": draw}
     protocol = content["protocols"]["la_small"]
-    protocol["training"]["iterations"] = 40
-    protocol["training"]["validation"]["every"] = 20
+    protocol["training"]["iterations"] = 20
+    protocol["training"]["validation"]["every"] = 10
     protocol["inference"]["stride"] = [4, 8, 8]
     content["tables"]["tiny"]["seeds"] = [1]
     return project_folder.new(folder, content)

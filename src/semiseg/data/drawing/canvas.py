@@ -130,17 +130,34 @@ class Canvas:
         indices = np.indices(shape, np.float32)
         linear, shift = affine[:3, :3].astype(np.float32), affine[:3, 3].astype(np.float32)
         self.points: Points = np.tensordot(linear, indices, 1) + shift.reshape(3, 1, 1, 1) + warp
+        others = ((2, 3), (1, 3), (1, 2))
+        # Along each axis of the grid: lowest and highest coordinates ``[side 3]`` of the voxels at an index.
+        self._bounds = [(self.points.min(axes).T, self.points.max(axes).T) for axes in others]
         self.image: Field = np.zeros(shape, np.float32)
         self.label: NDArray[np.uint8] = np.zeros(shape, np.uint8)
 
     def region(self, shape: Shape) -> tuple[slice, slice, slice]:
         """Smallest box of voxels that holds the shape; shapes are evaluated only there."""
         low, high = shape.box()
-        near = np.ones(self.image.shape, bool)
+        low, high = low - MARGIN_MM, high + MARGIN_MM
+        first = []
+        for lowest, highest in self._bounds:
+            reached = np.flatnonzero(((highest > low) & (lowest < high)).all(1))
+            if not len(reached):
+                return slice(0), slice(0), slice(0)
+            first.append(slice(int(reached[0]), int(reached[-1]) + 1))
+        points = self.points[(slice(None), *first)]
+        near = np.ones(points.shape[1:], bool)
         for axis in range(3):
-            near &= (self.points[axis] > low[axis] - MARGIN_MM) & (self.points[axis] < high[axis] + MARGIN_MM)
+            near &= (points[axis] > low[axis]) & (points[axis] < high[axis])
         found = ndimage.find_objects(near.astype(np.uint8))
-        return found[0] if found else (slice(0), slice(0), slice(0))
+        if not found:
+            return slice(0), slice(0), slice(0)
+        x, y, z = (
+            slice(begin.start + inner.start, begin.start + inner.stop)
+            for begin, inner in zip(first, found[0], strict=True)
+        )
+        return x, y, z
 
     def inside(self, shape: Shape, grow: float = 0.0) -> tuple[tuple[slice, slice, slice], NDArray[np.bool_]]:
         """Box and mask of the voxels within the shape, grown by ``grow`` mm."""
