@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from rich.console import Console
-from support import ROOT
+from support import params_yaml
 
 from semiseg.base.errors import UserError
 from semiseg.describe import cost
@@ -22,7 +21,7 @@ from semiseg.learning.work import Work
 from semiseg.params.reading import parse_params
 from semiseg.params.table_spec import Difference
 
-WHOLE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+WHOLE = params_yaml.content()
 RUNS = "results/runs/la"
 FIRST = f"{RUNS}/first/8lab/bcp_pretrain/seed1337/weights.safetensors"
 SECOND = f"{RUNS}/second/8lab/bcp/seed1337/weights.safetensors"

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
-from support import finished_table
+from support import finished_table, params_yaml
 
 from semiseg.base.errors import UserError
 from semiseg.describe.cost import TableView
@@ -15,8 +14,7 @@ from semiseg.graph.plan import Plan, Run
 from semiseg.params.reading import parse_params
 from semiseg.report.notes import about_training
 
-ROOT = Path(__file__).parents[2]
-WHOLE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+WHOLE = params_yaml.content()
 TABLE = "plbopt_t9"
 SHARED = {"dhc_weak": "dhc_weak", "dhc_strong": "dhc_weak", "plbopt_weak": "plbopt", "plbopt_strong": "plbopt"}
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from monai.inferers.utils import sliding_window_inference
 
 from semiseg.learning import inference
 from semiseg.learning.inference import slide, windows_per_batch
@@ -19,6 +18,8 @@ CASES = {  # window, stride, size of the volume
 
 @pytest.mark.parametrize("name", CASES)
 def test_scores_equal_those_of_monai(name):
+    from monai.inferers.utils import sliding_window_inference  # here: MONAI's import takes seconds
+
     window, stride, size = CASES[name]
     torch.manual_seed(1)
     network = torch.nn.Sequential(torch.nn.Conv3d(2, 3, 3, padding=1), torch.nn.Softmax(1))
