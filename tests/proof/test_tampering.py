@@ -1,4 +1,7 @@
-"""200 random tamperings are found, each by the name of what was touched; untouched projects give no alarm."""
+"""Random tamperings are found, each by the name of what was touched; untouched projects give no alarm.
+
+The tests try five of each of ten kinds, `make properties` twenty.
+"""
 
 import ast
 import os
@@ -17,18 +20,7 @@ from semiseg.jobs.code_text import reduced
 from semiseg.proof.audit.command import Options, audit
 
 Project = Path
-TAMPERINGS = {
-    "raw": 20,
-    "prepared": 20,
-    "split": 10,
-    "weights": 20,
-    "prediction": 20,
-    "scores": 20,
-    "table": 20,
-    "record": 30,
-    "params": 20,
-    "source": 20,
-}
+TAMPERINGS = int(os.environ.get("SEMISEG_TAMPERINGS", "5"))  # of each kind
 FILES = {
     "raw": ("data/raw/*/*Tr/*", "data/raw/*/manifest.json"),
     "prepared": ("data/prepared/*/*/*.h5", "data/prepared/*/*/index.json"),
@@ -59,16 +51,12 @@ def report(target: str = finished_project.TABLE, **options: object):
     return audit(finished_project.graph(), [Path(target)], Options(**options))
 
 
-def test_there_are_200_tamperings() -> None:
-    assert sum(TAMPERINGS.values()) == 200
-
-
 @pytest.mark.parametrize("what", FILES)
 def test_a_changed_file_is_found_by_its_name(project: Project, what: str) -> None:
     dice = random.Random(f"tampering {what}")
     files = [path for pattern in FILES[what] for path in sorted(Path().glob(pattern))]
     files = [path for path in files if (what == "record") == path.name.endswith(".lineage.json")]
-    for number in range(TAMPERINGS[what]):
+    for number in range(TAMPERINGS):
         for touched in swap(dice, files) if number % 4 == 3 and what != "split" else flip(dice, files):
             found = report()
             assert not found.proven, touched
@@ -81,7 +69,7 @@ def test_a_changed_parameter_is_found_by_its_name(project: Project) -> None:
     dice = random.Random("params")
     path = Path("params.yaml")
     text, meaning = path.read_bytes(), yaml.safe_load(path.read_bytes())
-    for _ in range(TAMPERINGS["params"]):
+    for _ in range(TAMPERINGS):
         while True:
             changed = flipped(dice, text)
             try:
@@ -106,7 +94,7 @@ def test_changed_source_is_found_by_the_name_of_its_module(project: Project, tmp
     source = finished_project.copy_of_source(tmp_path)
     records = [read_json(path) for path in Path().glob("**/*.lineage.json")]
     modules = sorted({name for record in records for name in record["code"]["modules"]})
-    for module in dice.choices(modules, k=TAMPERINGS["source"]):
+    for module in dice.choices(modules, k=TAMPERINGS):
         path = source / (module.replace(".", "/") + ".py")
         path = path if path.exists() else path.with_suffix("") / "__init__.py"
         text = path.read_bytes()
