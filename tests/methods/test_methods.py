@@ -55,7 +55,7 @@ def sides(name: str) -> tuple[int, int, int]:
     requires = catalogue.requirements(name)
     if "cubes" in requires:
         return 32, 64, 64
-    return (32, 32, 32) if "even_bottleneck" in requires else (16, 32, 32)
+    return (32, 32, 32) if "even_bottleneck" in requires else (16, 16, 32)
 
 
 def confident(name: str, network: str, seed: int = 0) -> Method:
