@@ -8,7 +8,7 @@ from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
-from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import describe_checkpoints, describe_own_protocol, describe_same, describe_shared
 
 
 def page(params: Params, name: str) -> Page:
@@ -16,7 +16,7 @@ def page(params: Params, name: str) -> Page:
     table, plan = params.tables[name], Plan(params)
     runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
     labels = {row.method: row.label or row.method for row in table.rows}
-    own = Specs(plan).own_protocols(name)
+    own, shown = Specs(plan).own_protocols(name), Specs(plan).checkpoints(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
     organs = table.organs or tuple(organ.abbreviation for organ in kind.organs)
@@ -62,6 +62,9 @@ def page(params: Params, name: str) -> Page:
             [describe_same(labels[row.method], labels[row.same_as]) for row in table.rows if row.same_as is not None],
         ),
         *items("rows that share a training", describe_shared(plan.trainings(name))),
+        *items(
+            "rows that show another checkpoint", describe_checkpoints({labels[row]: one for row, one in shown.items()})
+        ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),

@@ -13,10 +13,15 @@ from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.params.table_spec import as_json
-from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+from semiseg.paths import ARCHIVES, CHECKPOINTS, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
 
 WORD = r"\w+"
-WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # others are a word
+WILDCARDS = {  # others are a word
+    "seed": r"\d+",
+    "checkpoint": CHECKPOINTS,
+    "figure": r"[\w.-]+",
+    "format": "png|svg|pdf",
+}
 
 
 class Graph:
@@ -88,8 +93,8 @@ class Graph:
         """
         if (trained := self.plan.training(run)) != run:
             raise UserError(
-                f"{run.method} differs from {trained.method} at prediction alone and has its weights: name"
-                f" {trained.folder}/weights.safetensors"
+                f"{run.method}{run.checkpoint} differs from {trained.method} at prediction alone and has its weights:"
+                f" name {trained.folder}/weights.safetensors"
             )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}

@@ -14,9 +14,20 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
-from semiseg.graph.second_names import trained
+from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.params.checkpoints import own_checkpoint, scored_as
 from semiseg.params.differences import differences
-from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
+from semiseg.params.table_spec import (
+    Change,
+    Collection,
+    Organ,
+    OwnProtocol,
+    RowSpec,
+    ShownCheckpoint,
+    TableSpec,
+    as_json,
+    as_whole_json,
+)
 from semiseg.paths import SPLIT
 
 Spec = dict[str, Any]
@@ -68,19 +79,25 @@ class Specs:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
         Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
-        weights of another one.
+        weights of another one; ``checkpoints`` for one that keeps more than its protocol's own, and with those that are
+        the best on a list the rule by which they are scored (``training.selection``).
         """
-        protocol, before = self.plan.protocol(run.protocol), self.plan.initial(run)
+        training, before = self.plan.protocol(run.protocol).training, self.plan.initial(run)
+        further = self.plan.further(run)
+        if not set(further) - {"last"}:
+            training = training.model_copy(update={"selection": None})
         spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
         initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
-        return {**spec, "seed": run.seed, "training": as_json(protocol.training), **initial}
+        checkpoints = {"checkpoints": list(further)} if further else {}
+        return {**spec, "seed": run.seed, "training": as_json(training), **initial, **checkpoints}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
 
-        ``intensities`` is there where they are not those that are stored.
+        ``intensities`` is there where they are not those that are stored, ``checkpoint`` where the weights are not the
+        ones that the protocol keeps by itself.
         """
         protocol = self.plan.protocol(run.protocol)
         wrapped = self.plan.wrapped(run.protocol, run.method)
@@ -92,6 +109,7 @@ class Specs:
             "inference": as_json(protocol.inference),
             **({} if wrapped is None else {"wrapped": wrapped}),
             **({} if protocol.intensities == "stored" else {"intensities": protocol.intensities}),
+            **({"checkpoint": run.checkpoint.removeprefix("_")} if run.checkpoint else {}),
         }
 
     def row(self, table: str, method: str) -> RowSpec:
@@ -125,7 +143,27 @@ class Specs:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
         parts = as_whole_json(self.plan.protocol(protocol))
         kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
+        kept["training"] = {**kept["training"], "selection": None}  # said where rows show such checkpoints
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
+
+    def checkpoints(self, table: str) -> dict[str, ShownCheckpoint]:
+        """The rows that show another checkpoint than their protocol keeps by itself, of those that are built."""
+        plan, definition = self.plan, self.plan.table(table)
+        rows = [row for row in definition.rows if row.method in plan.served(table) and row.same_as is None]
+        runs = {row.method: plan.runs(table, row.method)[0] for row in rows}
+        trained_by = {method: plan.protocol(run.protocol).training for method, run in runs.items()}
+        shown = {row.method: shown_checkpoint(self.params, definition, row) for row in rows}
+        rules = {method: rule or own_checkpoint(trained_by[method]) for method, rule in shown.items()}
+        last = {plan.training(run): method for method, run in runs.items() if rules[method] == "last"}
+        return {
+            method: ShownCheckpoint(
+                rule=rule,
+                selection=scored_as(trained_by[method], rule),
+                last=None if rule == "last" else last.get(plan.training(runs[method])),
+            )
+            for method, rule in shown.items()
+            if rule is not None
+        }
 
     def table(self, table: str) -> TableSpec:
         """Parameters of the rules ``table`` and ``figure``. UserError lists the known tables."""
@@ -152,7 +190,7 @@ class Specs:
             preparation=plan.preparation(protocol.preparation),
             intensities=protocol.intensities,
             network=protocol.network,
-            training=protocol.training,
+            training=protocol.training.model_copy(update={"selection": None}),
             inference=protocol.inference,
             initial=protocol.initial,
             rows=tuple(methods),
@@ -165,6 +203,7 @@ class Specs:
             variants={name: Change(base=one.method, changed=one.parameters) for name, one in variants.items()},
             hyper={method: plan.effective(plan.runs(table, method)[0].protocol, method) for method in methods},
             own_protocols=self.own_protocols(table),
+            checkpoints=self.checkpoints(table),
             same_as={row.method: row.same_as for row in definition.rows if row.same_as is not None},
             runs={method: tuple(run.folder for run in runs) for method, runs in built.items()},
             trained_elsewhere={
