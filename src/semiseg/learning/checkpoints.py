@@ -46,4 +46,4 @@ def load(path: Path, checkpoint: str | None) -> tuple[Weights, Note]:
         return {name: tensor for name, tensor in tensors.items() if name not in others}, note
     if checkpoint not in further:
         raise UserError(f"{path} does not hold the checkpoint {checkpoint}: train the run again")
-    return weights.part(tensors, checkpoint), {**note, **further[checkpoint]}
+    return weights.part(tensors, checkpoint), {"patch": note["patch"], **further[checkpoint]}

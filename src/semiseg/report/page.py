@@ -1,7 +1,7 @@
 """The page of a table: everything a colleague needs to judge it, in one file that works offline and prints."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
         "making": describe_making(spec, read_json(spec.split)),
         "leaks": about_splits(spec),
         "about_training": about_training(spec),
-        "headline": _headline(spec, table),
+        "headline": _headline(table, {row for row, one in spec.checkpoints.items() if one.rule == "best_test"}),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),
         "views_title": views_title(views),
@@ -90,12 +90,8 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
     write_text(out, environment.get_template("page.html.j2").render(content))
 
 
-def _headline(spec: TableSpec, table: pd.DataFrame) -> str:
-    """The best mean under each convention, in one sentence.
-
-    A row whose checkpoint was chosen on the test list is marked so.
-    """
-    chosen = {method for method, one in spec.checkpoints.items() if one.rule == "best_test"}
+def _headline(table: pd.DataFrame, chosen: Collection[str] = ()) -> str:
+    """The best mean under each convention, in one sentence. chosen: rows by a checkpoint chosen on the test list."""
     parts = []
     for convention in CONVENTIONS:
         frame = under(table, convention)
