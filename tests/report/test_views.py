@@ -210,6 +210,19 @@ def test_no_optimism_without_a_row_of_the_last_checkpoint(default, project, show
     assert "Optimism" not in markdown(spec, table_of(), default)
 
 
+def test_a_table_with_bootstrap_spreads_says_so(project):
+    cases = [Path(folder) / "cases.csv" for folder in finished_table.tabulation(SEEDS)["runs"]["mt"]]
+    row({**finished_table.scoring("mt"), "spread": "bootstrap"}, cases, Path(SPLIT), Path("boot.csv"))
+    table = read_rows([Path("boot.csv")])
+    plain = table_of(["mt"])
+    assert table["spread_over"].tolist() == ["bootstrap", "cases"], "the sound rule keeps its own"
+    assert 0 < table["Dice SD"][0] < plain["Dice SD"][0] and table["Dice"].equals(plain["Dice"])
+    runs = {"mt": spec_with().runs["mt"]}
+    spec = spec_with(runs=runs, rows=["mt"], failed={}, skipped={})
+    text = markdown(spec, table, build_views(spec, table))
+    assert text.count("SD of 100 means of as many test cases") == 1 == text.count("± is the population SD over cases")
+
+
 def test_the_largest_change_of_rule_is_told_with_both_numbers(default):
     assert largest_rule_change(default)[["method", "column"]].tolist() == ["mt", "Rod"]
     assert rule_change(default) == (

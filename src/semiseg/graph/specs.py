@@ -124,6 +124,7 @@ class Specs:
             metrics=definition.metrics,
             published=self.plan.protocol(definition.protocol).scoring,
             labelled_only=self.plan.labelled_only(method),
+            spread=definition.spread,
         )
 
     def own_protocols(self, table: str) -> dict[str, OwnProtocol]:

@@ -81,6 +81,11 @@ class Table(Strict):
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = Field(
         ("dice", "jaccard"), description="the means that the table prints, in order"
     )
+    spread: Literal["bootstrap"] | None = Field(
+        None,
+        description="what stands behind the plus-minus under the published rule; bootstrap: the SD of 100 means of test"
+        " cases drawn with replacement, as CRLN prints it; default: what the rule says",
+    )
     notes: tuple[str, ...] = Field((), description="caveats of the published version; `semiseg describe` prints them")
 
     @model_validator(mode="before")

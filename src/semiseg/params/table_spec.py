@@ -5,7 +5,7 @@ JSON; ``read_spec`` and ``as_json`` are the only way from one form to the other.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -32,6 +32,7 @@ class RowSpec(Strict):
     metrics: tuple[Metric, ...]
     published: str
     labelled_only: bool
+    spread: Literal["bootstrap"] | None = addition(None, "as in the table")
 
 
 class Collection(Strict):

@@ -37,7 +37,11 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     parts = [r"% needs \usepackage{amssymb,booktabs,graphicx,xcolor}"]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        caption = [f"{spec.title}, {convention} convention.", rule_text(frame["rule"][0]), NOTE]
+        caption = [
+            f"{spec.title}, {convention} convention.",
+            rule_text(*frame.loc[0, ["rule", "spread_over"]]),
+            NOTE,
+        ]
         caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
         parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame)])
     caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_views(spec, views)]

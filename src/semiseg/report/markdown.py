@@ -29,7 +29,12 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         lines += [f"After {spec.paper}.", ""]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        lines += [f"## {convention.capitalize()} convention", "", rule_text(frame["rule"][0]), ""]
+        lines += [
+            f"## {convention.capitalize()} convention",
+            "",
+            rule_text(*frame.loc[0, ["rule", "spread_over"]]),
+            "",
+        ]
         lines += _table(scores_grid(spec, frame))
     lines += _notes([NOTE, *about_splits(spec), *about_training(spec), *why_unbuilt(spec)])
     lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
