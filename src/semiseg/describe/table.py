@@ -2,6 +2,7 @@
 
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.dataset import get_dataset
+from semiseg.describe.oddities import Oddities
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import caveats, counts_of, origin_of
@@ -16,7 +17,8 @@ def page(params: Params, name: str) -> Page:
     table, plan = params.tables[name], Plan(params)
     runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
     labels = {row.method: row.label or row.method for row in table.rows}
-    own, shown = Specs(plan).own_protocols(name), Specs(plan).checkpoints(name)
+    specs = Specs(plan)
+    own, shown = specs.own_protocols(name), specs.checkpoints(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
     organs = table.organs or tuple(organ.abbreviation for organ in kind.organs)
@@ -34,6 +36,7 @@ def page(params: Params, name: str) -> Page:
                 "to build it": f"snakemake results/{name}.csv",
             }
         ),
+        *items("what is odd about it", Oddities(plan, name).sentences),
         *items(f"preparation {protocol.preparation}", steps(preparation, kind.modality), numbered=True),
         heading("training"),
         facts(training(protocol, " ".join(preparation.axes))),
