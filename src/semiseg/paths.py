@@ -16,6 +16,7 @@ CHECKPOINTS = (
 ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
+SECONDS = "results/{table}.seconds.csv"
 FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
 COUNTED = "results/counted"  # operations of a training step, as counted by the planner
 AUDITED = "results/.audit"  # what audits remember

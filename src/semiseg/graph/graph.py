@@ -13,7 +13,7 @@ from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.params.table_spec import as_json
-from semiseg.paths import ARCHIVES, CHECKPOINTS, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+from semiseg.paths import ARCHIVES, CHECKPOINTS, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SECONDS, SPLIT, STANDIN, TABLE
 
 WORD = r"\w+"
 WILDCARDS = {  # others are a word
@@ -135,15 +135,19 @@ class Graph:
         outputs = {"csv": TABLE.format(table=table), **{form: f"results/{table}{form}" for form in FORMS}}
         return Job("table", inputs, outputs, as_json(self.specs.table(table)))
 
+    def seconds(self, table: str) -> Job:
+        """The seconds of a training step of each row of a table, measured side by side."""
+        return Job("seconds", {}, {"out": SECONDS.format(table=table)}, self.specs.seconds(table))
+
     def figure(self, table: str, figure: str, format: str) -> Job:
         """A figure of a table. UserError for one that cannot be drawn."""
         spec = self.specs.table(table)
         check_figure(spec, figure)
-        inputs = {
-            "rows" if figure == "bars" else "page": tuple(
-                self.plan.row_files(table) if figure == "bars" else self.plan.page_files(table)
-            )
-        }
+        inputs: dict[str, Paths] = {"page": tuple(self.plan.page_files(table))}
+        if figure == "bars":
+            inputs = {"rows": tuple(self.plan.row_files(table))}
+        elif figure == "seconds":
+            inputs = {"seconds": SECONDS.format(table=table)}
         return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, as_json(spec))
 
     def _data(self, run: Run) -> dict[str, Paths]:
@@ -176,6 +180,7 @@ MAIN_OUTPUTS: Mapping[str, Maker] = {
     f"{RUN}/cases.csv": _evaluate,
     ROW: Graph.row,
     TABLE: Graph.table,
+    SECONDS: Graph.seconds,
     FIGURE: Graph.figure,
 }
 _OTHER_OUTPUTS: Mapping[str, Maker] = {

@@ -52,7 +52,7 @@ class Plan:
         self.params = params
         self._skipped = functools.cache(self._why_skipped)
         self.further = functools.cache(self._further)
-        self._counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
+        self.counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
         check_references(params)
 
     def table(self, name: str) -> Table:
@@ -164,9 +164,9 @@ class Plan:
 
     def _split_does_not_fit(self, run: Run) -> str | None:
         """The reason why the split of a run cannot serve its method or the method that this one wraps; else None."""
-        if run.checkpoint == "_best_validation" and not self._counts(run.dataset, run.split)["val"]:
+        if run.checkpoint == "_best_validation" and not self.counts(run.dataset, run.split)["val"]:
             return "it has no validation cases, on which the checkpoint best_validation is chosen"
-        counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
+        counts, training = self.counts(run.dataset, run.split), self.protocol(run.protocol).training
         wrapped = self.wrapped(run.protocol, run.method)
         together = [self.base(run.method), *([] if wrapped is None else [wrapped["method"]])]
         reasons = (split_does_not_fit(counts, training, each) for each in together if not is_control(each))

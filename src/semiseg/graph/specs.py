@@ -10,6 +10,7 @@ from typing import Any
 
 from semiseg import catalogue
 from semiseg.base import sources
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
@@ -126,6 +127,27 @@ class Specs:
             labelled_only=self.plan.labelled_only(method),
             spread=definition.spread,
         )
+
+    def seconds(self, table: str) -> Spec:
+        """Parameters of the rule ``seconds``: per training of the rows that are built its specification and cases.
+
+        UserError for a table of controls alone.
+        """
+        plan, dataset, rows = self.plan, self.plan.table(table).dataset, dict[Run, dict[str, Any]]()
+        for method in plan.served(table):
+            run = plan.training(plan.runs(table, method)[0])
+            if run not in rows and not is_control(plan.base(run.method)):
+                spec = {name: part for name, part in self.train(run).items() if name not in ("initial", "checkpoints")}
+                counts = plan.counts(dataset, run.split)
+                cases = {part: counts[part] for part in ("labelled", "unlabelled")}
+                label = plan.row(table, method).label or method
+                rows[run] = {"method": method, "label": label, "train": spec, "cases": cases}
+        if not rows:
+            raise UserError(
+                f"table {table} has no row that is trained, so there are no steps to time: name another table"
+            )
+        found = {row.pop("method"): row for row in rows.values()}
+        return {"table": table, "classes": len(get_dataset(dataset).organs) + 1, "rows": found}
 
     def own_protocols(self, table: str) -> dict[str, OwnProtocol]:
         """The protocols of the rows that are not trained by the table's, and in what each differs for its row."""
