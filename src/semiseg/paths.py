@@ -8,11 +8,15 @@ ARCHIVES = "data/archives/{dataset}/archives.json"
 RAW = "data/raw/{dataset}/manifest.json"
 PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
 SPLIT = "data/splits/{dataset}/{split}.json"
-RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}"
-STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}"
+RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}{checkpoint}"
+STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}{checkpoint}"
+CHECKPOINTS = (
+    "|_last|_best_validation|_best_test"  # how the folder of a run ends; nothing for its protocol's own weights
+)
 ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
+SECONDS = "results/{table}.seconds.csv"
 FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
 COUNTED = "results/counted"  # operations of a training step, as counted by the planner
 AUDITED = "results/.audit"  # what audits remember

@@ -20,6 +20,8 @@ COUNTS = {
     "amos_dhc_20p_sound": (35, 137, 24, 120),
     "amos_guidednet_10p": (18, 162, 60, 60),
     "amos_guidednet_50p": (90, 90, 60, 60),
+    "brats19_crln_25lab": (25, 225, 25, 25),
+    "brats19_crln_50lab": (50, 200, 25, 25),
     "brats19_ssl4mis_25lab": (25, 225, 25, 60),
     "brats19_ssl4mis_50lab": (50, 200, 25, 60),
     "btcv_dvcl_10p": (2, 16, 6, 6),
@@ -35,6 +37,8 @@ COUNTS = {
     "la_mcf_fold2": (16, 64, 0, 20),
     "la_mcf_fold3": (16, 64, 0, 20),
     "la_mcf_fold4": (16, 64, 0, 20),
+    "la_semisam_8lab_val": (8, 67, 5, 20),
+    "la_semisam_16lab_val": (16, 59, 5, 20),
     "la_uamt_4lab": (4, 76, 0, 20),
     "la_uamt_8lab": (8, 72, 0, 20),
     "la_uamt_16lab": (16, 64, 0, 20),
@@ -53,6 +57,8 @@ COUNTS = {
     "pancreasct_mcnet_12lab": (12, 50, 0, 20),
     "pancreasct_open_6lab": (6, 55, 0, 19),
     "pancreasct_open_12lab": (12, 49, 0, 19),
+    "pancreasct_open_6lab_val": (6, 50, 5, 19),
+    "pancreasct_open_12lab_val": (12, 44, 5, 19),
     "synapse_dhc_10p": (2, 18, 4, 6),
     "synapse_dhc_20p": (4, 16, 4, 6),
     "synapse_dhc_40p": (8, 12, 4, 6),
@@ -104,6 +110,17 @@ def test_what_stands_in_is_sound(name: str) -> None:
     official = {case for part in kind.parts for case in part.cases}
     assert other["instead"] is None and not other["shared"] and not other["twins"]
     assert {kind.case_id(case) for part in PARTS for case in other[part]} <= official
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [("la_semisam_8lab_val", "la_uamt_8lab"), ("la_semisam_16lab_val", "la_uamt_16lab"),
+     ("pancreasct_open_6lab_val", "pancreasct_open_6lab"), ("pancreasct_open_12lab_val", "pancreasct_open_12lab")],
+)  # fmt: skip
+def test_the_last_five_training_cases_validate_and_all_else_stays(name: str, whole: str) -> None:
+    assert cases(name, "labelled", "unlabelled", "val") == cases(whole, "labelled", "unlabelled")
+    assert cases(name, "val") == cases(whole, "unlabelled")[-5:]
+    assert (cases(name, "labelled"), cases(name, "test")) == (cases(whole, "labelled"), cases(whole, "test"))
 
 
 def test_params_name_every_list() -> None:

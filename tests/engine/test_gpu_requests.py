@@ -21,8 +21,8 @@ def requests(train: object, predict: object = 1) -> dict[str, dict[str, object]]
     return {rule: {"runs_per_gpu": value, "gpu_slots": None} for rule, value in values.items()}
 
 
-def test_the_rules_are_those_that_compute_on_a_gpu():
-    assert set(RULES) == {rule.name for rule in ALL_RULES.values() if rule.on_gpu}
+def test_the_rules_are_those_that_compute_on_a_gpu_but_for_the_one_that_measures_time():
+    assert {*RULES, "seconds"} == {rule.name for rule in ALL_RULES.values() if rule.on_gpu}
     assert runs_per_gpu(requests(3)) == {"train": 3, "predict": 1}
 
 

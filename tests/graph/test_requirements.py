@@ -215,7 +215,7 @@ def test_a_run_has_the_hyperparameters_that_its_protocol_gives_the_wrapped_metho
 
 def test_a_split_must_serve_the_wrapped_method():
     plan = Plan(parse_params(with_row(base="adsh")))
-    plan._counts = lambda dataset, split: {"labelled": 2, "unlabelled": 3, "val": 1, "test": 1}
+    plan.counts = lambda dataset, split: {"labelled": 2, "unlabelled": 3, "val": 1, "test": 1}
     with pytest.raises(UserError, match="row wrapping: split demo does not serve, since it has 3 unlabelled cases"):
         plan.served("demo")
 

@@ -92,7 +92,8 @@ def test_the_page_says_so_and_reads_the_history_and_cost_of_the_training(graph):
     notes = about_training(finished_table.table_spec(**changed))
     label = finished_table.ROWS
     assert notes == [
-        f"{label['sup_only']} and {label['mt']} differ at prediction alone: they have the weights of one training."
+        f"{label['sup_only']} and {label['mt']} differ at prediction or in the checkpoint alone: one training"
+        " makes their weights."
     ]
 
 

@@ -70,7 +70,7 @@ def test_la_rate_is_cut_every_2500_steps():
 def test_validation_starts_late_repeats_and_closes():
     rule = {"every": 20, "per": "iteration", "first": 60, "region": "volume", "absent": "zero"}
     table = schedule(iterations=90, schedule={"rule": "constant"}, ramp={}, validation=rule)
-    assert [i + 1 for i in range(90) if table.validates_after(i)] == [60, 80, 90]
+    assert [i + 1 for i in range(90) if table.scores_after(i, table.training.validation)] == [60, 80, 90]
 
 
 def test_patience_counts_epochs_without_gain():
@@ -105,7 +105,7 @@ def test_dhc_runs_one_epoch_more_than_its_rates_count_and_validates_after_epochs
     """The official loop is range(max_epoch + 1): 301 and 201 epochs."""
     table = published(name)
     assert table.iterations == 8 * (epochs + 1)
-    after = [step + 1 for step in range(table.iterations) if table.validates_after(step)]
+    after = [step + 1 for step in range(table.iterations) if table.scores_after(step, table.training.validation)]
     assert after == [8 * epoch for epoch in range(1, epochs + 2, 10)]
     last = table.time(table.iterations - 1)
     assert (last.epoch, last.epochs) == (epochs, epochs)
@@ -116,7 +116,7 @@ def test_dhc_runs_one_epoch_more_than_its_rates_count_and_validates_after_epochs
 @pytest.mark.parametrize(("name", "first"), [("guidednet", 10200), ("guidednet_mmwhs", 5200)])
 def test_guidednet_validates_strictly_after_the_half(name, first):
     table = published(name)
-    after = [step + 1 for step in range(table.iterations) if table.validates_after(step)]
+    after = [step + 1 for step in range(table.iterations) if table.scores_after(step, table.training.validation)]
     assert after == list(range(first, table.iterations + 1, 200))
 
 

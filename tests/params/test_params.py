@@ -302,8 +302,8 @@ WRONG = {
     "a second name of a method for the same runs": (
         "tables/demo/rows",
         ["sup_only", "sup_only_fully"],
-        r"tables\.demo\.rows\.sup_only_fully: has the runs of the row sup_only: give it another split or protocol, or"
-        r" write same_as: sup_only$",
+        r"tables\.demo\.rows\.sup_only_fully: has the runs of the row sup_only: give it another split, protocol or"
+        r" checkpoint, or write same_as: sup_only$",
     ),
     "a row with another row's runs and a split": (
         "tables/demo/rows",

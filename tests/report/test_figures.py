@@ -140,7 +140,7 @@ def record_runs() -> None:
         ("case_nobody.png", "table toy has no test case 'nobody'; it has: case0, case1"),
         ("bars.png", "table toy has no row that is a variant"),
         ("boxes.gif", "no known format: end its name in .png, .svg, .pdf"),
-        ("pies.png", "unknown figure 'pies'; known: boxes, curves, bars, case_<case>"),
+        ("pies.png", "unknown figure 'pies'; known: boxes, curves, bars, seconds, case_<case>"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_sentence_and_status_2(project, capfd, target, sentence):

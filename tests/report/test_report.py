@@ -284,6 +284,16 @@ def test_three_views_stand_side_by_side(project):
     assert written_page().count("<h3>In print</h3>") == 0
 
 
+def test_page_shows_the_optimism_of_a_choice_on_the_test_list(project):
+    rule = {"every": 200, "per": "iteration", "first": 800, "region": "volume", "absent": "zero"}
+    page = written_page(checkpoints={"mt": {"rule": "best_test", "selection": rule, "last": "sup_only"}})
+    section = page.partition('<section id="optimism">')[2].partition("</section>")[0]
+    assert re.search(r'<th scope="row">MT &amp; co_1</th><td>\+\d+\.\d\d \[', section)
+    assert "CHOSEN ON THE TEST LIST" in section and "first after 800: CHOSEN ON THE TEST LIST" in page
+    assert "MT &amp; co_1 (chosen on the test list)" in page.partition('<p class="headline">')[2].partition("</p>")[0]
+    assert 'id="optimism"' not in written_page()
+
+
 def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
     runs = finished_table.tabulation()["runs"]
     del runs["mt"]

@@ -14,9 +14,11 @@ from semiseg.papers.reading import printed
 from semiseg.report.cells import read_rows
 from semiseg.report.cost import COST, cost_as_csv, read_cost
 from semiseg.report.grids import views_grid
+from semiseg.report.latex import latex
+from semiseg.report.markdown import markdown
 from semiseg.report.notes import about_vanished, about_views, rule_change
 from semiseg.report.sources import read_vanished
-from semiseg.report.views import VIEWS, as_csv, build_views, largest_rule_change
+from semiseg.report.views import OPTIMISM, VIEWS, as_csv, build_views, largest_rule_change, optimistic
 from semiseg.stages.row import row
 
 FULL = {"paper": "guidednet", "table": "1", "labelled": 42, "unlabelled": 378}
@@ -163,6 +165,62 @@ def test_text_has_two_decimals_and_empty_fields(default):
     box = dict(zip(VIEWS, next(line for line in lines if line.startswith("mt,MT & co_1,Box")).split(","), strict=True))
     assert (box["sound"], box["sound_low"], box["printed"], box["difference"]) == ("75.00", "75.00", "", "")
     assert (box["n"], box["p"], box["effect"], box["rule_change"]) == ("6", "0.03125", "1.000", "0.00")
+
+
+CHOSEN = {"every": 25, "per": "epoch", "first": 201, "region": "volume", "absent": "zero"}
+BEST = {"mt": {"rule": "best_test", "selection": CHOSEN, "last": "sup_only"}}
+
+
+def test_the_optimism_of_a_checkpoint_is_the_difference_of_two_rows_with_its_interval(project, views, default):
+    found = views_of(checkpoints=BEST)
+    assert list(found.columns) == [*default.columns[1:2], *default.columns[3:], *OPTIMISM]
+    pd.testing.assert_frame_equal(found[list(default.columns[3:])], views[list(default.columns[3:])])
+    best, last = found.loc["mt"], found.loc["sup_only"]
+    for convention in ("published", "sound"):
+        name = f"{convention}_optimism"
+        np.testing.assert_allclose(best[name], best[convention] - last[convention], atol=1e-9)
+        assert (best[f"{name}_low"] <= best[name] + 0.011).all() and (best[f"{name}_high"] >= best[name] - 0.011).all()
+    assert best.loc["Box", ["sound_optimism", "sound_optimism_low", "sound_optimism_high"]].tolist() == [25.0] * 3
+    assert found.drop(index="mt", level="method")[list(OPTIMISM)].isna().all(axis=None)
+
+
+def test_the_optimism_stands_in_every_form_and_says_what_it_is(project):
+    spec = spec_with(checkpoints=BEST)
+    views = build_views(spec, table_of())
+    texts = {"md": markdown(spec, table_of(), views), "tex": latex(spec, table_of(), views)}
+    chosen = (
+        "co_1 shows the checkpoint with the best mean Dice on whole volumes of the test cases, measured every 25"
+        " epochs, first after 201: CHOSEN ON THE TEST LIST, optimistic."
+    )
+    for text in texts.values():
+        plain = text.replace("\\_", "_")
+        assert chosen in plain and "Optimism: best on the test list minus last".lower() in plain.lower()
+        assert "of the last checkpoint of the same training. Brackets: 95" in plain
+    assert "| MT & co\\_1 |" in texts["md"] and "+25.00 [25.00, 25.00]" not in texts["md"], "means alone"
+    dice = views.set_index(["method", "column"]).loc[("mt", "Dice")]
+    cell = f"+{dice.sound_optimism:.2f} [{dice.sound_optimism_low:.2f}, {dice.sound_optimism_high:.2f}]"
+    assert all(cell in text for text in texts.values())
+    assert "published_optimism_low" in as_csv(views).partition("\n")[0]
+
+
+@pytest.mark.parametrize("shown", [{}, {"mt": {**BEST["mt"], "last": None}}, {"mt": {**BEST["mt"], "last": "gone"}}])
+def test_no_optimism_without_a_row_of_the_last_checkpoint(default, project, shown):
+    spec = spec_with(checkpoints=shown)
+    assert not optimistic(spec) and "optimism" not in as_csv(default)
+    assert "Optimism" not in markdown(spec, table_of(), default)
+
+
+def test_a_table_with_bootstrap_spreads_says_so(project):
+    cases = [Path(folder) / "cases.csv" for folder in finished_table.tabulation(SEEDS)["runs"]["mt"]]
+    row({**finished_table.scoring("mt"), "spread": "bootstrap"}, cases, Path(SPLIT), Path("boot.csv"))
+    table = read_rows([Path("boot.csv")])
+    plain = table_of(["mt"])
+    assert table["spread_over"].tolist() == ["bootstrap", "cases"], "the sound rule keeps its own"
+    assert 0 < table["Dice SD"][0] < plain["Dice SD"][0] and table["Dice"].equals(plain["Dice"])
+    runs = {"mt": spec_with().runs["mt"]}
+    spec = spec_with(runs=runs, rows=["mt"], failed={}, skipped={})
+    text = markdown(spec, table, build_views(spec, table))
+    assert text.count("SD of 100 means of as many test cases") == 1 == text.count("± is the population SD over cases")
 
 
 def test_the_largest_change_of_rule_is_told_with_both_numbers(default):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -46,6 +47,19 @@ def assert_organs(summary, **expected):
     assert list(summary.organs.index) == list(expected)
     for organ, numbers in expected.items():
         assert summary.organs.loc[organ].tolist() == pytest.approx(numbers)
+
+
+def test_the_spread_of_a_bootstrap_is_that_of_100_means_of_drawn_cases_in_their_order():
+    dice = [90.0, 60.0, 20.0, 80.0]  # of the order of the file, not of the names
+    frame = table(*(entry(name, "LA", (100, 100, round(value)), (1.0, 1.0), (1.0, 1.0), 1.0, (9, 9))
+                    for name, value in zip("dbca", dice, strict=True)))  # fmt: skip
+    plain, drawn = score("la", [frame]), score("la", [frame, frame], "bootstrap")
+    legacy, values = np.random.RandomState(0), np.array(dice)
+    means = [values[legacy.randint(0, 4, 4)].mean() for _ in range(100)]
+    assert drawn.spreads["dice"] == pytest.approx(np.std(means)) and drawn.spread_over == "bootstrap"
+    assert drawn.means == plain.means and plain.spread_over == "cases"
+    assert plain.spreads["dice"] == pytest.approx(values.std())
+    assert math.isnan(score("guidednet", [frame], "bootstrap").spreads["asd"]), "the rule has no distances"
 
 
 def test_la_counts_an_empty_mask_as_four_zeros(run):

@@ -89,6 +89,14 @@ def test_empty_masks_are_counted_per_organ():
     assert empty.loc["Box"].tolist() == [0, 0, 0]
 
 
+def test_interval_of_a_difference_draws_the_same_cases_for_both():
+    rng = np.random.default_rng(3)
+    first, second = rng.uniform(60, 95, (2, 20))
+    ours = bootstrap(scores_of(first), scores_of(second)).loc["dice"]
+    np.testing.assert_allclose(ours, bootstrap(scores_of(first - second)).loc["dice"], atol=1e-9)
+    np.testing.assert_allclose(bootstrap(scores_of(first), scores_of(first - 1)).loc["dice"], [1, 1], atol=1e-9)
+
+
 def test_interval_is_the_percentile_bootstrap():
     values = list(np.random.default_rng(3).normal(80, 6, 25))
     ours = bootstrap(scores_of(values)).loc["dice"]

@@ -62,7 +62,7 @@ NO_RULE = "no rule makes {}: name a table such as results/demo.csv; did you mean
     ("target", "sentence"),
     [
         ("results/tiny.pdf", NO_RULE + "results/tiny."),
-        ("results/tiny/figures/bar.png", "unknown figure 'bar'; known: boxes, curves, bars, case_<case>"),
+        ("results/tiny/figures/bar.png", "unknown figure 'bar'; known: boxes, curves, bars, seconds, case_<case>"),
         ("results/tiny/figures/boxes.gif", NO_RULE + "results/tiny/figures/boxes."),
         ("tony", NO_RULE + "tiny?"),
     ],

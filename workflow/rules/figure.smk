@@ -1,4 +1,29 @@
-# Figures of a table by name: box plots, learning curves, bars of its ablations, one test case in slices and 3D.
+# Figures of a table by name: box plots, learning curves, bars of its ablations, seconds of a training step, one test case
+# in slices and 3D.
+
+
+_, seconds_spec, seconds_code = job(SECONDS)
+
+
+rule seconds:
+    """Seconds of a training step of each row, measured side by side on one device; it reads no data."""
+    output:
+        out=SECONDS,
+    log:
+        "results/logs/seconds/{table}.log",
+    conda:
+        "../envs/semiseg.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=480,
+    params:
+        spec=seconds_spec,
+        code=seconds_code,
+    shell:
+        "semiseg --log {log} seconds --spec {params.spec:q} --code {params.code}"
+        " --threads {threads} --gpu {resources.gpu} --out {output.out}"
 
 
 figure_inputs, figure_spec, figure_code = job(FIGURE)
@@ -13,7 +38,7 @@ rule figure:
     log:
         "results/logs/figure/{table}.{figure}.{format}.log",
     wildcard_constraints:
-        figure=r"boxes|curves|bars|case_[\w.-]+",
+        figure=r"boxes|curves|bars|seconds|case_[\w.-]+",
         format="png|svg|pdf",
     conda:
         "../envs/semiseg.yaml"

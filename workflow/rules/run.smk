@@ -13,7 +13,7 @@ rule train:
         history=f"{RUN}/history.csv",
         cost=f"{RUN}/cost.json",
     log:
-        "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+        "results/logs/train/{dataset}.{protocol}.{split}.{method}.seed{seed}{checkpoint}.log",
     conda:
         "../envs/semiseg.yaml"
     threads: 1
@@ -48,7 +48,7 @@ rule predict:
     output:
         out=f"{RUN}/predictions.json",
     log:
-        "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+        "results/logs/predict/{dataset}.{protocol}.{split}.{method}.seed{seed}{checkpoint}.log",
     conda:
         "../envs/semiseg.yaml"
     threads: 1
@@ -78,7 +78,7 @@ rule evaluate:
     output:
         out=f"{RUN}/cases.csv",
     log:
-        "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}.log",
+        "results/logs/evaluate/{dataset}.{protocol}.{split}.{method}.seed{seed}{checkpoint}.log",
     conda:
         "../envs/semiseg.yaml"
     threads: 1

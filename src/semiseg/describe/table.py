@@ -2,13 +2,14 @@
 
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.dataset import get_dataset
+from semiseg.describe.oddities import Oddities
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
-from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import describe_checkpoints, describe_own_protocol, describe_same, describe_shared
 
 
 def page(params: Params, name: str) -> Page:
@@ -16,7 +17,8 @@ def page(params: Params, name: str) -> Page:
     table, plan = params.tables[name], Plan(params)
     runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
     labels = {row.method: row.label or row.method for row in table.rows}
-    own = Specs(plan).own_protocols(name)
+    specs = Specs(plan)
+    own, shown = specs.own_protocols(name), specs.checkpoints(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
     organs = table.organs or tuple(organ.abbreviation for organ in kind.organs)
@@ -34,6 +36,7 @@ def page(params: Params, name: str) -> Page:
                 "to build it": f"snakemake results/{name}.csv",
             }
         ),
+        *items("what is odd about it", Oddities(plan, name).sentences),
         *items(f"preparation {protocol.preparation}", steps(preparation, kind.modality), numbered=True),
         heading("training"),
         facts(training(protocol, " ".join(preparation.axes))),
@@ -62,6 +65,9 @@ def page(params: Params, name: str) -> Page:
             [describe_same(labels[row.method], labels[row.same_as]) for row in table.rows if row.same_as is not None],
         ),
         *items("rows that share a training", describe_shared(plan.trainings(name))),
+        *items(
+            "rows that show another checkpoint", describe_checkpoints({labels[row]: one for row, one in shown.items()})
+        ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),

@@ -6,7 +6,7 @@ from typing import Any
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 
-RULES = ("train", "predict")  # whose jobs compute on a GPU
+RULES = ("train", "predict")  # whose jobs compute on a GPU and may share it; those of seconds measure time
 
 Request = Mapping[str, Any]  # by the names that profiles use: gpu, gres
 

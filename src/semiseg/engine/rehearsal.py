@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from semiseg import catalogue
 from semiseg.base.errors import UserError
@@ -19,7 +19,7 @@ from semiseg.base.files import write_text
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
-from semiseg.params.config import Params, Protocol, Training
+from semiseg.params.config import Params, Protocol, Selection, Training
 from semiseg.params.data import Counts, DatasetOptions, Split, StandinOptions
 from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE
@@ -31,6 +31,7 @@ BATCH, FILTERS, ITERATIONS, EPOCHS = 2, 2, 4, 2
 SIDES = (32, 64, 64)  # largest patch: four poolings leave several voxels to normalise, cubes of 32 voxels fill it
 STEP = 3 / 4  # of a side that the next window lies further, where windows overlap: they take long
 SEED = 1
+Rule = TypeVar("Rule", bound=Selection)
 
 
 def shrunk(params: Params, table: str) -> Params:
@@ -118,10 +119,16 @@ def _short(training: Training) -> Training:
         "ramp": training.ramp.model_copy(update={"every": 1, "length": None}),
     }
     if training.validation is not None:
-        # two validations, because scoring whole volumes takes longest
-        every = 1 if training.validation.per == "epoch" else max(ceil(training.validation.every * factor), 2)
-        few["validation"] = training.validation.model_copy(update={"every": every, "first": None, "patience": None})
+        few["validation"] = _rare(training.validation, factor).model_copy(update={"patience": None})
+    if training.selection is not None:
+        few["selection"] = _rare(training.selection, factor)
     return training.model_copy(update=few)
+
+
+def _rare(rule: Rule, factor: float) -> Rule:
+    """The rule with two scorings, because scoring whole volumes takes longest."""
+    every = 1 if rule.per == "epoch" else max(ceil(rule.every * factor), 2)
+    return rule.model_copy(update={"every": every, "first": None})
 
 
 def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:

@@ -96,7 +96,8 @@ class Screen(LogHandlerBase):
     def _begun(self, record: LogRecord) -> str:
         job = record.__dict__
         number, wildcards = job["jobid"], job["wildcards"] or {}
-        self._names[number] = f"{job['rule_name']} {'/'.join(map(str, wildcards.values()))}".strip()
+        names = "/".join(str(value) for key, value in wildcards.items() if key != "checkpoint")
+        self._names[number] = f"{job['rule_name']} {names}{wildcards.get('checkpoint', '')}".strip()
         self._commands[number] = job.get("shellcmd") or ""
         self._started[number] = time.monotonic()
         return f"[{self._count}] start  {self._names[number]}"

@@ -144,7 +144,7 @@ def _records(graph: Graph, targets: Sequence[str]) -> set[str]:
     try:
         return {job.record for target in targets for job in graph.chain(target)}
     except UserError:
-        found = (Path().glob(record_path(re.sub(r"{\w+}", "*", template))) for template in MAIN_OUTPUTS)
+        found = (Path().glob(record_path(re.sub(r"({\w+})+", "*", template))) for template in MAIN_OUTPUTS)
         return {str(path) for paths in found for path in paths}
 
 

@@ -7,7 +7,7 @@ from semiseg.base.files import read_json
 from semiseg.params.table_spec import TableSpec
 
 CASE = "case_"
-CHARTS = ("boxes", "curves", "bars")
+CHARTS = ("boxes", "curves", "bars", "seconds")
 FORMATS = (".png", ".svg", ".pdf")
 
 

@@ -13,10 +13,15 @@ from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.params.table_spec import as_json
-from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE
+from semiseg.paths import ARCHIVES, CHECKPOINTS, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SECONDS, SPLIT, STANDIN, TABLE
 
 WORD = r"\w+"
-WILDCARDS = {"seed": r"\d+", "figure": r"[\w.-]+", "format": "png|svg|pdf"}  # others are a word
+WILDCARDS = {  # others are a word
+    "seed": r"\d+",
+    "checkpoint": CHECKPOINTS,
+    "figure": r"[\w.-]+",
+    "format": "png|svg|pdf",
+}
 
 
 class Graph:
@@ -88,8 +93,8 @@ class Graph:
         """
         if (trained := self.plan.training(run)) != run:
             raise UserError(
-                f"{run.method} differs from {trained.method} at prediction alone and has its weights: name"
-                f" {trained.folder}/weights.safetensors"
+                f"{run.method}{run.checkpoint} differs from {trained.method} at prediction alone and has its weights:"
+                f" name {trained.folder}/weights.safetensors"
             )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
@@ -130,15 +135,19 @@ class Graph:
         outputs = {"csv": TABLE.format(table=table), **{form: f"results/{table}{form}" for form in FORMS}}
         return Job("table", inputs, outputs, as_json(self.specs.table(table)))
 
+    def seconds(self, table: str) -> Job:
+        """The seconds of a training step of each row of a table, measured side by side."""
+        return Job("seconds", {}, {"out": SECONDS.format(table=table)}, self.specs.seconds(table))
+
     def figure(self, table: str, figure: str, format: str) -> Job:
         """A figure of a table. UserError for one that cannot be drawn."""
         spec = self.specs.table(table)
         check_figure(spec, figure)
-        inputs = {
-            "rows" if figure == "bars" else "page": tuple(
-                self.plan.row_files(table) if figure == "bars" else self.plan.page_files(table)
-            )
-        }
+        inputs: dict[str, Paths] = {"page": tuple(self.plan.page_files(table))}
+        if figure == "bars":
+            inputs = {"rows": tuple(self.plan.row_files(table))}
+        elif figure == "seconds":
+            inputs = {"seconds": SECONDS.format(table=table)}
         return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, as_json(spec))
 
     def _data(self, run: Run) -> dict[str, Paths]:
@@ -171,6 +180,7 @@ MAIN_OUTPUTS: Mapping[str, Maker] = {
     f"{RUN}/cases.csv": _evaluate,
     ROW: Graph.row,
     TABLE: Graph.table,
+    SECONDS: Graph.seconds,
     FIGURE: Graph.figure,
 }
 _OTHER_OUTPUTS: Mapping[str, Maker] = {

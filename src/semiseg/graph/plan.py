@@ -15,7 +15,7 @@ from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
-from semiseg.graph.second_names import trained
+from semiseg.graph.shown import shown_checkpoint, trained
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
@@ -27,7 +27,9 @@ from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
 class Run:
     """One training and its prediction, which all tables that need it share. method: a method or a variant.
 
-    Runs that differ at prediction alone have the training of one of them (``Plan.training``).
+    checkpoint: how its folder ends, empty for the weights that its protocol keeps by itself.
+
+    Runs that differ at prediction or in the checkpoint alone have the training of one of them (``Plan.training``).
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class Run:
     split: str
     method: str
     seed: int
+    checkpoint: str = ""
 
     @property
     def folder(self) -> str:
@@ -48,7 +51,8 @@ class Plan:
     def __init__(self, params: Params) -> None:
         self.params = params
         self._skipped = functools.cache(self._why_skipped)
-        self._counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
+        self.further = functools.cache(self._further)
+        self.counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
         check_references(params)
 
     def table(self, name: str) -> Table:
@@ -69,12 +73,16 @@ class Plan:
         definition, row = self.table(table), self.row(table, method)
         if row.same_as is not None:
             return self.runs(table, row.same_as)
-        protocol, split = row.protocol or definition.protocol, row.split or definition.split
-        name = trained(self.params, method)
-        return [Run(definition.dataset, protocol, split, name, seed) for seed in definition.seeds]
+        return [self._run(definition, row, seed) for seed in definition.seeds]
+
+    def _run(self, table: Table, row: Row, seed: int) -> Run:
+        protocol, split = row.protocol or table.protocol, row.split or table.split
+        name, shown = trained(self.params, row.method), shown_checkpoint(self.params, table, row)
+        return Run(table.dataset, protocol, split, name, seed, "" if shown is None else f"_{shown}")
 
     def training(self, run: Run) -> Run:
-        """The run whose training makes the weights of a run: itself, unless another one differs at prediction alone.
+        """The run whose training makes the weights of a run: itself, unless another one differs at prediction or in the
+        checkpoint alone.
 
         The method's own run counts first, then those of its variants in the order of params.yaml.
         """
@@ -82,7 +90,16 @@ class Plan:
         alike = (base, *(name for name, variant in self.params.variants.items() if variant.method == base))
         wanted = self._trained_with(run.protocol, run.method)
         first = next(name for name in alike if self._trained_with(run.protocol, name) == wanted)
-        return replace(run, method=first)
+        return replace(run, method=first, checkpoint="")
+
+    def _further(self, training: Run) -> tuple[str, ...]:
+        """The checkpoints that a training keeps beside that of its protocol, because rows of any table show them."""
+        tables = (one for one in self.params.tables.values() if one.dataset == training.dataset)
+        rows = ((one, row) for one in tables if training.seed in one.seeds for row in one.rows if row.same_as is None)
+        runs = (self._run(table, row, training.seed) for table, row in rows if row.checkpoint or table.checkpoint)
+        where = training.protocol, training.split, self.base(training.method)
+        shown = (run for run in runs if run.checkpoint and (run.protocol, run.split, self.base(run.method)) == where)
+        return tuple(sorted({run.checkpoint.removeprefix("_") for run in shown if self.training(run) == training}))
 
     def trainings(self, table: str) -> dict[str, Run]:
         """Per row that is built and no other row's runs again, by its label, the training of its first run."""
@@ -147,7 +164,9 @@ class Plan:
 
     def _split_does_not_fit(self, run: Run) -> str | None:
         """The reason why the split of a run cannot serve its method or the method that this one wraps; else None."""
-        counts, training = self._counts(run.dataset, run.split), self.protocol(run.protocol).training
+        if run.checkpoint == "_best_validation" and not self.counts(run.dataset, run.split)["val"]:
+            return "it has no validation cases, on which the checkpoint best_validation is chosen"
+        counts, training = self.counts(run.dataset, run.split), self.protocol(run.protocol).training
         wrapped = self.wrapped(run.protocol, run.method)
         together = [self.base(run.method), *([] if wrapped is None else [wrapped["method"]])]
         reasons = (split_does_not_fit(counts, training, each) for each in together if not is_control(each))

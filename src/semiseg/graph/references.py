@@ -14,7 +14,8 @@ from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
 from semiseg.graph.requirements import crops_do_not_fit
-from semiseg.graph.second_names import trained
+from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.params.checkpoints import scored_as
 from semiseg.params.config import Initial, Params
 from semiseg.params.table import Table
 
@@ -64,9 +65,12 @@ def _check_methods(params: Params) -> None:
 
 
 def _check_variants_differ(params: Params) -> None:
-    """Raise UserError for two variants with equal hyperparameters: one run would be trained twice."""
+    """Raise UserError for two variants with equal hyperparameters: one run would be trained twice.
+
+    Second names of a method train nothing, so a method may have several.
+    """
     seen: dict[tuple[str, str], str] = {}
-    for name, variant in params.variants.items():
+    for name, variant in ((name, variant) for name, variant in params.variants.items() if variant.parameters):
         with contextlib.suppress(sources.BrokenError):
             defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
             effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
@@ -138,11 +142,13 @@ def _check_table(params: Params, name: str, table: Table) -> None:
         if split not in splits:
             raise unknown("split", split, sorted(splits), f"{where}.{key}")
     _check_row_protocols(params, where, table)
+    _check_checkpoints(params, where, table)
     methods = [row.method for row in table.rows]
     for method in methods:
         if method not in params.variants:
             catalogue.require("methods", method, f"{where}.rows", params.variants)
-    _check_once(f"{where}.rows", "method", methods)
+    again = "give each once; a further row of it needs a second name of its own (variants, parameters {})"
+    _check_once(f"{where}.rows", "method", methods, again)
     _check_once(f"{where}.rows", "label", (row.label or row.method for row in table.rows))
     _check_same(params, where, table)
     _check_once(f"{where}.seeds", "seed", map(str, table.seeds))
@@ -175,17 +181,33 @@ def _check_row_protocols(params: Params, where: str, table: Table) -> None:
                 )
 
 
+def _check_checkpoints(params: Params, where: str, table: Table) -> None:
+    """Raise UserError for a row that shows a checkpoint which its protocol never scores, or a control's."""
+    for row in (row for row in table.rows if row.same_as is None):
+        key = f"{where}.checkpoint" if row.checkpoint is None else f"{where}.rows.{row.method}.checkpoint"
+        if row.checkpoint is not None and is_control(trained(params, row.method)):
+            raise UserError(f"{key}: {row.method} is a control, which has no weights to choose from: remove it")
+        shown, protocol = shown_checkpoint(params, table, row), row.protocol or table.protocol
+        training = params.protocols[protocol].training
+        if shown is not None and shown != "last" and scored_as(training, shown) is None:
+            raise UserError(
+                f"{key}: {shown} needs weights that are scored during training, and protocol {protocol} of row"
+                f" {row.method} does not say when: give it training.selection, or leave the checkpoint out"
+            )
+
+
 def _check_same(params: Params, where: str, table: Table) -> None:
     """Raise UserError for a row that cannot be the computation of the row that it names, or is that of one unnamed."""
     rows = {row.method: row for row in table.rows}
     seen: dict[tuple[str | None, ...], str] = {}
     for row in table.rows:
         if row.same_as is None:
-            runs = trained(params, row.method), row.split or table.split, row.protocol or table.protocol
+            data = row.split or table.split, row.protocol or table.protocol
+            runs = trained(params, row.method), *data, shown_checkpoint(params, table, row)
             if (first := seen.setdefault(runs, row.method)) != row.method:
                 raise UserError(
-                    f"{where}.rows.{row.method}: has the runs of the row {first}: give it another split or protocol, or"
-                    f" write same_as: {first}"
+                    f"{where}.rows.{row.method}: has the runs of the row {first}: give it another split, protocol or"
+                    f" checkpoint, or write same_as: {first}"
                 )
     for row in table.rows:
         if row.same_as is None:
@@ -205,10 +227,10 @@ def _check_same(params: Params, where: str, table: Table) -> None:
             )
 
 
-def _check_once(where: str, what: str, names: Iterable[str]) -> None:
-    """Raise UserError for a name that occurs twice."""
+def _check_once(where: str, what: str, names: Iterable[str], remedy: str = "give each once") -> None:
+    """Raise UserError for a name that occurs twice. remedy: what to do."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise UserError(f"{where}: the {what} {name!r} occurs twice; give each once")
+            raise UserError(f"{where}: the {what} {name!r} occurs twice; {remedy}")
         seen.add(name)

@@ -10,13 +10,25 @@ from typing import Any
 
 from semiseg import catalogue
 from semiseg.base import sources
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
-from semiseg.graph.second_names import trained
+from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.params.checkpoints import own_checkpoint, scored_as
 from semiseg.params.differences import differences
-from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
+from semiseg.params.table_spec import (
+    Change,
+    Collection,
+    Organ,
+    OwnProtocol,
+    RowSpec,
+    ShownCheckpoint,
+    TableSpec,
+    as_json,
+    as_whole_json,
+)
 from semiseg.paths import SPLIT
 
 Spec = dict[str, Any]
@@ -68,19 +80,25 @@ class Specs:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
         Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
-        weights of another one.
+        weights of another one; ``checkpoints`` for one that keeps more than its protocol's own, and with those that are
+        the best on a list the rule by which they are scored (``training.selection``).
         """
-        protocol, before = self.plan.protocol(run.protocol), self.plan.initial(run)
+        training, before = self.plan.protocol(run.protocol).training, self.plan.initial(run)
+        further = self.plan.further(run)
+        if not set(further) - {"last"}:
+            training = training.model_copy(update={"selection": None})
         spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
         initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
-        return {**spec, "seed": run.seed, "training": as_json(protocol.training), **initial}
+        checkpoints = {"checkpoints": list(further)} if further else {}
+        return {**spec, "seed": run.seed, "training": as_json(training), **initial, **checkpoints}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
 
-        ``intensities`` is there where they are not those that are stored.
+        ``intensities`` is there where they are not those that are stored, ``checkpoint`` where the weights are not the
+        ones that the protocol keeps by itself.
         """
         protocol = self.plan.protocol(run.protocol)
         wrapped = self.plan.wrapped(run.protocol, run.method)
@@ -92,6 +110,7 @@ class Specs:
             "inference": as_json(protocol.inference),
             **({} if wrapped is None else {"wrapped": wrapped}),
             **({} if protocol.intensities == "stored" else {"intensities": protocol.intensities}),
+            **({"checkpoint": run.checkpoint.removeprefix("_")} if run.checkpoint else {}),
         }
 
     def row(self, table: str, method: str) -> RowSpec:
@@ -106,7 +125,29 @@ class Specs:
             metrics=definition.metrics,
             published=self.plan.protocol(definition.protocol).scoring,
             labelled_only=self.plan.labelled_only(method),
+            spread=definition.spread,
         )
+
+    def seconds(self, table: str) -> Spec:
+        """Parameters of the rule ``seconds``: per training of the rows that are built its specification and cases.
+
+        UserError for a table of controls alone.
+        """
+        plan, dataset, rows = self.plan, self.plan.table(table).dataset, dict[Run, dict[str, Any]]()
+        for method in plan.served(table):
+            run = plan.training(plan.runs(table, method)[0])
+            if run not in rows and not is_control(plan.base(run.method)):
+                spec = {name: part for name, part in self.train(run).items() if name not in ("initial", "checkpoints")}
+                counts = plan.counts(dataset, run.split)
+                cases = {part: counts[part] for part in ("labelled", "unlabelled")}
+                label = plan.row(table, method).label or method
+                rows[run] = {"method": method, "label": label, "train": spec, "cases": cases}
+        if not rows:
+            raise UserError(
+                f"table {table} has no row that is trained, so there are no steps to time: name another table"
+            )
+        found = {row.pop("method"): row for row in rows.values()}
+        return {"table": table, "classes": len(get_dataset(dataset).organs) + 1, "rows": found}
 
     def own_protocols(self, table: str) -> dict[str, OwnProtocol]:
         """The protocols of the rows that are not trained by the table's, and in what each differs for its row."""
@@ -125,7 +166,27 @@ class Specs:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
         parts = as_whole_json(self.plan.protocol(protocol))
         kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
+        kept["training"] = {**kept["training"], "selection": None}  # said where rows show such checkpoints
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
+
+    def checkpoints(self, table: str) -> dict[str, ShownCheckpoint]:
+        """The rows that show another checkpoint than their protocol keeps by itself, of those that are built."""
+        plan, definition = self.plan, self.plan.table(table)
+        rows = [row for row in definition.rows if row.method in plan.served(table) and row.same_as is None]
+        runs = {row.method: plan.runs(table, row.method)[0] for row in rows}
+        trained_by = {method: plan.protocol(run.protocol).training for method, run in runs.items()}
+        shown = {row.method: shown_checkpoint(self.params, definition, row) for row in rows}
+        rules = {method: rule or own_checkpoint(trained_by[method]) for method, rule in shown.items()}
+        last = {plan.training(run): method for method, run in runs.items() if rules[method] == "last"}
+        return {
+            method: ShownCheckpoint(
+                rule=rule,
+                selection=scored_as(trained_by[method], rule),
+                last=None if rule == "last" else last.get(plan.training(runs[method])),
+            )
+            for method, rule in shown.items()
+            if rule is not None
+        }
 
     def table(self, table: str) -> TableSpec:
         """Parameters of the rules ``table`` and ``figure``. UserError lists the known tables."""
@@ -152,7 +213,7 @@ class Specs:
             preparation=plan.preparation(protocol.preparation),
             intensities=protocol.intensities,
             network=protocol.network,
-            training=protocol.training,
+            training=protocol.training.model_copy(update={"selection": None}),
             inference=protocol.inference,
             initial=protocol.initial,
             rows=tuple(methods),
@@ -165,6 +226,7 @@ class Specs:
             variants={name: Change(base=one.method, changed=one.parameters) for name, one in variants.items()},
             hyper={method: plan.effective(plan.runs(table, method)[0].protocol, method) for method in methods},
             own_protocols=self.own_protocols(table),
+            checkpoints=self.checkpoints(table),
             same_as={row.method: row.same_as for row in definition.rows if row.same_as is not None},
             runs={method: tuple(run.folder for run in runs) for method, runs in built.items()},
             trained_elsewhere={

@@ -67,6 +67,8 @@ def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
             return f"{stage}_control", f"semiseg.methods.{spec['method']}"
         case "train" | "predict":
             return stage, *plug_ins(spec)
+        case "seconds":
+            return stage, *sorted({name for row in spec["rows"].values() for name in plug_ins(row["train"])})
         case _:
             return (stage,)
 

@@ -23,8 +23,10 @@ from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import Best, Candidate, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Batch, Method, Terms, TrainingTime, total
+from semiseg.params.checkpoints import own_checkpoint
 from semiseg.params.config import Inference, Optimiser
 
+VALIDATED = "best_validation"  # the checkpoint whose scores the history holds, and which ends a training early
 STEPS_PER_WATCH = 20  # the first step of a session and every 20th one after it may draw random numbers by torch alone
 
 
@@ -54,19 +56,21 @@ def start(
     rules = method.adversaries()
     of_them = {name: optimisers.of_adversary(rules[name], adversaries[name], precision.fast) for name in rules}
     scaler = torch.amp.GradScaler(device.type, enabled=precision.scaled)
-    best = {candidate: Best() for candidate in candidates(method, inference)}
-    return State(method, optimiser, of_them, scaler, History(), best, device, precision)
+    return State(method, optimiser, of_them, scaler, History(), candidates(method, inference), device, precision)
 
 
 @dataclass
 class Trainer:
-    """One run. Its state is saved to ``path`` from time to time, marked with the run's fingerprint."""
+    """One run. Its state is saved to ``path`` from time to time, marked with the run's fingerprint.
+
+    validators: by the name of the checkpoint that is chosen by it.
+    """
 
     title: str
     state: State
     sampler: Sampler
     schedule: TrainingSchedule
-    validator: Validator | None
+    validators: Mapping[str, Validator]
     runtime: Runtime
     path: Path
     fingerprint: str
@@ -97,10 +101,11 @@ class Trainer:
                 is_watched = number % STEPS_PER_WATCH == 0
                 with torch_alone(type(state.method).__name__) if is_watched else nullcontext():
                     self.step(batch)
-                if self.validator is not None and self.schedule.validates_after(state.iteration - 1):
-                    state.cost.lap(device, stepping=True)
-                    self._validate(self.validator)
-                    state.cost.lap(device, stepping=False)
+                for checkpoint, validator in self.validators.items():
+                    if self.schedule.scores_after(state.iteration - 1, validator.rule):
+                        state.cost.lap(device, stepping=True)
+                        self._score(checkpoint, validator)
+                        state.cost.lap(device, stepping=False)
                 if request.save or time.monotonic() - saved > wait:
                     state.cost.lap(device, stepping=True)
                     begun = state.cost.mark
@@ -114,7 +119,8 @@ class Trainer:
             state.cost.lap(device, stepping=True)
 
     def _out_of_patience(self) -> bool:
-        newest = max(best.iteration for best in self.state.best.values())
+        own = (best for (checkpoint, _), best in self.state.best.items() if checkpoint == VALIDATED)
+        newest = max((best.iteration for best in own), default=-1)
         return newest >= 0 and self.schedule.out_of_patience(self.state.iteration, newest)
 
     def step(self, batch: Batch) -> None:
@@ -181,17 +187,20 @@ class Trainer:
         for name in self.state.method.adversaries():
             self.state.method.get_submodule(name).requires_grad_(required)
 
-    def _validate(self, validator: Validator) -> None:
-        """Score every candidate and keep the weights of a new best one."""
+    def _score(self, checkpoint: str, validator: Validator) -> None:
+        """Score every candidate and keep the weights of a new best one. The history has the scores on validation."""
         state, scores = self.state, []
-        for candidate, best in state.best.items():
+        training = self.schedule.training
+        has_optimiser = training.keep_optimiser and checkpoint == own_checkpoint(training)
+        for candidate in state.candidates:
             score = validator.score(state.method, candidate)
             scores.append(score)
-            if score > best.score:
-                weights_now = kept_weights(state, candidate, optimiser=self.schedule.training.keep_optimiser)
+            if score > state.best.get((checkpoint, candidate), Best()).score:
+                weights_now = kept_weights(state, candidate, optimiser=has_optimiser)
                 kept = {name: tensor.clone() for name, tensor in weights_now.items()}
-                state.best[candidate] = Best(score, state.iteration, kept)
-        state.history.add_validation(max(scores))
+                state.best[checkpoint, candidate] = Best(score, state.iteration, kept)
+        if checkpoint == VALIDATED:
+            state.history.add_validation(max(scores))
 
 
 def network_weights(method: Method, networks: Candidate) -> dict[str, Tensor]:
@@ -209,12 +218,13 @@ def kept_weights(state: State, candidate: Candidate, *, optimiser: bool) -> dict
     return {**networks, **state.optimiser_tensors()} if optimiser else networks
 
 
-def chosen(state: State, *, optimiser: bool) -> tuple[Candidate, Best]:
-    """The candidate with the best validation; the first candidate as it is now if none was validated.
+def chosen(state: State, checkpoint: str, *, optimiser: bool) -> tuple[Candidate, Best]:
+    """The candidate with the best score for a checkpoint; the first candidate as it is now if none was scored for it.
 
     optimiser: as in ``kept_weights``.
     """
-    candidate, best = max(state.best.items(), key=lambda item: item[1].score)
-    if best.weights:
-        return candidate, best
+    scored = {candidate: best for (name, candidate), best in state.best.items() if name == checkpoint}
+    if scored:
+        return max(scored.items(), key=lambda item: item[1].score)
+    candidate = state.candidates[0]
     return candidate, Best(iteration=state.iteration, weights=kept_weights(state, candidate, optimiser=optimiser))

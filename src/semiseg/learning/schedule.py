@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
-from semiseg.params.config import Training
+from semiseg.params.config import Selection, Training
 
 if TYPE_CHECKING:
     from semiseg.method import TrainingTime
@@ -69,11 +69,8 @@ class TrainingSchedule:
             return step_decay(base, count, rule.every, rule.factor)
         return base
 
-    def validates_after(self, iteration: int) -> bool:
-        """Whether to validate after step ``iteration``; always after the last one, if the protocol validates at all."""
-        rule = self.training.validation
-        if rule is None:
-            return False
+    def scores_after(self, iteration: int, rule: Selection) -> bool:
+        """Whether the weights are scored by a rule after step ``iteration``; always after the last one."""
         done, unit = iteration + 1, self.steps_per_epoch if rule.per == "epoch" else 1
         first, every = unit * (rule.first or rule.every), unit * rule.every
         return done == self.iterations or (done >= first and (done - first) % every == 0)

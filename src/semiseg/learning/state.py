@@ -39,7 +39,7 @@ def drop(folder: Path) -> None:
 
 @dataclass
 class Best:
-    """The best validation so far of one candidate.
+    """The best score so far of one candidate on one list of cases.
 
     weights: ``<network>.<parameter>``, and ``optimiser_tensors`` where the protocol keeps them.
     """
@@ -51,16 +51,20 @@ class Best:
 
 @dataclass
 class State:
-    """Everything that changes during training."""
+    """Everything that changes during training.
+
+    candidates: the sets of networks that may predict. best: by the checkpoint's name and the candidate.
+    """
 
     method: Method
     optimiser: torch.optim.Optimizer
     adversary_optimisers: dict[str, torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
     history: History
-    best: dict[Candidate, Best]
+    candidates: list[Candidate]
     device: torch.device
     precision: Precision
+    best: dict[tuple[str, Candidate], Best] = field(default_factory=dict)
     iteration: int = 0
     cost: Cost = field(default_factory=Cost)
 
@@ -80,8 +84,8 @@ class State:
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         note["scaler"], note["cost"] = self.scaler.state_dict(), self.cost.as_note()
-        for number, (candidate, best) in enumerate(self.best.items()):
-            note["best"].append([list(candidate), best.score, best.iteration])
+        for number, ((checkpoint, candidate), best) in enumerate(self.best.items()):
+            note["best"].append([checkpoint, list(candidate), best.score, best.iteration])
             tensors |= weights.prefixed(f"best{number}", best.weights)
         note["columns"], tensors["history"] = self.history.columns, self.history.as_tensor()
         weights.save(path, tensors, note)
@@ -141,8 +145,8 @@ class State:
                 slots.setdefault(int(number), {})[slot] = tensor
             _load(optimiser, parameters, slots)
         self.scaler.load_state_dict(note["scaler"])
-        for place, (candidate, score, iteration) in enumerate(note["best"]):
-            self.best[tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
+        for place, (checkpoint, candidate, score, iteration) in enumerate(note["best"]):
+            self.best[checkpoint, tuple(candidate)] = Best(score, iteration, weights.part(tensors, f"best{place}"))
         self.history = History.from_tensor(note["columns"], tensors["history"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:

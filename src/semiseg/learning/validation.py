@@ -1,4 +1,4 @@
-"""Scoring a checkpoint on the validation cases, by the protocol's rule."""
+"""Scoring the weights of a training on a list of cases, by the protocol's rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from semiseg.data.store import read_label, read_label_crop
 from semiseg.learning.inference import slide
 from semiseg.learning.scans import StoredCase, image_crop_of, image_of
 from semiseg.method import Method
-from semiseg.params.config import Inference, Validation
+from semiseg.params.config import Inference, Selection
 
 Sides = tuple[int, int, int]
 TINY = 1e-8  # smoothing of the DHC code: a class absent from truth and prediction scores 0.5
@@ -25,12 +25,12 @@ def centre_start(shape: Sides, patch: Sides) -> list[int]:
 
 @dataclass(frozen=True)
 class Validator:
-    """Mean Dice over organs and validation cases, computed as the protocol's authors do to select a checkpoint."""
+    """Mean Dice over organs and cases, computed as the protocol's authors do to select a checkpoint."""
 
     cases: Sequence[StoredCase]
     classes: int
     patch: Sides
-    rule: Validation
+    rule: Selection
     inference: Inference
     device: torch.device
 

@@ -116,13 +116,16 @@ class Ramp(Strict):
     )
 
 
-class Validation(Strict):
-    """When and on what the checkpoint is chosen: the best mean Dice over organs and validation cases is kept."""
+class Selection(Strict):
+    """When and how the weights of a training are scored, so that the best ones are kept.
 
-    every: PositiveInt = Field(description="iterations or epochs between two validations; the last step validates too")
+    The score is the mean Dice over organs and cases of a list.
+    """
+
+    every: PositiveInt = Field(description="iterations or epochs between two scorings; the last step is scored too")
     per: Clock = Field(description="what every, first and patience count")
     first: PositiveInt | None = Field(
-        None, description="iterations or epochs that are over at the first validation; default: every"
+        None, description="iterations or epochs that are over at the first scoring; default: every"
     )
     region: Literal["volume", "centre_crop"] = Field(
         description="volume: whole volumes by sliding window; centre_crop: one crop of the patch's size in the middle"
@@ -130,6 +133,11 @@ class Validation(Strict):
     absent: Literal["zero", "half"] = Field(
         description="Dice of an organ that is neither present nor predicted: 0 or 0.5"
     )
+
+
+class Validation(Selection):
+    """When and how the protocol's own checkpoint is chosen, on the validation cases of the split."""
+
     patience: PositiveInt | None = Field(
         None, description="stop after this many iterations or epochs without gain; default: never"
     )
@@ -187,7 +195,12 @@ class Training(Strict):
         " them (initial) then goes on with it, else its optimiser begins anew",
     )
     validation: Validation | None = Field(
-        None, description="when and on what the checkpoint is chosen; default: the last one is kept"
+        None, description="when and how the checkpoint is chosen on the validation cases; default: the last one is kept"
+    )
+    selection: Selection | None = addition(
+        None,
+        "when and how weights are scored for rows that show another checkpoint than the protocol's own (`checkpoint` of"
+        " a table or a row); default: as validation says. A training without such rows is not scored",
     )
 
     @model_validator(mode="after")

@@ -1,12 +1,14 @@
 """Tables as typed objects: what may be written under ``tables``."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from semiseg.base.metric_names import Metric
 from semiseg.params.kinds import Name, Seed, Strict, Whole
+
+Checkpoint = Literal["last", "best_validation", "best_test"]
 
 
 class Printed(Strict):
@@ -34,6 +36,7 @@ class Row(Strict):
         description="the protocol that the row is trained by, with the table's preparation and scoring; default: the"
         " table's",
     )
+    checkpoint: Checkpoint | None = Field(None, description="the weights that the row shows; default: the table's")
     same_as: Name | None = Field(
         None,
         description="another row of the table that is the same computation: its runs are shown again, under this row's"
@@ -42,9 +45,9 @@ class Row(Strict):
 
     @model_validator(mode="after")
     def _no_runs_of_its_own(self) -> "Row":
-        given = [key for key in ("split", "protocol") if getattr(self, key) is not None]
+        given = [key for key in ("split", "protocol", "checkpoint") if getattr(self, key) is not None]
         if self.same_as is not None and given:
-            raise ValueError(f"a row that is same_as {self.same_as} has its runs: remove {' and '.join(given)}")
+            raise ValueError(f"a row that is same_as {self.same_as} has its runs: remove {', '.join(given)}")
         return self
 
 
@@ -57,6 +60,12 @@ class Table(Strict):
     protocol: Name = Field(description="name of an entry of protocols")
     split: Name = Field(
         description="name of a split of the dataset; methods that ignore unlabelled cases use its labelled cases alone"
+    )
+    checkpoint: Checkpoint | None = Field(
+        None,
+        description="the weights that the rows show: the last ones, or those with the best Dice on the validation cases"
+        " or on the test cases (optimistic: chosen on the test list). Rows that differ in it alone have one training."
+        " Default: what each protocol keeps, the best on validation where it validates, else the last",
     )
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = Field(description="one run per row for each of these")
     rows: Annotated[tuple[Row, ...], Field(min_length=1)] = Field(
@@ -71,6 +80,11 @@ class Table(Strict):
     )
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1)] = Field(
         ("dice", "jaccard"), description="the means that the table prints, in order"
+    )
+    spread: Literal["bootstrap"] | None = Field(
+        None,
+        description="what stands behind the plus-minus under the published rule; bootstrap: the SD of 100 means of test"
+        " cases drawn with replacement, as CRLN prints it; default: what the rule says",
     )
     notes: tuple[str, ...] = Field((), description="caveats of the published version; `semiseg describe` prints them")
 

@@ -5,17 +5,17 @@ JSON; ``read_spec`` and ``as_json`` are the only way from one form to the other.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Initial, Network, Training
+from semiseg.params.config import Hypers, Inference, Initial, Network, Selection, Training
 from semiseg.params.kinds import Strict, addition
 from semiseg.params.preparation import Preparation
 from semiseg.params.sentences import sentences
-from semiseg.params.table import Printed
+from semiseg.params.table import Checkpoint, Printed
 
 
 class RowSpec(Strict):
@@ -32,6 +32,7 @@ class RowSpec(Strict):
     metrics: tuple[Metric, ...]
     published: str
     labelled_only: bool
+    spread: Literal["bootstrap"] | None = addition(None, "as in the table")
 
 
 class Collection(Strict):
@@ -72,6 +73,18 @@ class OwnProtocol(Strict):
     differences: tuple[Difference, ...]
 
 
+class ShownCheckpoint(Strict):
+    """The weights that a row shows where they are not those that its protocol keeps by itself.
+
+    selection: when and how they were scored; None for the last ones. last: the row that shows the last weights of the
+    same training; None where the table has none, or where the row shows them itself.
+    """
+
+    rule: Checkpoint
+    selection: Selection | None
+    last: str | None
+
+
 class TableSpec(Strict):
     """What a table, its page and its figures depend on.
 
@@ -81,11 +94,12 @@ class TableSpec(Strict):
     then its other names in print. printed: blocks of the papers' tables; printed_sha256: per paper the hash of its file
     of printed numbers. reference: the row that others are tested against. skipped, failed: rows that are not built, and
     why: the protocol cannot serve them, or their jobs failed. variants: rows that are variants. hyper: per row all
-    hyperparameters. own_protocols: of the rows that are trained by another protocol than the table's. same_as: per row
-    that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
-    seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
-    made their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of
-    these, the last one first, for each seed. split, prepared: paths of the table's split and of the index of its
+    hyperparameters. own_protocols: of the rows that are trained by another protocol than the table's. checkpoints: of
+    the rows that show other weights than their protocol keeps by itself. same_as: per row that shows the runs of
+    another row again, that row. runs: per row that is built the folders of its runs, one per seed. trained_elsewhere:
+    the folders of the trainings, of rows that differ at prediction or in the checkpoint alone from the runs that made
+    their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of these, the
+    last one first, for each seed. split, prepared: paths of the table's split and of the index of its
     prepared cases.
     """
 
@@ -115,6 +129,7 @@ class TableSpec(Strict):
     variants: Mapping[str, Change]
     hyper: Mapping[str, Hypers]
     own_protocols: Mapping[str, OwnProtocol]
+    checkpoints: Mapping[str, ShownCheckpoint] = addition({}, "rows with other weights than their protocol's own")
     same_as: Mapping[str, str]
     runs: Mapping[str, tuple[str, ...]]
     trained_elsewhere: Mapping[str, tuple[str, ...]]

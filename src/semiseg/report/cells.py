@@ -78,7 +78,7 @@ def with_unbuilt(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """One convention's rows in the table's order, and among them, without numbers, those that were not built."""
     missing = list(unbuilt(spec))
     head = {"method": missing, "label": [spec.label(method) for method in missing]}
-    same = {name: frame[name].iloc[0] for name in ("convention", "rule", "unit")}
+    same = {name: frame[name].iloc[0] for name in ("convention", "rule", "unit", "spread_over")}
     every = pd.concat([frame, pd.DataFrame(head).assign(**same)]) if missing else frame
     order = {method: place for place, method in enumerate(methods_in_order(spec))}
     whole = every.sort_values("method", key=lambda column: column.map(order), kind="stable", ignore_index=True)

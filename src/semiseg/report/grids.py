@@ -9,10 +9,12 @@ from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
     DATA,
+    MINUS,
     count,
     heading,
     interval,
     lines_of,
+    mean_columns,
     number,
     printed_columns,
     probability,
@@ -22,7 +24,8 @@ from semiseg.report.cells import (
     with_spread,
 )
 from semiseg.report.notes import MARKS
-from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
+from semiseg.report.views import Views, is_printed, of_column, optimistic, verdict, view_ranks
+from semiseg.scoring.conventions import CONVENTIONS
 
 NOTE = (
     "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."
@@ -78,6 +81,26 @@ def views_grid(spec: TableSpec, table: pd.DataFrame, views: Views, column: str) 
         p = "reference" if line.method == spec.reference else probability(line.p_holm)
         rows.append([*cells, (p, control), (signed(line.effect), control)])
     return Grid(head, rows, sum(map(is_control, lines["method"])))
+
+
+def optimism_grid(spec: TableSpec, table: pd.DataFrame, views: Views) -> Grid:
+    """What the choice on the test list added to each mean under both conventions, with intervals; a row per choice."""
+    units = dict(zip(table["convention"], table["unit"], strict=True))
+    pairs = [(column, convention) for column in mean_columns(spec) for convention in CONVENTIONS]
+    head = [
+        "Optimism",
+        *(f"{column}, {convention} ({unit_of(column, units[convention])})" for column, convention in pairs),
+    ]
+    rows = []
+    for method in optimistic(spec):
+        lines = {line.column: line for line in lines_of(views[views["method"] == method])}
+        cells = [(spec.label(method), "")]
+        for column, convention in pairs:
+            found = (getattr(lines[column], f"{convention}_optimism{end}") for end in ("", "_low", "_high"))
+            difference, low, high = found
+            cells.append((signed(difference) + interval(low, high).replace("-", MINUS), ""))
+        rows.append(cells)
+    return Grid(head, rows, 0)
 
 
 def _label(label: str, method: str) -> str:

@@ -6,10 +6,12 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import MINUS, UNDEFINED, mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
+from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
 from semiseg.report.notes import (
     BETTER,
+    OPTIMISM,
     WORSE,
+    about_optimism,
     about_splits,
     about_training,
     about_views,
@@ -17,7 +19,7 @@ from semiseg.report.notes import (
     views_title,
     why_unbuilt,
 )
-from semiseg.report.views import Views
+from semiseg.report.views import Views, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
@@ -30,16 +32,25 @@ MARKUP = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "control": r"\tex
 
 
 def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
-    """A floating table per convention, and one of the means in all views; controls grey at the end."""
+    """A floating table per convention, one of the means in all views, and one of the optimism where rows were chosen on
+    the test list; controls grey at the end."""
     parts = [r"% needs \usepackage{amssymb,booktabs,graphicx,xcolor}"]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        caption = [f"{spec.title}, {convention} convention.", rule_text(frame["rule"][0]), NOTE]
+        caption = [
+            f"{spec.title}, {convention} convention.",
+            rule_text(*frame.loc[0, ["rule", "spread_over"]]),
+            NOTE,
+        ]
         caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
         parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame)])
     caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_views(spec, views)]
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
-    return "\n".join([*parts, *_float(f"{spec.table}:views", caption, grids), ""])
+    parts += _float(f"{spec.table}:views", caption, grids)
+    if optimistic(spec):
+        caption = [f"{spec.title}, {OPTIMISM.lower()}.", about_optimism(views)]
+        parts += _float(f"{spec.table}:optimism", caption, [optimism_grid(spec, table, views)])
+    return "\n".join([*parts, ""])
 
 
 def _float(name: str, caption: Sequence[str], grids: Sequence[Grid]) -> list[str]:

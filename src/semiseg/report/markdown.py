@@ -4,9 +4,18 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, scores_grid, views_grid
-from semiseg.report.notes import about_splits, about_training, about_views, rule_change, views_title, why_unbuilt
-from semiseg.report.views import Views
+from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
+from semiseg.report.notes import (
+    OPTIMISM,
+    about_optimism,
+    about_splits,
+    about_training,
+    about_views,
+    rule_change,
+    views_title,
+    why_unbuilt,
+)
+from semiseg.report.views import Views, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
@@ -20,13 +29,21 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         lines += [f"After {spec.paper}.", ""]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        lines += [f"## {convention.capitalize()} convention", "", rule_text(frame["rule"][0]), ""]
+        lines += [
+            f"## {convention.capitalize()} convention",
+            "",
+            rule_text(*frame.loc[0, ["rule", "spread_over"]]),
+            "",
+        ]
         lines += _table(scores_grid(spec, frame))
     lines += _notes([NOTE, *about_splits(spec), *about_training(spec), *why_unbuilt(spec)])
     lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
     for column in mean_columns(spec):
         lines += _table(views_grid(spec, table, views, column))
-    return "\n".join(lines + _notes(about_views(spec, views)))
+    lines += _notes(about_views(spec, views))
+    if optimistic(spec):
+        lines += [f"## {OPTIMISM}", "", *_table(optimism_grid(spec, table, views)), *_notes([about_optimism(views)])]
+    return "\n".join(lines)
 
 
 def _table(grid: Grid) -> list[str]:

@@ -7,11 +7,12 @@ from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files
-from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import describe_checkpoints, describe_own_protocol, describe_same, describe_shared
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
 BETTER, WORSE = "▲", "▼"
+OPTIMISM = "Optimism: best on the test list minus last"
 MARKS = {1: BETTER, -1: WORSE, 0: ""}
 FLAGS = {"reconstructed": "r", "doubtful": "?", "cited": "c"}
 FLAG_WORDS = {
@@ -31,12 +32,13 @@ def about_splits(spec: TableSpec) -> list[str]:
 
 
 def about_training(spec: TableSpec) -> list[str]:
-    """A sentence per row that is trained by another protocol than the table's, or that shows another row's runs or has
-    the weights of its training."""
+    """A sentence per row that is trained by another protocol than the table's, that shows another row's runs, that has
+    the weights of its training, or that shows another checkpoint."""
     own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
     same = [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
     built = (row for row in spec.rows if row in spec.runs and row not in spec.same_as)
-    return own + same + describe_shared({spec.label(row): spec.trainings(row) for row in built})
+    shared = describe_shared({spec.label(row): spec.trainings(row) for row in built})
+    return own + same + shared + describe_checkpoints({spec.label(row): one for row, one in spec.checkpoints.items()})
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:
@@ -102,6 +104,14 @@ def _cells(rows: Views, views: Views) -> str:
         every = [line.column for line in lines_of(views) if line.label == label and not pd.isna(line.printed)]
         texts.append(label if flagged == every else f"{label} ({', '.join(flagged)})")
     return ", ".join(texts)
+
+
+def about_optimism(views: Views) -> str:
+    """What the optimism of a checkpoint is and how its intervals are drawn."""
+    return (
+        "Each row's checkpoint was CHOSEN ON THE TEST LIST; here stands what that choice added, its numbers minus those"
+        f" of the last checkpoint of the same training. {_intervals(views)} A draw serves both rows."
+    )
 
 
 def _intervals(views: Views) -> str:

@@ -1,7 +1,7 @@
 """The page of a table: everything a colleague needs to judge it, in one file that works offline and prints."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,24 @@ from semiseg.report.charts import (
     smoothing_window,
 )
 from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
+from semiseg.report.grids import optimism_grid
 from semiseg.report.lineage import lineage_of_rows
-from semiseg.report.notes import about_splits, about_training, about_views, rule_change, views_title, why_unbuilt
+from semiseg.report.notes import (
+    OPTIMISM,
+    about_optimism,
+    about_splits,
+    about_training,
+    about_views,
+    rule_change,
+    views_title,
+    why_unbuilt,
+)
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
 from semiseg.report.score_tables import blend, score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
 from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables
-from semiseg.report.views import Views
+from semiseg.report.views import Views, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 
 TIED = 3  # best rows that the headline names where several are equal, before it counts the others
@@ -55,12 +65,15 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
         "making": describe_making(spec, read_json(spec.split)),
         "leaks": about_splits(spec),
         "about_training": about_training(spec),
-        "headline": _headline(table),
+        "headline": _headline(table, {row for row, one in spec.checkpoints.items() if one.rule == "best_test"}),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),
         "views_title": views_title(views),
         "unbuilt": why_unbuilt(spec),
         "views": view_tables(spec, table, views),
+        "optimism": optimism_grid(spec, table, views) if optimistic(spec) else None,
+        "optimism_title": OPTIMISM,
+        "about_optimism": about_optimism(views),
         "scores": score_tables(spec, table, views),
         "cost": _cost(cost),
         "every": every,
@@ -77,15 +90,16 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
     write_text(out, environment.get_template("page.html.j2").render(content))
 
 
-def _headline(table: pd.DataFrame) -> str:
-    """The best mean under each convention, in one sentence."""
+def _headline(table: pd.DataFrame, chosen: Collection[str] = ()) -> str:
+    """The best mean under each convention, in one sentence. chosen: rows by a checkpoint chosen on the test list."""
     parts = []
     for convention in CONVENTIONS:
         frame = under(table, convention)
         column = next(name for name in METRICS.values() if name in frame)
         best = [row for row, rank in enumerate(ranks(frame, column)) if rank == "best"]
         if best:
-            labels = [frame["label"][row] for row in best]
+            mark = " (chosen on the test list)"
+            labels = [frame["label"][row] + (mark if frame["method"][row] in chosen else "") for row in best]
             more = f"{len(labels) - TIED} more rows"
             names = listed(labels if len(labels) <= TIED + 1 else [*labels[:TIED], more])
             parts.append(f"{names} {with_spread(frame, best[0], column)} ({convention})")

@@ -100,7 +100,8 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
         return score_cells(frame, column, marks)
 
     title = f"{name.capitalize()} convention (rule {rule})"
-    laid_out = _lay_out(spec, frame, title, rule_text(rule), str(frame["unit"][0]), lambda _, column: cells(column))
+    text, unit = rule_text(rule, frame["spread_over"][0]), str(frame["unit"][0])
+    laid_out = _lay_out(spec, frame, title, text, unit, lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
         row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
     return {**laid_out, "counted": True}

@@ -4,8 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Initial, Training
-from semiseg.params.table_spec import OwnProtocol, TableSpec
+from semiseg.params.config import Inference, Initial, Selection, Training
+from semiseg.params.table_spec import OwnProtocol, ShownCheckpoint, TableSpec
 
 ORDERS = {
     "endless": "each list in one random order after the other",
@@ -61,13 +61,39 @@ def describe_same(label: str, other: str) -> str:
     return f"{label} is the same computation as {other}: it was trained once, and its numbers stand in both rows."
 
 
+def describe_checkpoints(shown: Mapping[str, ShownCheckpoint]) -> list[str]:
+    """A sentence per checkpoint that rows show and that their protocol does not keep by itself. shown: by the rows'
+    names."""
+    rows: dict[str, list[str]] = {}
+    for name, one in shown.items():
+        rows.setdefault(_shown(one), []).append(name)
+    return [f"{listed(names)} {'shows' if len(names) == 1 else 'show'} {text}" for text, names in rows.items()]
+
+
+def _shown(one: ShownCheckpoint) -> str:
+    """The rest of a sentence about rows that show this checkpoint."""
+    if one.selection is None:
+        return "the last checkpoint; no case was looked at to choose it."
+    cases = "validation" if one.rule == "best_validation" else "test"
+    optimistic = "; test cases play no part in it" if cases == "validation" else ": CHOSEN ON THE TEST LIST, optimistic"
+    return f"the checkpoint with {_best(one.selection, cases)}{optimistic}."
+
+
+def _best(rule: Selection, cases: str) -> str:
+    """What is the best, and when it was scored. cases: those of which list."""
+    where = "whole volumes" if rule.region == "volume" else "centre crops"
+    often = f"every {rule.per}" if rule.every == 1 else f"every {rule.every} {rule.per}s"
+    start = f", first after {rule.first}" if rule.first else ""
+    return f"the best mean Dice on {where} of the {cases} cases, measured {often}{start}"
+
+
 def describe_shared(trainings: Mapping[str, Hashable]) -> list[str]:
     """A sentence per training that several rows share. trainings: per row, by its name, what names its training."""
     names: dict[Hashable, list[str]] = {}
     for name, training in trainings.items():
         names.setdefault(training, []).append(name)
     return [
-        f"{listed(rows)} differ at prediction alone: they have the weights of one training."
+        f"{listed(rows)} differ at prediction or in the checkpoint alone: one training makes their weights."
         for rows in names.values()
         if len(rows) > 1
     ]
@@ -138,13 +164,7 @@ def _checkpoint(training: Training) -> str:
     rule = training.validation
     if rule is None:
         return "The last checkpoint is used; no case was looked at to choose it."
-    where = "whole volumes" if rule.region == "volume" else "centre crops"
-    often = f"every {rule.per}" if rule.every == 1 else f"every {rule.every} {rule.per}s"
-    start = f", first after {rule.first}" if rule.first else ""
-    return (
-        f"The checkpoint is the one with the best mean Dice on {where} of the validation cases, measured"
-        f" {often}{start}; test cases play no part in it."
-    )
+    return f"The checkpoint is the one with {_best(rule, 'validation')}; test cases play no part in it."
 
 
 def _inference(rule: Inference, *, validated: bool) -> str:

@@ -26,7 +26,11 @@ SCORES = (
 COUNTS = ("n", "seeds", "absent", "missed", "false_positive")
 TESTS = ("p", "p_holm", "effect")
 VIEWS = ("method", "label", "column", *PRINT, *SCORES, *COUNTS, *TESTS, "reason")
-DECIMALS = {**dict.fromkeys(("printed", "printed_spread", *SCORES), ".2f"), "effect": ".3f"} | dict.fromkeys(
+OPTIMISM = (  # of rows whose checkpoint is chosen on the test list, in tables that have such rows beside the last
+    *("published_optimism", "published_optimism_low", "published_optimism_high"),
+    *("sound_optimism", "sound_optimism_low", "sound_optimism_high"),
+)
+DECIMALS = {**dict.fromkeys(("printed", "printed_spread", *SCORES, *OPTIMISM), ".2f"), "effect": ".3f"} | dict.fromkeys(
     ("p", "p_holm"), ".4g"
 )
 KEYS = {name: metric for metric, name in METRICS.items()}
@@ -37,8 +41,9 @@ Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known
 def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
     """A line per row and printed column, with the columns ``VIEWS`` (described in docs/read-a-table.md).
 
-    table: rows of both conventions. Intervals and tests are NaN for a row whose score
-    tables are not on this machine, and for rows that were not built; these have their reason in ``reason``.
+    table: rows of both conventions. Intervals and tests are NaN for a row whose score tables are not on this machine,
+    and for rows that were not built; these have their reason in ``reason``. The columns ``OPTIMISM`` are there where
+    ``optimistic`` finds rows.
     """
     columns, reasons = printed_columns(spec), unbuilt(spec)
     lines: Lines = {
@@ -53,9 +58,12 @@ def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
     for method, conventions in scores.items():
         _add_intervals(lines, method, conventions, columns)
     _add_tests(lines, spec, {method: per_case(both["sound"]) for method, both in scores.items()})
+    pairs = optimistic(spec)
+    for pair in pairs.items():
+        _add_optimism(lines, pair, scores, columns)
     records = [{"method": method, "column": column, **line} for (method, column), line in lines.items()]
-    views = pd.DataFrame(records, columns=list(VIEWS))
-    numbers = [*DECIMALS, *COUNTS]
+    views = pd.DataFrame(records, columns=[*VIEWS, *(OPTIMISM if pairs else ())])
+    numbers = [name for name in (*DECIMALS, *COUNTS) if name in views]
     views[numbers] = views[numbers].astype(float)
     views["difference"] = (views["published"] - views["printed"]).round(2) + 0.0  # no minus zero
     # voxels and mm do not subtract
@@ -68,7 +76,8 @@ def as_csv(views: Views) -> str:
     """The views as text: scores with two decimals, p with four digits, whole counts; undefined is empty."""
     texts = views.copy()
     for name, form in {**DECIMALS, **dict.fromkeys(COUNTS, ".0f")}.items():
-        texts[name] = [_text(value, form) for value in views[name]]
+        if name in views:
+            texts[name] = [_text(value, form) for value in views[name]]
     return texts.to_csv(index=False, lineterminator="\n")
 
 
@@ -86,6 +95,12 @@ def view_ranks(lines: Views, view: str) -> list[str]:
 def is_printed(views: Views) -> bool:
     """Whether any number of the table is known in print."""
     return bool(views["printed"].notna().any())
+
+
+def optimistic(spec: TableSpec) -> dict[str, str]:
+    """Rows whose checkpoint is the best on the test list -> the rows with the last one of the same training."""
+    found = {method: one.last for method, one in spec.checkpoints.items() if one.rule == "best_test"}
+    return {row: last for row, last in found.items() if last is not None and {row, last} <= spec.runs.keys()}
 
 
 def verdict(line: Any) -> int:
@@ -153,6 +168,24 @@ def _add_intervals(lines: Lines, method: str, scores: Mapping[str, Scores], colu
     empty = scores["sound"].empty
     for organ in (column for column in columns if column in empty.index):
         lines[method, organ] |= zip(EMPTY_ORGANS, empty.loc[organ, list(EMPTY_ORGANS)], strict=True)
+
+
+def _add_optimism(
+    lines: Lines, pair: tuple[str, str], scores: Mapping[str, Mapping[str, Scores]], columns: list[str]
+) -> None:
+    """The best on the test list minus the last, in the numbers of the table, with intervals where scores are here."""
+    best, last = pair
+    for convention in CONVENTIONS:
+        name = f"{convention}_optimism"
+        for column in columns:
+            less = lines[last, column][convention]
+            lines[best, column][name] = round(lines[best, column][convention] - less, 2) + 0.0  # no minus zero
+        if not {best, last} <= scores.keys():
+            continue
+        intervals = bootstrap(scores[best][convention], scores[last][convention])
+        for column in columns:
+            low, high = intervals.loc[KEYS.get(column, column)] + 0.0
+            lines[best, column] |= {f"{name}_low": low, f"{name}_high": high}
 
 
 def _add_tests(lines: Lines, spec: TableSpec, cases: Mapping[str, pd.DataFrame]) -> None:

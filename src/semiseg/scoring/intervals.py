@@ -11,8 +11,12 @@ SEED = 20_260_101  # always the same draws, so that the same scores give the sam
 FEWEST_CASES = 2
 
 
-def bootstrap(scores: Scores) -> pd.DataFrame:
+def bootstrap(scores: Scores, less: Scores | None = None) -> pd.DataFrame:
     """Percentile interval of every number of a row; index as ``Scores.columns``, columns low and high.
+
+    less: another row of the same cases, with as many runs; the interval then is that of the difference, of which both
+    numbers come from the same draw.
+
 
     Cases are drawn with replacement, the same for all runs of a draw; where there are several runs, these are drawn
     with replacement too and independently (every run has every case). The statistic is exactly the rule's. NaN with
@@ -23,6 +27,8 @@ def bootstrap(scores: Scores) -> pd.DataFrame:
     drawn_cases = generator.multinomial(cases, np.full(cases, 1 / cases), size=DRAWS).astype(float)
     drawn_runs = generator.multinomial(runs, np.full(runs, 1 / runs), size=DRAWS).astype(float)
     numbers = estimate(scores, drawn_cases, drawn_runs)
+    if less is not None:
+        numbers = numbers - estimate(less, drawn_cases, drawn_runs)
     tail = (1 - LEVEL) / 2
     known = per_case(scores).notna().sum() >= FEWEST_CASES
     low, high = (_quantiles(numbers, share) for share in (tail, 1 - tail))

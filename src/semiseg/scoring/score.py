@@ -7,6 +7,7 @@ import pandas as pd
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
+from semiseg.scoring.bootstrap import resampled
 from semiseg.scoring.cases import LENGTHS, _require_columns
 from semiseg.scoring.scoring_rules import Rule, Spread, Unit, Values, get_rule
 
@@ -17,7 +18,8 @@ class Summary:
 
     organs: index organ abbreviation in the order of the score table, columns dice and jaccard (percent), asd and hd95
         (in ``unit``), averaged over runs; NaN where the rule does not define a metric or no case has the organ.
-    means: overall mean of each metric. spreads: population standard deviation over cases or over runs.
+    means: overall mean of each metric. spreads: population standard deviation over cases, over runs, or over the means
+        of resampled cases (`semiseg.scoring.bootstrap`).
     cases: test cases of a run. absent: pairs of case and organ where the truth has no such organ, in one run (all runs
         share the truth). missed: pairs where the truth has the organ and the prediction has none of it, in all runs
         together. false_positive: pairs where only the prediction has it, in all runs together.
@@ -35,14 +37,16 @@ class Summary:
     unit: Unit
 
 
-def score(rule: str, runs: Sequence[pd.DataFrame]) -> Summary:
+def score(rule: str, runs: Sequence[pd.DataFrame], spread: Spread | None = None) -> Summary:
     """Score the runs (seeds) of one row of a table.
 
-    runs: score tables as `read_cases` gives them, restricted to the organs that count, in the order wanted.
+    runs: score tables as `read_cases` gives them, restricted to the organs that count, in the order wanted; the order
+        of the cases decides which ones a bootstrap draws. spread: what spreads are over; default: what the rule says.
     A run is aggregated first; then means, per-organ means and spreads over cases are averaged over runs. A spread over
     runs is NaN for a single run. Raises UserError for an unknown rule, or a table without the rows a rule needs.
     """
     definition = get_rule(rule)
+    over = spread or definition.spread_over
     names = [_name(frame, i, len(runs)) for i, frame in enumerate(runs, 1)]
     tables = [_rows(frame, definition.grid, name) for frame, name in zip(runs, names, strict=True)]
     if not tables:
@@ -57,8 +61,8 @@ def score(rule: str, runs: Sequence[pd.DataFrame]) -> Summary:
         rule=rule,
         organs=pd.concat(organs).groupby(level=0, sort=False).mean(),
         means=_plain(means.mean()),
-        spreads=_plain(_over_cases(values) if definition.spread_over == "cases" else _over_runs(means)),
-        spread_over=definition.spread_over,
+        spreads=_plain(_over_runs(means) if over == "runs" else _over_cases(values, over)),
+        spread_over=over,
         cases=tables[0].case.nunique(),
         absent=int((tables[0].truth_voxels == 0).sum()),
         missed=int((present & ~predicted).sum()),
@@ -104,9 +108,19 @@ def _means(values: Values, rule: Rule) -> pd.Series:
     return means
 
 
-def _over_cases(values: list[Values]) -> pd.Series:
-    """Deviation of the cases of a run, each the mean of its organs; the mean of this over runs."""
-    return pd.DataFrame([_by(run, "case").std(ddof=0) for run in values]).mean()
+def _over_cases(values: list[Values], over: Spread) -> pd.Series:
+    """Deviation of the cases of a run, each the mean of its organs, or of their bootstrap means; the mean over runs."""
+    deviation = _of_bootstrap if over == "bootstrap" else _of_cases
+    return pd.DataFrame([deviation(_by(run, "case")) for run in values]).mean()
+
+
+def _of_cases(cases: pd.DataFrame) -> pd.Series:
+    return cases.std(ddof=0)
+
+
+def _of_bootstrap(cases: pd.DataFrame) -> pd.Series:
+    defined = cases.dropna(axis=1, how="all")  # numpy warns of a mean of nothing
+    return pd.Series(resampled(defined.to_numpy(float)).std(0), defined.columns).reindex(cases.columns)
 
 
 def _over_runs(means: pd.DataFrame) -> pd.Series:

@@ -14,7 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 
 Unit = Literal["voxel", "mm"]
-Spread = Literal["cases", "runs"]
+Spread = Literal["cases", "runs", "bootstrap"]
 Values = pd.DataFrame  # case, organ and the four metrics: one row per case and organ, NaN = does not count
 
 
@@ -22,6 +22,7 @@ Values = pd.DataFrame  # case, organ and the four metrics: one row per case and 
 class Rule:
     """A way to read score tables. ``values``: rows of one grid -> the four metrics of each row.
 
+    ``spread_over``: what the plus-minus is a deviation of, unless a table chooses another one.
     ``jaccard_over``: organs (mean over organs of the mean over cases, as all other metrics) or cases (the reverse).
     """
 

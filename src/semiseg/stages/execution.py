@@ -31,7 +31,7 @@ def execute(rule: Rule, task: Task) -> dict[str, Any]:
     if not rule.on_gpu:
         rule.function(task)
         return {}
-    if is_control(task.spec["method"]):
+    if is_control(task.spec.get("method", "")):  # the rule seconds is about several methods
         return _done(rule, task, cpu_facts(task.options.threads))
     options, shares = task.options, has_share()
     may_use_cpu = options.device == "auto" and not options.gpu and not (shares and options.runs_per_gpu > 1)
@@ -111,6 +111,9 @@ def recorded_task(record: Mapping[str, Any], folder: Path, options: Options) -> 
 
 
 def _recorded(record: Mapping[str, Any], side: str, template: str) -> list[Path]:
-    """The inputs or outputs of a record whose paths match a template; each name in braces matches one word."""
-    pattern = re.sub(r"{\w+}", r"\\w+", template.replace(".", r"\."))
+    """The inputs or outputs of a record whose paths match a template.
+
+    Each name in braces matches one word, that of a checkpoint also nothing.
+    """
+    pattern = re.sub(r"{\w+}", r"\\w+", template.replace("{checkpoint}", "").replace(".", r"\."))
     return [Path(entry["path"]) for entry in record[side] if re.fullmatch(pattern, entry["path"])]

@@ -8,12 +8,13 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.graph.figures import CASE, FORMATS, check_figure
 from semiseg.params.table_spec import TableSpec, read_spec
+from semiseg.paths import SECONDS
 
 logger = logging.getLogger(__name__)
 
 
 def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
-    """Draw the figure that the name of ``out`` stands for: ``boxes``, ``curves``, ``bars`` or ``case_<case>``.
+    """Draw the figure that the name of ``out`` stands for: one of ``CHARTS`` or ``case_<case>``.
 
     content: a ``TableSpec`` as JSON. rows: files of the table's rows, which bars need. Raises UserError for an unknown
     figure, case or format, for bars of a table without variants, and where the files to draw from are missing.
@@ -27,9 +28,12 @@ def figure(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
     from semiseg.report.figures.case import draw_case
     from semiseg.report.figures.panels import draw_boxes, draw_curves
     from semiseg.report.figures.saving import save
+    from semiseg.report.figures.seconds import draw_seconds
 
     if out.stem == "bars":
         drawn = draw_bars(spec, read_rows(rows))
+    elif out.stem == "seconds":
+        drawn = draw_seconds(spec, Path(SECONDS.format(table=spec.table)))
     elif out.stem == "boxes":
         drawn = draw_boxes(spec)
     elif out.stem == "curves":

@@ -16,17 +16,19 @@ MAPS = 2  # copies of a volume's class scores while a window slides: sums and th
 
 
 def planned_memory(task: Task) -> float | None:
-    """Bytes of GPU memory of a job of ``train`` or ``predict``; None where they are unknown.
+    """Bytes of GPU memory of a job of ``train`` or ``predict``; None where they are unknown, as for ``seconds``.
 
     A training needs what ``semiseg plan`` prints for a step, or what its validation needs, if that is more; and with
     ``data_on_device`` the cases that it is trained on. A prediction needs the scores of the largest case, and for a
     window no more than its training needed for a step: the weights' cost.json holds that of a training on a GPU.
     """
+    if "prepared" not in task.files:
+        return None
     index = read_json(task.files["prepared"])
     if "training" in task.spec:
         step = Step(task.spec, index["classes"])
         inside = work({"step": step}, Path(COUNTED), 1, "runs_per_gpu: count operations")["step"].memory
-        slides = task.spec["training"].get("validation") is not None
+        slides = any(task.spec["training"].get(key) is not None for key in ("validation", "selection"))
     else:
         measured = read_json(task.files["weights"].with_name("cost.json"))
         if measured["memory"] != "gpu":

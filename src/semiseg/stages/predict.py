@@ -13,7 +13,7 @@ from torch import Tensor
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.data.store import read_image
-from semiseg.learning import weights
+from semiseg.learning import checkpoints, weights
 from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.inference import slide, windows_per_batch
 from semiseg.learning.scans import limits_of, scaled
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 def predict(spec: Mapping[str, Any], trained: Path, prepared: Path, split: Path, out: Path, runtime: Runtime) -> None:
     """Write the predictions of a trained method and their manifest, as ``write_predictions`` describes.
 
-    Raises UserError for weights that are missing or damaged.
+    Raises UserError for weights that are missing or damaged, or that lack the checkpoint which the run shows.
     """
     predictor = _predictor(spec, trained, read_json(prepared), read_json(split), runtime.device)
     logger.info(f"predict {spec['method']}: {_together(predictor.inference.window)} at a time on {runtime.device}")
@@ -87,7 +87,7 @@ def _predictor(
 ) -> Predictor:
     """The method with its trained weights, in evaluation mode (no dropout), built with the facts of its training."""
     network, inference = Network.model_validate(spec["network"]), Inference.model_validate(spec["inference"])
-    tensors, note = weights.load(trained)
+    tensors, note = checkpoints.load(trained, spec.get("checkpoint"))
     facts = Facts.of(index, parts, note["patch"], inference.window)
     method = build_method(spec["method"], spec["hyper"], network, None, facts, spec.get("wrapped"))
     for name in note["networks"]:  # these alone go to the device: what a method keeps for its training may be large

@@ -13,6 +13,7 @@ from semiseg.params.table_spec import RowSpec, read_spec
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.score import score
+from semiseg.scoring.scoring_rules import Spread
 
 
 def row(content: Mapping[str, Any], cases: Sequence[Path], split: Path, out: Path) -> None:
@@ -31,16 +32,17 @@ def as_csv(content: Mapping[str, Any], cases: Sequence[Path], split: Path) -> st
     spec, parts = read_spec(RowSpec, content, "the row's specification"), read_json(split)
     runs = [_read(path, spec.organs) for path in cases]
     head = {"method": spec.method, "label": spec.label}
+    spreads = {"published": spec.spread}
     data = {"labelled": len(parts["labelled"]), "unlabelled": 0 if spec.labelled_only else len(parts["unlabelled"])}
     lines = [
-        {**head, "convention": convention, "rule": rule, **data, **_scored(rule, runs, spec)}
+        {**head, "convention": convention, "rule": rule, **data, **_scored(rule, spreads.get(convention), runs, spec)}
         for convention, rule in scoring_rules(spec.published).items()
     ]
     return pd.DataFrame(lines).to_csv(index=False, float_format="%.2f")
 
 
-def _scored(rule: str, runs: list[pd.DataFrame], spec: RowSpec) -> dict[str, Any]:
-    summary = score(rule, runs)
+def _scored(rule: str, spread: Spread | None, runs: list[pd.DataFrame], spec: RowSpec) -> dict[str, Any]:
+    summary = score(rule, runs, spread)
     line: dict[str, Any] = {organ: summary.organs.loc[organ, "dice"] for organ in spec.organs}
     for metric in spec.metrics:
         line[METRICS[metric]] = summary.means[metric]

@@ -7,7 +7,7 @@ The command line declares one verb per rule from this table. Repeating a recorde
 from collections.abc import Mapping
 
 from semiseg.base.controls import is_control
-from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SPLIT, STANDIN, TABLE, page_files
+from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SECONDS, SPLIT, STANDIN, TABLE, page_files
 from semiseg.stages.task import Input, Options, Output, Rule, Task
 
 # --- one function per rule -------------------------------------------------------------------------------------------
@@ -105,8 +105,15 @@ def _table(task: Task) -> None:
     tabulate(task.spec, task.several["rows"], task.files["out"])
 
 
+def _seconds(task: Task) -> None:
+    """Time a training step of each row of a table, side by side on one device."""
+    from semiseg.stages.seconds import seconds
+
+    seconds(task.spec, task.files["out"], task.runtime())
+
+
 def _figure(task: Task) -> None:
-    """Draw a figure of a table: box plots, learning curves, bars or one case."""
+    """Draw a figure of a table: box plots, learning curves, bars, seconds of a step or one case."""
     from semiseg.stages.figure import figure
 
     figure(task.spec, task.several["rows"], task.files["out"])
@@ -120,7 +127,9 @@ def _page_files(task: Task) -> list[str]:
 
 
 def _figure_files(task: Task) -> list[str]:
-    """The files that a figure shows of each run. Bars are drawn from the rows alone."""
+    """The files that a figure shows of each run. Bars are drawn from the rows alone, seconds from what was timed."""
+    if task.files["out"].stem == "seconds":
+        return [SECONDS.format(table=task.spec["table"])]
     return [] if task.several["rows"] else _page_files(task)
 
 
@@ -214,6 +223,7 @@ RULES: Mapping[str, Rule] = {
             also_reads=_page_files,
             forms=FORMS,
         ),
+        Rule("seconds", _seconds, inputs=(), outputs=(Output("out", SECONDS),), options=OF_GPU, on_gpu=True),
         Rule(
             "figure",
             _figure,

@@ -16,7 +16,7 @@ from semiseg.data.local_copies import with_copies
 from semiseg.data.store import read_image
 from semiseg.graph.requirements import Pairing, why_not
 from semiseg.jobs.code_hash import code_of
-from semiseg.learning import weights
+from semiseg.learning import checkpoints, weights
 from semiseg.learning.batches import KeptOnDevice, Sampler, Source, Store, StoredCase
 from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.cost import record, shared_gpu
@@ -29,7 +29,9 @@ from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
-from semiseg.params.config import Inference, Network, Training
+from semiseg.params.checkpoints import PARTS, own_checkpoint, scored_as
+from semiseg.params.config import Inference, Network, Selection, Training
+from semiseg.params.table import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,10 @@ def train(
     sweep(out.weights.parent)
     training = Training.model_validate(spec["training"])
     precision = Precision.of(training, runtime.device)
-    listed = {part: _entries(index, prepared, parts[part], part) for part in ("labelled", "unlabelled", "val")}
+    further = spec.get("checkpoints", ())
+    scored = _scored(training, further)
+    named = dict.fromkeys(("labelled", "unlabelled", "val", *(PARTS[checkpoint] for checkpoint in scored)))
+    listed = {part: _entries(index, prepared, parts[part], part) for part in named}
     torch.manual_seed(spec["seed"])
     network = Network.model_validate(spec["network"])
     inference = Inference.model_validate(spec["inference"])
@@ -83,7 +88,7 @@ def train(
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
     optimiser = _start_from(initial, method) if "initial" in spec else {}
-    read = ("labelled", "val") if method.labelled_only else tuple(listed)
+    read = tuple(part for part in listed if part != "unlabelled" or not method.labelled_only)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     if "intensities" in spec:
         cases = {part: [_scaled(case) if part in read else case for case in found] for part, found in cases.items()}
@@ -97,20 +102,29 @@ def train(
         state=state_now,
         sampler=sampler,
         schedule=TrainingSchedule(training, sampler.order.steps_per_epoch, method.rate_lag),
-        validator=_validator(cases["val"], training, inference, index["classes"], runtime.device),
+        validators={
+            name: _validator(cases[PARTS[name]], index["classes"], training, rule, inference, runtime.device)
+            for name, rule in scored.items()
+        },
         runtime=runtime,
         path=state / STATE,
         fingerprint=digest([spec, index, parts, code_of("train", spec), *([sha256(initial)] if initial else [])]),
     )
     trainer.run()
-    _finish(trainer, out, training.patch)
+    _finish(trainer, out, training, further)
+
+
+def _scored(training: Training, further: Sequence[Checkpoint]) -> dict[Checkpoint, Selection]:
+    """The rule of each checkpoint that is the best on a list: the protocol's own first."""
+    rules = {name: scored_as(training, name) for name in dict.fromkeys((own_checkpoint(training), *further))}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def _start_from(initial: Path | None, method: Method) -> dict[str, Tensor]:
     """Load the weights of the pre-training. Returns the state of the optimiser that lies beside them."""
     if initial is None:
         raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
-    tensors, note = weights.load(initial)
+    tensors, note = checkpoints.load(initial, None)
     optimiser = weights.part(tensors, OPTIMISER)
     with _naming(initial):
         method.start_from(
@@ -131,16 +145,20 @@ def _naming(initial: Path | None) -> Iterator[None]:
         ) from None
 
 
-def _finish(trainer: Trainer, out: Outputs, patch: Sequence[int]) -> None:
-    """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file."""
+def _finish(trainer: Trainer, out: Outputs, training: Training, further: Sequence[Checkpoint]) -> None:
+    """Write history, cost and chosen weights. All three are whole before the first one replaces an earlier file.
+
+    further: the checkpoints that are kept beside that of the protocol.
+    """
     state = trainer.state
-    networks, best = chosen(state, optimiser=trainer.schedule.training.keep_optimiser)
-    score = best.score if trainer.validator else None
-    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(patch)}
+    networks, best = chosen(state, own_checkpoint(training), optimiser=training.keep_optimiser)
+    score = None if training.validation is None else best.score
+    note = {"networks": list(networks), "iteration": best.iteration, "val_dice": score, "patch": list(training.patch)}
+    others = {name: chosen(state, name, optimiser=False) for name in further}
     with atomic(out.history) as history, atomic(out.cost) as cost, atomic(out.weights) as file:
         state.history.write(history)
         write_json(cost, _cost(state, trainer.runtime))
-        weights.save(file, best.weights, note)
+        weights.save(file, *checkpoints.with_further(best.weights, note, others))
     logger.info(
         f"{trainer.title}: {state.iteration} steps, weights of step {best.iteration}, networks {', '.join(networks)};"
         f" steps waited for data in {state.cost.waiting_share:.1%} of their time"
@@ -173,14 +191,17 @@ def _sampler(
 
 
 def _validator(
-    cases: list[StoredCase], training: Training, inference: Inference, classes: int, device: torch.device
-) -> Validator | None:
-    """The validator that chooses the checkpoint, or None where the protocol keeps the last one."""
-    if training.validation is None:
-        return None
+    cases: list[StoredCase],
+    classes: int,
+    training: Training,
+    rule: Selection,
+    inference: Inference,
+    device: torch.device,
+) -> Validator:
+    """The validator that chooses a checkpoint on these cases."""
     if not cases:
         raise UserError("the split has no validation cases, which the protocol needs: choose another split")
-    return Validator(cases, classes, training.patch, training.validation, inference, device)
+    return Validator(cases, classes, training.patch, rule, inference, device)
 
 
 def _stored_cases(

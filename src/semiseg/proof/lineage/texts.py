@@ -101,7 +101,9 @@ def _weights(link: Link) -> Text:
         return f"nothing to train (a control), seed {facts['seed']}", facts
     chosen = f", those of step {facts['iteration']} chosen" if "iteration" in facts else ""
     validated = f", validation Dice {facts['val_dice']:.4f}" if facts.get("val_dice") is not None else ""
-    return f"weights after {steps} steps, seed {facts['seed']}{chosen}{validated}", facts
+    others = facts.get("checkpoints", {})
+    further = "".join(f"; {name}: those of step {note['iteration']}" for name, note in others.items())
+    return f"weights after {steps} steps, seed {facts['seed']}{chosen}{validated}{further}", facts
 
 
 def _metadata(weights: Path) -> Facts:
@@ -121,7 +123,9 @@ def _metadata(weights: Path) -> Facts:
 @_or_unreadable
 def _predictions(link: Link) -> Text:
     content = read_plain(Path(link.main))
-    return f"predictions of {len(content['cases'])} cases", {"files": content["files"]}
+    shown = _record(link)["params"].get("checkpoint")
+    by = "" if shown is None else f" by the checkpoint {shown}"
+    return f"predictions of {len(content['cases'])} cases{by}", {"files": content["files"]}
 
 
 @_or_unreadable

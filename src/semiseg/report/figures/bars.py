@@ -84,7 +84,7 @@ def draw_bars(spec: TableSpec, table: pd.DataFrame) -> Figure:
             _plot(axes, panel, frame, shown)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-        rule, over = frame["rule"].iloc[0], frame["spread_over"].iloc[0]
+        rule, over = frame["rule"].iloc[0], frame["spread_over"].replace("bootstrap", "bootstrap means").iloc[0]
         add_heading(figure, spec.title, f"Rule {rule}; whiskers: population SD over {over}; {BEST} best of a panel")
     return figure
 
