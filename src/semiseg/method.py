@@ -114,6 +114,8 @@ class Method(nn.Module):
     ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
         those of a slice of the crop.
     ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
+    ``"binary"``: the task has 2 classes.
+    ``"sam"``: the protocol's network is ``sam``, whose images have two dimensions; no other method can use it.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
     ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
     ``"scaled_intensities"``: the protocol scales every scan to 0..1 (``intensities: minmax``).

@@ -91,11 +91,21 @@ class Schedule(Strict):
         0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
     )
     floor: NotNegative = addition(0.0, "the learning rate is never below it")
+    length: PositiveInt | None = addition(
+        None,
+        "for rule poly: T in iterations or epochs, where the training ends before the schedule; default: its length",
+    )
 
     @model_validator(mode="after")
     def _late_fits_per(self) -> "Schedule":
         if self.late and self.per != "epoch":
             raise ValueError("late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late")
+        return self
+
+    @model_validator(mode="after")
+    def _length_fits_rule(self) -> "Schedule":
+        if self.length is not None and self.rule != "poly":
+            raise ValueError(f"length belongs to rule poly: remove it from rule {self.rule}")
         return self
 
 
@@ -168,6 +178,11 @@ class Training(Strict):
         " foreground as one class (fg), of all classes (all) or of the organs"
     )
     optimiser: Optimiser = Field(description="optimiser of the networks")
+    accumulate: PositiveInt = addition(
+        1,
+        "steps whose gradients are summed, not averaged, before the optimiser of the networks moves; the count restarts"
+        " in every epoch, at whose end a smaller rest is lost (as in official code)",
+    )
     schedule: Schedule = Field(description="learning rate over time")
     ramp: Ramp = Field(description="weight of the unsupervised terms over time")
     augmentation: Augmentation = Field(description="random changes of crops; {} for none")

@@ -80,6 +80,10 @@ def train(
     reason = why_not(Pairing(*pair, "initial" in spec))
     if reason is not None:
         raise UserError(f"{reason}: change the protocol, or leave the row out")
+    if training.accumulate > 1 and method.adversaries():
+        raise UserError(
+            f"training.accumulate is for methods without adversaries, and {spec['method']} has some: set it to 1"
+        )
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
     optimiser = _start_from(initial, method) if "initial" in spec else {}
