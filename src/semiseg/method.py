@@ -21,9 +21,9 @@ from semiseg import catalogue
 from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
 from semiseg.base.errors import UserError
+from semiseg.base.official_weights import OfficialWeights
 from semiseg.base.optimiser_rules import SGD as SGD
 from semiseg.base.optimiser_rules import Adam as Adam
-from semiseg.base.texts import some
 from semiseg.base.training_step import Batch as Batch
 from semiseg.base.training_step import Context as Context
 from semiseg.base.training_step import Derive as Derive
@@ -31,7 +31,6 @@ from semiseg.base.training_step import TrainingTime as TrainingTime
 
 Terms = dict[str, Tensor]
 T = TypeVar("T")
-COUNT = ".num_batches_tracked"  # of a batch norm, which no prediction uses
 
 
 class Hyper(Generic[T]):
@@ -64,7 +63,7 @@ class Hyper(Generic[T]):
         return value
 
 
-class Method(nn.Module):
+class Method(OfficialWeights):
     """Base of all methods.
 
     All parameters that require gradients are trained, whether ``networks`` declares their module or ``__init__`` builds
@@ -213,40 +212,6 @@ class Method(nn.Module):
         self.load_state_dict({**own, **tensors})
         for name, followed in self.teachers.items() if self.teacher_start == "copy" else ():
             self.get_submodule(name).load_state_dict(self.get_submodule(followed).state_dict())
-
-    def official_modules(self) -> dict[str, str]:
-        """Module with weights -> its name in a checkpoint of the official code, all that such a file holds.
-
-        By default a file holds the networks that predict, each under its ``Backbone.official_modules``. Where these are
-        several, the official code writes a file for each, and the names begin with that of the network: ``a.``. A
-        method whose files hold more, or have other names, overrides this.
-        """
-        several = len(self.inference_networks) > 1
-        return {
-            f"{network}.{ours}": f"{network}.{official}" if several else official
-            for network in self.inference_networks
-            for ours, official in self.get_submodule(network).official_modules().items()  # type: ignore[operator]
-        }
-
-    def from_official(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of a file that the user has brought, under their names here.
-
-        The file is a checkpoint of the official code, with the names of ``official_modules``, or was written by a run
-        of this method. The count of batches in a batch norm may be missing. Raises UserError for a tensor that has no
-        place here, and for one that is missing of the networks that predict.
-        """
-        own, modules = self.state_dict(), self.official_modules()
-        parts = {name: name.rpartition(".") for name in own}
-        names = {f"{modules[owner]}.{weight}": name for name, (owner, _, weight) in parts.items() if owner in modules}
-        if tensors.keys() <= own.keys():
-            names = {name: name for name in own}
-        if strange := sorted(tensors.keys() - names.keys()):
-            raise UserError(f"it holds {some(strange, 3)}, which {type(self).__name__} has no place for")
-        predicting = tuple(f"{network}." for network in self.inference_networks)
-        needed = {official for official, ours in names.items() if ours.startswith(predicting)}
-        if missing := sorted(name for name in needed - tensors.keys() if not name.endswith(COUNT)):
-            raise UserError(f"it lacks {some(missing, 3)}, which {type(self).__name__} predicts with")
-        return {names[name]: tensor for name, tensor in tensors.items()}
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Unweighted loss terms by name, each a scalar, in the paper's order.
