@@ -21,6 +21,7 @@ from semiseg import catalogue
 from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
 from semiseg.base.errors import UserError
+from semiseg.base.official_weights import OfficialWeights
 from semiseg.base.optimiser_rules import SGD as SGD
 from semiseg.base.optimiser_rules import Adam as Adam
 from semiseg.base.training_step import Batch as Batch
@@ -62,7 +63,7 @@ class Hyper(Generic[T]):
         return value
 
 
-class Method(nn.Module):
+class Method(OfficialWeights):
     """Base of all methods.
 
     All parameters that require gradients are trained, whether ``networks`` declares their module or ``__init__`` builds

@@ -121,7 +121,7 @@ def test_pages_name_the_pre_training_and_what_is_not_the_tables() -> None:
         for name in ("second", "la_8"):
             describe(found, name)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "weights of bcp_pretrain, trained first by protocol first" in text
+    assert "the weights of bcp_pretrain, trained first by protocol first" in text
     assert "initial: {method: bcp_pretrain, protocol: first} (none)." in text
 
 

@@ -79,7 +79,7 @@ def test_weights_that_do_not_fit_are_one_sentence(data: Data, first: Path, tmp_p
         ("network.head.weight", torch.zeros(3), r"network\.head\.weight has shape \(3,\), and BCP has no such tensor"),
     ):
         path = changed(first, tmp_path, name, tensor)
-        with pytest.raises(UserError, match=rf"weights\.safetensors cannot be started from: {reason}.*; name another"):
+        with pytest.raises(UserError, match=rf"weights\.safetensors cannot be started from: {reason}.*; name other"):
             run(tmp_path / "out", spec, data, path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged .* train the run again"):

@@ -3,16 +3,23 @@
 import argparse
 import functools
 import json
+import logging
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semiseg.base.errors import UserError
 from semiseg.cli.parsing import add_verb
+from semiseg.params.kinds import NAME
+from semiseg.paths import WEIGHTS
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
 if TYPE_CHECKING:
     from semiseg.graph.graph import Graph
+
+logger = logging.getLogger(__name__)
 
 HELP = {option.name: option.metadata["help"] for option in fields(Options)}
 
@@ -22,6 +29,16 @@ def add(verbs: Any) -> None:
     importing = add_verb(verbs, "import", _import)
     importing.add_argument("dataset")
     importing.add_argument("source", type=Path, metavar="FOLDER_OR_ARCHIVE")
+    weights = add_verb(verbs, "import-weights", _import_weights)
+    weights.add_argument("name", help="what params.yaml calls the file")
+    weights.add_argument(
+        "files",
+        nargs="+",
+        metavar="[NETWORK=]FILE",
+        help="safetensors or .pth; with NETWORK where each network has a file",
+    )
+    weights.add_argument("--sha256", default="", help="first digits of the file's sha256, or all, to be compared")
+    weights.add_argument("--entry", default="", help="which weights of the file, where it holds several, as state.ema")
     for rule in RULES.values():
         _add_rule(verbs, rule)
 
@@ -80,6 +97,28 @@ def _import(options: argparse.Namespace) -> None:
 
     run(Call(job.rule, job.spec, list(inputs.values()), [out], brings=True), work)
     raw_hash(options.dataset).unlink(missing_ok=True)  # so that DVC notices that tables rest on other raw data
+
+
+def _import_weights(options: argparse.Namespace) -> None:
+    """Read a file of weights that you have, and put it under data/weights, as a job of the rule weights."""
+    from semiseg.jobs.run import Call, run
+    from semiseg.learning.checkpoints import Brought, bring
+
+    if not re.fullmatch(NAME, options.name):
+        raise UserError(f"{options.name!r} is no name for weights: use letters, digits and _ alone")
+    out = Path(WEIGHTS.format(weights=options.name))
+    named = [None if Path(one).exists() else re.fullmatch(r"(\w+)=(.+)", one) for one in options.files]
+    files = [
+        Brought(Path(found[2] if found else one), found[1] if found else "", options.entry)
+        for one, found in zip(options.files, named, strict=True)
+    ]
+
+    def work() -> dict[str, Any]:
+        facts = bring(files, options.sha256, out)
+        return {"brought": facts}
+
+    run(Call("weights", {"name": options.name}, [], [out], brings=True), work)
+    logger.info(f"import-weights {options.name}: {out}, from {', '.join(file.path.name for file in files)}")
 
 
 def _plan_for(dataset: str) -> "Graph":

@@ -9,7 +9,7 @@ from semiseg.describe.preparation import steps
 from semiseg.params.augmentation import Blur, Brightness, Contrast, Gamma, Rotate, Strong, Zoom
 from semiseg.params.augmentation import Step as StrongStep
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
-from semiseg.report.texts import ORDERS, PRECISIONS
+from semiseg.report.texts import ORDERS, PRECISIONS, initial_weights
 from semiseg.scoring.scoring_rule_texts import rule_text
 
 SUPERVISED = {
@@ -47,8 +47,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
     """Network and training as named facts; axes: order of the stored axes."""
     one = protocol.training
     scaling = {} if protocol.intensities == "stored" else {"intensities": "each stored scan scaled to 0..1 first"}
-    first = protocol.initial
-    start = {} if first is None else {"start": f"weights of {first.method}, trained first by protocol {first.protocol}"}
+    start = {} if protocol.initial is None else {"start": initial_weights(protocol.initial)}
     return {
         **scaling,
         "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",

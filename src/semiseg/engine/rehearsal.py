@@ -61,7 +61,7 @@ def shrunk(params: Params, table: str) -> Params:
 def _with_pretraining(params: Params, names: set[str]) -> set[str]:
     """These protocols, and those of the runs from whose weights their trainings start."""
     initials = (params.protocols[name].initial for name in names)
-    more = {initial.protocol for initial in initials if initial is not None} - names
+    more = {initial.protocol for initial in initials if initial is not None and initial.protocol is not None} - names
     return _with_pretraining(params, names | more) if more else names
 
 

@@ -16,7 +16,7 @@ from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
 from semiseg.graph.second_names import trained
-from semiseg.params.config import Params, Protocol
+from semiseg.params.config import Initial, Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Row, Table
@@ -94,11 +94,20 @@ class Plan:
         return catalogue.of_training(self.base(method), self.effective(protocol, method))
 
     def initial(self, run: Run) -> Run | None:
-        """The run whose weights a run starts from; None where it starts from random ones. A control has no weights."""
-        given = self.protocol(run.protocol).initial
-        if given is None or is_control(self.base(run.method)):
+        """The run whose weights a run starts from; None where it starts from others. A control has no weights."""
+        given = self._initial(run)
+        if given is None or given.run is None:
             return None
-        return self.training(replace(run, protocol=given.protocol, method=given.method))
+        method, protocol = given.run
+        return self.training(replace(run, protocol=protocol, method=method))
+
+    def initial_weights(self, run: Run) -> str | None:
+        """The name of the file of weights that a run starts from; None where it starts from others."""
+        given = self._initial(run)
+        return None if given is None else given.weights
+
+    def _initial(self, run: Run) -> Initial | None:
+        return None if is_control(self.base(run.method)) else self.protocol(run.protocol).initial
 
     def pretrainings(self, run: Run) -> list[Run]:
         """The pre-trainings behind a run, each after the run that starts from its weights."""
@@ -129,7 +138,8 @@ class Plan:
         base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
         trained = given.network, given.training, given.inference
         scaled = given.intensities == "minmax"
-        pair = Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), before is not None, scaled)
+        pretrained = self._initial(run) is not None
+        pair = Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), pretrained, scaled)
         return why_not(pair)
 
     def served(self, table: str) -> list[str]:

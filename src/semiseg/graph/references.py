@@ -98,20 +98,23 @@ def _check_initial(params: Params, name: str) -> None:
     if initial is None:
         return
     where = f"protocols.{name}.initial"
-    if initial.method not in params.variants:
-        catalogue.require("methods", initial.method, f"{where}.method", params.variants)
-    if is_control(initial.method):
-        raise UserError(f"{where}.method: {initial.method} is a control, which has no weights: name a method")
-    if initial.protocol not in params.protocols:
-        raise unknown("protocol", initial.protocol, sorted(params.protocols), f"{where}.protocol")
-    own, other = params.protocols[name].network, params.protocols[initial.protocol].network
+    if initial.run is None:
+        return
+    method, first = initial.run
+    if method not in params.variants:
+        catalogue.require("methods", method, f"{where}.method", params.variants)
+    if is_control(method):
+        raise UserError(f"{where}.method: {method} is a control, which has no weights: name a method")
+    if first not in params.protocols:
+        raise unknown("protocol", first, sorted(params.protocols), f"{where}.protocol")
+    own, other = params.protocols[name].network, params.protocols[first].network
     if own != other:
         raise UserError(
-            f"{where}.protocol: {initial.protocol} trains {other.name} with {other.filters} filters, expected"
+            f"{where}.protocol: {first} trains {other.name} with {other.filters} filters, expected"
             f" {own.name} with {own.filters} as {name}: its weights would not fit"
         )
     following: Initial | None = initial
-    while following is not None:
+    while following is not None and following.protocol is not None:
         if following.protocol in seen:
             circle = " -> ".join([*seen, following.protocol])
             raise UserError(f"{where}: the pre-trainings go round in a circle ({circle}): remove one initial")

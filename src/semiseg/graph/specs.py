@@ -51,6 +51,10 @@ class Specs:
             "wanted": self.plan.wanted(dataset),
         }
 
+    def weights(self, weights: str) -> Spec:
+        """Parameters of the rule ``weights``."""
+        return {"name": weights}
+
     def prepare(self, dataset: str, preparation: str) -> Spec:
         """Parameters of the rule ``prepare``. UserError lists the known preparations."""
         return {"dataset": dataset, "name": preparation, "preparation": as_json(self.plan.preparation(preparation))}
@@ -68,14 +72,19 @@ class Specs:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
         Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
-        weights of another one.
+        weights of another one, or from those of a file.
         """
-        protocol, before = self.plan.protocol(run.protocol), self.plan.initial(run)
+        protocol = self.plan.protocol(run.protocol)
         spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
-        initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
-        return {**spec, "seed": run.seed, "training": as_json(protocol.training), **initial}
+        return {**spec, "seed": run.seed, "training": as_json(protocol.training), **self._initial(run)}
+
+    def _initial(self, run: Run) -> Spec:
+        before, file = self.plan.initial(run), self.plan.initial_weights(run)
+        if before is not None:
+            return {"initial": {"method": before.method, "protocol": before.protocol}}
+        return {} if file is None else {"initial": {"weights": file}}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
@@ -123,7 +132,8 @@ class Specs:
 
     def _trained_by(self, protocol: str, run: Run) -> Spec:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
-        parts = as_whole_json(self.plan.protocol(protocol))
+        definition = self.plan.protocol(protocol)
+        parts = {**as_whole_json(definition), "initial": as_json(definition).get("initial")}
         kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
 

@@ -246,10 +246,24 @@ class Inference(Strict):
 
 
 class Initial(Strict):
-    """Another run, whose weights a training starts from. It has the same dataset, split and seed."""
+    """Weights that a training starts from: of another run with the same dataset, split and seed, or of a file."""
 
-    method: Name = Field(description="a method or a variant, which is trained first")
-    protocol: Name = Field(description="the protocol that it is trained by, with the same network")
+    method: Name | None = addition(None, "a method or a variant, which is trained first")
+    protocol: Name | None = addition(None, "the protocol that it is trained by, with the same network")
+    weights: Name | None = addition(
+        None, "instead of a run: the name of a file of weights, as `semiseg import-weights NAME FILE` was given it"
+    )
+
+    @model_validator(mode="after")
+    def _run_or_file(self) -> "Initial":
+        if (self.run is None) == (self.weights is None) or (self.method is None) != (self.protocol is None):
+            raise ValueError("give method and protocol of another run, or weights, the name of a file")
+        return self
+
+    @property
+    def run(self) -> tuple[str, str] | None:
+        """Method and protocol of the run; None where a file is named."""
+        return None if self.method is None or self.protocol is None else (self.method, self.protocol)
 
 
 Hypers = Mapping[Name, Value]
@@ -268,7 +282,7 @@ class Protocol(Strict):
     training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
     inference: Inference = Field(description="sliding window of validation and prediction")
     initial: Initial | None = addition(
-        None, "run whose weights the trainings of this protocol start from; default: each starts from random ones"
+        None, "weights that the trainings of this protocol start from; default: each starts from random ones"
     )
     scoring: Literal["la", "guidednet", "dhc"] = Field(
         description="the scoring rule that made the published numbers; `semiseg describe PROTOCOL` explains it"

@@ -125,7 +125,14 @@ def _scaling(intensities: str) -> str:
 def _start(initial: Initial | None) -> str:
     if initial is None:
         return ""
-    return f" Training starts from the weights of {initial.method}, trained first by protocol {initial.protocol}."
+    return f" Training starts from {initial_weights(initial)}."
+
+
+def initial_weights(initial: Initial) -> str:
+    """Which weights trainings start from: those of another run, or of a file that the user brought."""
+    if initial.weights is not None:
+        return f"the weights {initial.weights}, which the user brought"
+    return f"the weights of {initial.method}, trained first by protocol {initial.protocol}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -59,7 +59,8 @@ def train(
     has noted its outputs, is repeated; it then continues from the last step.
 
     local_disk: a folder of this node's own disk that gets copies of the cases (``semiseg.data.local_copies``); empty:
-    the cases are read where they are stored. initial: the weights of the run that ``spec`` names as ``initial``.
+    the cases are read where they are stored. initial: the weights that ``spec`` names as ``initial``: those of a run,
+    or of a file that the user has brought, in which they may have the names of the method's official code.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
     label, and for initial weights that are missing, damaged or of another network.
@@ -86,7 +87,7 @@ def train(
         )
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    optimiser = _start_from(initial, method) if "initial" in spec else {}
+    optimiser = _start_from(initial, method, brought="weights" in spec["initial"]) if "initial" in spec else {}
     read = ("labelled", "val") if method.labelled_only else tuple(listed)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     if "intensities" in spec:
@@ -110,28 +111,28 @@ def train(
     _finish(trainer, out, training.patch)
 
 
-def _start_from(initial: Path | None, method: Method) -> dict[str, Tensor]:
-    """Load the weights of the pre-training. Returns the state of the optimiser that lies beside them."""
+def _start_from(initial: Path | None, method: Method, brought: bool) -> dict[str, Tensor]:
+    """Load the weights of a pre-training, or those that were brought. Returns the optimiser's state beside them."""
     if initial is None:
-        raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
+        option = "brought" if brought else "initial"
+        raise UserError(f"the run starts from given weights, but no --{option} names them: give their path")
     tensors, note = weights.load(initial)
     optimiser = weights.part(tensors, OPTIMISER)
+    given = {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
     with _naming(initial):
-        method.start_from(
-            {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
-        )
-    logger.info(f"starts from {initial}, weights of step {note['iteration']}")
+        method.start_from(method.from_official(given) if brought else given)
+    logger.info(f"starts from {initial}" + ("" if brought else f", weights of step {note['iteration']}"))
     return optimiser
 
 
 @contextmanager
 def _naming(initial: Path | None) -> Iterator[None]:
-    """Name the weights of the pre-training in an error about them."""
+    """Name the file of the initial weights in an error about them."""
     try:
         yield
     except UserError as error:
         raise UserError(
-            f"{initial} cannot be started from: {error}; name another run in the protocol's initial"
+            f"{initial} cannot be started from: {error}; name other weights in the protocol's initial"
         ) from None
 
 
