@@ -9,6 +9,8 @@ from steps.stage import Case
 from semiseg.networks.heads.sam_decoder import DecoderSizes
 from semiseg.networks.sam import Sam, Sizes
 
+FREQUENCIES = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+
 
 def sam(case: Case) -> Sam:
     """SAM with the sizes that the case's setting gives, and the frequencies of places that it draws."""

@@ -7,6 +7,7 @@ Ours (unverified): all that is particular to volumes, since no code for volumes 
 shortest side of a crop; each is scaled from 0 to 255 on its own and repeated on three channels.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class AutoSAM(Method):
     inference_networks = ("network",)
     labelled_only = True
     requires = ("sam", "binary")
+    official_unused = ("prompt.base.19.",)  # the classifier of HarDNet-85
 
     prompt_scale = Hyper(0.5, "side of the prompt network's image over that of SAM's, 512 / 1024", CODE)
     output = Hyper(
@@ -45,6 +47,10 @@ class AutoSAM(Method):
         super().__init__(context, **hyper)
         sam: Any = context.network("default", context.classes)
         self.network = PromptedSam.of(sam, round(self.prompt_scale * sam.sizes.side))
+
+    def from_official(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of two files: ``sam.`` before the names of Meta's, ``prompt.`` before those of the HarDNet."""
+        return self.network.sam.fitted(super().from_official(tensors), "network.sam.")
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both terms on all slices."""

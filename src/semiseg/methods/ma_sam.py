@@ -15,7 +15,7 @@ from torch import Tensor
 from semiseg.blocks.losses import cross_entropy, dice_squared_all
 from semiseg.blocks.slices import resized, stacks, unstacked
 from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
-from semiseg.methods.parts.ma_sam_network import AdaptedSam
+from semiseg.methods.parts.ma_sam_network import OWN, AdaptedSam
 
 CODE = "cchen-cc/MA-SAM: MA-SAM/train.py"
 
@@ -26,6 +26,7 @@ class MaSam(Method):
     inference_networks = ("network",)
     labelled_only = True
     requires = ("sam",)
+    official_unused = OWN
 
     scale = Hyper(0.5, "side to which slices are resized over the side of SAM's image, 512 / 1024", CODE)
     rank = Hyper(32, "rank of the factors of query and value", CODE)
@@ -46,6 +47,10 @@ class MaSam(Method):
     def rate_lag(self) -> int:
         """The script sets the rate after a step by the number that this step had."""
         return 1
+
+    def from_official(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of Meta's file; positions are resampled, and what the decoder adds or changes stays as it is."""
+        return self.network.sam.fitted(super().from_official(tensors), "network.sam.")
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Both terms on all slices, at the size of SAM's image."""

@@ -100,11 +100,21 @@ class Sam(Backbone):
         """Prepare the image encoder for images of another side, by resampling its positions."""
         self.sizes = self.image_encoder.resize(side)
 
-    def fitted(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors of a SAM by name, those of positions resampled to the sizes here."""
-        own = self.state_dict()
-        positions = {name for name in own if name.startswith("image_encoder.") and "pos" in name}
-        return {name: resampled(each, own[name].shape) if name in positions else each for name, each in tensors.items()}
+    def fitted(self, tensors: Mapping[str, Tensor], before: str) -> dict[str, Tensor]:
+        """Tensors by name, in which those of the image encoder's positions are resampled to the sizes here.
+
+        before: what stands before the names of SAM's own. Raises UserError for a SAM of another width.
+        """
+        own = {f"{before}{name}": tensor.shape for name, tensor in self.state_dict().items()}
+        places = f"{before}image_encoder.pos_embed"
+        if places in tensors and (width := tensors[places].shape[-1]) != self.sizes.width:
+            known = ", ".join(map(str, PUBLISHED))
+            raise UserError(
+                f"it holds a SAM whose tokens have {width} channels, and the protocol's network has {self.sizes.width}:"
+                f" give network.filters the width of the file ({known} are ViT-H, ViT-L and ViT-B)"
+            )
+        positions = {name for name in own if name == places or ".attn.rel_pos_" in name}
+        return {name: resampled(each, own[name]) if name in positions else each for name, each in tensors.items()}
 
 
 class ImageEncoder(nn.Module):

@@ -3,7 +3,7 @@
 from typing import Any
 from unittest import mock
 
-from steps.sam_sizes import moments, sam
+from steps.sam_sizes import FREQUENCIES, moments, sam
 from steps.stage import Case, Given, Run, make, training
 from torch import Tensor
 
@@ -33,10 +33,8 @@ def run(case: Case) -> dict[str, Any]:
         for role, ours in {"prompt_network": "prompt", "sam": "sam"}.items()
     }
     stage = Run(method, rules, {**setting, "steps_per_epoch": setting["batches_per_epoch"]}, names)
-    frequencies = {"prompt_encoder.pe_layer.positional_encoding_gaussian_matrix": "position_frequencies"}
-    stage.load(
-        {**given.start, "sam": {**given.start["sam"], **{n: given.draws[d].numpy() for n, d in frequencies.items()}}}
-    )
+    drawn = {FREQUENCIES: given.draws["position_frequencies"].numpy()}
+    stage.load({**given.start, "sam": {**given.start["sam"], **drawn}})
     with as_loaded():
         losses = stage.steps(batches(given), [{}] * len(given.inputs["images"]), TERMS)
     optimiser = stage.trainer.state.optimiser

@@ -66,6 +66,12 @@ class PromptedSam(nn.Module):
             embedding = self.sam.image_encoder(normalised(images))
         return self.sam.masks(embedding, prompt)[:, :1]
 
+    def official_modules(self) -> dict[str, str]:
+        """SAM as in Meta's file, after ``sam.``; the HarDNet as in that of ImageNet, after ``prompt.``."""
+        sam = {f"sam.{name}": f"sam.{name}" for name, _ in self.sam.named_modules()}
+        base = {f"prompt.backbone.{name}": f"prompt.{name}" for name, _ in self.prompt.backbone.named_modules()}
+        return sam | base
+
 
 class PromptNetwork(nn.Module):
     """Images ``[b 3 s s]`` to dense prompts ``[b c side side]`` from -1 to 1, which take the place of SAM's."""

@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from semiseg.networks.heads.sam_decoder import MaskDecoder
 from semiseg.networks.sam import EPS, Sam
 
+OWN = (  # parts of the decoder that a file of SAM does not fit
+    *("mask_decoder.mask_tokens", "mask_decoder.output_hypernetworks_mlps", "mask_decoder.iou_prediction_head"),
+    *(f"mask_decoder.output_upscaling.{layer}" for layer in (4, 6, 7, 9)),
+)
 LEVELS = 4  # transposed convolutions of the decoder: logits have the size of the image
 
 
@@ -70,6 +74,12 @@ class AdaptedSam(nn.Module):
             attention.qkv = FactoredProjection(attention.qkv, (self.down, self.up), scale, dropout)
         count = 2 * len(sam.image_encoder.blocks)
         self.adapters = nn.ModuleList(Adapter(width, channels) for _ in range(count))
+
+    def official_modules(self) -> dict[str, str]:
+        """Parts that Meta's file of SAM has in the same form: all but factors, adapters and what belongs to classes."""
+        names = (name for name, _ in self.sam.named_modules() if not name.startswith(OWN))
+        same = (name for name in names if ".qkv" not in name or name.endswith(".frozen"))
+        return {f"sam.{name}": name.removesuffix(".frozen") for name in same}
 
     def forward(self, stacks: Tensor) -> Tensor:
         """Logits of every slice at its full size, which is the side of SAM's image."""
