@@ -95,6 +95,8 @@ class Method(OfficialWeights):
     least_unlabelled: the fewest unlabelled cases with which the method can be trained. The planner refuses a split that
         has fewer.
 
+    counted_whole: True if the work of a step does not grow with the voxels of a crop, because slices are resized, and
+        its operations follow from shapes alone. ``semiseg plan`` then counts a whole step on tensors without content.
     wraps: name of the hyperparameter that names another method, which this one builds and changes. Its code and its
         hyperparameters then belong to the run, and what it requires is required of the protocol and of the split.
         Example (``semiseg/methods/plbopt.py``): with ``wraps = "base"`` and a base ``"cps"`` the method builds
@@ -136,6 +138,7 @@ class Method(OfficialWeights):
     adversaries_first: bool = False
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
+    counted_whole: bool = False
     least_unlabelled: int = 1
     wraps: str = ""
     requires: tuple[str, ...] = ()

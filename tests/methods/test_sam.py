@@ -9,6 +9,7 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.slices import resized, stacks, unstacked
+from semiseg.learning.counting import count, count_whole
 from semiseg.method import Batch, Method
 from semiseg.networks.sam import Sam, sizes_of
 
@@ -152,3 +153,21 @@ def test_an_image_of_one_value_gives_finite_losses() -> None:
     for name in ("autosam", "ma_sam"):
         terms = method(name).losses(batch, None)  # neither reads the time
         assert all(value.isfinite() for value in terms.values()), name
+
+
+@pytest.mark.parametrize("name", ["autosam", "ma_sam"])
+def test_a_step_without_content_has_the_work_of_a_real_one(name: str) -> None:
+    """`semiseg plan` counts these methods so, because a step with SAM's own sizes takes minutes on a CPU."""
+    optimiser = {"rule": "adam", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+    training = {
+        **{"patch": [9, 9, 2], "batch": {"labelled": 1, "unlabelled": 1}, "iterations": 1, "epoch": 1},
+        **{"supervised": "half_ce_dice_all", "optimiser": optimiser, "schedule": {"rule": "constant"}, "ramp": {}},
+        "augmentation": {},
+    }
+    spec = {"method": name, "hyper": {}, "network": {"name": "sam", "filters": WIDTH}, "training": training}
+    bare, real = count_whole(spec, 2), count(spec, 2, (9, 9, 2), real=True)
+    assert bare.parameters == real.parameters
+    assert bare.operations == pytest.approx(real.operations, rel=0.02), "a CPU's fused attention is not counted"
+    assert bare.memory == pytest.approx(real.memory, rel=0.02)
+    training["batch"] = {"labelled": 2, "unlabelled": 2}
+    assert count_whole(spec, 2).operations == pytest.approx(2 * bare.operations, rel=0.05)

@@ -32,6 +32,7 @@ class AutoSAM(Method):
 
     inference_networks = ("network",)
     labelled_only = True
+    counted_whole = True
     requires = ("sam", "binary")
     official_unused = ("prompt.base.19.",)  # the classifier of HarDNet-85
 
@@ -96,7 +97,7 @@ def min_max(logits: Tensor) -> Tensor:
 def terms(scores: Tensor, masks: Tensor) -> Terms:
     """Cross-entropy and Tversky loss of scores ``[n 1 h w]``; masks ``[n 1 s s]`` come to their size (nearest)."""
     truth = F.interpolate(masks.float(), scores.shape[2:])
-    with torch.autocast(scores.device.type, enabled=False):  # torch refuses this loss in half precision
+    with torch.autocast("cuda" if scores.is_cuda else "cpu", enabled=False):  # else torch refuses this loss
         cross_entropy = F.binary_cross_entropy(scores, truth)
     found, both, true = (part.sum((1, 2, 3)) for part in (scores, scores * truth, truth))
     overlap = (both + SMOOTH) / (both + 0.5 * (true - both) + 0.5 * (found - both) + SMOOTH)

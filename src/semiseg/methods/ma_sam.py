@@ -25,6 +25,7 @@ class MaSam(Method):
 
     inference_networks = ("network",)
     labelled_only = True
+    counted_whole = True
     requires = ("sam",)
     official_unused = OWN
 
