@@ -57,7 +57,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "budget": f"{_budget(one)}; an epoch is {_epoch(one)}",
         "order": ORDERS[one.order],
         "supervised": SUPERVISED[one.supervised],
-        "optimiser": _optimiser(one.optimiser),
+        "optimiser": _optimiser(one.optimiser, one.accumulate),
         "schedule": _schedule(one.schedule),
         "ramp": _ramp(one.ramp),
         "augmentation": _augmentation(one),
@@ -93,9 +93,12 @@ def _epoch(one: Training) -> str:
     return counted(one.epoch, "step") if isinstance(one.epoch, int) else f"one pass over the {one.epoch} cases"
 
 
-def _optimiser(one: Optimiser) -> str:
+def _optimiser(one: Optimiser, steps: int) -> str:
+    """The optimiser; steps: whose gradients are summed for it to move once."""
     name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
     start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
+    if steps > 1:
+        decay += f"; it moves by the sum of the gradients of {steps} steps"
     if one.rule == "sgd":
         return f"{start}, momentum {one.momentum:g}{' (Nesterov)' if one.nesterov else ''}, {decay}"
     return f"{start}, beta 1 {one.momentum:g}, beta 2 {one.beta2:g}, eps {one.eps:g}, {decay}"
@@ -106,6 +109,7 @@ def _schedule(one: Schedule) -> str:
     more += ", one iteration late" if one.late else ""
     more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
     more += f", never below {one.floor:g}" if one.floor else ""
+    more += f", T = {one.length:,}" if one.length else ""
     match one.rule:
         case "constant":
             return f"constant learning rate{more}"

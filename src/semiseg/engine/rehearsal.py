@@ -109,8 +109,10 @@ def _short(training: Training) -> Training:
         "iterations": None if training.iterations is None else ITERATIONS,
         "epochs": None if training.epochs is None else EPOCHS,
         "epoch": min(training.epoch, EPOCHS) if isinstance(training.epoch, int) else training.epoch,
+        "accumulate": min(training.accumulate, EPOCHS),
         "schedule": training.schedule.model_copy(
             update={
+                "length": training.schedule.length and max(1, round(training.schedule.length * factor)),
                 "every": max(1, round(training.schedule.every * factor)),
                 "warmup": round(training.schedule.warmup * factor),
             }

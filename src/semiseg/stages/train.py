@@ -93,6 +93,11 @@ def train(
     if "intensities" in spec:
         cases = {part: [_scaled(case) if part in read else case for case in found] for part, found in cases.items()}
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
+    if sampler.order.steps_per_epoch < training.accumulate:
+        raise UserError(
+            f"training.accumulate: {training.accumulate} is more than the {sampler.order.steps_per_epoch} steps of an"
+            " epoch, so that no weight would ever move: take fewer, or longer epochs (training.epoch)"
+        )
     state_now = start(method, inference, training.optimiser, runtime.device, precision)
     if optimiser:
         with _naming(initial):
