@@ -225,3 +225,22 @@ def test_a_base_that_plbopt_cannot_wrap_is_refused_at_planning(base):
     sentence = rf"^variants\.wrapping\.parameters\.base: expected one of dhc, cps, .*urpc, found '{base}'$"
     with pytest.raises(UserError, match=sentence):
         Plan(parse_params(with_row(base=base)))
+
+
+def test_sam_serves_the_methods_that_are_built_on_it_and_no_others():
+    slices = training((256, 256, 5))
+    for method in ("autosam", "ma_sam"):
+        assert why_not(method, {}, slices, network="sam", window=(256, 256, 5)) is None
+        assert why_not(method, {}, training()) == (
+            f"{method} is built on SAM, but the protocol's network is vnet: name sam there"
+        )
+    assert why_not("sup_only", {}, slices, network="sam") == (
+        "sup_only cannot use the network sam, which has no encoder-decoder's maps"
+    )
+
+
+def test_autosam_is_for_one_organ():
+    reason = "autosam separates one organ from the background, and this task has 3 classes"
+    slices = training((256, 256, 1))
+    assert why_not("autosam", {}, slices, network="sam", window=(256, 256, 1), classes=3) == reason
+    assert why_not("ma_sam", {}, slices, network="sam", window=(256, 256, 1), classes=3) is None

@@ -1,5 +1,6 @@
 """AutoSAM and MA-SAM beyond golden and step cases: slices, files of weights, SAM against Meta's own implementation."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.blocks.slices import resized, stacks, unstacked
+from semiseg.learning import weights
+from semiseg.learning.checkpoints import Brought, bring
 from semiseg.learning.counting import count, count_whole
 from semiseg.method import Batch, Method
 from semiseg.networks.sam import Sam, sizes_of
@@ -55,6 +58,23 @@ def test_autosam_starts_from_the_files_of_sam_and_of_the_hardnet() -> None:
     assert {name for name in untouched if not name.endswith("num_batches_tracked")} == {
         name for name in new if name.startswith("network.prompt.decoder.") and not name.endswith("num_batches_tracked")
     }
+
+
+def test_the_files_as_their_publishers_save_them_are_read_and_fit(tmp_path: Path) -> None:
+    """Meta saves the bare weights, the authors of the HarDNet those of a network that ran on several GPUs."""
+    sam, prompt, out = (
+        tmp_path / "sam_vit_h_4b8939.pth",
+        tmp_path / "hardnet85-a28faa00.pth",
+        tmp_path / "a.safetensors",
+    )
+    torch.save(meta_file(), sam)
+    torch.save({f"module.{name}": tensor for name, tensor in hardnet_file().items()}, prompt)
+    bring([Brought(sam, "sam"), Brought(prompt, "prompt")], "", out)
+    state = start(method("autosam"), weights.load(out)[0])
+    assert all(torch.equal(state[f"network.sam.{name}"], tensor) for name, tensor in meta_file().items())
+    bring([Brought(sam)], "", out)
+    state = start(method("ma_sam"), weights.load(out)[0])
+    assert torch.equal(state["network.sam.image_encoder.neck.2.weight"], meta_file()["image_encoder.neck.2.weight"])
 
 
 def test_ma_sam_starts_from_the_file_of_sam_with_its_positions_resampled() -> None:

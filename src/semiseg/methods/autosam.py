@@ -5,6 +5,9 @@ Departures: crops of one size are cut and padded with zeros before slices are re
 whole images of any size. Colour jitter and small affine changes of that code's loader are not done here.
 Ours (unverified): all that is particular to volumes, since no code for volumes is published. Slices lie across the
 shortest side of a crop; each is scaled from 0 to 255 on its own and repeated on three channels.
+Weights to bring: SAM's, sam_vit_h_4b8939.pth (or sam_vit_l_0b3195.pth, sam_vit_b_01ec64.pth), from
+github.com/facebookresearch/segment-anything, and hardnet85-a28faa00.pth, from ping-chao.com/hardnet, by `semiseg
+import-weights NAME sam=FILE prompt=FILE`.
 """
 
 from collections.abc import Mapping
@@ -39,7 +42,7 @@ class AutoSAM(Method):
     prompt_scale = Hyper(0.5, "side of the prompt network's image over that of SAM's, 512 / 1024", CODE)
     output = Hyper(
         "min_max",
-        "how logits become scores from 0 to 1, slice by slice or value by value",
+        "how logits become scores: by the range of a slice, or by a sigmoid",
         CODE,
         ("min_max", "sigmoid"),
     )

@@ -4,7 +4,10 @@ No unlabelled crops are used. Follows cchen-cc/MA-SAM: MA-SAM/trainer.py, MA-SAM
 the shortest side of a crop.
 Departures: a stack lies within its scan, where the official code repeats the first and the last slice twice. Turns,
 flips and the like are the protocol's; random erasing and the ten drawn operations of the official loader are not done.
+Intensities are those of the protocol, where the official script for MRI cuts them at the 99th percentile.
 Ours (unverified): all settings for data other than those of the paper. Slices are resized to SAM's image on the device.
+Weights to bring: SAM's, sam_vit_h_4b8939.pth (or sam_vit_l_0b3195.pth, sam_vit_b_01ec64.pth), from
+github.com/facebookresearch/segment-anything, by `semiseg import-weights NAME FILE`.
 """
 
 from collections.abc import Mapping
