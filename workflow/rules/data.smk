@@ -98,8 +98,10 @@ rule weights:
     params:
         spec=weights_spec,
         code=weights_code,
+        origin=lambda wildcards, input: GRAPH.plan.origin(wildcards.weights),
     shell:
-        "semiseg --log {log} weights --spec {params.spec:q} --code {params.code} --out {output.out}"
+        "semiseg --log {log} weights --spec {params.spec:q} --code {params.code} --origin={params.origin:q}"
+        " --out {output.out}"
 
 
 prepare_inputs, prepare_spec, prepare_code = job(PREPARED)

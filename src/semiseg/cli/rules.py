@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from semiseg.base.errors import UserError
 from semiseg.cli.parsing import add_verb
 from semiseg.params.kinds import NAME
-from semiseg.paths import WEIGHTS
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
@@ -84,11 +83,13 @@ def _run(rule: Rule, options: argparse.Namespace) -> None:
 
 def _import(options: argparse.Namespace) -> None:
     """Verify your own copy of a dataset and put it under data/raw, as a job of the rule raw."""
+    from semiseg.dataset import get_dataset
     from semiseg.engine.dvc import raw_hash
     from semiseg.jobs.run import Call, run
     from semiseg.stages.raw import build_raw
 
-    job = _plan_for(options.dataset).raw(options.dataset)
+    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)
+    job = _graph(needs_params=on_demand).raw(options.dataset)
     inputs = {name: path for name in job.inputs if (path := Path(str(job.inputs[name]))).exists()}
     out = Path(job.main)
 
@@ -106,35 +107,34 @@ def _import_weights(options: argparse.Namespace) -> None:
 
     if not re.fullmatch(NAME, options.name):
         raise UserError(f"{options.name!r} is no name for weights: use letters, digits and _ alone")
-    out = Path(WEIGHTS.format(weights=options.name))
+    job = _graph().weights(options.name)
     named = [None if Path(one).exists() else re.fullmatch(r"(\w+)=(.+)", one) for one in options.files]
     files = [
         Brought(Path(found[2] if found else one), found[1] if found else "", options.entry)
         for one, found in zip(options.files, named, strict=True)
     ]
+    expected = {"--sha256": options.sha256, f"weights.{options.name}.sha256": job.spec.get("sha256", "")}
+    out = Path(job.main)
 
     def work() -> dict[str, Any]:
-        facts = bring(files, options.sha256, out)
-        return {"brought": facts}
+        return {"brought": bring(files, {place: digits for place, digits in expected.items() if digits}, out)}
 
-    run(Call("weights", {"name": options.name}, [], [out], brings=True), work)
+    run(Call(job.rule, job.spec, [], [out], brings=True), work)
     logger.info(f"import-weights {options.name}: {out}, from {', '.join(file.path.name for file in files)}")
 
 
-def _plan_for(dataset: str) -> "Graph":
+def _graph(needs_params: bool = False) -> "Graph":
     """The jobs by params.yaml; by empty parameters where there is no such file and the import does not need one.
 
-    Of a part that is imported on demand only the cases are, that the splits in params.yaml name.
+    An import needs it of a part of a dataset that is imported on demand: only the cases are, that its splits name.
     """
-    from semiseg.dataset import get_dataset
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
     from semiseg.params.config import Params
     from semiseg.params.reading import read
 
     file = Path("params.yaml")
-    if file.exists() or any(part.on_demand for part in get_dataset(dataset).parts):
+    if file.exists() or needs_params:
         return Graph(Plan(read(file)))
-    return Graph(
-        Plan(Params(datasets={}, preparations={}, splits={}, protocols={}, methods={}, variants={}, tables={}))
-    )
+    empty: dict[str, Any] = {section: {} for section in Params.model_fields}
+    return Graph(Plan(Params.model_validate(empty)))

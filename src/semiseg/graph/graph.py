@@ -100,8 +100,8 @@ class Graph:
         return Job("train", {**self._data(run), **self._initial(run)}, outputs, self.specs.train(run))
 
     def _initial(self, run: Run) -> dict[str, Paths]:
-        """The weights that a training starts from, of another run or brought by the user; nothing for random ones."""
-        before, file = self.plan.initial(run), self.plan.initial_weights(run)
+        """The weights that a run has or starts from, of another run or brought by the user; nothing for random ones."""
+        before, file = self.plan.initial(run), self.plan.imported(run.method) or self.plan.initial_weights(run)
         if before is not None:
             return {"initial": f"{before.folder}/weights.safetensors"}
         return {} if file is None else {"brought": WEIGHTS.format(weights=file)}

@@ -14,7 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
-from semiseg.graph.second_names import trained
+from semiseg.graph.second_names import label, trained
 from semiseg.params.differences import differences
 from semiseg.params.table_spec import Change, Collection, Organ, OwnProtocol, RowSpec, TableSpec, as_json, as_whole_json
 from semiseg.paths import SPLIT
@@ -53,7 +53,9 @@ class Specs:
 
     def weights(self, weights: str) -> Spec:
         """Parameters of the rule ``weights``."""
-        return {"name": weights}
+        known = self.params.weights.get(weights)
+        kept = {} if known is None else {name: value for name, value in as_json(known).items() if name != "source"}
+        return {"name": weights, **kept}
 
     def prepare(self, dataset: str, preparation: str) -> Spec:
         """Parameters of the rule ``prepare``. UserError lists the known preparations."""
@@ -72,12 +74,15 @@ class Specs:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
         Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
-        weights of another one, or from those of a file.
+        weights of another one, or from those of a file. A run that has the weights of a file has ``weights``, and of
+        the training the patch alone.
         """
         protocol = self.plan.protocol(run.protocol)
         spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
+        if (file := self.plan.imported(run.method)) is not None:
+            return {**spec, "seed": run.seed, "patch": list(protocol.training.patch), "weights": file}
         return {**spec, "seed": run.seed, "training": as_json(protocol.training), **self._initial(run)}
 
     def _initial(self, run: Run) -> Spec:
@@ -109,7 +114,7 @@ class Specs:
         every = tuple(organ.abbreviation for organ in get_dataset(definition.dataset).organs)
         return RowSpec(
             method=method,
-            label=row.label or method,
+            label=label(self.params, row),
             dataset=definition.dataset,
             organs=definition.organs or every,
             metrics=definition.metrics,
@@ -166,7 +171,10 @@ class Specs:
             inference=protocol.inference,
             initial=protocol.initial,
             rows=tuple(methods),
-            names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
+            names={
+                row.method: tuple(dict.fromkeys((label(self.params, row), row.label or row.method, *row.printed)))
+                for row in definition.rows
+            },
             printed=definition.printed,
             printed_sha256={paper: sha256(sources.PACKAGE / "published" / f"{paper}.csv") for paper in papers},
             reference=definition.reference or methods[0],
@@ -187,6 +195,7 @@ class Specs:
                 for method, runs in built.items()
                 if plan.pretrainings(plan.training(runs[0]))
             },
+            imported={method: name for method in built if (name := plan.imported(method)) is not None},
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),
         )

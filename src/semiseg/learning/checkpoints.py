@@ -22,10 +22,9 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.base.texts import some
 from semiseg.learning import weights
+from semiseg.params.kinds import PATTERNS, SHA256
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
-DIGEST = 64  # digits of a sha256
-FEWEST = 8  # digits that tell one file from all others
 FILES = "a .safetensors, or a .pth, .pt or .ckpt of torch"
 
 
@@ -46,17 +45,20 @@ class Brought:
         return f"{self.network}." if self.network else ""
 
 
-def bring(files: Sequence[Brought], expected: str, out: Path) -> list[dict[str, Any]]:
+def bring(files: Sequence[Brought], expected: Mapping[str, str], out: Path) -> list[dict[str, Any]]:
     """Write the tensors of these files to ``out`` and return the facts about each file, for the record.
 
-    expected: the first digits of the sha256 of the only file, or all of them; empty: it is not compared.
+    expected: the first digits of the sha256 of the only file, or all of them, by the place where they are given.
 
     Raises UserError for a file that is missing, damaged, of other content than expected, or holds anything but tensors.
     ``out`` is then as before.
     """
     if expected and len(files) > 1:
-        raise UserError("--sha256 belongs to one file, found several: bring them without it, and compare by sha256sum")
-    facts = [_facts(file, expected) for file in files]
+        place = next(iter(expected))
+        raise UserError(f"{place} belongs to one file, found {len(files)}: remove it, and compare them by sha256sum")
+    facts = [_facts(file) for file in files]
+    for place, digits in expected.items():
+        _check_digest(files[0].path, facts[0]["sha256"], place, digits)
     tensors: dict[str, Tensor] = {}
     for file in files:
         found = {f"{file.prefix}{name}": tensor for name, tensor in read(file.path, file.entry).items()}
@@ -71,18 +73,22 @@ def bring(files: Sequence[Brought], expected: str, out: Path) -> list[dict[str, 
     return facts
 
 
-def _facts(file: Brought, expected: str) -> dict[str, Any]:
+def _facts(file: Brought) -> dict[str, Any]:
     path = file.path
     if not path.is_file():
         raise UserError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: give the file of weights, {FILES}")
-    wanted, found = expected.lower(), sha256(path)
-    if expected and not re.fullmatch(rf"[0-9a-f]{{{FEWEST},{DIGEST}}}", wanted):
-        raise UserError(f"--sha256 {expected}: expected {FEWEST} to {DIGEST} hexadecimal digits, as sha256sum prints")
+    return {"file": path.name, "network": file.network, "sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def _check_digest(path: Path, found: str, place: str, digits: str) -> None:
+    wanted = digits.lower()
+    if not re.fullmatch(SHA256, wanted):
+        raise UserError(f"{place} is {digits}, expected {PATTERNS[SHA256]}, as sha256sum prints them")
     if not found.startswith(wanted):
         raise UserError(
-            f"{path} has sha256 {found}, expected {expected}: it is damaged or another file, so download it again"
+            f"{path} has sha256 {found}, expected {digits} ({place}): it is damaged or another file, so download it"
+            " again"
         )
-    return {"file": path.name, "network": file.network, "sha256": found, "bytes": path.stat().st_size}
 
 
 def read(path: Path, entry: str = "") -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from semiseg.params.kinds import (
 )
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
+from semiseg.params.weights import Initial, WeightsFile
 
 Clock = Literal["iteration", "epoch"]
 
@@ -245,27 +246,6 @@ class Inference(Strict):
         return self
 
 
-class Initial(Strict):
-    """Weights that a training starts from: of another run with the same dataset, split and seed, or of a file."""
-
-    method: Name | None = addition(None, "a method or a variant, which is trained first")
-    protocol: Name | None = addition(None, "the protocol that it is trained by, with the same network")
-    weights: Name | None = addition(
-        None, "instead of a run: the name of a file of weights, as `semiseg import-weights NAME FILE` was given it"
-    )
-
-    @model_validator(mode="after")
-    def _run_or_file(self) -> "Initial":
-        if (self.run is None) == (self.weights is None) or (self.method is None) != (self.protocol is None):
-            raise ValueError("give method and protocol of another run, or weights, the name of a file")
-        return self
-
-    @property
-    def run(self) -> tuple[str, str] | None:
-        """Method and protocol of the run; None where a file is named."""
-        return None if self.method is None or self.protocol is None else (self.method, self.protocol)
-
-
 Hypers = Mapping[Name, Value]
 
 
@@ -301,6 +281,9 @@ class Variant(Strict):
         description="hyperparameters that are changed, and their values; {} for a second name of the method, by which"
         " a table has a further row of it, on another split or by another protocol"
     )
+    weights: Name | None = addition(
+        None, "the name of a file of weights (see weights), with which the row predicts in place of being trained"
+    )
 
 
 class Params(Strict):
@@ -314,4 +297,5 @@ class Params(Strict):
         {}, description="method -> hyperparameters that differ from its defaults in every protocol"
     )
     variants: Mapping[Name, Variant] = Field({}, description="name -> a method with some hyperparameters changed")
+    weights: Mapping[Name, WeightsFile] = Field({}, description="name -> what is known of a file that the user brings")
     tables: Mapping[Name, Table] = Field(description="name -> a table; its target is results/NAME.csv")

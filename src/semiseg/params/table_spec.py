@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Initial, Network, Training
+from semiseg.params.config import Hypers, Inference, Network, Training
 from semiseg.params.kinds import Strict, addition
 from semiseg.params.preparation import Preparation
 from semiseg.params.sentences import sentences
 from semiseg.params.table import Printed
+from semiseg.params.weights import Initial
 
 
 class RowSpec(Strict):
@@ -85,7 +86,8 @@ class TableSpec(Strict):
     that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
     seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
     made their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of
-    these, the last one first, for each seed. split, prepared: paths of the table's split and of the index of its
+    these, the last one first, for each seed. imported: of rows that are not trained, the file of weights that the user
+    has brought. split, prepared: paths of the table's split and of the index of its
     prepared cases.
     """
 
@@ -119,6 +121,7 @@ class TableSpec(Strict):
     runs: Mapping[str, tuple[str, ...]]
     trained_elsewhere: Mapping[str, tuple[str, ...]]
     pretrainings: Mapping[str, tuple[tuple[str, ...], ...]] = addition({}, "per run the folders of its pre-trainings")
+    imported: Mapping[str, str] = addition({}, "the name of a row's file of weights")
     split: str
     prepared: str
 

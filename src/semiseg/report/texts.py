@@ -4,8 +4,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Initial, Training
+from semiseg.params.config import Inference, Training
 from semiseg.params.table_spec import OwnProtocol, TableSpec
+from semiseg.params.weights import Initial
 
 ORDERS = {
     "endless": "each list in one random order after the other",

@@ -39,7 +39,7 @@ def _weights(task: Task) -> None:
     """Check that a file of weights is here, which the user brings with `semiseg import-weights`."""
     from semiseg.stages.weights import keep_weights
 
-    keep_weights(task.spec, task.files["out"])
+    keep_weights(task.spec, task.files["out"], task.options.origin)
 
 
 def _prepare(task: Task) -> None:
@@ -63,6 +63,13 @@ def _train(task: Task) -> None:
         from semiseg.stages.train_control import train_control
 
         train_control(files["out"], files["history"], files["cost"], task.options.threads)
+        return
+
+    if "weights" in task.spec:
+        from semiseg.stages.train_imported import train_imported
+
+        outputs = files["out"], files["history"], files["cost"]
+        train_imported(task.spec, files["prepared"], files["split"], files["brought"], *outputs, task.options.threads)
         return
 
     from semiseg.stages.train import Outputs, train
@@ -155,7 +162,7 @@ RULES: Mapping[str, Rule] = {
             outputs=(Output("out", RAW),),
             options=("workers",),
         ),
-        Rule("weights", _weights, inputs=(), outputs=(Output("out", WEIGHTS),)),
+        Rule("weights", _weights, inputs=(), outputs=(Output("out", WEIGHTS),), options=("origin",)),
         Rule(
             "prepare",
             _prepare,

@@ -30,6 +30,7 @@ from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.config import Inference, Network, Training
+from semiseg.stages.weights import is_standin
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,9 @@ def _start_from(initial: Path | None, method: Method, brought: bool) -> dict[str
     tensors, note = weights.load(initial)
     optimiser = weights.part(tensors, OPTIMISER)
     given = {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
+    if brought and is_standin(note):
+        logger.info(f"starts from random weights, which stand for {initial}")
+        return {}
     with _naming(initial):
         method.start_from(method.from_official(given) if brought else given)
     logger.info(f"starts from {initial}" + ("" if brought else f", weights of step {note['iteration']}"))
