@@ -122,7 +122,7 @@ class Method(OfficialWeights):
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
     ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
     ``"scaled_intensities"``: the protocol scales every scan to 0..1 (``intensities: minmax``).
-    ``"pretrained"``: the protocol names a run (``initial``) from whose weights the training starts.
+    ``"pretrained"``: the protocol names a run, or a file (``initial``), from whose weights the training starts.
     Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and

@@ -22,7 +22,6 @@ from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
 from semiseg.methods.parts.autosam_prompt import PromptedSam, normalised
 
 CODE = "talshaharabany/AutoSAM: train.py"
-SMOOTH = 1.0  # of the Tversky loss
 EPSILON = 1e-6  # of the range of logits
 
 
@@ -36,7 +35,7 @@ class AutoSAM(Method):
     inference_networks = ("network",)
     labelled_only = True
     counted_whole = True
-    requires = ("sam", "binary")
+    requires = ("sam", "binary", "pretrained")
     official_unused = ("prompt.base.19.",)  # the classifier of HarDNet-85
 
     prompt_scale = Hyper(0.5, "side of the prompt network's image over that of SAM's, 512 / 1024", CODE)
@@ -97,11 +96,11 @@ def min_max(logits: Tensor) -> Tensor:
     return (logits - low) / (high - low + EPSILON)
 
 
-def terms(scores: Tensor, masks: Tensor) -> Terms:
+def terms(scores: Tensor, masks: Tensor, smooth: float = 1.0) -> Terms:
     """Cross-entropy and Tversky loss of scores ``[n 1 h w]``; masks ``[n 1 s s]`` come to their size (nearest)."""
     truth = F.interpolate(masks.float(), scores.shape[2:])
     with torch.autocast("cuda" if scores.is_cuda else "cpu", enabled=False):  # else torch refuses this loss
         cross_entropy = F.binary_cross_entropy(scores, truth)
     found, both, true = (part.sum((1, 2, 3)) for part in (scores, scores * truth, truth))
-    overlap = (both + SMOOTH) / (both + 0.5 * (true - both) + 0.5 * (found - both) + SMOOTH)
+    overlap = (both + smooth) / (both + 0.5 * (true - both) + 0.5 * (found - both) + smooth)
     return {"bce": cross_entropy, "tversky": 1 - overlap.mean()}

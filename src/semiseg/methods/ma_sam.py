@@ -29,7 +29,7 @@ class MaSam(Method):
     inference_networks = ("network",)
     labelled_only = True
     counted_whole = True
-    requires = ("sam",)
+    requires = ("sam", "pretrained")
     official_unused = OWN
 
     scale = Hyper(0.5, "side to which slices are resized over the side of SAM's image, 512 / 1024", CODE)

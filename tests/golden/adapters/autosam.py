@@ -18,7 +18,7 @@ WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 
 
 def loss(i: Inputs, p: Inputs) -> dict[str, Any]:
-    found = terms(min_max(i["logits"]), i["gt"])
+    found = terms(min_max(i["logits"]), i["gt"], p["smooth"])
     return {**found, "total": total(found, {})}
 
 
