@@ -87,8 +87,8 @@ class TableSpec(Strict):
     seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
     made their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of
     these, the last one first, for each seed. brought: of rows that have or start from weights that the user has
-    brought, the name of their file. imported: those of them that are not trained. split, prepared: paths of the table's split and of the index of its
-    prepared cases.
+    brought, the name of their file. imported: those of them that are not trained. split, prepared: paths of the table's
+    split and of the index of its prepared cases.
     """
 
     table: str
