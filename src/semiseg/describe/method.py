@@ -70,9 +70,7 @@ def pages(plan: Plan) -> Mapping[str, Callable[[], Page]]:
 
 def _imported(plan: Plan, weights: str) -> str:
     origin = plan.origin(weights)
-    return f"{weights}, a file that the user brings; nothing is trained" + (
-        f"; it comes from {origin}" if origin else ""
-    )
+    return f"{weights}, which the user brings{f' ({origin})' if origin else ''}; nothing is trained"
 
 
 def _tree(method: str) -> ast.Module:
