@@ -6,16 +6,17 @@ from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
+from semiseg.graph.second_names import imported, label
 from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
-from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import describe_imported, describe_own_protocol, describe_same, describe_shared
 
 
 def page(params: Params, name: str) -> Page:
     """Dataset, preparation, split, training, scoring, rows, and every note of theirs."""
     table, plan = params.tables[name], Plan(params)
     runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
-    labels = {row.method: row.label or row.method for row in table.rows}
+    labels = {row.method: label(params, row) for row in table.rows}
     own = Specs(plan).own_protocols(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
     preparation, splits = params.preparations[protocol.preparation], params.splits[table.dataset]
@@ -62,6 +63,14 @@ def page(params: Params, name: str) -> Page:
             [describe_same(labels[row.method], labels[row.same_as]) for row in table.rows if row.same_as is not None],
         ),
         *items("rows that share a training", describe_shared(plan.trainings(name))),
+        *items(
+            "rows that are not trained",
+            [
+                describe_imported(labels[method], file)
+                for method in runs
+                if (file := imported(params, method)) is not None
+            ],
+        ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),
         *items(f"about the protocol {table.protocol}", protocol.notes),

@@ -21,6 +21,7 @@ from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Params, Protocol, Training
 from semiseg.params.data import Counts, DatasetOptions, Split, StandinOptions
+from semiseg.params.weights import WeightsFile
 from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE
 
@@ -53,9 +54,17 @@ def shrunk(params: Params, table: str) -> Params:
             "preparations": {preparation: params.preparations[preparation]},
             "splits": {kind.name: splits},
             "protocols": {name: _few_steps(params.protocols[name]) for name in sorted(protocols)},
+            "weights": _standins(params),
             "tables": {table: few},
         }
     )
+
+
+def _standins(params: Params) -> dict[str, WeightsFile]:
+    """For every file of weights that is named, one that stands for it, because a rehearsal has networks of its own."""
+    started = (protocol.initial.weights for protocol in params.protocols.values() if protocol.initial is not None)
+    names = {*started, *(variant.weights for variant in params.variants.values())} - {None}
+    return {name: WeightsFile(standin=True) for name in sorted(filter(None, names))}
 
 
 def _with_pretraining(params: Params, names: set[str]) -> set[str]:

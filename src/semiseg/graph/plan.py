@@ -120,6 +120,11 @@ class Plan:
         is_trained = not is_control(self.base(run.method)) and self.imported(run.method) is None
         return self.protocol(run.protocol).initial if is_trained else None
 
+    def brought(self, run: Run) -> str | None:
+        """The name of the file of weights that a run has, or that it or its first pre-training starts from; or None."""
+        first = [self.training(run), *self.pretrainings(self.training(run))][-1]
+        return self.imported(first.method) or self.initial_weights(first)
+
     def pretrainings(self, run: Run) -> list[Run]:
         """The pre-trainings behind a run, each after the run that starts from its weights."""
         before = self.initial(run)

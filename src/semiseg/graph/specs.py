@@ -195,7 +195,8 @@ class Specs:
                 for method, runs in built.items()
                 if plan.pretrainings(plan.training(runs[0]))
             },
-            imported={method: name for method in built if (name := plan.imported(method)) is not None},
+            brought={method: name for method, runs in built.items() if (name := plan.brought(runs[0])) is not None},
+            imported=tuple(method for method in built if plan.imported(method) is not None),
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),
         )

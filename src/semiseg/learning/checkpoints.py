@@ -97,9 +97,8 @@ def read(path: Path, entry: str = "") -> dict[str, Tensor]:
     entry: as in ``Brought``. Raises UserError for a file that cannot be read or has not one dictionary of tensors.
     """
     found = _chosen(path, _from_safetensors(path) if path.suffix == ".safetensors" else _from_torch(path), entry)
-    for prefix in WRAPPERS:
-        if all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    while prefix := next((one for one in WRAPPERS if all(name.startswith(one) for name in found)), ""):
+        found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
     for name, tensor in found.items():
         if tensor.layout != torch.strided or tensor.is_quantized:
             raise UserError(f"{path}: {name} is sparse or quantised, expected a plain tensor: convert it with torch")

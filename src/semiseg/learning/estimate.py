@@ -47,6 +47,11 @@ class Step:
         return digest([*parts, self.patch] if self.has_weights_of_patch else parts)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether there are steps at all: a control has none, and a row with imported weights neither."""
+        return "training" in self.spec and not is_control(self.spec["method"])
+
+    @property
     def patch(self) -> list[int]:
         """Sides of the protocol's crop in voxels."""
         return list(self.spec["training"]["patch"])
@@ -76,10 +81,10 @@ def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict
     One step with one labelled and one unlabelled crop is counted, for two sizes of small crops. The part that grows
     with the size is scaled to the protocol's batch and crop; the rest (weights, terms on a fixed number of voxels) is
     not. A method that resizes its crops is counted as a whole (``Method.counted_whole``). Counts that do not come with
-    the package are stored in the folder ``kept``. workers: processes that count. what: the name of the progress line. A
-    control is not trained, so its work is 0.
+    the package are stored in the folder ``kept``. workers: processes that count. what: the name of the progress line.
+    What is not trained has no work.
     """
-    trained = {name: step for name, step in steps.items() if not is_control(step.spec["method"])}
+    trained = {name: step for name, step in steps.items() if step.is_trained}
     keys, known = {name: step.key for name, step in trained.items()}, shipped()
     files = {key: kept / f"{key}.json" for key in keys.values() if key not in known}
     known |= {key: [Work(**one) for one in read_json(file)] for key, file in files.items() if file.exists()}

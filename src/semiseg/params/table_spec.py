@@ -86,9 +86,9 @@ class TableSpec(Strict):
     that shows the runs of another row again, that row. runs: per row that is built the folders of its runs, one per
     seed. trained_elsewhere: the folders of the trainings, of rows that differ at prediction alone from the runs that
     made their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of
-    these, the last one first, for each seed. imported: of rows that are not trained, the file of weights that the user
-    has brought. split, prepared: paths of the table's split and of the index of its
-    prepared cases.
+    these, the last one first, for each seed. brought: of rows that have or start from weights that the user has
+    brought, the name of their file. imported: those of them that are not trained. split, prepared: paths of the table's
+    split and of the index of its prepared cases.
     """
 
     table: str
@@ -121,7 +121,8 @@ class TableSpec(Strict):
     runs: Mapping[str, tuple[str, ...]]
     trained_elsewhere: Mapping[str, tuple[str, ...]]
     pretrainings: Mapping[str, tuple[tuple[str, ...], ...]] = addition({}, "per run the folders of its pre-trainings")
-    imported: Mapping[str, str] = addition({}, "the name of a row's file of weights")
+    brought: Mapping[str, str] = addition({}, "the name of the file of weights behind a row")
+    imported: tuple[str, ...] = addition((), "rows that are not trained")
     split: str
     prepared: str
 

@@ -7,7 +7,7 @@ from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files
-from semiseg.report.texts import describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import describe_imported, describe_own_protocol, describe_same, describe_shared
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -31,12 +31,13 @@ def about_splits(spec: TableSpec) -> list[str]:
 
 
 def about_training(spec: TableSpec) -> list[str]:
-    """A sentence per row that is trained by another protocol than the table's, or that shows another row's runs or has
-    the weights of its training."""
+    """A sentence per row that is trained by another protocol than the table's, that shows another row's runs or has
+    the weights of its training, or that is not trained."""
     own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
     same = [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
     built = (row for row in spec.rows if row in spec.runs and row not in spec.same_as)
-    return own + same + describe_shared({spec.label(row): spec.trainings(row) for row in built})
+    imported = [describe_imported(spec.label(row), spec.brought[row]) for row in spec.imported]
+    return own + same + imported + describe_shared({spec.label(row): spec.trainings(row) for row in built})
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

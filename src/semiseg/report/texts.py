@@ -136,6 +136,11 @@ def initial_weights(initial: Initial) -> str:
     return f"the weights of {initial.method}, trained first by protocol {initial.protocol}"
 
 
+def describe_imported(row: str, weights: str) -> str:
+    """A sentence on a row that is not trained."""
+    return f"{row} is not trained here: it predicts with the weights {weights}, which the user brought."
+
+
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
         return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
