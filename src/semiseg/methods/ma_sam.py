@@ -2,7 +2,8 @@
 
 No unlabelled crops are used. Follows cchen-cc/MA-SAM: MA-SAM/trainer.py, MA-SAM/utils.py. Stacks are the slices across
 the shortest side of a crop.
-Departures: a stack lies within its scan, where the official code repeats the first and the last slice twice. Turns,
+The protocol repeats the first and the last slice twice at inference (``inference.border``).
+Departures: in training a stack lies within its scan, where the official code repeats those slices as well. Turns,
 flips and the like are the protocol's; random erasing and the ten drawn operations of the official loader are not done.
 Intensities are those of the protocol, where the official script for MRI cuts them at the 99th percentile.
 Ours (unverified): all settings for data other than those of the paper. Slices are resized to SAM's image on the device.

@@ -239,6 +239,12 @@ class Inference(Strict):
         " tests of DTC, BCP and SDC-SSL do; validation keeps all",
     )
 
+    border: tuple[Natural, Natural, Natural] = addition(
+        (0, 0, 0),
+        "voxels along each axis by which the first and the last slice of a scan are repeated before windows are cut;"
+        " scores there are dropped (as in MA-SAM)",
+    )
+
     @model_validator(mode="after")
     def _no_gaps(self) -> "Inference":
         if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):

@@ -166,8 +166,9 @@ def _inference(rule: Inference, *, validated: bool) -> str:
         "one": f"where a method trains several networks, {which} predicts alone",
         "mean_logits": "where a method trains several networks, the mean of their logits is used",
     }[rule.networks]
+    ends = f", first and last slices repeated {_times(rule.border)} times" if any(rule.border) else ""
     kept = " Of each predicted organ the largest component is kept." if rule.largest_component else ""
     return (
-        f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}, softmax"
+        f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}{ends}, softmax"
         f" scores are averaged where windows overlap; {several}.{kept}"
     )
