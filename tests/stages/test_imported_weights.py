@@ -3,14 +3,16 @@
 import contextlib
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from support import finished_project, snakemake_project
+import yaml
+from support import ROOT, finished_project, snakemake_project
 from support.official_networks import official
-from support.project_folder import new, write_params
+from support.project_folder import new
 
 from semiseg.base.errors import UserError
 from semiseg.cli.main import main
@@ -23,26 +25,31 @@ TABLE = finished_project.TABLE
 RUN = f"{finished_project.RUN}/ua_mt_published/seed1"
 
 
+PAGE = (ROOT / "docs/weights.md").read_text(encoding="utf-8")
+NAME = "ua_mt_la16"
+FILE = Path(f"data/weights/{NAME}.safetensors")
+
+
 def params(**changed: Any) -> dict[str, Any]:
-    content = finished_project.params()
-    content["variants"] = {"ua_mt_published": {"method": "ua_mt", "parameters": {}, "weights": "published"}}
-    content["weights"] = {"published": {"source": "the authors' page"}}
+    """A table of a row as docs/weights.md prints it, and a control."""
+    printed = re.search(r"^```yaml\n(.*?)^```", PAGE, re.M | re.S)
+    assert printed is not None
+    content = finished_project.params() | yaml.safe_load(printed[1])
     rows = [{"method": "ua_mt_published", "label": "UA-MT"}, "control_perfect"]
     content["tables"]["tiny"] |= {"rows": rows, "seeds": [1], "metrics": ["dice"]} | changed
     return content
 
 
-def bring(folder: Path, name: str = "published", method: str = "ua_mt", filters: int = 2) -> int:
-    torch.save(official(method, filters)[""].state_dict(), folder / f"{method}.pth")
+def bring(folder: Path, method: str = "ua_mt", filters: int = 2) -> int:
+    torch.save(official(method, filters)[""].state_dict(), folder / "iter_6000.pth")
     with contextlib.chdir(folder):
-        return main(["import-weights", name, f"{method}.pth"])
+        return main(["import-weights", NAME, "iter_6000.pth"])
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The table with all behind it."""
-    folder = tmp_path_factory.mktemp("imported")
-    write_params(folder, params())
+    folder = new(tmp_path_factory.mktemp("imported"), params())
     assert bring(folder) == 0
     with contextlib.chdir(folder):
         for job in finished_project.graph().chain(TABLE):
@@ -64,8 +71,8 @@ def test_the_runs_weights_are_those_of_the_file() -> None:
     assert torch.equal(tensors["student.head.weight"], network.state_dict()["out_conv.weight"])
     assert note["networks"] == ["student"] and note["iteration"] == 0
     record = json.loads(Path(f"{RUN}/weights.safetensors.lineage.json").read_text(encoding="utf-8"))
-    assert record["params"]["weights"] == "published" and "training" not in record["params"]
-    assert "data/weights/published.safetensors" in [entry["path"] for entry in record["inputs"]]
+    assert record["params"]["weights"] == NAME and "training" not in record["params"]
+    assert str(FILE) in [entry["path"] for entry in record["inputs"]]
 
 
 @pytest.mark.usefixtures("here")
@@ -73,31 +80,30 @@ def test_every_form_of_the_table_marks_the_row() -> None:
     mark = "UA-MT (imported weights)"
     for form in (".csv", ".md", ".tex", ".html", ".sound.csv"):
         assert mark in Path(TABLE).with_suffix(form).read_text(encoding="utf-8"), form
-    sentence = f"{mark} is not trained here: it predicts with the weights published, which the user brought."
+    sentence = f"{mark} is not trained here: it predicts with the weights ua_mt_la16, which the user brought."
     for form in (".md", ".tex", ".html"):
-        assert sentence in Path(TABLE).with_suffix(form).read_text(encoding="utf-8"), form
+        assert sentence in Path(TABLE).with_suffix(form).read_text(encoding="utf-8").replace("\\", ""), form
     page = Path(TABLE).with_suffix(".html").read_text(encoding="utf-8")
-    assert "data/weights/published.safetensors" in page
+    assert str(FILE) in page
 
 
 @pytest.mark.usefixtures("here")
 def test_lineage_and_audit_know_the_file_by_its_hash(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["lineage", TABLE, "--row", "ua_mt_published", "--column", "Dice"]) == 0
     shown = " ".join(capfd.readouterr().out.split())
-    assert "not trained here but with the weights published, which the user brought" in shown
-    assert "imported weights published, nothing was trained" in shown
+    assert "not trained here but with the weights ua_mt_la16, which the user brought" in shown
+    assert "imported weights ua_mt_la16, nothing was trained" in shown
     assert re.search(
-        r"weights brought by the user with `semiseg import-weights` from ua_mt.pth \([0-9a-f]{12}\)", shown
+        r"weights brought by the user with `semiseg import-weights` from iter_6000.pth \([0-9a-f]{12}\)", shown
     )
     assert main(["audit", TABLE]) == 0, capfd.readouterr().out
-    file = Path("data/weights/published.safetensors")
-    content = file.read_bytes()
-    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    content = FILE.read_bytes()
+    FILE.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
-        assert main(["audit", str(file)]) != 0
-        assert "data/weights/published.safetensors" in capfd.readouterr().out
+        assert main(["audit", str(FILE)]) != 0
+        assert str(FILE) in capfd.readouterr().out
     finally:
-        file.write_bytes(content)
+        FILE.write_bytes(content)
 
 
 @pytest.mark.usefixtures("here")
@@ -106,9 +112,25 @@ def test_the_plan_counts_no_training(capfd: pytest.CaptureFixture[str]) -> None:
     shown = capfd.readouterr().out
     assert re.search(r"left to train +0 of 0 runs, none", shown), shown
     assert re.search(r"UA-MT \(imported +1 of 1 .* not trained", shown), shown
-    for name, text in (("tiny", "predicts with the weights published"), ("ua_mt_published", "(the authors' page)")):
+    for name, text in (("tiny", f"predicts with the weights {NAME}"), ("ua_mt_published", "(the authors of UA-MT)")):
         assert main(["describe", name]) == 0
         assert text in " ".join(capfd.readouterr().out.split())
+
+
+def test_the_commands_of_the_page_work(here: Path) -> None:
+    """As printed, but for the name of the table."""
+    for name, network in official("mcf").items():
+        torch.save(network.state_dict(), here / f"{'vnet' if name == 'a' else 'resnet'}_iter_6000.pth")
+    blocks = "".join(text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.M | re.S) if not kind)
+    commands = [shlex.split(line) for line in blocks.replace("la_16", "tiny").splitlines()]
+    assert [words[1] for words in commands] == [
+        "import-weights", "import-weights", "check-params", "describe", "plan", TABLE, "lineage"
+    ]  # fmt: skip
+    for program, *words in commands:
+        if program == "semiseg":
+            assert main(words) == 0, words
+        else:
+            assert snakemake_project.planned(here, *words) == {}
 
 
 def test_weights_of_another_architecture_are_one_sentence(
@@ -126,7 +148,7 @@ def test_weights_of_another_architecture_are_one_sentence(
     ):
         (tmp_path / method).mkdir()
         assert bring(tmp_path / method, method=method, filters=filters) == 0
-        other = tmp_path / method / "data/weights/published.safetensors"
+        other = tmp_path / method / FILE
         capfd.readouterr()
         assert main([str(other) if "data/weights" in one else one for one in arguments]) == 2
         shown = capfd.readouterr().err
@@ -137,11 +159,11 @@ def test_weights_of_another_architecture_are_one_sentence(
 def test_snakemake_asks_for_a_file_that_is_missing(tmp_path: Path) -> None:
     """Afterwards the file that was brought needs no job."""
     folder = new(tmp_path / "project", params())
-    target = "data/weights/published.safetensors"
+    target = str(FILE)
     result = snakemake_project.snakemake(folder, target)
     expected = (
-        "no weights published are here (data/weights/published.safetensors): download the file (it comes from the"
-        " authors' page), then run `semiseg import-weights published FILE`"
+        f"no weights {NAME} are here ({FILE}): download the file (it comes from the authors of UA-MT), then run"
+        f" `semiseg import-weights {NAME} FILE`"
     )
     assert result.returncode != 0 and expected in result.stderr
     assert bring(folder) == 0
@@ -177,4 +199,4 @@ def test_a_rehearsal_needs_no_file() -> None:
     protocol = content["protocols"]["la_small"]
     content["protocols"]["second"] = {**protocol, "initial": {"weights": "other"}}
     small = shrunk(parse_params(content), "tiny")
-    assert {name: one.standin for name, one in small.weights.items()} == {"other": True, "published": True}
+    assert {name: one.standin for name, one in small.weights.items()} == {"other": True, NAME: True}
