@@ -69,10 +69,10 @@ def test_the_files_as_their_publishers_save_them_are_read_and_fit(tmp_path: Path
     )
     torch.save(meta_file(), sam)
     torch.save({f"module.{name}": tensor for name, tensor in hardnet_file().items()}, prompt)
-    bring([Brought(sam, "sam"), Brought(prompt, "prompt")], "", out)
+    bring([Brought(sam, "sam"), Brought(prompt, "prompt")], {}, out)
     state = start(method("autosam"), weights.load(out)[0])
     assert all(torch.equal(state[f"network.sam.{name}"], tensor) for name, tensor in meta_file().items())
-    bring([Brought(sam)], "", out)
+    bring([Brought(sam)], {}, out)
     state = start(method("ma_sam"), weights.load(out)[0])
     assert torch.equal(state["network.sam.image_encoder.neck.2.weight"], meta_file()["image_encoder.neck.2.weight"])
 
