@@ -53,6 +53,7 @@ class AutoSAM(Method):
 
     def from_official(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of two files: ``sam.`` before the names of Meta's, ``prompt.`` before those of the HarDNet."""
+        self.network.sam.require_width(tensors)
         return self.network.sam.fitted(super().from_official(tensors), "network.sam.")
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:

@@ -55,6 +55,7 @@ class MaSam(Method):
 
     def from_official(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of Meta's file; positions are resampled, and what the decoder adds or changes stays as it is."""
+        self.network.sam.require_width(tensors)
         return self.network.sam.fitted(super().from_official(tensors), "network.sam.")
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:

@@ -17,6 +17,7 @@ from semiseg.networks.heads.sam_decoder import DecoderSizes, LayerNorm2d, MaskDe
 
 EPS = 1e-6  # of the norms of the image encoder
 MASKS = 4  # of Meta's decoder: one for a clear prompt, three for an ambiguous one
+PLACES = "image_encoder.pos_embed"  # parameter of the places of tokens
 TINY = 32  # largest width of a network of ours for rehearsals
 
 
@@ -100,20 +101,24 @@ class Sam(Backbone):
         """Prepare the image encoder for images of another side, by resampling its positions."""
         self.sizes = self.image_encoder.resize(side)
 
+    def require_width(self, tensors: Mapping[str, Tensor]) -> None:
+        """Raise UserError where a file's tensors by name are those of a SAM of another width."""
+        for name, tensor in tensors.items():
+            if name.endswith(PLACES) and (width := tensor.shape[-1]) != self.sizes.width:
+                known = ", ".join(map(str, PUBLISHED))
+                raise UserError(
+                    f"it holds a SAM whose tokens have {width} channels, and the protocol's network has"
+                    f" {self.sizes.width}: give network.filters the width of the file ({known} are ViT-H, ViT-L and"
+                    " ViT-B), or bring the file of that size"
+                )
+
     def fitted(self, tensors: Mapping[str, Tensor], before: str) -> dict[str, Tensor]:
         """Tensors by name, in which those of the image encoder's positions are resampled to the sizes here.
 
-        before: what stands before the names of SAM's own. Raises UserError for a SAM of another width.
+        before: what stands before the names of SAM's own.
         """
         own = {f"{before}{name}": tensor.shape for name, tensor in self.state_dict().items()}
-        places = f"{before}image_encoder.pos_embed"
-        if places in tensors and (width := tensors[places].shape[-1]) != self.sizes.width:
-            known = ", ".join(map(str, PUBLISHED))
-            raise UserError(
-                f"it holds a SAM whose tokens have {width} channels, and the protocol's network has {self.sizes.width}:"
-                f" give network.filters the width of the file ({known} are ViT-H, ViT-L and ViT-B)"
-            )
-        positions = {name for name in own if name == places or ".attn.rel_pos_" in name}
+        positions = {name for name in own if name.endswith(PLACES) or ".attn.rel_pos_" in name}
         return {name: resampled(each, own[name]) if name in positions else each for name, each in tensors.items()}
 
 
