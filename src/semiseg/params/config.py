@@ -98,13 +98,9 @@ class Schedule(Strict):
     )
 
     @model_validator(mode="after")
-    def _late_fits_per(self) -> "Schedule":
+    def _keys_fit(self) -> "Schedule":
         if self.late and self.per != "epoch":
             raise ValueError("late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late")
-        return self
-
-    @model_validator(mode="after")
-    def _length_fits_rule(self) -> "Schedule":
         if self.length is not None and self.rule != "poly":
             raise ValueError(f"length belongs to rule poly: remove it from rule {self.rule}")
         return self
@@ -238,11 +234,8 @@ class Inference(Strict):
         "whether a predicted label map keeps only the largest component of each organ (26 neighbours), as the final"
         " tests of DTC, BCP and SDC-SSL do; validation keeps all",
     )
-
     border: tuple[Natural, Natural, Natural] = addition(
-        (0, 0, 0),
-        "voxels along each axis by which the first and the last slice of a scan are repeated before windows are cut;"
-        " scores there are dropped (as in MA-SAM)",
+        (0, 0, 0), "voxels along each axis by which windows see the ends of a scan repeated, as in MA-SAM"
     )
 
     @model_validator(mode="after")
