@@ -21,6 +21,7 @@ from semiseg import catalogue
 from semiseg.base import network_checks
 from semiseg.base.declared_networks import Net as Net
 from semiseg.base.errors import UserError
+from semiseg.base.official_weights import OfficialWeights
 from semiseg.base.optimiser_rules import SGD as SGD
 from semiseg.base.optimiser_rules import Adam as Adam
 from semiseg.base.training_step import Batch as Batch
@@ -62,7 +63,7 @@ class Hyper(Generic[T]):
         return value
 
 
-class Method(nn.Module):
+class Method(OfficialWeights):
     """Base of all methods.
 
     All parameters that require gradients are trained, whether ``networks`` declares their module or ``__init__`` builds
@@ -94,6 +95,8 @@ class Method(nn.Module):
     least_unlabelled: the fewest unlabelled cases with which the method can be trained. The planner refuses a split that
         has fewer.
 
+    counted_whole: True if the work of a step does not grow with the voxels of a crop, because slices are resized, and
+        its operations follow from shapes alone. ``semiseg plan`` then counts a whole step on tensors without content.
     wraps: name of the hyperparameter that names another method, which this one builds and changes. Its code and its
         hyperparameters then belong to the run, and what it requires is required of the protocol and of the split.
         Example (``semiseg/methods/plbopt.py``): with ``wraps = "base"`` and a base ``"cps"`` the method builds
@@ -114,10 +117,12 @@ class Method(nn.Module):
     ``"superpixels:<name>"``: the hyperparameter of this name holds the voxels of a superpixel, 1 or more and at most
         those of a slice of the crop.
     ``"two_classes:<name>"``: where the hyperparameter of this name is ``foreground``, the task has 2 classes.
+    ``"binary"``: the task has 2 classes.
+    ``"sam"``: the protocol's network is ``sam``, whose images have two dimensions; no other method can use it.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
     ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
     ``"scaled_intensities"``: the protocol scales every scan to 0..1 (``intensities: minmax``).
-    ``"pretrained"``: the protocol names a run (``initial``) from whose weights the training starts.
+    ``"pretrained"``: the protocol names a run, or a file (``initial``), from whose weights the training starts.
     Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.
 
     Random numbers: a method may draw them in ``__init__``, ``losses``, ``adversary_losses`` and ``after_step``, and
@@ -133,6 +138,7 @@ class Method(nn.Module):
     adversaries_first: bool = False
     inference_networks: tuple[str, ...] = ()
     labelled_only: bool = False
+    counted_whole: bool = False
     least_unlabelled: int = 1
     wraps: str = ""
     requires: tuple[str, ...] = ()

@@ -117,6 +117,19 @@ def official_names(module: nn.Module, modules: Mapping[str, str]) -> dict[str, s
     return {name: f"{modules[owner]}.{weight}" for name, (owner, _, weight) in parts.items()}
 
 
+def within(place: str, modules: Mapping[str, str]) -> dict[str, str]:
+    """These official modules, our names being below those of a place: ``decoder.up.0.0`` for ``up.0.0``."""
+    return {f"{place}.{ours}": official for ours, official in modules.items()}
+
+
+def in_two(modules: Mapping[str, str], encoder: str, decoder: str) -> dict[str, str]:
+    """These official modules where encoder and decoder, which holds the head, are two official modules themselves."""
+    return {
+        ours: f"{decoder if ours.startswith(('decoder', 'head')) else encoder}.{official}"
+        for ours, official in modules.items()
+    }
+
+
 def _keep(weight: Tensor) -> Tensor:
     """The network's own initialisation: the weight as it was built."""
     return weight

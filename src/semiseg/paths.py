@@ -6,6 +6,7 @@ from pathlib import Path
 STANDIN = "data/standins/{dataset}/standin.json"
 ARCHIVES = "data/archives/{dataset}/archives.json"
 RAW = "data/raw/{dataset}/manifest.json"
+WEIGHTS = "data/weights/{weights}.safetensors"  # that the user brought
 PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
 SPLIT = "data/splits/{dataset}/{split}.json"
 RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}{checkpoint}"

@@ -73,6 +73,52 @@ def test_a_pre_training_may_have_one_of_its_own() -> None:
     ]  # fmt: skip
 
 
+FILE = "data/weights/theirs.safetensors"
+
+
+def test_a_file_of_weights_is_an_input_of_the_training() -> None:
+    found = plan(params(initial={"weights": "theirs"}))
+    graph = Graph(found)
+    assert FILE in [job.main for job in graph.chain("results/la_8.csv")]
+    second, file = graph.maker(SECOND), graph.maker(FILE)
+    assert second is not None and file is not None
+    assert second.inputs["brought"] == FILE and "initial" not in second.inputs
+    assert second.spec["initial"] == {"weights": "theirs"} and file.spec == {"name": "theirs"}
+    control = graph.maker(f"{RUNS}/second/8lab/control_perfect/seed1337/weights.safetensors")
+    assert control is not None and "brought" not in control.inputs and "initial" not in control.spec
+    assert not found.skipped("la_8"), "bcp has the weights that it needs"
+    assert Specs(found).table("la_8").brought == {"bcp": "theirs"}
+    own = Specs(found).own_protocols("la_8")["bcp"]
+    assert own.differences[-1] == Difference(key="initial", own={"weights": "theirs"}, table=None)
+
+
+def test_the_file_behind_a_pre_training_is_behind_the_row() -> None:
+    content = params()
+    content["protocols"]["first"]["initial"] = {"weights": "theirs"}
+    found = plan(content)
+    assert found.brought(found.runs("la_8", "bcp")[0]) == "theirs"
+    assert FILE in [job.main for job in Graph(found).chain(SECOND)]
+
+
+BOTH = r"protocols\.second\.initial: give method and protocol of another run, or weights, the name of a file"
+
+
+@pytest.mark.parametrize(
+    ("initial", "sentence"),
+    [
+        ({"method": "bcp_pretrain", "protocol": "first", "weights": "theirs"}, BOTH),
+        ({"method": "bcp_pretrain", "weights": "theirs"}, BOTH),
+        ({"method": "bcp_pretrain"}, BOTH),
+        ({}, BOTH),
+        ({"weights": "theirs.pth"}, r"initial\.weights: expected a name of letters, digits and _, found 'theirs\.pth'"),
+        ({"wieghts": "theirs"}, r"initial\.wieghts is not a known key; did you mean weights"),
+    ],
+)
+def test_an_initial_that_names_no_weights_or_two_is_one_sentence(initial: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        plan(params(initial=initial))
+
+
 CIRCLE = r"protocols\.first\.initial: the pre-trainings go round in a circle \(first -> second -> first\): remove one"
 WRONG: dict[str, tuple[str, Any, str]] = {
     "a method": ("method", "bcp_pretrian", r"second\.initial\.method: unknown method .*did you mean bcp_pretrain"),
@@ -120,7 +166,7 @@ def test_pages_name_the_pre_training_and_what_is_not_the_tables() -> None:
         for name in ("second", "la_8"):
             describe(found, name)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "weights of bcp_pretrain, trained first by protocol first" in text
+    assert "the weights of bcp_pretrain, trained first by protocol first" in text
     assert "initial: {method: bcp_pretrain, protocol: first} (none)." in text
 
 

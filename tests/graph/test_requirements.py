@@ -19,10 +19,11 @@ def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     return Training.model_construct(patch=patch, batch=batch, validation=None)
 
 
-def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, classes=2, scaled=True):
+def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, **facts):
     inference = Inference(window=window, stride=window)
+    facts = {"classes": 2, **facts}
     pair = Pairing(
-        method, hyper, classes, Network(name=network, filters=2), training, inference, wrapped, scaled=scaled
+        *(method, hyper, facts.pop("classes"), Network(name=network, filters=2), training, inference, wrapped), **facts
     )
     return requirements.why_not(pair)
 
@@ -225,3 +226,23 @@ def test_a_base_that_plbopt_cannot_wrap_is_refused_at_planning(base):
     sentence = rf"^variants\.wrapping\.parameters\.base: expected one of dhc, cps, .*urpc, found '{base}'$"
     with pytest.raises(UserError, match=sentence):
         Plan(parse_params(with_row(base=base)))
+
+
+def test_sam_serves_the_methods_that_are_built_on_it_and_no_others():
+    slices = training((256, 256, 5))
+    for method in ("autosam", "ma_sam"):
+        assert why_not(method, {}, slices, network="sam", window=(256, 256, 5), pretrained=True) is None
+        assert "starts from the weights of a pre-training" in why_not(method, {}, slices, network="sam")
+        assert why_not(method, {}, training()) == (
+            f"{method} is built on SAM, but the protocol's network is vnet: name sam there"
+        )
+    assert why_not("sup_only", {}, slices, network="sam") == (
+        "sup_only cannot use the network sam, which has no encoder-decoder's maps"
+    )
+
+
+def test_autosam_is_for_one_organ():
+    reason = "autosam separates one organ from the background, and this task has 3 classes"
+    given = {"network": "sam", "window": (256, 256, 1), "classes": 3, "pretrained": True}
+    assert why_not("autosam", {}, training((256, 256, 1)), **given) == reason
+    assert why_not("ma_sam", {}, training((256, 256, 1)), **given) is None

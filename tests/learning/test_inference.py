@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from semiseg.learning.inference import slide, windows_per_batch
+from semiseg.params.config import Inference
 
 PROTOCOLS = {  # window, stride, and a volume: larger, equal on an axis, and smaller than the window
     "la": ((112, 112, 80), (18, 18, 4), (150, 133, 88)),
@@ -61,6 +62,22 @@ def test_windows_contain_all_channels_of_the_image():
     image = torch.randn(2, 4, 6, 5)
     scores = slide(lambda part: part.sum(1, keepdim=True), image, 1, (4, 4, 4), (2, 2, 2))
     torch.testing.assert_close(scores, image.sum(0, keepdim=True))
+
+
+def test_ends_are_repeated_where_the_protocol_says_so_and_cropped_back():
+    """Every slice is then in as many windows as the others (cchen-cc/MA-SAM: MA-SAM/test.py)."""
+    seen = []
+
+    def remember(part):
+        seen.extend(part[:, 0, 0, 0].tolist())
+        return part
+
+    line = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    scores = slide(remember, line.view(1, 1, 1, 4), 1, (1, 1, 3), (1, 1, 1), border=(0, 0, 2))
+    assert seen == [[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4], [4, 4, 4]]
+    assert torch.equal(scores.flatten(), line)
+    inference = Inference(window=(1, 1, 3), stride=(1, 1, 1))
+    assert "border" not in inference.model_dump(), "so that records of earlier runs stay as they are"
 
 
 def test_padding_is_zero_and_cropped_back():

@@ -35,7 +35,9 @@ EFFECTIVE = {"plbopt": {"mining": "hard"}}  # the easiest triplets of random fea
 
 def networks(name: str) -> tuple[str, ...]:
     """Networks of a protocol that serve the method: first one whose normalisation does not couple rows."""
-    return ("unet3d_ds",) if "several_scales" in method_class(name).requires else ("unet3d", "vnet")
+    requires = method_class(name).requires
+    own = {"several_scales": ("unet3d_ds",), "sam": ("sam",)}
+    return next((found for kind, found in own.items() if kind in requires), ("unet3d", "vnet"))
 
 
 def build(name: str, network: str | None = None, filters: int = 2, **hyper: object) -> Method:
@@ -102,6 +104,12 @@ class AlwaysLate(TrainingSchedule):
 
     def learning_rate(self, iteration: int) -> float:
         return 1e-3
+
+    def begins_update(self, iteration: int) -> bool:
+        return True
+
+    def ends_update(self, iteration: int) -> bool:
+        return True
 
 
 def begin(method: Method) -> State:

@@ -10,6 +10,7 @@ from support.prepared_cases import train_spec
 from semiseg.base.errors import UserError
 from semiseg.learning import weights
 from semiseg.learning.build import Facts, Runtime, build_method
+from semiseg.network import build, official_names
 from semiseg.params.config import Network
 from semiseg.stages.train import train
 
@@ -79,7 +80,7 @@ def test_weights_that_do_not_fit_are_one_sentence(data: Data, first: Path, tmp_p
         ("network.head.weight", torch.zeros(3), r"network\.head\.weight has shape \(3,\), and BCP has no such tensor"),
     ):
         path = changed(first, tmp_path, name, tensor)
-        with pytest.raises(UserError, match=rf"weights\.safetensors cannot be started from: {reason}.*; name another"):
+        with pytest.raises(UserError, match=rf"weights\.safetensors cannot be started from: {reason}.*; name other"):
             run(tmp_path / "out", spec, data, path)
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=r"weights\.safetensors is damaged .* train the run again"):
@@ -92,6 +93,28 @@ def test_weights_that_do_not_fit_are_one_sentence(data: Data, first: Path, tmp_p
 def test_a_method_that_needs_a_first_run_is_not_trained_without(data: Data, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^bcp starts from the weights of a pre-training, but the protocol names none"):
         run(tmp_path, train_spec("bcp", 2), data)
+
+
+def test_a_training_begins_with_the_weights_of_a_file(data: Data, tmp_path: Path) -> None:
+    """They have the names of the official code there."""
+    network = build("vnet", 1, prepared_cases.CLASSES, "default", filters=2)
+    names = official_names(network, network.official_modules())
+    tensors = {names[name]: tensor for name, tensor in network.state_dict().items()}
+    file = tmp_path / "theirs.safetensors"
+    weights.save(file, tensors, {"brought": [], "tensors": len(tensors)})
+    still = {"lr": 1e-12, "momentum": 0.0, "weight_decay": 0.0}
+    spec = train_spec("sup_only", 1, validation=None, optimiser=still) | {"initial": {"weights": "theirs"}}
+    spec["network"] = {"name": "vnet", "filters": 2}
+    after = weights.load(run(tmp_path / "out", spec, data, file))[0]
+    learned = [name for name in names if name.endswith(("weight", "bias"))]
+    assert all(torch.allclose(after[f"network.{name}"], tensors[names[name]], atol=1e-9) for name in learned)
+    weights.save(file, {**tensors, "out_conv.weight": torch.zeros(2, 2, 1, 1, 1)}, {})
+    with pytest.raises(UserError, match=r"theirs\.safetensors cannot be started from: network\.head\.weight has shape"):
+        run(tmp_path / "out", spec, data, file)
+    weights.save(file, {}, {"standin": True})
+    run(tmp_path / "rehearsal", spec, data, file)
+    with pytest.raises(UserError, match=r"no --brought names them: give their path"):
+        run(tmp_path / "none", spec, data)
 
 
 ADAM = {"rule": "adam", "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}

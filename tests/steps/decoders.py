@@ -12,8 +12,7 @@ from semiseg.params.config import Training
 def of_decoders(method: Method, heads: Mapping[str, tuple[str, str]], network: str = "network") -> dict[str, str]:
     """Official name -> our name of the encoder and of decoders.
 
-    heads: official prefix of a decoder -> our decoder and our head. A decoder that enlarges maps without weights has
-    the convolution and the norm of such a step one place later in the official list of layers.
+    heads: official prefix of a decoder -> our decoder and our head.
     """
     backbone = method.get_submodule(network)
     assert isinstance(backbone, Backbone)
@@ -24,14 +23,8 @@ def of_decoders(method: Method, heads: Mapping[str, tuple[str, str]], network: s
         if not ours.startswith(("decoder.", "head"))
     }
     for prefix, (decoder, head) in heads.items():
-        transposed = hasattr(method.get_submodule(f"{decoder}.up.0.0"), "weight")
-        for ours, theirs in official.items():
-            if ours.startswith("decoder."):
-                place, name = decoder + ours.removeprefix("decoder"), theirs
-                if ".up." in ours and not transposed:
-                    stem, _, layer = theirs.rpartition(".")
-                    name, place = f"{stem}.{int(layer) + 1}", f"{place}.1" if layer == "0" else place
-                found[f"{prefix}.{name}"] = place
+        modules = method.get_submodule(decoder).official_modules()  # type: ignore[operator]
+        found |= {f"{prefix}.{theirs}": f"{decoder}.{ours}" for ours, theirs in modules.items()}
         found[f"{prefix}.{official['head']}"] = head
     return of_modules(method, found)
 

@@ -17,6 +17,7 @@ import torch
 from steps.step_cases import start_weights
 from torch import Tensor, nn
 
+from semiseg.base.official_weights import weight_names
 from semiseg.blocks.losses import SUPERVISED
 from semiseg.learning.build import Runtime
 from semiseg.learning.loop import Trainer, start
@@ -52,13 +53,12 @@ def of_modules(method: Method, modules: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def of_two_heads(method: Method) -> dict[str, str]:
-    """Official name -> our name of a backbone whose own head and distance head have names of their own."""
-    network, heads = method.get_submodule("network"), method.get_submodule("distance_head")
-    names = heads.official_modules()  # type: ignore[operator]
-    modules = {**network.official_modules(), "head": names["head"]}  # type: ignore[operator]
-    found = {official: f"network.{ours}" for ours, official in modules.items()}
-    return of_modules(method, {**found, names["convolution"]: "distance_head.convolution"})
+def of_checkpoint(method: Method) -> dict[str, str]:
+    """Official name -> our name of what a checkpoint of the method's official code holds, in all its forms."""
+    found: dict[str, str] = {}
+    for modules in method.official_modules():
+        found |= weight_names(method.state_dict(), modules)
+    return found
 
 
 def make(

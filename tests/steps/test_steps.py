@@ -28,13 +28,18 @@ WITHOUT_CASES = {
 
 
 def found(folder: Path, longest: int | None = None) -> list[tuple[str, dict[str, Any]]]:
-    """Method and case of the cases of methods that we have, with at most ``longest`` steps."""
+    """Method and case of the cases of methods that we have, with at most ``longest`` steps of the optimiser."""
     known = catalogue.entries("methods")
     return [
         (method, case)
         for method, case in step_cases.cases(folder)
-        if method in known and len(case["losses"]) <= (longest or len(case["losses"]))
+        if method in known and (longest is None or steps(case) <= longest)
     ]
+
+
+def steps(case: dict[str, Any]) -> int:
+    """Steps of the optimiser in a case; some scripts sum the gradients of several batches for one."""
+    return -(-len(case["losses"]) // case["setting"].get("accumulation", 1))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

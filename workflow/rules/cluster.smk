@@ -9,6 +9,7 @@ from semiseg.engine.gpu_requests import runs_per_gpu, share_of
 localrules:
     download,
     split,
+    weights,
     row,
     table,
     figure,

@@ -79,6 +79,31 @@ rule raw:
         " {params.sources} --workers {threads} --out {output.out}"
 
 
+weights_inputs, weights_spec, weights_code = job(WEIGHTS)
+
+
+rule weights:
+    """Check a file of weights that the user has brought, or stop with a message on how to bring it."""
+    input:
+        unpack(weights_inputs),
+    output:
+        out=WEIGHTS,
+    log:
+        "results/logs/weights/{weights}.log",
+    conda:
+        "../envs/semiseg.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        spec=weights_spec,
+        code=weights_code,
+        origin=lambda wildcards, input: GRAPH.plan.origin(wildcards.weights),
+    shell:
+        "semiseg --log {log} weights --spec {params.spec:q} --code {params.code} --origin={params.origin:q}"
+        " --out {output.out}"
+
+
 prepare_inputs, prepare_spec, prepare_code = job(PREPARED)
 
 

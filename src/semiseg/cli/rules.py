@@ -3,16 +3,22 @@
 import argparse
 import functools
 import json
+import logging
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semiseg.base.errors import UserError
 from semiseg.cli.parsing import add_verb
+from semiseg.params.kinds import NAME
 from semiseg.stages.rules import RULES
 from semiseg.stages.task import Options, Rule, Task
 
 if TYPE_CHECKING:
     from semiseg.graph.graph import Graph
+
+logger = logging.getLogger(__name__)
 
 HELP = {option.name: option.metadata["help"] for option in fields(Options)}
 
@@ -22,6 +28,16 @@ def add(verbs: Any) -> None:
     importing = add_verb(verbs, "import", _import)
     importing.add_argument("dataset")
     importing.add_argument("source", type=Path, metavar="FOLDER_OR_ARCHIVE")
+    weights = add_verb(verbs, "import-weights", _import_weights)
+    weights.add_argument("name", help="what params.yaml calls the file")
+    weights.add_argument(
+        "files",
+        nargs="+",
+        metavar="[NETWORK=]FILE",
+        help="safetensors or .pth; with NETWORK where each network has a file",
+    )
+    weights.add_argument("--sha256", default="", help="first digits of the file's sha256, or all, to be compared")
+    weights.add_argument("--entry", default="", help="which weights of the file, where it holds several, as state.ema")
     for rule in RULES.values():
         _add_rule(verbs, rule)
 
@@ -67,11 +83,13 @@ def _run(rule: Rule, options: argparse.Namespace) -> None:
 
 def _import(options: argparse.Namespace) -> None:
     """Verify your own copy of a dataset and put it under data/raw, as a job of the rule raw."""
+    from semiseg.dataset import get_dataset
     from semiseg.engine.dvc import raw_hash
     from semiseg.jobs.run import Call, run
     from semiseg.stages.raw import build_raw
 
-    job = _plan_for(options.dataset).raw(options.dataset)
+    on_demand = any(part.on_demand for part in get_dataset(options.dataset).parts)
+    job = _graph(needs_params=on_demand).raw(options.dataset)
     inputs = {name: path for name in job.inputs if (path := Path(str(job.inputs[name]))).exists()}
     out = Path(job.main)
 
@@ -82,20 +100,41 @@ def _import(options: argparse.Namespace) -> None:
     raw_hash(options.dataset).unlink(missing_ok=True)  # so that DVC notices that tables rest on other raw data
 
 
-def _plan_for(dataset: str) -> "Graph":
+def _import_weights(options: argparse.Namespace) -> None:
+    """Read a file of weights that you have, and put it under data/weights, as a job of the rule weights."""
+    from semiseg.jobs.run import Call, run
+    from semiseg.learning.brought_weights import Brought, bring
+
+    if not re.fullmatch(NAME, options.name):
+        raise UserError(f"{options.name!r} is no name for weights: use letters, digits and _ alone")
+    job = _graph().weights(options.name)
+    named = [None if Path(one).exists() else re.fullmatch(r"(\w+)=(.+)", one) for one in options.files]
+    files = [
+        Brought(Path(found[2] if found else one), found[1] if found else "", options.entry)
+        for one, found in zip(options.files, named, strict=True)
+    ]
+    expected = {"--sha256": options.sha256, f"weights.{options.name}.sha256": job.spec.get("sha256", "")}
+    out = Path(job.main)
+
+    def work() -> dict[str, Any]:
+        return {"brought": bring(files, {place: digits for place, digits in expected.items() if digits}, out)}
+
+    run(Call(job.rule, job.spec, [], [out], brings=True), work)
+    logger.info(f"import-weights {options.name}: {out}, from {', '.join(file.path.name for file in files)}")
+
+
+def _graph(needs_params: bool = False) -> "Graph":
     """The jobs by params.yaml; by empty parameters where there is no such file and the import does not need one.
 
-    Of a part that is imported on demand only the cases are, that the splits in params.yaml name.
+    An import needs it of a part of a dataset that is imported on demand: only the cases are, that its splits name.
     """
-    from semiseg.dataset import get_dataset
     from semiseg.graph.graph import Graph
     from semiseg.graph.plan import Plan
     from semiseg.params.config import Params
     from semiseg.params.reading import read
 
     file = Path("params.yaml")
-    if file.exists() or any(part.on_demand for part in get_dataset(dataset).parts):
+    if file.exists() or needs_params:
         return Graph(Plan(read(file)))
-    return Graph(
-        Plan(Params(datasets={}, preparations={}, splits={}, protocols={}, methods={}, variants={}, tables={}))
-    )
+    empty: dict[str, Any] = {section: {} for section in Params.model_fields}
+    return Graph(Plan(Params.model_validate(empty)))

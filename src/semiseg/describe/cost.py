@@ -17,6 +17,7 @@ from semiseg.describe.needs import GIB, disk, host_memory, list_of
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.shown import label
 from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
@@ -114,7 +115,7 @@ class TableView:
             trainings = [plan.training(run) for run in predicted[method]]
             if trainings in runs.values():
                 continue
-            runs[method], labels[method] = trainings, plan.row(name, method).label or method
+            runs[method], labels[method] = trainings, label(plan.params, plan.row(name, method))
             for several in zip(*(plan.pretrainings(run) for run in trainings), strict=True):
                 key = f"{several[0].method} by {several[0].protocol}"
                 runs[key], labels[key] = list(several), f"{several[0].method}, pre-training of {labels[method]}"
@@ -225,7 +226,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
 
 def _shown_again(view: TableView) -> list[str]:
     """Rows whose runs are those of another row, so that they cost nothing."""
-    labels = {row.method: row.label or row.method for row in view.table.rows}
+    labels = {row.method: label(view.plan.params, row) for row in view.table.rows}
     return [
         f"{labels[row.method]}: the runs of {labels[row.same_as]}, trained once"
         for row in view.table.rows

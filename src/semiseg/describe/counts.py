@@ -4,7 +4,6 @@ import json
 import os
 from dataclasses import astuple
 
-from semiseg.base.controls import is_control
 from semiseg.describe.cost import TableView
 from semiseg.graph.plan import Plan
 from semiseg.learning.estimate import Step, count, shipped
@@ -13,13 +12,8 @@ from semiseg.learning.estimate import Step, count, shipped
 def steps_of(plan: Plan) -> dict[str, Step]:
     """A training step of every row that is trained, by its key; rows of equal work share one."""
     views = [TableView.of(plan, table) for table in plan.params.tables]
-    steps = [
-        view.step(name)
-        for view in views
-        for name, (run, *_) in view.runs.items()
-        if not is_control(plan.base(run.method))
-    ]
-    return {step.key: step for step in steps}
+    steps = [view.step(name) for view in views for name in view.runs]
+    return {step.key: step for step in steps if step.is_trained}
 
 
 def counts_text(plan: Plan) -> str:

@@ -35,6 +35,7 @@ def page(plan: Plan, name: str) -> Page:
             {
                 "source": _flat(more),
                 "variant of": "" if variant is None else f"{base}, changed: {_given(changed) or 'nothing'}",
+                "weights": "" if variant is None or variant.weights is None else _imported(plan, variant.weights),
                 "file": f"src/semiseg/methods/{base}.py",
                 "used by": ", ".join(used),
             }
@@ -65,6 +66,11 @@ def pages(plan: Plan) -> Mapping[str, Callable[[], Page]]:
     """Name -> page, for every method, every variant and the list of all."""
     names = (*catalogue.entries(METHODS), *plan.params.variants)
     return {METHODS: partial(list_page, plan), **{name: partial(page, plan, name) for name in names}}
+
+
+def _imported(plan: Plan, weights: str) -> str:
+    origin = plan.origin(weights)
+    return f"{weights}, which the user brings{f' ({origin})' if origin else ''}; nothing is trained"
 
 
 def _tree(method: str) -> ast.Module:

@@ -9,7 +9,7 @@ from semiseg.describe.preparation import steps
 from semiseg.params.augmentation import Blur, Brightness, Contrast, Gamma, Rotate, Strong, Zoom
 from semiseg.params.augmentation import Step as StrongStep
 from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
-from semiseg.report.texts import ORDERS, PRECISIONS
+from semiseg.report.texts import ORDERS, PRECISIONS, initial_weights
 from semiseg.scoring.scoring_rule_texts import rule_text
 
 SUPERVISED = {
@@ -47,8 +47,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
     """Network and training as named facts; axes: order of the stored axes."""
     one = protocol.training
     scaling = {} if protocol.intensities == "stored" else {"intensities": "each stored scan scaled to 0..1 first"}
-    first = protocol.initial
-    start = {} if first is None else {"start": f"weights of {first.method}, trained first by protocol {first.protocol}"}
+    start = {} if protocol.initial is None else {"start": initial_weights(protocol.initial)}
     return {
         **scaling,
         "network": f"{protocol.network.name}, {protocol.network.filters} filters: {_network(protocol.network.name)}",
@@ -58,7 +57,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "budget": f"{_budget(one)}; an epoch is {_epoch(one)}",
         "order": ORDERS[one.order],
         "supervised": SUPERVISED[one.supervised],
-        "optimiser": _optimiser(one.optimiser),
+        "optimiser": _optimiser(one.optimiser, one.accumulate),
         "schedule": _schedule(one.schedule),
         "ramp": _ramp(one.ramp),
         "augmentation": _augmentation(one),
@@ -71,9 +70,10 @@ def measuring(protocol: Protocol) -> dict[str, str]:
     """Window and scoring rule as named facts."""
     inference = protocol.inference
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
+    ends = f", first and last slices repeated {times(inference.border)} times" if any(inference.border) else ""
     kept = "; the largest component of each organ is kept" if inference.largest_component else ""
     return {
-        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{networks}{kept}",
+        "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{ends}{networks}{kept}",
         "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
     }
 
@@ -94,9 +94,12 @@ def _epoch(one: Training) -> str:
     return counted(one.epoch, "step") if isinstance(one.epoch, int) else f"one pass over the {one.epoch} cases"
 
 
-def _optimiser(one: Optimiser) -> str:
+def _optimiser(one: Optimiser, steps: int) -> str:
+    """The optimiser; steps: whose gradients are summed for it to move once."""
     name = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}[one.rule]
     start, decay = f"{name}, learning rate {one.lr:g}", f"weight decay {one.weight_decay:g}"
+    if steps > 1:
+        decay += f"; it moves by the sum of the gradients of {steps} steps"
     if one.rule == "sgd":
         return f"{start}, momentum {one.momentum:g}{' (Nesterov)' if one.nesterov else ''}, {decay}"
     return f"{start}, beta 1 {one.momentum:g}, beta 2 {one.beta2:g}, eps {one.eps:g}, {decay}"
@@ -107,6 +110,7 @@ def _schedule(one: Schedule) -> str:
     more += ", one iteration late" if one.late else ""
     more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
     more += f", never below {one.floor:g}" if one.floor else ""
+    more += f", T = {one.length:,}" if one.length else ""
     match one.rule:
         case "constant":
             return f"constant learning rate{more}"

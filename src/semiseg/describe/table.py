@@ -7,16 +7,23 @@ from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
 from semiseg.describe.split import caveats, counts_of, origin_of
 from semiseg.graph.plan import Plan
+from semiseg.graph.shown import imported, label
 from semiseg.graph.specs import Specs
 from semiseg.params.config import Params
-from semiseg.report.texts import describe_checkpoints, describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import (
+    describe_checkpoints,
+    describe_imported,
+    describe_own_protocol,
+    describe_same,
+    describe_shared,
+)
 
 
 def page(params: Params, name: str) -> Page:
     """Dataset, preparation, split, training, scoring, rows, and every note of theirs."""
     table, plan = params.tables[name], Plan(params)
     runs = {row.method: plan.runs(name, row.method)[0] for row in table.rows}
-    labels = {row.method: row.label or row.method for row in table.rows}
+    labels = {row.method: label(params, row) for row in table.rows}
     specs = Specs(plan)
     own, shown = specs.own_protocols(name), specs.checkpoints(name)
     kind, protocol = get_dataset(table.dataset), params.protocols[table.protocol]
@@ -67,6 +74,14 @@ def page(params: Params, name: str) -> Page:
         *items("rows that share a training", describe_shared(plan.trainings(name))),
         *items(
             "rows that show another checkpoint", describe_checkpoints({labels[row]: one for row, one in shown.items()})
+        ),
+        *items(
+            "rows that are not trained",
+            [
+                describe_imported(labels[method], file)
+                for method in runs
+                if (file := imported(params, method)) is not None
+            ],
         ),
         *items("rows left out", [f"{method}: {reason}" for method, reason in plan.skipped(name).items()]),
         *items("caveats of the table", table.notes),

@@ -9,7 +9,7 @@ from pathlib import Path
 from semiseg.base.errors import UserError
 from semiseg.base.files import is_full, sha256, write_text
 from semiseg.graph.plan import Plan
-from semiseg.paths import PREPARED, RAW, ROW, RUN, SPLIT
+from semiseg.paths import PREPARED, RAW, ROW, RUN, SPLIT, WEIGHTS, record_path
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ def keep(plan: Plan, table: str) -> None:
     """
     dataset = plan.table(table).dataset
     paths = [template.format(dataset=dataset, table=table) for template in (*SHARED, *OWN)]
+    names = {plan.brought(run) for method in plan.served(table) for run in plan.runs(table, method)} - {None}
+    brought = [WEIGHTS.format(weights=name) for name in sorted(filter(None, names))]
+    paths += [path for file in brought for path in (file, record_path(file))]
     for path in paths:
         if not Path(path).exists():
             raise UserError(f"{path} is not there, so table {table} is not built: call `dvc repro table@{table}`")

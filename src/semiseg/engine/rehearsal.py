@@ -21,6 +21,7 @@ from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.params.config import Params, Protocol, Selection, Training
 from semiseg.params.data import Counts, DatasetOptions, Split, StandinOptions
+from semiseg.params.weights import WeightsFile
 from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE
 
@@ -54,15 +55,23 @@ def shrunk(params: Params, table: str) -> Params:
             "preparations": {preparation: params.preparations[preparation]},
             "splits": {kind.name: splits},
             "protocols": {name: _few_steps(params.protocols[name]) for name in sorted(protocols)},
+            "weights": _standins(params),
             "tables": {table: few},
         }
     )
 
 
+def _standins(params: Params) -> dict[str, WeightsFile]:
+    """For every file of weights that is named, one that stands for it, because a rehearsal has networks of its own."""
+    started = (protocol.initial.weights for protocol in params.protocols.values() if protocol.initial is not None)
+    names = {*started, *(variant.weights for variant in params.variants.values())} - {None}
+    return {name: WeightsFile(standin=True) for name in sorted(filter(None, names))}
+
+
 def _with_pretraining(params: Params, names: set[str]) -> set[str]:
     """These protocols, and those of the runs from whose weights their trainings start."""
     initials = (params.protocols[name].initial for name in names)
-    more = {initial.protocol for initial in initials if initial is not None} - names
+    more = {initial.protocol for initial in initials if initial is not None and initial.protocol is not None} - names
     return _with_pretraining(params, names | more) if more else names
 
 
@@ -110,8 +119,10 @@ def _short(training: Training) -> Training:
         "iterations": None if training.iterations is None else ITERATIONS,
         "epochs": None if training.epochs is None else EPOCHS,
         "epoch": min(training.epoch, EPOCHS) if isinstance(training.epoch, int) else training.epoch,
+        "accumulate": min(training.accumulate, EPOCHS),
         "schedule": training.schedule.model_copy(
             update={
+                "length": training.schedule.length and max(1, round(training.schedule.length * factor)),
                 "every": max(1, round(training.schedule.every * factor)),
                 "warmup": round(training.schedule.warmup * factor),
             }

@@ -13,7 +13,21 @@ from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.specs import Specs
 from semiseg.params.table_spec import as_json
-from semiseg.paths import ARCHIVES, CHECKPOINTS, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SECONDS, SPLIT, STANDIN, TABLE
+from semiseg.paths import (
+    ARCHIVES,
+    CHECKPOINTS,
+    FIGURE,
+    FORMS,
+    PREPARED,
+    RAW,
+    ROW,
+    RUN,
+    SECONDS,
+    SPLIT,
+    STANDIN,
+    TABLE,
+    WEIGHTS,
+)
 
 WORD = r"\w+"
 WILDCARDS = {  # others are a word
@@ -75,6 +89,10 @@ class Graph:
         """The raw folder of a dataset."""
         return Job("raw", self.plan.raw_inputs(dataset), {"out": RAW.format(dataset=dataset)}, self.specs.raw(dataset))
 
+    def weights(self, weights: str) -> Job:
+        """A file of weights that the user brings."""
+        return Job("weights", {}, {"out": WEIGHTS.format(weights=weights)}, self.specs.weights(weights))
+
     def prepare(self, dataset: str, preparation: str) -> Job:
         """Prepared cases of a dataset."""
         out = PREPARED.format(dataset=dataset, preparation=preparation)
@@ -87,7 +105,7 @@ class Graph:
         return Job("split", {"raw": RAW.format(dataset=dataset)}, {"out": out}, self.specs.split(dataset, split))
 
     def train(self, run: Run) -> Job:
-        """The training of a run, which reads the weights that it starts from if another run makes them.
+        """The training of a run, which reads the weights that it starts from, if they are not random.
 
         Raises UserError for a run that has the training of another one.
         """
@@ -98,9 +116,14 @@ class Graph:
             )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}
-        before = self.plan.initial(run)
-        initial = {} if before is None else {"initial": f"{before.folder}/weights.safetensors"}
-        return Job("train", {**self._data(run), **initial}, outputs, self.specs.train(run))
+        return Job("train", {**self._data(run), **self._initial(run)}, outputs, self.specs.train(run))
+
+    def _initial(self, run: Run) -> dict[str, Paths]:
+        """The weights that a run has or starts from, of another run or brought by the user; nothing for random ones."""
+        before, file = self.plan.initial(run), self.plan.imported(run.method) or self.plan.initial_weights(run)
+        if before is not None:
+            return {"initial": f"{before.folder}/weights.safetensors"}
+        return {} if file is None else {"brought": WEIGHTS.format(weights=file)}
 
     def predict(self, run: Run) -> Job:
         """The label maps of a run's test cases."""
@@ -173,6 +196,7 @@ MAIN_OUTPUTS: Mapping[str, Maker] = {
     STANDIN: Graph.standin,
     ARCHIVES: Graph.download,
     RAW: Graph.raw,
+    WEIGHTS: Graph.weights,
     PREPARED: Graph.prepare,
     SPLIT: Graph.split,
     f"{RUN}/weights.safetensors": _train,

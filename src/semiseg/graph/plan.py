@@ -15,11 +15,12 @@ from semiseg.data.split_lists import PARTS, part_counts, read_list
 from semiseg.dataset import get_dataset
 from semiseg.graph.references import check_references
 from semiseg.graph.requirements import Pairing, check_declared, split_does_not_fit, why_not
-from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.graph.shown import imported, label, shown_checkpoint, trained
 from semiseg.params.config import Params, Protocol
 from semiseg.params.data import DatasetOptions, Split
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Row, Table
+from semiseg.params.weights import Initial
 from semiseg.paths import ARCHIVES, PREPARED, ROW, RUN, STANDIN, page_files
 
 
@@ -105,17 +106,41 @@ class Plan:
         """Per row that is built and no other row's runs again, by its label, the training of its first run."""
         rows = (self.row(table, method) for method in self.served(table))
         own = (row for row in rows if row.same_as is None)
-        return {row.label or row.method: self.training(self.runs(table, row.method)[0]) for row in own}
+        return {label(self.params, row): self.training(self.runs(table, row.method)[0]) for row in own}
 
-    def _trained_with(self, protocol: str, method: str) -> dict[str, Any]:
-        return catalogue.of_training(self.base(method), self.effective(protocol, method))
+    def _trained_with(self, protocol: str, method: str) -> tuple[dict[str, Any], str | None]:
+        return catalogue.of_training(self.base(method), self.effective(protocol, method)), self.imported(method)
 
     def initial(self, run: Run) -> Run | None:
-        """The run whose weights a run starts from; None where it starts from random ones. A control has no weights."""
-        given = self.protocol(run.protocol).initial
-        if given is None or is_control(self.base(run.method)):
+        """The run whose weights a run starts from; None where it starts from others, or is not trained."""
+        given = self._initial(run)
+        if given is None or given.run is None:
             return None
-        return self.training(replace(run, protocol=given.protocol, method=given.method))
+        method, protocol = given.run
+        return self.training(replace(run, protocol=protocol, method=method))
+
+    def imported(self, method: str) -> str | None:
+        """The name of the file of weights with which a variant predicts; None for what is trained."""
+        return imported(self.params, method)
+
+    def origin(self, weights: str) -> str:
+        """Where a file of weights comes from; empty where params.yaml does not say."""
+        known = self.params.weights.get(weights)
+        return "" if known is None or known.source is None else known.source
+
+    def initial_weights(self, run: Run) -> str | None:
+        """The name of the file of weights that a run starts from; None where it starts from others."""
+        given = self._initial(run)
+        return None if given is None else given.weights
+
+    def _initial(self, run: Run) -> Initial | None:
+        is_trained = not is_control(self.base(run.method)) and self.imported(run.method) is None
+        return self.protocol(run.protocol).initial if is_trained else None
+
+    def brought(self, run: Run) -> str | None:
+        """The name of the file of weights that a run has, or that it or its first pre-training starts from; or None."""
+        first = [self.training(run), *self.pretrainings(self.training(run))][-1]
+        return self.imported(first.method) or self.initial_weights(first)
 
     def pretrainings(self, run: Run) -> list[Run]:
         """The pre-trainings behind a run, each after the run that starts from its weights."""
@@ -146,7 +171,8 @@ class Plan:
         base, classes = self.base(run.method), len(get_dataset(run.dataset).organs) + 1
         trained = given.network, given.training, given.inference
         scaled = given.intensities == "minmax"
-        pair = Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), before is not None, scaled)
+        pretrained = self._initial(run) is not None or self.imported(run.method) is not None
+        pair = Pairing(base, self.hyper(*named), classes, *trained, self.wrapped(*named), pretrained, scaled)
         return why_not(pair)
 
     def served(self, table: str) -> list[str]:
@@ -164,6 +190,8 @@ class Plan:
 
     def _split_does_not_fit(self, run: Run) -> str | None:
         """The reason why the split of a run cannot serve its method or the method that this one wraps; else None."""
+        if self.imported(run.method) is not None:
+            return None
         if run.checkpoint == "_best_validation" and not self.counts(run.dataset, run.split)["val"]:
             return "it has no validation cases, on which the checkpoint best_validation is chosen"
         counts, training = self.counts(run.dataset, run.split), self.protocol(run.protocol).training

@@ -14,10 +14,11 @@ from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
 from semiseg.graph.requirements import crops_do_not_fit
-from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.graph.shown import imported, label, shown_checkpoint, trained
 from semiseg.params.checkpoints import scored_as
-from semiseg.params.config import Initial, Params
+from semiseg.params.config import Params
 from semiseg.params.table import Table
+from semiseg.params.weights import Initial
 
 
 def check_references(params: Params) -> None:
@@ -52,13 +53,19 @@ def _check_methods(params: Params) -> None:
         if is_control(name):
             raise UserError(f"{where}: names that begin with {PREFIX} are those of controls; choose another")
         catalogue.require("methods", variant.method, f"{where}.method")
+        if variant.weights is not None and is_control(variant.method):
+            raise UserError(f"{where}.weights: {variant.method} is a control, which has no weights: remove the key")
         with contextlib.suppress(sources.BrokenError):
             catalogue.check_hyper(variant.method, variant.parameters, f"{where}.parameters")
             declared = catalogue.hyperparameters(variant.method)
             base = {key: value.default for key, value in declared.items()} | dict(
                 params.methods.get(variant.method, {})
             )
-            if variant.parameters and all(base[key] == value for key, value in variant.parameters.items()):
+            if (
+                variant.weights is None
+                and variant.parameters
+                and all(base[key] == value for key, value in variant.parameters.items())
+            ):
                 raise UserError(
                     f"{where}: equals its method {variant.method}; change a parameter or use the method itself"
                 )
@@ -70,11 +77,14 @@ def _check_variants_differ(params: Params) -> None:
     Second names of a method train nothing, so a method may have several.
     """
     seen: dict[tuple[str, str], str] = {}
-    for name, variant in ((name, variant) for name, variant in params.variants.items() if variant.parameters):
+    for name, variant in params.variants.items():
+        if trained(params, name) != name:
+            continue
         with contextlib.suppress(sources.BrokenError):
             defaults = {key: value.default for key, value in catalogue.hyperparameters(variant.method).items()}
             effective = {**defaults, **params.methods.get(variant.method, {}), **variant.parameters}
-            first = seen.setdefault((variant.method, repr(sorted(effective.items()))), name)
+            computed = variant.method, repr((sorted(effective.items()), variant.weights))
+            first = seen.setdefault(computed, name)
             if first != name:
                 raise UserError(f"variants.{name}: equals variants.{first}; keep one of the two")
 
@@ -102,20 +112,27 @@ def _check_initial(params: Params, name: str) -> None:
     if initial is None:
         return
     where = f"protocols.{name}.initial"
-    if initial.method not in params.variants:
-        catalogue.require("methods", initial.method, f"{where}.method", params.variants)
-    if is_control(initial.method):
-        raise UserError(f"{where}.method: {initial.method} is a control, which has no weights: name a method")
-    if initial.protocol not in params.protocols:
-        raise unknown("protocol", initial.protocol, sorted(params.protocols), f"{where}.protocol")
-    own, other = params.protocols[name].network, params.protocols[initial.protocol].network
+    if initial.run is None:
+        return
+    method, first = initial.run
+    if method not in params.variants:
+        catalogue.require("methods", method, f"{where}.method", params.variants)
+    if is_control(method):
+        raise UserError(f"{where}.method: {method} is a control, which has no weights: name a method")
+    if (file := imported(params, method)) is not None:
+        raise UserError(
+            f"{where}.method: {method} is not trained: write weights: {file} in place of method and protocol"
+        )
+    if first not in params.protocols:
+        raise unknown("protocol", first, sorted(params.protocols), f"{where}.protocol")
+    own, other = params.protocols[name].network, params.protocols[first].network
     if own != other:
         raise UserError(
-            f"{where}.protocol: {initial.protocol} trains {other.name} with {other.filters} filters, expected"
+            f"{where}.protocol: {first} trains {other.name} with {other.filters} filters, expected"
             f" {own.name} with {own.filters} as {name}: its weights would not fit"
         )
     following: Initial | None = initial
-    while following is not None:
+    while following is not None and following.protocol is not None:
         if following.protocol in seen:
             circle = " -> ".join([*seen, following.protocol])
             raise UserError(f"{where}: the pre-trainings go round in a circle ({circle}): remove one initial")
@@ -149,9 +166,14 @@ def _check_table(params: Params, name: str, table: Table) -> None:
             catalogue.require("methods", method, f"{where}.rows", params.variants)
     again = "give each once; a further row of it needs a second name of its own (variants, parameters {})"
     _check_once(f"{where}.rows", "method", methods, again)
-    _check_once(f"{where}.rows", "label", (row.label or row.method for row in table.rows))
+    _check_once(f"{where}.rows", "label", (label(params, row) for row in table.rows))
     _check_same(params, where, table)
     _check_once(f"{where}.seeds", "seed", map(str, table.seeds))
+    if len(table.seeds) > 1 and (fixed := [method for method in methods if imported(params, method) is not None]):
+        raise UserError(
+            f"{where}.seeds: {fixed[0]} predicts with the weights of a file, which has one run, expected one seed and"
+            f" found {len(table.seeds)}: move the row to a table of its own"
+        )
     _check_once(f"{where}.organs", "organ", table.organs)
     _check_once(f"{where}.metrics", "metric", table.metrics)
     if table.reference is not None and table.reference not in methods:

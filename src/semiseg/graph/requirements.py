@@ -177,6 +177,18 @@ def _two_classes(pair: Pairing, name: str) -> str | None:
     return f"{pair.method} with {name} foreground is for 2 classes, and this task has {pair.classes}"
 
 
+def _binary(pair: Pairing, _: str) -> str | None:
+    if pair.classes == 2:
+        return None
+    return f"{pair.method} separates one organ from the background, and this task has {pair.classes} classes"
+
+
+def _sam(pair: Pairing, _: str) -> str | None:
+    if pair.network.name == "sam":
+        return None
+    return f"{pair.method} is built on SAM, but the protocol's network is {pair.network.name}: name sam there"
+
+
 def _pretrained(pair: Pairing, _: str) -> str | None:
     if pair.pretrained:
         return None
@@ -233,6 +245,8 @@ REQUIREMENTS = {
     "superpixels": Requirement("slices of the crop with {} voxels or more, and 1 or more of these", _superpixels),
     "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
+    "binary": Requirement("a task of 2 classes", _binary),
+    "sam": Requirement("the network `sam`, which other methods cannot use", _sam),
     "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
     "scaled_intensities": Requirement("scans scaled to 0..1 (`intensities: minmax`)", _scaled_intensities),
     "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
@@ -274,6 +288,8 @@ def why_not(pair: Pairing) -> str | None:
             continue
         if reason := REQUIREMENTS[kind].why_not(pair, name):
             return reason
+    if pair.network.name in REQUIREMENTS and pair.network.name not in catalogue.requirements(pair.method):
+        return f"{pair.method} cannot use the network {pair.network.name}, which has no encoder-decoder's maps"
     if pair.wrapped is None:
         return None
     reason = why_not(replace(pair, method=pair.wrapped["method"], hyper=pair.wrapped["hyper"], wrapped=None))

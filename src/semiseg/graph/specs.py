@@ -15,7 +15,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import sha256
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan, Run
-from semiseg.graph.shown import shown_checkpoint, trained
+from semiseg.graph.shown import label, shown_checkpoint, trained
 from semiseg.params.checkpoints import own_checkpoint, scored_as
 from semiseg.params.differences import differences
 from semiseg.params.table_spec import (
@@ -63,6 +63,12 @@ class Specs:
             "wanted": self.plan.wanted(dataset),
         }
 
+    def weights(self, weights: str) -> Spec:
+        """Parameters of the rule ``weights``."""
+        known = self.params.weights.get(weights)
+        kept = {} if known is None else {name: value for name, value in as_json(known).items() if name != "source"}
+        return {"name": weights, **kept}
+
     def prepare(self, dataset: str, preparation: str) -> Spec:
         """Parameters of the rule ``prepare``. UserError lists the known preparations."""
         return {"dataset": dataset, "name": preparation, "preparation": as_json(self.plan.preparation(preparation))}
@@ -80,19 +86,26 @@ class Specs:
         """Parameters of the rule ``train``: those of ``predict`` too, because validation slides the same window.
 
         Hyperparameters that act at prediction alone are left out. ``initial`` is there for a run that starts from the
-        weights of another one; ``checkpoints`` for one that keeps more than its protocol's own, and with those that are
-        the best on a list the rule by which they are scored (``training.selection``).
+        weights of another one, or from those of a file; ``checkpoints`` for one that keeps more than its protocol's
+        own, and with those that are the best on a list the rule by which they are scored (``training.selection``). A
+        run that has the weights of a file has ``weights``, and of the training the patch alone.
         """
-        training, before = self.plan.protocol(run.protocol).training, self.plan.initial(run)
-        further = self.plan.further(run)
+        training, further = self.plan.protocol(run.protocol).training, self.plan.further(run)
         if not set(further) - {"last"}:
             training = training.model_copy(update={"selection": None})
         spec = _in_training(self.predict(run))
         if "wrapped" in spec:
             spec["wrapped"] = _in_training(spec["wrapped"])
-        initial = {} if before is None else {"initial": {"method": before.method, "protocol": before.protocol}}
+        if (file := self.plan.imported(run.method)) is not None:
+            return {**spec, "seed": run.seed, "patch": list(training.patch), "weights": file}
         checkpoints = {"checkpoints": list(further)} if further else {}
-        return {**spec, "seed": run.seed, "training": as_json(training), **initial, **checkpoints}
+        return {**spec, "seed": run.seed, "training": as_json(training), **self._initial(run), **checkpoints}
+
+    def _initial(self, run: Run) -> Spec:
+        before, file = self.plan.initial(run), self.plan.initial_weights(run)
+        if before is not None:
+            return {"initial": {"method": before.method, "protocol": before.protocol}}
+        return {} if file is None else {"initial": {"weights": file}}
 
     def predict(self, run: Run) -> Spec:
         """Parameters of the rule ``predict``; ``wrapped`` is there for a method that wraps another one.
@@ -119,7 +132,7 @@ class Specs:
         every = tuple(organ.abbreviation for organ in get_dataset(definition.dataset).organs)
         return RowSpec(
             method=method,
-            label=row.label or method,
+            label=label(self.params, row),
             dataset=definition.dataset,
             organs=definition.organs or every,
             metrics=definition.metrics,
@@ -164,7 +177,8 @@ class Specs:
 
     def _trained_by(self, protocol: str, run: Run) -> Spec:
         """What a protocol says about a run: network, training, inference, and all hyperparameters."""
-        parts = as_whole_json(self.plan.protocol(protocol))
+        definition = self.plan.protocol(protocol)
+        parts = {**as_whole_json(definition), "initial": as_json(definition).get("initial")}
         kept = {name: parts[name] for name in ("intensities", "network", "training", "inference", "initial")}
         kept["training"] = {**kept["training"], "selection": None}  # said where rows show such checkpoints
         return {**kept, "methods": {self.plan.base(run.method): self.plan.effective(protocol, run.method)}}
@@ -217,7 +231,10 @@ class Specs:
             inference=protocol.inference,
             initial=protocol.initial,
             rows=tuple(methods),
-            names={row.method: (row.label or row.method, *row.printed) for row in definition.rows},
+            names={
+                row.method: tuple(dict.fromkeys((label(self.params, row), row.label or row.method, *row.printed)))
+                for row in definition.rows
+            },
             printed=definition.printed,
             printed_sha256={paper: sha256(sources.PACKAGE / "published" / f"{paper}.csv") for paper in papers},
             reference=definition.reference or methods[0],
@@ -239,6 +256,8 @@ class Specs:
                 for method, runs in built.items()
                 if plan.pretrainings(plan.training(runs[0]))
             },
+            brought={method: name for method, runs in built.items() if (name := plan.brought(runs[0])) is not None},
+            imported=tuple(method for method in built if plan.imported(method) is not None),
             split=SPLIT.format(dataset=definition.dataset, split=definition.split),
             prepared=plan.prepared(definition.dataset, definition.protocol),
         )

@@ -52,6 +52,7 @@ WITHOUT_EFFECT = (
     "semiseg.params.yaml_1_2",  # reads parameters, and lists of cases, whose result is a split
     "semiseg.params.reading",
     "semiseg.params.table",
+    "semiseg.params.weights",
 )
 
 
@@ -65,6 +66,8 @@ def modules_of(rule: str, spec: Mapping[str, Any]) -> tuple[str, ...]:
             return stage, f"semiseg.datasets.{spec['dataset']}"
         case "train" | "predict" if is_control(spec["method"]):
             return f"{stage}_control", f"semiseg.methods.{spec['method']}"
+        case "train" if "weights" in spec:
+            return f"{stage}_imported", *plug_ins(spec)
         case "train" | "predict":
             return stage, *plug_ins(spec)
         case "seconds":

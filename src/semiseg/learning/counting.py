@@ -16,7 +16,7 @@ from semiseg.learning.build import Facts, build_method
 from semiseg.learning.precision import Precision
 from semiseg.learning.work import BYTES, COPIES, Work
 from semiseg.method import Batch, Method, TrainingTime, total
-from semiseg.params.config import Network, Training
+from semiseg.params.config import BatchSize, Network, Training
 
 
 def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: bool = False) -> Work:
@@ -24,13 +24,25 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
 
     real: do the large operations too, which are left out else: their work follows from the shapes of their inputs.
     """
+    return _count(spec, classes, crop, BatchSize(labelled=1, unlabelled=1), real)
+
+
+def count_whole(spec: Mapping[str, Any], classes: int) -> Work:
+    """The work of a step with the protocol's batch, on tensors without content: for a method ``counted_whole``."""
+    training = Training.model_validate(spec["training"])
+    with torch.device("meta"):
+        return _count(spec, classes, training.patch, training.batch, real=True)
+
+
+def _count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], size: BatchSize, real: bool) -> Work:
     operations = _Operations(real)
     with operations:
         method = _built(spec, classes, crop).train()
-    known = 2 if method.labelled_only else 1
-    labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
-    labelled, unlabelled = torch.randn(2, 1, *crop).tensor_split([known])
-    first, second = torch.zeros(2, 4, dtype=torch.int64).tensor_split([known])
+        rows = size.labelled + size.unlabelled
+        known = rows if method.labelled_only else size.labelled
+        labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
+        labelled, unlabelled = torch.randn(rows, 1, *crop).tensor_split([known])
+        first, second = torch.zeros(rows, 4, dtype=torch.int64).tensor_split([known])
     batch = Batch(labelled, labels, unlabelled, first, second, derived_maps(method.derive, unlabelled))
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     precision = Precision.of(Training.model_validate(spec["training"]), torch.device("cpu"))
@@ -41,7 +53,7 @@ def count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], *, real: b
     parameters = _parameters(method)
     placed = {name: each for name, each in method.state_dict().items() if method.large_state.get(name) != "cpu"}
     weights = sum(each.numel() * each.element_size() for each in placed.values())
-    own = {each.data_ptr() for each in method.state_dict().values()}
+    own = {_storage(each) for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters
     return Work(float(operations.total), float(memory), parameters)
@@ -65,13 +77,17 @@ def _parameters(method: Method) -> int:
     return sum(each.numel() for each in method.parameters() if each.requires_grad)
 
 
+def _storage(tensor: Tensor) -> int:
+    """What tells the storage of a tensor from others, also where it has no content."""
+    return int(tensor.untyped_storage()._cdata)
+
+
 def _backward(loss: Callable[[], Tensor]) -> dict[int, int]:
     """Descend on a loss. Returns the sizes in bytes of the storages that its backward pass needs, each counted once."""
     sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
+        sizes[_storage(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -112,6 +128,8 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, packet = kwargs or {}, func._overloadpacket
+        if packet in DRAWN and args[0].is_meta:
+            return args[0]
         if packet in DRAWN and not self.real and args[0].numel() > MANY:
             return args[0].zero_()  # weights, which no operation that is done here reads
         if packet not in LARGE and packet not in flop_registry:

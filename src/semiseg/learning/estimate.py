@@ -25,7 +25,7 @@ SMALL = ((1, 1, 2), (1, 2, 2))  # sides of the two crops that are counted, in st
 CUBES = ((1, 2, 1), (1, 2, 2))  # and in cubes, for a method that cuts crops into cubes
 NO_WORK = Work(operations=0.0, memory=0.0, parameters=0)
 SHIPPED = sources.PACKAGE / "learning/counts.json"
-Counts = list[Work]  # of a step with the small crops and of one with the larger ones
+Counts = list[Work]  # of a step with the small crops and of one with the larger ones; or of a whole step alone
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,24 @@ class Step:
         precision = Training.model_validate(self.spec["training"]).precision
         parts = [self.spec["method"], self.spec["hyper"], self.spec["network"], self.classes, precision, code]
         parts += [self.spec["wrapped"]] if "wrapped" in self.spec else []
+        if self.is_counted_whole:
+            return digest([*parts, self.patch, self.spec["training"]["batch"]])
         return digest([*parts, self.patch] if self.has_weights_of_patch else parts)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are steps at all: a control has none, and a row with imported weights neither."""
+        return "training" in self.spec and not is_control(self.spec["method"])
 
     @property
     def patch(self) -> list[int]:
         """Sides of the protocol's crop in voxels."""
         return list(self.spec["training"]["patch"])
+
+    @property
+    def is_counted_whole(self) -> bool:
+        """Whether a step of the protocol's own batch and crop is counted (``Method.counted_whole``)."""
+        return bool(catalogue.declared(self.spec["method"])["counted_whole"])
 
     @property
     def has_weights_of_patch(self) -> bool:
@@ -68,10 +80,11 @@ def work(steps: Mapping[str, Step], kept: Path, workers: int, what: str) -> dict
 
     One step with one labelled and one unlabelled crop is counted, for two sizes of small crops. The part that grows
     with the size is scaled to the protocol's batch and crop; the rest (weights, terms on a fixed number of voxels) is
-    not. Counts that do not come with the package are stored in the folder ``kept``. workers: processes that count.
-    what: the name of the progress line. A control is not trained, so its work is 0.
+    not. A method that resizes its crops is counted as a whole (``Method.counted_whole``). Counts that do not come with
+    the package are stored in the folder ``kept``. workers: processes that count. what: the name of the progress line.
+    What is not trained has no work.
     """
-    trained = {name: step for name, step in steps.items() if not is_control(step.spec["method"])}
+    trained = {name: step for name, step in steps.items() if step.is_trained}
     keys, known = {name: step.key for name, step in trained.items()}, shipped()
     files = {key: kept / f"{key}.json" for key in keys.values() if key not in known}
     known |= {key: [Work(**one) for one in read_json(file)] for key, file in files.items() if file.exists()}
@@ -96,8 +109,10 @@ def count(steps: Mapping[str, Step], workers: int, what: str) -> dict[str, Count
 def _count(step: Step) -> Counts:
     # Several processes count at once. torch reads this when it is loaded; more threads than cores wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from semiseg.learning.counting import count, count_parameters
+    from semiseg.learning.counting import count, count_parameters, count_whole
 
+    if step.is_counted_whole:
+        return [count_whole(step.spec, step.classes)]
     counts = [count(step.spec, step.classes, crop) for crop in _crops(step.spec)]
     if not step.has_weights_of_patch:
         return counts
@@ -113,6 +128,8 @@ def _with_parameters(counted: Work, parameters: int) -> Work:
 
 def _scaled(step: Step, counts: Sequence[Work]) -> Work:
     """The work of the protocol's batch and crop, from those of two small crops."""
+    if step.is_counted_whole:
+        return counts[0]
     small, large = counts
     training, sizes = Training.model_validate(step.spec["training"]), [2 * prod(crop) for crop in _crops(step.spec)]
     voxels = (training.batch.labelled + training.batch.unlabelled) * prod(training.patch)

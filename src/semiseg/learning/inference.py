@@ -27,12 +27,22 @@ Box = tuple[slice, ...]  # of one window in z, y, x
 
 
 def slide(
-    predict: Callable[[Tensor], Tensor], image: Tensor, classes: int, window: Sequence[int], stride: Sequence[int]
+    predict: Callable[[Tensor], Tensor],
+    image: Tensor,
+    classes: int,
+    window: Sequence[int],
+    stride: Sequence[int],
+    border: Sequence[int] = (0, 0, 0),
 ) -> Tensor:
     """Mean class scores ``[k z y x]`` of a volume ``[c z y x]``; ``predict`` maps ``[b c z y x]`` to ``[b k z y x]``.
 
-    Besides the network's memory this needs one score volume, which stays on the GPU only if it fits there.
+    border: by how many voxels the volume's ends are repeated along each axis before windows are cut. Besides the
+    network's memory this needs one score volume, which stays on the GPU only if it fits there.
     """
+    if any(border):
+        image = pad(image, [voxels for axis in reversed(border) for voxels in (axis, axis)], mode="replicate")
+        scores = slide(predict, image, classes, window, stride)
+        return scores[:, *(slice(more, side - more) for more, side in zip(border, image.shape[1:], strict=True))]
     sides = image.shape[1:]
     missing = [max(size - side, 0) for side, size in zip(sides, window, strict=True)]
     before = [lack // 2 for lack in missing]

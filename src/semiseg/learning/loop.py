@@ -1,7 +1,7 @@
 """The one training loop. A method computes loss terms; everything else happens here, once for all methods."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +81,9 @@ class Trainer:
         Raises UserError when the loss is not a number, when a weight or a step's terms have other names than the first
         step's terms, and when the method draws random numbers that a resumed run would not repeat.
 
-        After a signal to end (time limit, Ctrl-C) the state is saved at the end of the current step. Then
-        KeyboardInterrupt is raised, unless the scheduler itself ends the process.
+        After a signal to end (time limit, Ctrl-C) the state is saved at the end of the current step, or of the next one
+        in which the optimiser moves (``accumulate``). Then KeyboardInterrupt is raised, unless the scheduler itself
+        ends the process.
         """
         state, total_steps = self.state, self.schedule.iterations
         state.resume(self.path, self.fingerprint)
@@ -106,7 +107,8 @@ class Trainer:
                         state.cost.lap(device, stepping=True)
                         self._score(checkpoint, validator)
                         state.cost.lap(device, stepping=False)
-                if request.save or time.monotonic() - saved > wait:
+                whole = self.schedule.begins_update(state.iteration)  # no sum of gradients is under way
+                if whole and (request.save or time.monotonic() - saved > wait):
                     state.cost.lap(device, stepping=True)
                     begun = state.cost.mark
                     state.save(self.path, self.fingerprint)
@@ -114,7 +116,7 @@ class Trainer:
                     saved, request.save = state.cost.mark, False
                     wait = pause(self.runtime.checkpoint_seconds, saved - begun)
                 bar.step(1, **state.history.latest())
-                if request.end:
+                if request.end and whole:
                     raise KeyboardInterrupt
             state.cost.lap(device, stepping=True)
 
@@ -134,13 +136,14 @@ class Trainer:
         with state.precision.autocast(state.device):
             terms = state.method.losses(batch, now)
             loss = total(terms, self._weights(terms, now))
-        self._descend([state.optimiser], loss)
+        self._accumulate(loss, now)
         adversary_terms = first or self._train_adversaries(batch, now, rate)
         if twice := terms.keys() & adversary_terms.keys():
             who = type(state.method).__name__
             raise UserError(f"{who}: losses and adversary_losses both give {', '.join(sorted(twice))}: rename one")
         terms = {**terms, **adversary_terms}
-        state.scaler.update()
+        if self.schedule.ends_update(now.iteration):
+            state.scaler.update()
         state.method.after_step(now)
         state.history.add(now.iteration, rate, loss, terms)
         state.iteration += 1
@@ -154,7 +157,11 @@ class Trainer:
         self._require_adversary_gradients(True)
         with state.precision.autocast(state.device):
             terms = state.method.adversary_losses(batch, now)
-        self._descend(list(state.adversary_optimisers.values()), total(terms, {}))
+        for optimiser in state.adversary_optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        state.scaler.scale(total(terms, {})).backward()  # type: ignore[no-untyped-call]
+        for optimiser in state.adversary_optimisers.values():
+            state.scaler.step(optimiser)
         return terms
 
     def _weights(self, terms: Terms, now: TrainingTime) -> Mapping[str, float]:
@@ -165,12 +172,14 @@ class Trainer:
                 raise unknown("term", name, terms, f"{type(self.state.method).__name__}.weights")
         return weights
 
-    def _descend(self, stepping: Sequence[torch.optim.Optimizer], loss: Tensor) -> None:
-        for optimiser in stepping:
-            optimiser.zero_grad(set_to_none=True)
-        self.state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for optimiser in stepping:
-            self.state.scaler.step(optimiser)
+    def _accumulate(self, loss: Tensor, now: TrainingTime) -> None:
+        """Add the gradients of the networks, and let their optimiser move where the sum is whole."""
+        state = self.state
+        if self.schedule.begins_update(now.iteration):
+            state.optimiser.zero_grad(set_to_none=True)
+        state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.schedule.ends_update(now.iteration):
+            state.scaler.step(state.optimiser)
 
     def _set_adversary_rates(self, now: TrainingTime, scheduled: float) -> None:
         """Set the learning rates of this step. Raises UserError for the factor of an adversary that does not exist."""

@@ -63,11 +63,22 @@ class TrainingSchedule:
         """The rate by the schedule's rule, ``count`` iterations or epochs after its begin."""
         rule = self.training.schedule
         if rule.rule == "poly":
-            length = self._length(rule.per)
+            length = rule.length or self._length(rule.per)
             return poly(base, min(count, length), length, rule.power)
         if rule.rule == "step":
             return step_decay(base, count, rule.every, rule.factor)
         return base
+
+    def begins_update(self, iteration: int) -> bool:
+        """Whether step ``iteration`` is the first one whose gradients the next move of the optimiser sums.
+
+        A saved state holds no gradients, so this is where a run may be saved before.
+        """
+        return iteration % self.steps_per_epoch % self.training.accumulate == 0
+
+    def ends_update(self, iteration: int) -> bool:
+        """Whether the optimiser moves in step ``iteration``."""
+        return (iteration % self.steps_per_epoch + 1) % self.training.accumulate == 0
 
     def scores_after(self, iteration: int, rule: Selection) -> bool:
         """Whether the weights are scored by a rule after step ``iteration``; always after the last one."""

@@ -56,8 +56,9 @@ class Validator:
     def _scores(self, method: Method, networks: tuple[str, ...], image: Tensor) -> Tensor:
         if self.rule.region == "centre_crop":
             return method.predict(image[None], networks)[0]
-        window, stride = self.inference.window, self.inference.stride
-        return slide(lambda part: method.predict(part, networks), image, self.classes, window, stride)
+        rule = self.inference
+        windows = rule.window, rule.stride, rule.border
+        return slide(lambda part: method.predict(part, networks), image, self.classes, *windows)
 
     def _dice_per_organ(self, truth: NDArray[np.uint8], predicted: NDArray[np.int64]) -> NDArray[np.float64]:
         pairs = np.bincount((truth.astype(np.int64) * self.classes + predicted).ravel(), minlength=self.classes**2)

@@ -18,25 +18,23 @@ from torch import Tensor, nn
 
 from semiseg.blocks import ema
 from semiseg.blocks.components import largest_component
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.bcp_mixing import check_ratio, cuboid_mask, halves, mix_loss, mixed
+from semiseg.methods.parts.bcp_student import BCPStudent
 
 CODE = "DeepMed-Lab-ECNU/BCP: code/LA_BCP_train.py"
 
 
-class BCP(Method):
+class BCP(BCPStudent):
     """L = mix(a M + u (1 - M); 1, w) + mix(v M + b (1 - M); w, 1), by ``mix_loss`` of ``parts/bcp_mixing.py``.
 
     a, b: halves of the labelled crops; u, v: halves of the unlabelled ones, exchanged where ``partners`` is crossed. M
     is 1 but in a cuboid. The weight of labelled regions is 1, that of unlabelled ones is w.
     """
 
-    networks = {"student": "default"}
     teachers = {"teacher": "student"}
     teacher_start = "copy"
-    inference_networks = ("student",)
     requires = ("equal_halves", "pretrained")
-    student: nn.Module
     teacher: nn.Module
 
     weight = Hyper(0.5, "weight w of unlabelled regions", f"{CODE} --u_weight")

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
-from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
+from semiseg.method import Batch, Context, Hyper, Terms, TrainingTime
 from semiseg.methods.parts.bcp_mixing import (
     check_ratio,
     cuboid_mask,
@@ -19,19 +18,17 @@ from semiseg.methods.parts.bcp_mixing import (
     region_cross_entropy,
     region_dice,
 )
+from semiseg.methods.parts.bcp_student import BCPStudent
 
 
-class BCPPretraining(Method):
+class BCPPretraining(BCPStudent):
     """L = (CE + L_dice) / 2 of the mixes a M + b (1 - M); a and b are the halves of the labelled crops of a step.
 
     M is 1 but in a cuboid, the same one for all pairs of a step. The Dice is that of each crop and class, background
     included. The supervised loss is the method's own, not the protocol's.
     """
 
-    networks = {"student": "default"}
-    inference_networks = ("student",)
     labelled_only = True
-    student: nn.Module
 
     ratio = Hyper(
         0.6666666666666666, "side of the cuboid over that of the crop, 2/3", "DeepMed-Lab-ECNU/BCP: --mask_ratio"

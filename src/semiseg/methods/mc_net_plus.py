@@ -19,7 +19,7 @@ from semiseg.blocks.losses import cross_entropy
 from semiseg.blocks.mutual_consistency import distances, sharpened_each
 from semiseg.blocks.organ_dice import dice_linear_each
 from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
-from semiseg.network import Backbone, Upsampling
+from semiseg.network import Backbone, Upsampling, in_two, within
 from semiseg.networks.heads.branch import Branch
 
 CODE = "ycwu1997/MC-Net: code/train_mcnet_3d.py"
@@ -59,6 +59,14 @@ class MCNetPlus(Method):
         third = self.third
         forms = [self.second] if third == "none" else [self.second, third]
         self.branches = nn.ModuleList(Branch(self.network, context.classes, form) for form in forms)
+
+    def official_modules(self) -> list[dict[str, str]]:
+        """The names of the source, in which the decoders are numbered from 1, the network's own."""
+        found = within("network", in_two(self.network.official_modules(), "encoder", "decoder1"))
+        for number, branch in enumerate(self.branches):
+            names = branch.official_modules().items()  # type: ignore[operator]
+            found |= {f"branches.{number}.{ours}": f"decoder{number + 2}.{official}" for ours, official in names}
+        return [found]
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised losses of the labelled rows, summed over the decoders, and consistency of all rows."""

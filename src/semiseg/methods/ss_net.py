@@ -23,8 +23,8 @@ from semiseg.blocks.losses import dice_linear_all, dice_linear_fg, dice_linear_p
 from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.virtual_adversary import virtual_adversarial_loss
 from semiseg.method import Batch, Context, Hyper, Method, Terms, TrainingTime
-from semiseg.methods.parts.ss_net_contrast import ClassSeparation, head
-from semiseg.network import Backbone
+from semiseg.methods.parts.ss_net_contrast import ClassSeparation, head, head_names
+from semiseg.network import Backbone, in_two, within
 
 CODE = "ycwu1997/SS-Net: code/train_ss_3d.py"
 PORT = "xmed-lab/DHC: code/train_ssnet.py"
@@ -66,6 +66,13 @@ class SSNet(Method):
         width = self.network.widths[0]
         self.projection, self.prediction = head(width, 2 * width), head(2 * width, 2 * width)
         self.separation = ClassSeparation(context.classes, self.memory, 2 * width)
+
+    def official_modules(self) -> list[dict[str, str]]:
+        """The names of the official code, in which encoder and decoder are modules, and of the port, which has none."""
+        heads = head_names("projection", "projection_head") | head_names("prediction", "prediction_head")
+        heads |= within("separation", self.separation.official_modules())
+        plain = self.network.official_modules()
+        return [within("network", names) | heads for names in (in_two(plain, "encoder", "decoder"), plain)]
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Supervised Dice, VAT on all rows, then the contrast of labelled and of unlabelled voxels."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, Upsampling
+from semiseg.network import Backbone, Upsampling, within
 from semiseg.networks import vnet
 
 BLOCKS = (3, 4, 6, 3)  # residual blocks of each stage below full size
@@ -52,15 +52,7 @@ class ResNet34(Backbone):
             for block in range(count):
                 ours, official = f"encoder.stages.{stage}.{block}", f"resnet_encoder.layer{stage + 1}.{block}"
                 found |= {f"{ours}.{name}": f"{official}.{theirs}" for name, theirs in layers.items()}
-        for level, units in enumerate(vnet.CONVOLUTIONS[-2::-1]):
-            up, block_name = f"block_{vnet.LEVELS[level + 4]}_up", f"block_{vnet.LEVELS[level + 5]}"
-            found |= {f"decoder.up.{level}.{layer}": f"{up}.conv.{layer}" for layer in (0, 1)}
-            places = [(unit, layer) for unit in range(units) for layer in (0, 1)]
-            found |= {
-                f"decoder.blocks.{level}.{unit}.{layer}": f"{block_name}.conv.{vnet.LAYERS * unit + layer}"
-                for unit, layer in places
-            }
-        return found
+        return found | within("decoder", self.decoder.official_modules())  # type: ignore[operator]
 
 
 class Encoder(nn.Module):

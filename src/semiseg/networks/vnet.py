@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, Upsampling
+from semiseg.network import Backbone, Upsampling, within
 
 CONVOLUTIONS = (1, 2, 3, 3, 3)  # per encoder level; the decoder mirrors them
 LEVELS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")  # official blocks, encoder to head
@@ -60,11 +60,9 @@ class VNet(Backbone):
         found = {"head": "out_conv"}
         for level, count in enumerate(CONVOLUTIONS):
             found |= _block_names(f"encoder.{level}", f"block_{LEVELS[level]}", count)
-        for level, count in enumerate(CONVOLUTIONS[-2::-1]):
-            found |= _unit_names(f"down.{level}", f"block_{LEVELS[level]}_dw")
-            found |= _unit_names(f"decoder.up.{level}", f"block_{LEVELS[level + 4]}_up")
-            found |= _block_names(f"decoder.blocks.{level}", f"block_{LEVELS[level + 5]}", count)
-        return found
+        for level in range(len(CONVOLUTIONS) - 1):
+            found |= {f"down.{level}.{layer}": f"block_{LEVELS[level]}_dw.conv.{layer}" for layer in (0, 1)}
+        return found | within("decoder", self.decoder.official_modules())  # type: ignore[operator]
 
 
 class Decoder(nn.Module):
@@ -94,6 +92,16 @@ class Decoder(nn.Module):
             found.append(feature)
         return (*found[:-1], self.dropout(feature))
 
+    def official_modules(self) -> dict[str, str]:
+        """The names of the sources; what enlarges a map without weights has a place in the list ``conv`` there."""
+        found = {}
+        for level, (up, count) in enumerate(zip(self.up, CONVOLUTIONS[-2::-1], strict=True)):
+            convolution, place = ("0.1", 1) if isinstance(up.get_submodule("0"), nn.Sequential) else ("0", 0)
+            for ours, layer in ((convolution, place), ("1", place + 1)):
+                found[f"up.{level}.{ours}"] = f"block_{LEVELS[level + 4]}_up.conv.{layer}"
+            found |= _block_names(f"blocks.{level}", f"block_{LEVELS[level + 5]}", count)
+        return found
+
 
 def _double(deep: int, width: int, up: Upsampling) -> nn.Module:
     """What brings a deeper map to twice its sides and to the channels of the skip."""
@@ -118,7 +126,3 @@ def _block_names(ours: str, official: str, count: int) -> dict[str, str]:
         for unit in range(count)
         for layer in (0, 1)
     }
-
-
-def _unit_names(ours: str, official: str) -> dict[str, str]:
-    return {f"{ours}.{layer}": f"{official}.conv.{layer}" for layer in (0, 1)}

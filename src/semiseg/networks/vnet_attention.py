@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from semiseg.network import Upsampling
+from semiseg.network import Upsampling, in_two
 from semiseg.networks import vnet
 
 HEADS = 4
@@ -46,13 +46,7 @@ class VNetAttention(vnet.VNet):
 
     def official_modules(self) -> dict[str, str]:
         """The names of the source, in which this network is the second of two."""
-        found = {}
-        for ours, name in super().official_modules().items():
-            stem, _, layer = name.rpartition(".")
-            if ours.startswith("decoder.up."):  # the enlarging layer comes first there
-                ours = f"{ours}.1" if layer == "0" else ours
-                name = f"{stem}.{int(layer) + 1}"
-            found[ours] = f"{'decoder2' if ours.startswith(('decoder', 'head')) else 'encoder2'}.{name}"
+        found = in_two(super().official_modules(), "encoder2", "decoder2")
         for layer in ("self_attn", "self_attn.out_proj", "linear1", "linear2", "norm1", "norm2"):
             for part in ("intra", "inter"):
                 found[f"{part}.layer.{layer}"] = f"encoder2.{part}_attention.encoder_layers.{layer}"

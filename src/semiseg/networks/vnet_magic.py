@@ -5,6 +5,7 @@ Source: DeepMed-Lab-ECNU/MagicNet: code/networks/magicnet.py VNet_Magic (16 filt
 
 from torch import nn
 
+from semiseg.network import in_two
 from semiseg.networks import vnet
 
 
@@ -17,5 +18,4 @@ class VNetMagic(vnet.VNet):
 
     def official_modules(self) -> dict[str, str]:
         """The names of vnet below ``encoder`` and ``decoder``, where the official code has two modules."""
-        part = {"encoder": "encoder", "down": "encoder", "decoder": "decoder", "head": "decoder"}
-        return {ours: f"{part[ours.split('.')[0]]}.{name}" for ours, name in super().official_modules().items()}
+        return in_two(super().official_modules(), "encoder", "decoder")

@@ -25,6 +25,7 @@ from semiseg.params.kinds import (
 )
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
+from semiseg.params.weights import Initial, WeightsFile
 
 Clock = Literal["iteration", "epoch"]
 
@@ -91,11 +92,17 @@ class Schedule(Strict):
         0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
     )
     floor: NotNegative = addition(0.0, "the learning rate is never below it")
+    length: PositiveInt | None = addition(
+        None,
+        "for rule poly: T in iterations or epochs, where the training ends before the schedule; default: its length",
+    )
 
     @model_validator(mode="after")
-    def _late_fits_per(self) -> "Schedule":
+    def _keys_fit(self) -> "Schedule":
         if self.late and self.per != "epoch":
             raise ValueError("late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late")
+        if self.length is not None and self.rule != "poly":
+            raise ValueError(f"length belongs to rule poly: remove it from rule {self.rule}")
         return self
 
 
@@ -176,6 +183,11 @@ class Training(Strict):
         " foreground as one class (fg), of all classes (all) or of the organs"
     )
     optimiser: Optimiser = Field(description="optimiser of the networks")
+    accumulate: PositiveInt = addition(
+        1,
+        "steps whose gradients are summed, not averaged, before the optimiser of the networks moves; the count restarts"
+        " in every epoch, at whose end a smaller rest is lost (as in official code)",
+    )
     schedule: Schedule = Field(description="learning rate over time")
     ramp: Ramp = Field(description="weight of the unsupervised terms over time")
     augmentation: Augmentation = Field(description="random changes of crops; {} for none")
@@ -235,19 +247,15 @@ class Inference(Strict):
         "whether a predicted label map keeps only the largest component of each organ (26 neighbours), as the final"
         " tests of DTC, BCP and SDC-SSL do; validation keeps all",
     )
+    border: tuple[Natural, Natural, Natural] = addition(
+        (0, 0, 0), "voxels along each axis by which windows see the ends of a scan repeated, as in MA-SAM"
+    )
 
     @model_validator(mode="after")
     def _no_gaps(self) -> "Inference":
         if any(stride > window for stride, window in zip(self.stride, self.window, strict=True)):
             raise ValueError("a stride longer than the window leaves gaps")
         return self
-
-
-class Initial(Strict):
-    """Another run, whose weights a training starts from. It has the same dataset, split and seed."""
-
-    method: Name = Field(description="a method or a variant, which is trained first")
-    protocol: Name = Field(description="the protocol that it is trained by, with the same network")
 
 
 Hypers = Mapping[Name, Value]
@@ -266,7 +274,7 @@ class Protocol(Strict):
     training: Training = Field(description="crops, budget, losses, optimiser, checkpoint")
     inference: Inference = Field(description="sliding window of validation and prediction")
     initial: Initial | None = addition(
-        None, "run whose weights the trainings of this protocol start from; default: each starts from random ones"
+        None, "weights that the trainings of this protocol start from; default: each starts from random ones"
     )
     scoring: Literal["la", "guidednet", "dhc"] = Field(
         description="the scoring rule that made the published numbers; `semiseg describe PROTOCOL` explains it"
@@ -285,6 +293,9 @@ class Variant(Strict):
         description="hyperparameters that are changed, and their values; {} for a second name of the method, by which"
         " a table has a further row of it, on another split or by another protocol"
     )
+    weights: Name | None = addition(
+        None, "the name of a file of weights (see weights), with which the row predicts in place of being trained"
+    )
 
 
 class Params(Strict):
@@ -298,4 +309,5 @@ class Params(Strict):
         {}, description="method -> hyperparameters that differ from its defaults in every protocol"
     )
     variants: Mapping[Name, Variant] = Field({}, description="name -> a method with some hyperparameters changed")
+    weights: Mapping[Name, WeightsFile] = Field({}, description="name -> what is known of a file that the user brings")
     tables: Mapping[Name, Table] = Field(description="name -> a table; its target is results/NAME.csv")

@@ -13,10 +13,12 @@ CASE = r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*"
 EXPONENTIAL = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_]*$"
 DIRECTIONS = r"^[LRAPSI]{3}$"
+SHA256 = r"^[0-9a-f]{8,64}$"
 PATTERNS = {
     NAME: "name of letters, digits and _",
     f"^{CASE}$": "id of a case, fit to name files",
     DIRECTIONS: "three of the letters L R A P S I",
+    SHA256: "8 to 64 hexadecimal digits in small letters",
 }
 
 
@@ -35,6 +37,7 @@ def _number_of_text(value: Any) -> Any:
 NO_TRUTH_VALUE = BeforeValidator(_no_truth_value)
 Name = Annotated[str, Field(pattern=NAME)]
 CaseId = Annotated[str, Field(pattern=rf"^{CASE}$")]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
 Directions = Annotated[str, Field(pattern=DIRECTIONS)]
 Whole = Annotated[int, NO_TRUTH_VALUE]
 Natural = Annotated[int, Field(ge=0), NO_TRUTH_VALUE]

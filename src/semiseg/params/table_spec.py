@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Initial, Network, Selection, Training
+from semiseg.params.config import Hypers, Inference, Network, Selection, Training
 from semiseg.params.kinds import Strict, addition
 from semiseg.params.preparation import Preparation
 from semiseg.params.sentences import sentences
 from semiseg.params.table import Checkpoint, Printed
+from semiseg.params.weights import Initial
 
 
 class RowSpec(Strict):
@@ -99,8 +100,9 @@ class TableSpec(Strict):
     another row again, that row. runs: per row that is built the folders of its runs, one per seed. trained_elsewhere:
     the folders of the trainings, of rows that differ at prediction or in the checkpoint alone from the runs that made
     their weights. pretrainings: of rows whose trainings start from the weights of other runs, the folders of these, the
-    last one first, for each seed. split, prepared: paths of the table's split and of the index of its
-    prepared cases.
+    last one first, for each seed. brought: of rows that have or start from weights that the user has brought, the name
+    of their file. imported: those of them that are not trained. split, prepared: paths of the table's split and of the
+    index of its prepared cases.
     """
 
     table: str
@@ -134,6 +136,8 @@ class TableSpec(Strict):
     runs: Mapping[str, tuple[str, ...]]
     trained_elsewhere: Mapping[str, tuple[str, ...]]
     pretrainings: Mapping[str, tuple[tuple[str, ...], ...]] = addition({}, "per run the folders of its pre-trainings")
+    brought: Mapping[str, str] = addition({}, "the name of the file of weights behind a row")
+    imported: tuple[str, ...] = addition((), "rows that are not trained")
     split: str
     prepared: str
 

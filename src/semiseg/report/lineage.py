@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from semiseg.params.table_spec import TableSpec
-from semiseg.paths import RAW, ROW, record_path
+from semiseg.paths import RAW, ROW, WEIGHTS, record_path
 from semiseg.report.cells import printed_columns
 
 Files = list[dict[str, str | None]]
@@ -32,6 +32,7 @@ def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) ->
         "Prepared cases": spec.prepared,
         "Raw data": RAW.format(dataset=spec.dataset),
     }
+    brought = WEIGHTS.format(weights=spec.brought[method]) if method in spec.brought else None
     pretrained = spec.pretrainings.get(method, [()] * len(folders))
     runs = [
         {
@@ -43,6 +44,7 @@ def _of_row(spec: TableSpec, method: str, folders: Sequence[str], page: Path) ->
                     "Predictions": f"{folder}/predictions.json",
                     "Weights": f"{trained}/weights.safetensors",
                     **{f"Weights of pre-training {n}": f"{one}/weights.safetensors" for n, one in enumerate(before, 1)},
+                    **({"Weights that the user brought": brought} if brought else {}),
                 },
                 page,
             ),

@@ -7,7 +7,13 @@ from semiseg.base.texts import some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, number, unbuilt
 from semiseg.report.sources import read_vanished, split_files
-from semiseg.report.texts import describe_checkpoints, describe_own_protocol, describe_same, describe_shared
+from semiseg.report.texts import (
+    describe_checkpoints,
+    describe_imported,
+    describe_own_protocol,
+    describe_same,
+    describe_shared,
+)
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 
@@ -32,13 +38,15 @@ def about_splits(spec: TableSpec) -> list[str]:
 
 
 def about_training(spec: TableSpec) -> list[str]:
-    """A sentence per row that is trained by another protocol than the table's, that shows another row's runs, that has
-    the weights of its training, or that shows another checkpoint."""
+    """A sentence per row that is trained by another protocol than the table's, that shows another row's runs, that is
+    not trained, that has the weights of another row's training, or that shows another checkpoint."""
     own = [describe_own_protocol(spec.label(row), one, spec.protocol) for row, one in spec.own_protocols.items()]
     same = [describe_same(spec.label(row), spec.label(other)) for row, other in spec.same_as.items()]
+    imported = [describe_imported(spec.label(row), spec.brought[row]) for row in spec.imported]
     built = (row for row in spec.rows if row in spec.runs and row not in spec.same_as)
     shared = describe_shared({spec.label(row): spec.trainings(row) for row in built})
-    return own + same + shared + describe_checkpoints({spec.label(row): one for row, one in spec.checkpoints.items()})
+    shown = describe_checkpoints({spec.label(row): one for row, one in spec.checkpoints.items()})
+    return [*own, *same, *imported, *shared, *shown]
 
 
 def why_unbuilt(spec: TableSpec) -> list[str]:

@@ -4,8 +4,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Initial, Selection, Training
+from semiseg.params.config import Inference, Selection, Training
 from semiseg.params.table_spec import OwnProtocol, ShownCheckpoint, TableSpec
+from semiseg.params.weights import Initial
 
 ORDERS = {
     "endless": "each list in one random order after the other",
@@ -151,7 +152,19 @@ def _scaling(intensities: str) -> str:
 def _start(initial: Initial | None) -> str:
     if initial is None:
         return ""
-    return f" Training starts from the weights of {initial.method}, trained first by protocol {initial.protocol}."
+    return f" Training starts from {initial_weights(initial)}."
+
+
+def initial_weights(initial: Initial) -> str:
+    """Which weights trainings start from: those of another run, or of a file that the user brought."""
+    if initial.weights is not None:
+        return f"the weights {initial.weights}, which the user brought"
+    return f"the weights of {initial.method}, trained first by protocol {initial.protocol}"
+
+
+def describe_imported(row: str, weights: str) -> str:
+    """A sentence on a row that is not trained."""
+    return f"{row} is not trained here: it predicts with the weights {weights}, which the user brought."
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -173,8 +186,9 @@ def _inference(rule: Inference, *, validated: bool) -> str:
         "one": f"where a method trains several networks, {which} predicts alone",
         "mean_logits": "where a method trains several networks, the mean of their logits is used",
     }[rule.networks]
+    ends = f", first and last slices repeated {_times(rule.border)} times" if any(rule.border) else ""
     kept = " Of each predicted organ the largest component is kept." if rule.largest_component else ""
     return (
-        f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}, softmax"
+        f"At inference a window of {_times(rule.window)} voxels slides with stride {_times(rule.stride)}{ends}, softmax"
         f" scores are averaged where windows overlap; {several}.{kept}"
     )

@@ -25,13 +25,15 @@ def execute(rule: Rule, task: Task) -> dict[str, Any]:
 
     The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it. Where
     torch cannot use that share, the CPU computes, unless the share was requested by ``runs_per_gpu``. A control
-    computes nothing, so it takes no GPU, whatever device is requested, and does not load torch. Raises UserError for
+    computes nothing, so it takes no GPU, whatever device is requested, and does not load torch; nor does a row with
+    imported weights take one to be trained. Raises UserError for
     any other device that cannot be used, and where the memory of a GPU does not suffice.
     """
     if not rule.on_gpu:
         rule.function(task)
         return {}
-    if is_control(task.spec.get("method", "")):  # the rule seconds is about several methods
+    has_given_weights = rule.name == "train" and "weights" in task.spec
+    if has_given_weights or is_control(task.spec.get("method", "")):  # the rule seconds is about several methods
         return _done(rule, task, cpu_facts(task.options.threads))
     options, shares = task.options, has_share()
     may_use_cpu = options.device == "auto" and not options.gpu and not (shares and options.runs_per_gpu > 1)

@@ -59,7 +59,8 @@ class Predictor:
         image = scaled(image, limits_of(image) if self.is_scaled else None)
         image = self.method.presented(image, np.random.default_rng([*prepared.stem.encode()]))
         try:
-            scores = slide(self._window, torch.from_numpy(image)[None].to(self.device), self.classes, window, stride)
+            volume, border = torch.from_numpy(image)[None].to(self.device), self.inference.border
+            scores = slide(self._window, volume, self.classes, window, stride, border)
         except torch.OutOfMemoryError:
             raise UserError(
                 f"{prepared}: {_together(window)} does not fit in the free memory of {self.device}: leave the device "

@@ -7,7 +7,21 @@ The command line declares one verb per rule from this table. Repeating a recorde
 from collections.abc import Mapping
 
 from semiseg.base.controls import is_control
-from semiseg.paths import ARCHIVES, FIGURE, FORMS, PREPARED, RAW, ROW, RUN, SECONDS, SPLIT, STANDIN, TABLE, page_files
+from semiseg.paths import (
+    ARCHIVES,
+    FIGURE,
+    FORMS,
+    PREPARED,
+    RAW,
+    ROW,
+    RUN,
+    SECONDS,
+    SPLIT,
+    STANDIN,
+    TABLE,
+    WEIGHTS,
+    page_files,
+)
 from semiseg.stages.task import Input, Options, Output, Rule, Task
 
 # --- one function per rule -------------------------------------------------------------------------------------------
@@ -35,6 +49,13 @@ def _raw(task: Task) -> None:
     build_raw(task.spec, files["out"].parent, task.options.workers, files.get("standin"), files.get("archives"))
 
 
+def _weights(task: Task) -> None:
+    """Check that a file of weights is here, which the user brings with `semiseg import-weights`."""
+    from semiseg.stages.weights import keep_weights
+
+    keep_weights(task.spec, task.files["out"], task.options.origin)
+
+
 def _prepare(task: Task) -> None:
     """Bring raw cases onto the protocol's grid."""
     from semiseg.stages.prepare import prepare
@@ -58,11 +79,19 @@ def _train(task: Task) -> None:
         train_control(files["out"], files["history"], files["cost"], task.options.threads)
         return
 
+    if "weights" in task.spec:
+        from semiseg.stages.train_imported import train_imported
+
+        outputs = files["out"], files["history"], files["cost"]
+        train_imported(task.spec, files["prepared"], files["split"], files["brought"], *outputs, task.options.threads)
+        return
+
     from semiseg.stages.train import Outputs, train
 
     out = Outputs(files["out"], files["history"], files["cost"])
     data, local_disk = (files["prepared"], files["split"]), task.options.local_disk
-    train(task.spec, *data, files["state"], out, task.runtime(), local_disk, files.get("initial"))
+    initial = files.get("initial") or files.get("brought")
+    train(task.spec, *data, files["state"], out, task.runtime(), local_disk, initial)
 
 
 def _predict(task: Task) -> None:
@@ -156,6 +185,7 @@ RULES: Mapping[str, Rule] = {
             outputs=(Output("out", RAW),),
             options=("workers",),
         ),
+        Rule("weights", _weights, inputs=(), outputs=(Output("out", WEIGHTS),), options=("origin",)),
         Rule(
             "prepare",
             _prepare,
@@ -173,6 +203,7 @@ RULES: Mapping[str, Rule] = {
                 Input(
                     "initial", f"{RUN}/weights.safetensors", optional=True, help="weights that the training starts from"
                 ),
+                Input("brought", WEIGHTS, optional=True, help="in their place, weights that the user has brought"),
             ),
             outputs=(
                 Output("out", f"{RUN}/weights.safetensors"),

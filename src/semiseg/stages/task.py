@@ -55,6 +55,7 @@ class Options:
     local_disk: str = field(
         default="", metadata={"help": "folder of this node's own disk, where trainings keep copies of the cases"}
     )
+    origin: str = field(default="", metadata={"help": "where a file of weights comes from, which a sentence says"})
     state: Path | None = field(default=None, metadata={"help": "training state to delete, since training is finished"})
 
 

@@ -32,6 +32,7 @@ from semiseg.method import Method
 from semiseg.params.checkpoints import PARTS, own_checkpoint, scored_as
 from semiseg.params.config import Inference, Network, Selection, Training
 from semiseg.params.table import Checkpoint
+from semiseg.stages.weights import is_standin
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def train(
     has noted its outputs, is repeated; it then continues from the last step.
 
     local_disk: a folder of this node's own disk that gets copies of the cases (``semiseg.data.local_copies``); empty:
-    the cases are read where they are stored. initial: the weights of the run that ``spec`` names as ``initial``.
+    the cases are read where they are stored. initial: the weights that ``spec`` names as ``initial``: those of a run,
+    or of a file that the user has brought, in which they may have the names of the method's official code.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
     label, and for initial weights that are missing, damaged or of another network.
@@ -85,14 +87,23 @@ def train(
     reason = why_not(Pairing(*pair, "initial" in spec))
     if reason is not None:
         raise UserError(f"{reason}: change the protocol, or leave the row out")
+    if training.accumulate > 1 and method.adversaries():
+        raise UserError(
+            f"training.accumulate is for methods without adversaries, and {spec['method']} has some: set it to 1"
+        )
     if not listed["unlabelled"] and not method.labelled_only:
         raise UserError("the split has no unlabelled cases, which this method learns from: choose another split")
-    optimiser = _start_from(initial, method) if "initial" in spec else {}
+    optimiser = _start_from(initial, method, brought="weights" in spec["initial"]) if "initial" in spec else {}
     read = tuple(part for part in listed if part != "unlabelled" or not method.labelled_only)
     cases = _stored_cases(listed, prepared, read, local_disk)  # after all that is refused without them
     if "intensities" in spec:
         cases = {part: [_scaled(case) if part in read else case for case in found] for part, found in cases.items()}
     sampler = _sampler(method, training, cases, spec["seed"], runtime)
+    if sampler.order.steps_per_epoch < training.accumulate:
+        raise UserError(
+            f"training.accumulate: {training.accumulate} is more than the {sampler.order.steps_per_epoch} steps of an"
+            " epoch, so that no weight would ever move: take fewer, or longer epochs (training.epoch)"
+        )
     state_now = start(method, inference, training.optimiser, runtime.device, precision)
     if optimiser:
         with _naming(initial):
@@ -120,28 +131,31 @@ def _scored(training: Training, further: Sequence[Checkpoint]) -> dict[Checkpoin
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 
-def _start_from(initial: Path | None, method: Method) -> dict[str, Tensor]:
-    """Load the weights of the pre-training. Returns the state of the optimiser that lies beside them."""
+def _start_from(initial: Path | None, method: Method, brought: bool) -> dict[str, Tensor]:
+    """Load the weights of a pre-training, or those that were brought. Returns the optimiser's state beside them."""
     if initial is None:
-        raise UserError("the run starts from the weights of another one, but no --initial names them: give their path")
-    tensors, note = checkpoints.load(initial, None)
+        option = "brought" if brought else "initial"
+        raise UserError(f"the run starts from given weights, but no --{option} names them: give their path")
+    tensors, note = weights.load(initial) if brought else checkpoints.load(initial, None)
     optimiser = weights.part(tensors, OPTIMISER)
+    given = {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
+    if brought and is_standin(note):
+        logger.info(f"starts from random weights, which stand for {initial}")
+        return {}
     with _naming(initial):
-        method.start_from(
-            {name: tensors[name] for name in tensors.keys() - weights.prefixed(OPTIMISER, optimiser).keys()}
-        )
-    logger.info(f"starts from {initial}, weights of step {note['iteration']}")
+        method.start_from(method.from_official(given) if brought else given)
+    logger.info(f"starts from {initial}" + ("" if brought else f", weights of step {note['iteration']}"))
     return optimiser
 
 
 @contextmanager
 def _naming(initial: Path | None) -> Iterator[None]:
-    """Name the weights of the pre-training in an error about them."""
+    """Name the file of the initial weights in an error about them."""
     try:
         yield
     except UserError as error:
         raise UserError(
-            f"{initial} cannot be started from: {error}; name another run in the protocol's initial"
+            f"{initial} cannot be started from: {error}; name other weights in the protocol's initial"
         ) from None
 
 

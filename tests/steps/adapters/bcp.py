@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from steps.stage import Case, Given, Run, backbone, make, of_network, training
+from steps.stage import Case, Given, Run, backbone, make, of_checkpoint, training
 from torch import Tensor
 
 from semiseg.blocks.components import largest_component
@@ -18,8 +18,6 @@ from semiseg.params.config import Optimiser, Training
 
 BINARY = 2
 FILTERS = 16
-PREFIXES = ("encoder.", "decoder.")  # the two networks of the official class for LA are one of ours
-PANCREAS = {"block_nine.conv": "branchs.0.0.conv", "out_conv": "branchs.0.1"}
 TERMS = {"bcp_pretrain": ("ce", "dice"), "bcp": ("labelled", "unlabelled")}
 Counts = dict[str, list[Any]]
 
@@ -87,15 +85,8 @@ def _rules(setting: Case, name: str) -> Training:
 
 
 def _names(method: Method, role: str) -> dict[str, str]:
-    """Official name -> our name, of both official classes; biases in front of instance norms do nothing."""
-    found = {}
-    for official, ours in of_network(method, role).items():
-        bare = official.removeprefix("encoder.").removeprefix("decoder.")
-        found |= {f"{prefix}{bare}": ours for prefix in PREFIXES}
-        for own, theirs in PANCREAS.items():
-            bare = bare.replace(own, theirs)
-        found[bare] = ours
-    return found
+    """Official name -> our name, of the official classes for LA and the pancreas; teacher and student have the same."""
+    return {official: ours.replace("student", role, 1) for official, ours in of_checkpoint(method).items()}
 
 
 def _batches(given: Given) -> list[Batch]:

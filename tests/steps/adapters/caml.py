@@ -7,12 +7,11 @@ from typing import Any
 from unittest import mock
 
 import torch
-from steps.decoders import counted_before, of_decoders
+from steps.decoders import counted_before
 from steps.la_line import labelled_first, put
-from steps.stage import Case, Given, Run, backbone, make, of_modules, of_network
+from steps.stage import Case, Given, Run, backbone, make, of_checkpoint
 from torch import Tensor
 
-from semiseg.method import Method
 from semiseg.methods.caml import CAML
 from semiseg.methods.parts.caml_memory import EMPTY, FeatureMemory
 from semiseg.networks.vnet_attention import VNetAttention
@@ -44,7 +43,7 @@ def run(case: Case) -> dict[str, Any]:
     put(method, "auxiliary", VNetAttention(1, classes, filters))
     ramp = {"rampup": setting["consistency_rampup"], "iterations_per_ramp_unit": UNIT}
     rules = counted_before({**setting, **ramp, "iterations": setting["max_iterations"]}, "lr")
-    stage = Run(method, rules, setting, {"network": names(method)})
+    stage = Run(method, rules, setting, {"network": of_checkpoint(method)})
     stage.load(given.start)
     losses, weights, sampled = [], [], []
     inputs = zip(labelled_first(given), given.inputs["cases"], given.draws["sample"], strict=True)
@@ -84,16 +83,3 @@ def stored(memory: FeatureMemory, classes: int) -> dict[str, Any]:
         "stored_l2": [float(features.double().norm()) for features, _ in kept],
         "stored_sum": [float(features.double().sum()) for features, _ in kept],
     }
-
-
-def names(method: Method) -> dict[str, str]:
-    """Official name -> our name of both networks and their heads."""
-    vanilla = of_decoders(method, {"decoder1": ("vanilla.decoder", "vanilla.head")}, "vanilla")
-    found = {name.replace("encoder.", "encoder1.", 1): ours for name, ours in vanilla.items()}
-    parts = {
-        f"{part}_head{number + 1}": f"{part}_{network}"
-        for part in ("projection", "prediction")
-        for number, network in enumerate(("vanilla", "auxiliary"))
-    }
-    layers = {f"{official}.{layer}": f"{ours}.{layer}" for official, ours in parts.items() for layer in (0, 1, 3)}
-    return {**found, **of_network(method, "auxiliary"), **of_modules(method, layers)}

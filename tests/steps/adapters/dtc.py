@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from steps.stage import Case, Given, Run, backbone, by_iteration, make, of_two_heads
+from steps.stage import Case, Given, Run, backbone, by_iteration, make, of_checkpoint
 
 BINARY = 2
 
@@ -18,7 +18,7 @@ def run(case: Case) -> dict[str, Any]:
         beta=setting["beta"],
         steepness=float(setting["steepness"]),
     )
-    stage = Run(method, by_iteration(setting), setting, {"model": of_two_heads(method)})
+    stage = Run(method, by_iteration(setting), setting, {"model": of_checkpoint(method)})
     stage.load(given.start)
     batches = given.batches()
     terms = {"dice": "supervised", "sdf": "distance", "consistency": "consistency"}

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from steps.decoders import counted_before, of_decoders
+from steps.decoders import counted_before
 from steps.la_line import labelled_first
-from steps.stage import Case, Given, Run, backbone, make
+from steps.stage import Case, Given, Run, backbone, make, of_checkpoint
 
 UNIT = 150  # iterations in which the ramp of the script rises by one step
-HEADS = {"decoder1": ("network.decoder", "network.head")}
-HEADS |= {f"decoder{number + 2}": (f"branches.{number}.decoder", f"branches.{number}.head") for number in (0, 1)}
 TERMS = {"dice": "supervised", "consistency": "consistency"}
 
 
@@ -27,8 +25,7 @@ def run(case: Case) -> dict[str, Any]:
     )
     ramp = {"rampup": setting["consistency_rampup"], "iterations_per_ramp_unit": UNIT}
     rules = counted_before({**setting, **ramp, "iterations": setting["max_iterations"]}, "lr")
-    names = of_decoders(method, dict(list(HEADS.items())[:decoders]))
-    stage = Run(method, rules, setting, {"network": names})
+    stage = Run(method, rules, setting, {"network": of_checkpoint(method)})
     stage.load(given.start)
     losses, weights = [], []
     for batch in labelled_first(given):

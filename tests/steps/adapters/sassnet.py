@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from steps.stage import Case, Given, Run, backbone, by_iteration, make, of_network, of_two_heads
+from steps.stage import Case, Given, Run, backbone, by_iteration, make, of_checkpoint, of_network
 
 BINARY = 2
 
@@ -18,7 +18,7 @@ def run(case: Case) -> dict[str, Any]:
         beta=setting["beta"],
         discriminator_lr=setting["discriminator_learning_rate"],
     )
-    names = {"model": of_two_heads(method), "discriminator": of_network(method, "discriminator")}
+    names = {"model": of_checkpoint(method), "discriminator": of_network(method, "discriminator")}
     stage = Run(method, by_iteration(setting), setting, names)
     stage.load(given.start)
     batches = given.batches()

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from steps.stage import Case, Given, Run, at_epoch, backbone, by_epoch, make, of_modules, of_network, training
+from steps.stage import Case, Given, Run, at_epoch, backbone, by_epoch, make, of_checkpoint, training
 
-from semiseg.method import Method
 from semiseg.methods.ss_net import SSNet
 from semiseg.params.config import Training
 
@@ -12,7 +11,6 @@ FORMS = {
     "dhc": {"distance": "per_class", "supervised_dice": "all_classes"},
     "la": {"distance": "pooled", "supervised_dice": "foreground"},
 }
-PREFIXES = ("", "encoder.", "decoder.")  # the two networks of the official LA script are one of ours
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def run(case: Case) -> dict[str, Any]:
         **FORMS[setting["line"]],
     )
     assert isinstance(method, SSNet)
-    stage = Run(method, rules(setting), at_epoch(setting), {"network": names(method)})
+    stage = Run(method, rules(setting), at_epoch(setting), {"network": of_checkpoint(method)})
     stage.load(given.start)
     draws = given.by_step(rand_like="direction")
     terms = {"dice": "supervised", **{name: name for name in ("vat", "contrast_labelled", "contrast_unlabelled")}}
@@ -44,18 +42,6 @@ def run(case: Case) -> dict[str, Any]:
         "prediction": stage.logits("network", given.batches()[-1].unlabelled),
     }
     return stage.result(losses, case, state)
-
-
-def names(method: Method) -> dict[str, str]:
-    """Official name -> our name, of the network with any of the prefixes, its heads and its selectors."""
-    network = of_network(method, "network")
-    parts = {"projection_head": "projection", "prediction_head": "prediction"}
-    for number in range(method.context.classes):
-        parts[f"contrastive_class_selector_{number}"] = f"separation.selectors.{number}"
-        parts[f"contrastive_class_selector_memory{number}"] = f"separation.memory_selectors.{number}"
-    layers = {f"{official}.{layer}": f"{ours}.{layer}" for official, ours in parts.items() for layer in (0, 1, 3)}
-    heads = of_modules(method, layers)
-    return {f"{prefix}{official}": ours for prefix in PREFIXES for official, ours in network.items()} | heads
 
 
 def rules(setting: Case) -> Training:

@@ -27,6 +27,11 @@ def selector(dimension: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def head_names(ours: str, official: str) -> dict[str, str]:
+    """Layer with weights -> its official name, of a head or a selector."""
+    return {f"{ours}.{layer}": f"{official}.{layer}" for layer in (0, 1, 3)}
+
+
 class ClassSeparation(nn.Module):
     """Memory of up to ``size`` vectors of each organ, and two selectors per class: of features and of memory vectors.
 
@@ -46,6 +51,14 @@ class ClassSeparation(nn.Module):
         self.memory_selectors = nn.ModuleList(selector(dimension) for _ in range(classes))
         self.register_buffer("memory", torch.zeros(classes, size, dimension))
         self.register_buffer("stored", torch.zeros(classes, dtype=torch.long))
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of the source."""
+        found: dict[str, str] = {}
+        for number in range(len(self.selectors)):
+            found |= head_names(f"selectors.{number}", f"contrastive_class_selector_{number}")
+            found |= head_names(f"memory_selectors.{number}", f"contrastive_class_selector_memory{number}")
+        return found
 
     @torch.no_grad()
     def remember(self, features: Tensor, labels: Tensor) -> None:

@@ -35,6 +35,11 @@ class TwoHeads(OneLogit):
         feature = self.network.features(images)[-1]
         return self.class_logits(self.network.head(feature)), self.distance_head(feature)
 
+    def official_modules(self) -> list[dict[str, str]]:
+        """The names of the official codes, in which both heads have names of their own."""
+        heads, (network,) = self.distance_head.official_modules(), super().official_modules()
+        return [{**network, "network.head": heads["head"], "distance_head.convolution": heads["convolution"]}]
+
     def supervised_terms(self, batch: Batch) -> tuple[Terms, Tensor, Tensor]:
         """L_sup and L_sdf of the labelled rows, then the logits and distances of all rows.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from semiseg.network import Backbone, Upsampling, initialise
+from semiseg.network import Backbone, Upsampling, initialise, within
 
 
 class Branch(nn.Module):
@@ -24,3 +24,8 @@ class Branch(nn.Module):
         """Logits ``[b k z y x]`` of encoder maps, from full size to 1/16."""
         logits: Tensor = self.head(self.decoder(maps)[-1])
         return logits
+
+    def official_modules(self) -> dict[str, str]:
+        """The names of vnet's sources, in an official module of the decoder's own; none for another decoder's."""
+        decoder: dict[str, str] = getattr(self.decoder, "official_modules", dict)()
+        return {**within("decoder", decoder), "head": "out_conv"} if decoder else {}

@@ -176,6 +176,8 @@ def _cell_text(spec: TableSpec, method: str, column: str, values: Mapping[str, s
     runs = f"one run, seed {seeds[0]}" if len(seeds) == 1 else f"mean over the runs of seeds {some(seeds)}"
     if method in spec.own_protocols:
         runs += f", trained by protocol {spec.own_protocols[method].name} in place of the table's {spec.protocol}"
+    if method in spec.imported:
+        runs += f", not trained here but with the weights {spec.brought[method]}, which the user brought"
     if method in spec.same_as:
         runs += f", which are those of row {spec.same_as[method]}, the same computation"
     return f"{method}, {column}: {', '.join(printed)}; {runs}"

@@ -97,6 +97,8 @@ def _split(link: Link) -> Text:
 def _weights(link: Link) -> Text:
     steps = len(_column(Path(link.main).with_name("history.csv"), "iteration"))
     facts: Facts = {"seed": _record(link).get("seed"), "steps": steps, **_metadata(Path(link.main))}
+    if (name := _record(link)["params"].get("weights")) is not None:
+        return f"imported weights {name}, nothing was trained", facts
     if not steps:
         return f"nothing to train (a control), seed {facts['seed']}", facts
     chosen = f", those of step {facts['iteration']} chosen" if "iteration" in facts else ""
@@ -104,6 +106,16 @@ def _weights(link: Link) -> Text:
     others = facts.get("checkpoints", {})
     further = "".join(f"; {name}: those of step {note['iteration']}" for name, note in others.items())
     return f"weights after {steps} steps, seed {facts['seed']}{chosen}{validated}{further}", facts
+
+
+@_or_unreadable
+def _brought(link: Link) -> Text:
+    facts = _metadata(Path(link.main))
+    if facts.get("standin"):
+        return "nothing, in place of weights that a user would bring (a rehearsal)", facts
+    named = {one["sha256"]: one["file"] for one in (_record(link).get("environment") or {}).get("brought", ())}
+    files = [f"{named.get(one['sha256'], 'a file')} ({one['sha256'][:12]})" for one in facts.get("brought", ())]
+    return f"weights brought by the user with `semiseg import-weights` from {some(files)}", facts
 
 
 def _metadata(weights: Path) -> Facts:
@@ -152,6 +164,7 @@ def _record(link: Link) -> Mapping[str, Any]:
 
 DESCRIPTIONS: Mapping[str, Callable[[Link], Text]] = {
     "raw": _raw,
+    "weights": _brought,
     "prepare": _prepared,
     "split": _split,
     "train": _weights,

@@ -12,7 +12,8 @@ from semiseg.proof.provenance import Entry, Link
 
 FILES_SHOWN = 4
 OF_EACH_JOB = ("params", "code", "source", "environment", "seed")  # parts of a record that are listed by rule
-ORDER = ("results/", "data/splits/", "data/prepared/", "data/raw/")  # of the inputs of a job: the latest stage first
+# of the inputs of a job: the latest stage first
+ORDER = ("results/", "data/weights/", "data/splits/", "data/prepared/", "data/raw/")
 
 
 @dataclass(frozen=True)
