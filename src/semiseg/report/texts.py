@@ -4,7 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Initial, Selection, Training
+from semiseg.params.config import Inference, Initial, Training
+from semiseg.params.selection import Selection
 from semiseg.params.table_spec import OwnProtocol, ShownCheckpoint, TableSpec
 
 ORDERS = {
