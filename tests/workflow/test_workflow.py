@@ -164,7 +164,7 @@ def test_tables_and_ablations_train_each_run_once(built):
         ("data/raw/phantmo/manifest.json", "unknown dataset 'phantmo'; known: "),
         (
             "data/splits/la/3lab.json",
-            "dataset la: unknown split '3lab'; known: 16lab, 4lab, 8lab, mcf_fold0",
+            "dataset la: unknown split '3lab'; known: 16lab, 16lab_val, 4lab, 8lab, 8lab_val, mcf_fold0",
         ),
         ("results/runs/phantom_three/demo/demo/cpps/seed1/cases.csv", "unknown method 'cpps'; did you mean cps"),
         ("results/runs/phantom_three/dem/demo/cps/seed1/cases.csv", "unknown protocol 'dem'; did you mean demo"),

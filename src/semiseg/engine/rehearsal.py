@@ -19,8 +19,9 @@ from semiseg.base.files import write_text
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.dataset import Dataset, get_dataset
 from semiseg.graph.plan import Plan
-from semiseg.params.config import Params, Protocol, Selection, Training
+from semiseg.params.config import Params, Protocol, Training
 from semiseg.params.data import Counts, DatasetOptions, Split, StandinOptions
+from semiseg.params.selection import Selection
 from semiseg.params.weights import WeightsFile
 from semiseg.params.yaml_1_2 import dump
 from semiseg.paths import TABLE

@@ -48,6 +48,7 @@ WITHOUT_EFFECT = (
     "semiseg.params.data",
     "semiseg.params.kinds",
     "semiseg.params.preparation",
+    "semiseg.params.selection",
     "semiseg.params.sentences",
     "semiseg.params.yaml_1_2",  # reads parameters, and lists of cases, whose result is a split
     "semiseg.params.reading",

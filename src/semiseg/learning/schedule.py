@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from semiseg.blocks.ramps import poly, sigmoid_rampup, step_decay
-from semiseg.params.config import Selection, Training
+from semiseg.params.config import Training
+from semiseg.params.selection import Selection
 
 if TYPE_CHECKING:
     from semiseg.method import TrainingTime

@@ -12,7 +12,8 @@ from semiseg.data.store import read_label, read_label_crop
 from semiseg.learning.inference import slide
 from semiseg.learning.scans import StoredCase, image_crop_of, image_of
 from semiseg.method import Method
-from semiseg.params.config import Inference, Selection
+from semiseg.params.config import Inference
+from semiseg.params.selection import Selection
 
 Sides = tuple[int, int, int]
 TINY = 1e-8  # smoothing of the DHC code: a class absent from truth and prediction scores 0.5

@@ -1,6 +1,7 @@
 """Which weights of a training a row shows: the last ones, or those that were best on a list of cases."""
 
-from semiseg.params.config import Selection, Training
+from semiseg.params.config import Training
+from semiseg.params.selection import Selection
 from semiseg.params.table import Checkpoint
 
 PARTS = {"best_validation": "val", "best_test": "test"}  # of the split, on which a checkpoint is chosen

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import Metric
-from semiseg.params.config import Hypers, Inference, Network, Selection, Training
+from semiseg.params.config import Hypers, Inference, Network, Training
 from semiseg.params.kinds import Strict, addition
 from semiseg.params.preparation import Preparation
+from semiseg.params.selection import Selection
 from semiseg.params.sentences import sentences
 from semiseg.params.table import Checkpoint, Printed
 from semiseg.params.weights import Initial

@@ -4,7 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from semiseg.base.texts import listed
-from semiseg.params.config import Inference, Selection, Training
+from semiseg.params.config import Inference, Training
+from semiseg.params.selection import Selection
 from semiseg.params.table_spec import OwnProtocol, ShownCheckpoint, TableSpec
 from semiseg.params.weights import Initial
 

@@ -30,7 +30,8 @@ from semiseg.learning.state import OPTIMISER, STATE, State
 from semiseg.learning.validation import Validator
 from semiseg.method import Method
 from semiseg.params.checkpoints import PARTS, own_checkpoint, scored_as
-from semiseg.params.config import Inference, Network, Selection, Training
+from semiseg.params.config import Inference, Network, Training
+from semiseg.params.selection import Selection
 from semiseg.params.table import Checkpoint
 from semiseg.stages.weights import is_standin
 
