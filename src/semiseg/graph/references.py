@@ -13,8 +13,8 @@ from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
-from semiseg.graph.requirements import crops_do_not_fit
 from semiseg.graph.second_names import imported, label, trained
+from semiseg.graph.sides import crops_do_not_fit
 from semiseg.params.config import Params
 from semiseg.params.table import Table
 from semiseg.params.weights import Initial
