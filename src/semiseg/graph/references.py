@@ -103,12 +103,10 @@ def _check_protocols(params: Params) -> None:
 def _check_initial(params: Params, name: str) -> None:
     """Raise UserError for a protocol that starts from weights of a run that does not exist, or that cannot fit."""
     initial, seen = params.protocols[name].initial, [name]
-    if initial is None:
+    if initial is None or initial.method is None or initial.protocol is None:
         return
     where = f"protocols.{name}.initial"
-    if initial.run is None:
-        return
-    method, first = initial.run
+    method, first = initial.method, initial.protocol
     if method not in params.variants:
         catalogue.require("methods", method, f"{where}.method", params.variants)
     if is_control(method):
