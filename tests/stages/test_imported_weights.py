@@ -168,6 +168,9 @@ def test_snakemake_asks_for_a_file_that_is_missing(tmp_path: Path) -> None:
     assert result.returncode != 0 and expected in result.stderr
     assert bring(folder) == 0
     assert snakemake_project.planned(folder, target) == {}
+    before = (folder / FILE).read_bytes()
+    assert snakemake_project.snakemake(folder, "--force", target).returncode == 0
+    assert (folder / FILE).read_bytes() == before
 
 
 WRONG = {
