@@ -38,6 +38,9 @@ def test_what_is_refused_is_kept(file: Path, tmp_path: Path) -> None:
     )
     refused({"standin": True}, file, r"was brought by the user, so it is not replaced .* remove weights\.one\.standin")
     refused({}, tmp_path / "none.safetensors", r"no weights one are here .*its authors offer it, where the page of the")
+    by_hand = tmp_path / "hand.safetensors"
+    weights.save(by_hand, {"a": torch.ones(3)}, {})
+    refused({}, by_hand, r"was not brought by `semiseg import-weights`, so it is not known: move it, then run")
     file.write_bytes(file.read_bytes()[:-1])
     refused({}, file, r"one\.safetensors is damaged .*bring it again by `semiseg import-weights one FILE`")
 
