@@ -20,6 +20,8 @@ from semiseg.engine.rehearsal import shrunk
 from semiseg.graph.plan import Plan
 from semiseg.learning import weights
 from semiseg.params.reading import parse_params
+from semiseg.stages.train_imported import train_imported
+from semiseg.stages.weights import keep_weights
 
 TABLE = finished_project.TABLE
 RUN = f"{finished_project.RUN}/ua_mt_published/seed1"
@@ -156,6 +158,20 @@ def test_weights_of_another_architecture_are_one_sentence(
         assert Path(f"{RUN}/weights.safetensors").read_bytes() == before
 
 
+@pytest.mark.usefixtures("here")
+def test_random_weights_stand_for_the_file_in_a_rehearsal(tmp_path: Path) -> None:
+    file = tmp_path / "standin.safetensors"
+    keep_weights({"name": NAME, "standin": True}, file, "")
+    job = finished_project.graph().maker(f"{RUN}/weights.safetensors")
+    assert job is not None
+    data, outputs = (Path(str(job.inputs[name])) for name in ("prepared", "split")), "whc"
+    train_imported(job.spec, *data, file, *(tmp_path / name for name in outputs), threads=1)
+    own = weights.load(Path(f"{RUN}/weights.safetensors"))[0]
+    assert {name: one.shape for name, one in weights.load(tmp_path / "w")[0].items()} == {
+        name: one.shape for name, one in own.items()
+    }
+
+
 def test_snakemake_asks_for_a_file_that_is_missing(tmp_path: Path) -> None:
     """Afterwards the file that was brought needs no job."""
     folder = new(tmp_path / "project", params())
@@ -168,6 +184,9 @@ def test_snakemake_asks_for_a_file_that_is_missing(tmp_path: Path) -> None:
     assert result.returncode != 0 and expected in result.stderr
     assert bring(folder) == 0
     assert snakemake_project.planned(folder, target) == {}
+    before = (folder / FILE).read_bytes()
+    assert snakemake_project.snakemake(folder, "--force", target).returncode == 0
+    assert (folder / FILE).read_bytes() == before
 
 
 WRONG = {

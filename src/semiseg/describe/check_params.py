@@ -7,7 +7,8 @@ from semiseg.base.errors import UserError
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan
-from semiseg.graph.requirements import check_declared, crops_do_not_fit
+from semiseg.graph.requirements import check_declared
+from semiseg.graph.sides import crops_do_not_fit
 from semiseg.jobs.code_hash import code_hash
 from semiseg.papers.reading import printed
 

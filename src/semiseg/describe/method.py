@@ -53,7 +53,10 @@ def list_page(plan: Plan) -> Page:
         (name, _flat((ast.get_docstring(_tree(name)) or "").partition("\n\n")[0]), ", ".join(_defaults(name)))
         for name in catalogue.entries(METHODS)
     )
-    variants = ((name, one.method, _given(one.parameters)) for name, one in plan.params.variants.items())
+    variants = (
+        (name, one.method, _given(one.parameters) + ("" if one.weights is None else f" weights {one.weights}"))
+        for name, one in plan.params.variants.items()
+    )
     return [
         title("list", METHODS, "`semiseg describe METHOD` prints sources and requirements"),
         columns(("method", "what it is", "hyperparameters"), methods),

@@ -23,7 +23,7 @@ def check_figure(spec: TableSpec, figure: str) -> None:
                 raise UserError(f"table {spec.table} has no test case {case!r}; it has: {', '.join(known)}")
     elif figure not in CHARTS:
         raise UserError(f"unknown figure {figure!r}; known: {', '.join(CHARTS)}, {CASE}<case>")
-    elif figure == "bars" and not set(spec.variants) & set(spec.runs):
+    elif figure == "bars" and not (set(spec.variants) & set(spec.runs)) - set(spec.imported):
         raise UserError(
             f"table {spec.table} has no row that is a variant, so there are no bars: give it rows of `variants` in"
             " params.yaml, or draw boxes or curves"

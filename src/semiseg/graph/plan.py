@@ -114,10 +114,9 @@ class Plan:
     def initial(self, run: Run) -> Run | None:
         """The run whose weights a run starts from; None where it starts from others, or is not trained."""
         given = self._initial(run)
-        if given is None or given.run is None:
+        if given is None or given.method is None or given.protocol is None:
             return None
-        method, protocol = given.run
-        return self.training(replace(run, protocol=protocol, method=method))
+        return self.training(replace(run, protocol=given.protocol, method=given.method))
 
     def imported(self, method: str) -> str | None:
         """The name of the file of weights with which a variant predicts; None for what is trained."""

@@ -13,8 +13,8 @@ from semiseg.base.controls import PREFIX, is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
 from semiseg.dataset import get_dataset
-from semiseg.graph.requirements import crops_do_not_fit
 from semiseg.graph.shown import imported, label, shown_checkpoint, trained
+from semiseg.graph.sides import crops_do_not_fit
 from semiseg.params.checkpoints import scored_as
 from semiseg.params.config import Params
 from semiseg.params.table import Table
@@ -109,12 +109,10 @@ def _check_protocols(params: Params) -> None:
 def _check_initial(params: Params, name: str) -> None:
     """Raise UserError for a protocol that starts from weights of a run that does not exist, or that cannot fit."""
     initial, seen = params.protocols[name].initial, [name]
-    if initial is None:
+    if initial is None or initial.method is None or initial.protocol is None:
         return
     where = f"protocols.{name}.initial"
-    if initial.run is None:
-        return
-    method, first = initial.run
+    method, first = initial.method, initial.protocol
     if method not in params.variants:
         catalogue.require("methods", method, f"{where}.method", params.variants)
     if is_control(method):

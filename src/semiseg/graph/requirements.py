@@ -6,7 +6,7 @@ which are read from the text of their files.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, prod
+from math import prod
 from typing import Any
 
 from semiseg import catalogue
@@ -14,48 +14,9 @@ from semiseg.base import network_checks, sources
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.names import unknown
-from semiseg.params.config import BatchSize, Inference, Network, Protocol, Training
-
-LEAST = 2  # values per channel: a normalisation layer refuses the mean and deviation of a single one
-
-
-def crops_do_not_fit(protocol: Protocol) -> str | None:
-    """The reason why the protocol's network cannot take its crops or windows, which begins with their key; else None.
-
-    The network's class declares ``divisor`` and ``batch_norm`` (``semiseg.network.Backbone``).
-    """
-    network = protocol.network.name
-    return _sides_do_not_fit(network, catalogue.declared(network, "networks"), protocol.training, protocol.inference)
-
-
-def _sides_do_not_fit(
-    network: str, declared: Mapping[str, Any], training: Training, inference: Inference
-) -> str | None:
-    """The reason why a network, which declares these attributes, cannot take the crops or windows; else None."""
-    divisor, batch_norm = declared["divisor"], declared["batch_norm"]
-    needed = {"training.patch": (training.patch, ceil(LEAST / _fewest(training.batch)) if batch_norm else LEAST)}
-    needed["inference.window"] = inference.window, 1 if batch_norm else LEAST
-    for key, (sides, least) in needed.items():
-        shown = _times(sides)
-        if any(side % divisor for side in sides):
-            near = _times(tuple(max(1, round(side / divisor)) * divisor for side in sides))
-            return f"{key}: {network} takes sides that are multiples of {divisor}, found {shown}: take {near}, say"
-        if prod(side // divisor for side in sides) < least:
-            larger = _times((*sides[:2], 2 * sides[2]))
-            return (
-                f"{key}: {shown} voxels are too few for {network}, whose deepest map has 1/{divisor} of each side and"
-                f" needs {least} voxels or more: take {larger}, say"
-            )
-    return None
-
-
-def _fewest(batch: BatchSize) -> int:
-    """Crops of the smallest forward pass of a step: some methods pass labelled and unlabelled ones apart."""
-    return min(batch.labelled, batch.unlabelled)
-
-
-def _times(sides: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sides))
+from semiseg.base.texts import times
+from semiseg.graph.sides import sides_do_not_fit
+from semiseg.params.config import Inference, Network, Training
 
 
 def check_declared(method: str) -> None:
@@ -125,7 +86,7 @@ def _cubes(pair: Pairing, name: str) -> str | None:
         return None
     return (
         f"{pair.method} cuts crops into cubes of {side} voxels ({name}), n >= 2 of them on the second axis, and"
-        f" exchanges n parts on every axis; crops of {_times(patch)} cannot be cut so"
+        f" exchanges n parts on every axis; crops of {times(patch)} cannot be cut so"
     )
 
 
@@ -146,7 +107,7 @@ def _even_bottleneck(pair: Pairing, _: str) -> str | None:
         if any(side % (2 * pair.divisor) for side in sides):
             return (
                 f"{pair.method} divides the deepest map into blocks of 2 x 2 x 2 voxels, so sides of {what} must be"
-                f" multiples of {2 * pair.divisor}; found {_times(sides)}"
+                f" multiples of {2 * pair.divisor}; found {times(sides)}"
             )
     return None
 
@@ -156,7 +117,7 @@ def _superpixels(pair: Pairing, name: str) -> str | None:
     if 1 <= voxels <= prod(sides):
         return None
     return (
-        f"{pair.method} divides slices of {_times(tuple(sides))} voxels into superpixels, so {name} must be from 1 to"
+        f"{pair.method} divides slices of {times(tuple(sides))} voxels into superpixels, so {name} must be from 1 to"
         f" {prod(sides)}; found {voxels}"
     )
 
@@ -166,8 +127,8 @@ def _window_is_patch(pair: Pairing, _: str) -> str | None:
     if patch == window:
         return None
     return (
-        f"{pair.method} has weights for one size of crop, but the protocol trains on {_times(patch)} voxels and"
-        f" predicts windows of {_times(window)}"
+        f"{pair.method} has weights for one size of crop, but the protocol trains on {times(patch)} voxels and"
+        f" predicts windows of {times(window)}"
     )
 
 
@@ -209,8 +170,8 @@ def _window_in_patch(pair: Pairing, _: str) -> str | None:
     if all(side <= whole for side, whole in zip(window, patch, strict=True)):
         return None
     return (
-        f"{pair.method} cuts crops of the size of a window from larger ones, but the protocol trains on {_times(patch)}"
-        f" voxels and predicts windows of {_times(window)}"
+        f"{pair.method} cuts crops of the size of a window from larger ones, but the protocol trains on {times(patch)}"
+        f" voxels and predicts windows of {times(window)}"
     )
 
 
@@ -281,7 +242,7 @@ def why_not(pair: Pairing) -> str | None:
     What a wrapped method requires is required of the row.
     """
     for name, (backbone, written) in catalogue.own_backbones(pair.method).items():
-        if reason := _sides_do_not_fit(backbone, written, pair.training, pair.inference):
+        if reason := sides_do_not_fit(backbone, written, pair.training, pair.inference):
             return f"{pair.method} has a network {name} of its own, which does not fit: {reason}"
     for kind, name in catalogue.requirements(pair.method).items():
         if REQUIREMENTS[kind].is_switched_by(name) and not pair.value(name):

@@ -29,7 +29,8 @@ class AutoSAM(Method):
     """L = BCE(q, y) + Tversky(q, y) with q = (l - min l) / (max l - min l + 1e-6) of the logits l of a slice.
 
     Tversky = 1 - mean over slices of (tp + 1) / (tp + fn / 2 + fp / 2 + 1). y is any organ against the background. A
-    slice without organ has values of q above 0.5 as well, so something is found in every slice (``output``).
+    slice without organ has values of q above 0.5 as well, so something is found in every slice (``output``). The
+    supervised loss is the method's own, not the protocol's. The weights of a run hold SAM as well.
     """
 
     inference_networks = ("network",)

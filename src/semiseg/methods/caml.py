@@ -23,9 +23,9 @@ from semiseg.blocks.modes import evaluation_mode
 from semiseg.blocks.mutual_consistency import distances, sharpened_each
 from semiseg.blocks.organ_dice import dice_linear_each
 from semiseg.method import Batch, Context, Hyper, Method, Net, Terms, TrainingTime
-from semiseg.methods.parts import caml_memory
-from semiseg.methods.parts.ss_net_contrast import head, head_names
-from semiseg.network import Backbone, in_two, within
+from semiseg.methods.parts import caml_checkpoint, caml_memory
+from semiseg.methods.parts.ss_net_contrast import head
+from semiseg.network import Backbone
 from semiseg.networks.vnet_attention import VNetAttention
 
 CODE = "Herschel555/CAML: code/train_caml.py"
@@ -72,13 +72,8 @@ class CAML(Method):
         self.memory = caml_memory.FeatureMemory(context.labelled_cases, voxels, DIMENSION, self.memory_size)
 
     def official_modules(self) -> list[dict[str, str]]:
-        """The names of the source, which numbers the parts of the two networks."""
-        found = within("vanilla", in_two(self.vanilla.official_modules(), "encoder1", "decoder1"))
-        found |= within("auxiliary", self.auxiliary.official_modules())
-        for number, name in enumerate(("vanilla", "auxiliary"), 1):
-            for part in ("projection", "prediction"):
-                found |= head_names(f"{part}_{name}", f"{part}_head{number}")
-        return [found]
+        """The names of the source: both networks and their heads."""
+        return [caml_checkpoint.official_parts(self.vanilla, self.auxiliary)]
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Dice of the labelled rows, consistency of all rows, and correlation of the unlabelled ones."""

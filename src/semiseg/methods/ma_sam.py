@@ -25,7 +25,10 @@ CODE = "cchen-cc/MA-SAM: MA-SAM/train.py"
 
 
 class MaSam(Method):
-    """L = (1 - w) CE + w Dice, the Dice of all classes with squared denominators over all slices of the batch."""
+    """L = (1 - w) CE + w Dice, the Dice of all classes with squared denominators over all slices of the batch.
+
+    The supervised loss is the method's own, not the protocol's. The weights of a run hold SAM as well.
+    """
 
     inference_networks = ("network",)
     labelled_only = True

@@ -16,14 +16,10 @@ class Initial(Strict):
 
     @model_validator(mode="after")
     def _run_or_file(self) -> "Initial":
-        if (self.run is None) == (self.weights is None) or (self.method is None) != (self.protocol is None):
+        given = self.method is not None, self.protocol is not None, self.weights is not None
+        if given not in ((True, True, False), (False, False, True)):
             raise ValueError("give method and protocol of another run, or weights, the name of a file")
         return self
-
-    @property
-    def run(self) -> tuple[str, str] | None:
-        """Method and protocol of the run; None where a file is named."""
-        return None if self.method is None or self.protocol is None else (self.method, self.protocol)
 
 
 class WeightsFile(Strict):

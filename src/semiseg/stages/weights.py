@@ -19,27 +19,45 @@ def keep_weights(spec: Mapping[str, Any], out: Path, origin: str) -> None:
     origin: where the file comes from; empty where params.yaml does not say. Raises UserError where the file is missing,
     with what to do, and where it is damaged or has not the sha256 that params.yaml gives.
     """
+    name, note = spec["name"], _note(out)
+    bring = f"`semiseg import-weights {name} FILE`"
     if spec.get(STANDIN):
+        if note is not None and not is_standin(note):
+            raise UserError(
+                f"{out} was brought by the user, so it is not replaced by a stand-in: remove weights.{name}.standin"
+            )
         with written(out) as temporary:
             save_file({}, temporary, metadata=as_metadata({STANDIN: True}))
         return
-    name = spec["name"]
-    bring = f"`semiseg import-weights {name} FILE`"
-    if not out.exists():
+    if note is None:
         place = f"it comes from {origin}" if origin else "its authors offer it, where the page of the method says"
         raise UserError(f"no weights {name} are here ({out}): download the file ({place}), then run {bring}")
-    try:
-        with safe_open(out, framework="numpy") as file:
-            note = from_metadata(file.metadata())
-    except SafetensorError as error:
-        raise UserError(f"{out} is damaged ({error}): bring the file again by {bring}") from None
-    found = [one["sha256"] for one in note.get("brought", ())]
+    if is_standin(note):
+        raise UserError(f"{out} stands for weights {name} in a rehearsal: bring the file by {bring}")
+    if "brought" not in note:
+        raise UserError(
+            f"{out} was not brought by `semiseg import-weights`, so it is not known: move it, then run {bring}"
+        )
+    found = [one["sha256"] for one in note["brought"]]
     wanted = spec.get("sha256", "")
     if not all(one.startswith(wanted) for one in found):
         raise UserError(
             f"{out} was brought from a file with sha256 {', '.join(found)}, expected {wanted} as weights.{name} of"
             f" params.yaml says: bring that file by {bring}"
         )
+
+
+def _note(out: Path) -> dict[str, Any] | None:
+    """The note in the file; None where there is none. Raises UserError for one that is damaged."""
+    if not out.exists():
+        return None
+    try:
+        with safe_open(out, framework="numpy") as file:
+            return from_metadata(file.metadata())
+    except SafetensorError as error:
+        raise UserError(
+            f"{out} is damaged ({error}): bring it again by `semiseg import-weights {out.stem} FILE`"
+        ) from None
 
 
 def is_standin(note: Mapping[str, Any]) -> bool:

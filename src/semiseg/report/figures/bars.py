@@ -44,11 +44,11 @@ def find_panels(spec: TableSpec) -> list[Panel]:
 
     Variants that have a changed parameter in common, directly or through others, stand in one panel. The row of the
     base method itself, if the table has it, is in each of its panels with its own values. Numbers are ordered by size,
-    other values as their rows are, the base first.
+    other values as their rows are, the base first. Rows with imported weights show no change, so they are left out.
     """
     groups: list[tuple[str, set[str], list[str]]] = []
     for name in spec.rows:
-        if name not in spec.variants or name not in spec.runs:
+        if name not in spec.variants or name not in spec.runs or name in spec.imported:
             continue
         base, changed = spec.variants[name].base, set(spec.variants[name].changed)
         joined = [group for group in groups if group[0] == base and group[1] & changed]
