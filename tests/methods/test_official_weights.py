@@ -144,6 +144,5 @@ def test_weights_for_other_classes_are_one_sentence():
 
 
 def test_the_networks_here_are_as_large_as_the_published_ones():
-    with torch.device("meta"):  # without memory and random numbers
-        counts = {name: size(official(name, 16)[""]) for name in ("ua_mt", "mc_net_plus", "ss_net", "caml")}
-    assert counts == {"ua_mt": 9448866, "mc_net_plus": 15246566, "ss_net": 9457318, "caml": 20128836}
+    counts = {name: size(official(name, 16)[""]) for name in ("ss_net", "caml")}
+    assert counts == {"ss_net": 9457318, "caml": 20128836}
