@@ -72,7 +72,7 @@ def trainer(method: str, network: Network, side: int, steps: int, precision: str
     window = Inference(window=training.patch, stride=training.patch)
     state = start(built, window, training.optimiser, CPU, Precision.of(training, CPU))
     schedule = TrainingSchedule(training, order.steps_per_epoch, built.rate_lag)
-    return Trainer(method, state, sampler, schedule, None, Runtime(CPU, 0, 1e9), folder / "state", "")
+    return Trainer(method, state, sampler, schedule, {}, Runtime(CPU, 0, 1e9), folder / "state", "")
 
 
 def curve(method: str, precision: str, seed: int, steps: int, folder: Path) -> NDArray[np.float64]:

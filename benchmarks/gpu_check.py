@@ -165,7 +165,7 @@ def trainer(setting: Setting, subject: Subject, form: str, *, on_device: bool) -
     precision = Precision.of(training, setting.here)
     state = start(method, protocol.inference, training.optimiser, setting.here, precision)
     schedule = TrainingSchedule(training, order.steps_per_epoch, method.rate_lag)
-    return Trainer(subject.method, state, sampler, schedule, None, runtime, Path(setting.folder) / "none", "")
+    return Trainer(subject.method, state, sampler, schedule, {}, runtime, Path(setting.folder) / "none", "")
 
 
 def go_on(run: Trainer, steps: int) -> None:

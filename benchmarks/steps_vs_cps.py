@@ -58,6 +58,12 @@ class Late(TrainingSchedule):
     def learning_rate(self, iteration: int) -> float:
         return 0.01
 
+    def begins_update(self, iteration: int) -> bool:
+        return True
+
+    def ends_update(self, iteration: int) -> bool:
+        return True
+
 
 def prepare(method: str, device: torch.device, classes: int, filters: int, crop: Sides) -> State:
     """The method as a training builds it."""

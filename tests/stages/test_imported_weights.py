@@ -123,10 +123,13 @@ def test_the_commands_of_the_page_work(here: Path) -> None:
     """As printed, but for the name of the table."""
     for name, network in official("mcf").items():
         torch.save(network.state_dict(), here / f"{'vnet' if name == 'a' else 'resnet'}_iter_6000.pth")
+    for name in ("sam_vit_h_4b8939", "hardnet85-a28faa00"):  # what fits a network is seen where it is used
+        torch.save({"weight": torch.ones(1)}, here / f"{name}.pth")
     blocks = "".join(text for kind, text in re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.M | re.S) if not kind)
     commands = [shlex.split(line) for line in blocks.replace("la_16", "tiny").splitlines()]
     assert [words[1] for words in commands] == [
-        "import-weights", "import-weights", "check-params", "describe", "plan", TABLE, "lineage"
+        "import-weights", "import-weights", "check-params", "describe", "plan", TABLE, "lineage",
+        "import-weights", "import-weights",
     ]  # fmt: skip
     for program, *words in commands:
         if program == "semiseg":

@@ -8,6 +8,8 @@ import pytest
 from support import finished_project, project_folder, warm
 from support.snakemake_project import tiny_params
 
+from semiseg.stages.rules import RULES
+
 SPLIT = "data/splits/phantom_mri/tiny.json"
 
 
@@ -33,7 +35,7 @@ def test_jobs_run_the_planners_package_whatever_stands_first_on_the_path(project
 
 def test_every_rule_hands_its_code_hash_to_the_job():
     rules = "".join(path.read_text() for path in (project_folder.ROOT / "workflow/rules").glob("*.smk"))
-    assert rules.count("semiseg --log {log} ") == rules.count("--code {params.code}") == 11
+    assert rules.count("semiseg --log {log} ") == rules.count("--code {params.code}") == len(RULES)
 
 
 @pytest.mark.parametrize("tool", [("snakemake", "-n", SPLIT), ("semiseg", "check-params")])
