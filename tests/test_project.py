@@ -45,7 +45,8 @@ def test_ci_runs_exactly_the_readmes_test_command_and_then_other_versions_and_an
         for line in (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
         if line and not line.startswith("#")
     ]
-    assert commands[-3:] == ["make test", "make lowest newest", ".ci/ordinary"] and "\nmake test" in readme
+    tamperings = "SEMISEG_TAMPERINGS=20 .venv/bin/pytest tests/proof/test_tampering.py"
+    assert commands[-4:] == ["make test", tamperings, "make lowest newest", ".ci/ordinary"] and "\nmake test" in readme
 
 
 def code_lines(text: str) -> int:
