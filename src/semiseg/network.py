@@ -107,16 +107,6 @@ class Backbone(nn.Module):
             )
 
 
-def official_names(module: nn.Module, modules: Mapping[str, str]) -> dict[str, str]:
-    """Name of each parameter and buffer of a network or head -> its name in a checkpoint of the official code.
-
-    modules: module with weights -> official module, such as ``Backbone.official_modules()``. Raises KeyError for a
-    weight whose module is not among them.
-    """
-    parts = {name: name.rpartition(".") for name in module.state_dict()}
-    return {name: f"{modules[owner]}.{weight}" for name, (owner, _, weight) in parts.items()}
-
-
 def within(place: str, modules: Mapping[str, str]) -> dict[str, str]:
     """These official modules, our names being below those of a place: ``decoder.up.0.0`` for ``up.0.0``."""
     return {f"{place}.{ours}": official for ours, official in modules.items()}

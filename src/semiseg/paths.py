@@ -11,9 +11,7 @@ PREPARED = "data/prepared/{dataset}/{preparation}/index.json"
 SPLIT = "data/splits/{dataset}/{split}.json"
 RUN = "results/runs/{dataset}/{protocol}/{split}/{method}/seed{seed}{checkpoint}"
 STATE = "results/state/{dataset}/{protocol}/{split}/{method}/seed{seed}{checkpoint}"
-CHECKPOINTS = (
-    "|_last|_best_validation|_best_test"  # how the folder of a run ends; nothing for its protocol's own weights
-)
+CHECKPOINTS = "|_last|_best_validation|_best_test"  # how the folder of a run ends; nothing: as its protocol keeps
 ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"

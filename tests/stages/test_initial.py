@@ -8,9 +8,10 @@ from support import prepared_cases
 from support.prepared_cases import train_spec
 
 from semiseg.base.errors import UserError
+from semiseg.base.official_weights import weight_names
 from semiseg.learning import weights
 from semiseg.learning.build import Facts, Runtime, build_method
-from semiseg.network import build, official_names
+from semiseg.network import build
 from semiseg.params.config import Network
 from semiseg.stages.train import train
 
@@ -98,7 +99,7 @@ def test_a_method_that_needs_a_first_run_is_not_trained_without(data: Data, tmp_
 def test_a_training_begins_with_the_weights_of_a_file(data: Data, tmp_path: Path) -> None:
     """They have the names of the official code there."""
     network = build("vnet", 1, prepared_cases.CLASSES, "default", filters=2)
-    names = official_names(network, network.official_modules())
+    names = {ours: theirs for theirs, ours in weight_names(network.state_dict(), network.official_modules()).items()}
     tensors = {names[name]: tensor for name, tensor in network.state_dict().items()}
     file = tmp_path / "theirs.safetensors"
     weights.save(file, tensors, {"brought": [], "tensors": len(tensors)})

@@ -23,7 +23,7 @@ from semiseg.learning.build import Runtime
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.method import Batch, Context, Method, method_class
-from semiseg.network import Backbone, build, official_names
+from semiseg.network import Backbone, build
 from semiseg.params.config import Inference, Optimiser, Ramp, Schedule, Training
 
 Case = Mapping[str, Any]
@@ -38,8 +38,15 @@ CO_TRAINING = ("supervised_a", "supervised_b", "cross_a", "cross_b")  # terms of
 def of_network(method: Method, attribute: str, prefix: str = "") -> dict[str, str]:
     """Official name, after a prefix, -> our name of a backbone or head in the method, by its own map of names."""
     module = method.get_submodule(attribute)
-    names = official_names(module, module.official_modules())  # type: ignore[operator]
-    return {f"{prefix}{official}": f"{attribute}.{name}" for name, official in names.items()}
+    return {f"{prefix}{official}": f"{attribute}.{ours}" for official, ours in of_whole(module).items()}
+
+
+def of_whole(module: nn.Module) -> dict[str, str]:
+    """Official name -> our name of every weight of a network or a part of one, by its own map of names."""
+    own = module.state_dict()
+    names = weight_names(own, module.official_modules())  # type: ignore[operator]
+    assert sorted(names.values()) == sorted(own), "a weight without an official name"
+    return names
 
 
 def of_modules(method: Method, modules: Mapping[str, str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ class Oddities:
         if any(isinstance(step, CropLabel) for step in self.plan.preparation(preparation).steps):
             left = self._left(preparation)
             number = "" if left is None else f" Here {100 * left:.0f} % of a scan is left (median)."
-            yield f"Test scans are cropped around their true label, so methods are told where the organ is.{number}"
+            yield f"Test scans are cropped around their true label, which gives away where the organ is.{number}"
 
     def _left(self, preparation: str) -> float | None:
         """The part of a scan that the crop leaves, in mm^3, as the median of the prepared cases that are here."""

@@ -66,15 +66,15 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
     }
 
 
-def measuring(protocol: Protocol) -> dict[str, str]:
-    """Window and scoring rule as named facts."""
+def measuring(protocol: Protocol, spread: str | None = None) -> dict[str, str]:
+    """Window and scoring rule as named facts. spread: what those of a table are over; default: as the rule says."""
     inference = protocol.inference
     networks = "" if inference.networks == "one" else ", the mean of the networks' logits"
     ends = f", first and last slices repeated {times(inference.border)} times" if any(inference.border) else ""
     kept = "; the largest component of each organ is kept" if inference.largest_component else ""
     return {
         "window": f"{times(inference.window)} voxels, stride {times(inference.stride)}{ends}{networks}{kept}",
-        "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring)}",
+        "scoring rule": f"{protocol.scoring}: {rule_text(protocol.scoring, spread)}",
     }
 
 

@@ -48,7 +48,7 @@ def page(params: Params, name: str) -> Page:
         heading("training"),
         facts(training(protocol, " ".join(preparation.axes))),
         heading("inference and scoring"),
-        facts(measuring(protocol)),
+        facts(measuring(protocol, table.spread)),
         heading("rows"),
         columns(
             ("row", "method", "protocol", "split", "cases"),

@@ -111,8 +111,8 @@ class Graph:
         """
         if (trained := self.plan.training(run)) != run:
             raise UserError(
-                f"{run.method}{run.checkpoint} differs from {trained.method} at prediction alone and has its weights:"
-                f" name {trained.folder}/weights.safetensors"
+                f"{run.method}{run.checkpoint} differs from {trained.method} at prediction or in the checkpoint alone"
+                f" and has its weights: name {trained.folder}/weights.safetensors"
             )
         names = {"out": "weights.safetensors", "history": "history.csv", "cost": "cost.json"}
         outputs = {what: f"{run.folder}/{name}" for what, name in names.items()}

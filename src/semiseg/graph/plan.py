@@ -52,7 +52,6 @@ class Plan:
     def __init__(self, params: Params) -> None:
         self.params = params
         self._skipped = functools.cache(self._why_skipped)
-        self.further = functools.cache(self._further)
         self.counts = functools.cache(lambda dataset, split: part_counts(self.split(dataset, split)))
         check_references(params)
 
@@ -93,14 +92,24 @@ class Plan:
         first = next(name for name in alike if self._trained_with(run.protocol, name) == wanted)
         return replace(run, method=first, checkpoint="")
 
-    def _further(self, training: Run) -> tuple[str, ...]:
+    def further(self, training: Run) -> tuple[str, ...]:
         """The checkpoints that a training keeps beside that of its protocol, because rows of any table show them."""
-        tables = (one for one in self.params.tables.values() if one.dataset == training.dataset)
-        rows = ((one, row) for one in tables if training.seed in one.seeds for row in one.rows if row.same_as is None)
-        runs = (self._run(table, row, training.seed) for table, row in rows if row.checkpoint or table.checkpoint)
-        where = training.protocol, training.split, self.base(training.method)
-        shown = (run for run in runs if run.checkpoint and (run.protocol, run.split, self.base(run.method)) == where)
-        return tuple(sorted({run.checkpoint.removeprefix("_") for run in shown if self.training(run) == training}))
+        alike = self._with_checkpoints.get(self._without_variant(training), ())
+        return tuple(sorted({run.checkpoint.removeprefix("_") for run in alike if self.training(run) == training}))
+
+    @functools.cached_property
+    def _with_checkpoints(self) -> dict[Run, list[Run]]:
+        """The runs of all tables that show another checkpoint than their protocol's, by ``_without_variant``."""
+        rows = ((table, row) for table in self.params.tables.values() for row in table.rows if row.same_as is None)
+        shown = ((table, row) for table, row in rows if row.checkpoint or table.checkpoint)
+        found: dict[Run, list[Run]] = {}
+        for run in (self._run(table, row, seed) for table, row in shown for seed in table.seeds):
+            if run.checkpoint:
+                found.setdefault(self._without_variant(run), []).append(run)
+        return found
+
+    def _without_variant(self, run: Run) -> Run:
+        return replace(run, method=self.base(run.method), checkpoint="")
 
     def trainings(self, table: str) -> dict[str, Run]:
         """Per row that is built and no other row's runs again, by its label, the training of its first run."""

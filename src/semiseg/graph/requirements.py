@@ -18,6 +18,8 @@ from semiseg.base.texts import times
 from semiseg.graph.sides import sides_do_not_fit
 from semiseg.params.config import Inference, Network, Training
 
+SAM = "sam"  # a network of two dimensions, and the requirement of the methods that are built on it
+
 
 def check_declared(method: str) -> None:
     """Raise UserError for what the class of a method declares and no training could use, as far as it is written out.
@@ -145,9 +147,9 @@ def _binary(pair: Pairing, _: str) -> str | None:
 
 
 def _sam(pair: Pairing, _: str) -> str | None:
-    if pair.network.name == "sam":
+    if pair.network.name == SAM:
         return None
-    return f"{pair.method} is built on SAM, but the protocol's network is {pair.network.name}: name sam there"
+    return f"{pair.method} is built on SAM, but the protocol's network is {pair.network.name}: name {SAM} there"
 
 
 def _pretrained(pair: Pairing, _: str) -> str | None:
@@ -207,7 +209,7 @@ REQUIREMENTS = {
     "two_classes": Requirement("a task of 2 classes where {} is foreground", _two_classes),
     "window_is_patch": Requirement("windows of inference of the size of the crops", _window_is_patch),
     "binary": Requirement("a task of 2 classes", _binary),
-    "sam": Requirement("the network `sam`, which other methods cannot use", _sam),
+    SAM: Requirement("the network `sam`, which other methods cannot use", _sam),
     "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
     "scaled_intensities": Requirement("scans scaled to 0..1 (`intensities: minmax`)", _scaled_intensities),
     "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
@@ -249,8 +251,8 @@ def why_not(pair: Pairing) -> str | None:
             continue
         if reason := REQUIREMENTS[kind].why_not(pair, name):
             return reason
-    if pair.network.name in REQUIREMENTS and pair.network.name not in catalogue.requirements(pair.method):
-        return f"{pair.method} cannot use the network {pair.network.name}, which has no encoder-decoder's maps"
+    if pair.network.name == SAM and SAM not in catalogue.requirements(pair.method):
+        return f"{pair.method} cannot use the network {SAM}, which has no encoder-decoder's maps"
     if pair.wrapped is None:
         return None
     reason = why_not(replace(pair, method=pair.wrapped["method"], hyper=pair.wrapped["hyper"], wrapped=None))

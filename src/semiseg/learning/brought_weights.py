@@ -6,7 +6,7 @@ containers comes out of it. Many scripts put the weights into a dictionary besid
 every name.
 """
 
-import pickle
+import pickle  # for its error alone
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -78,7 +78,7 @@ def _parameters(method: Method) -> int:
 
 
 def _storage(tensor: Tensor) -> int:
-    """What tells the storage of a tensor from others, also where it has no content."""
+    """Identity of a tensor's storage; its address would be 0 for all tensors without content."""
     return int(tensor.untyped_storage()._cdata)
 
 

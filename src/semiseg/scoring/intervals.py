@@ -17,7 +17,6 @@ def bootstrap(scores: Scores, less: Scores | None = None) -> pd.DataFrame:
     less: another row of the same cases, with as many runs; the interval then is that of the difference, of which both
     numbers come from the same draw.
 
-
     Cases are drawn with replacement, the same for all runs of a draw; where there are several runs, these are drawn
     with replacement too and independently (every run has every case). The statistic is exactly the rule's. NaN with
     fewer than two cases that count.

@@ -110,12 +110,8 @@ def _means(values: Values, rule: Rule) -> pd.Series:
 
 def _over_cases(values: list[Values], over: Spread) -> pd.Series:
     """Deviation of the cases of a run, each the mean of its organs, or of their bootstrap means; the mean over runs."""
-    deviation = _of_bootstrap if over == "bootstrap" else _of_cases
-    return pd.DataFrame([deviation(_by(run, "case")) for run in values]).mean()
-
-
-def _of_cases(cases: pd.DataFrame) -> pd.Series:
-    return cases.std(ddof=0)
+    runs = [_by(run, "case") for run in values]
+    return pd.DataFrame([_of_bootstrap(run) if over == "bootstrap" else run.std(ddof=0) for run in runs]).mean()
 
 
 def _of_bootstrap(cases: pd.DataFrame) -> pd.Series:

@@ -25,9 +25,9 @@ def execute(rule: Rule, task: Task) -> dict[str, Any]:
 
     The log names the device in use. A job that requested no whole GPU takes the share of one that SLURM gives it. Where
     torch cannot use that share, the CPU computes, unless the share was requested by ``runs_per_gpu``. A control
-    computes nothing, so it takes no GPU, whatever device is requested, and does not load torch; nor does a row with
-    imported weights take one to be trained. Raises UserError for
-    any other device that cannot be used, and where the memory of a GPU does not suffice.
+    computes nothing, so it takes no GPU, whatever device is requested, and does not load torch. The training of a row
+    with imported weights takes no GPU either. Raises UserError for any other device that cannot be used, and where the
+    memory of a GPU does not suffice.
     """
     if not rule.on_gpu:
         rule.function(task)

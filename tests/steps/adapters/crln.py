@@ -9,12 +9,12 @@ import torch
 from steps.stage import Case, Given, Run, backbone, drawn, make, of_network, training, watched
 from torch import Tensor
 
+from semiseg.base.official_weights import weight_names
 from semiseg.blocks.box_mix import Boxes
 from semiseg.method import Batch
 from semiseg.methods.crln import CRLN
 from semiseg.methods.parts.crln_interaction import DEPTH, StochasticDepth
 from semiseg.methods.parts.crln_strong_view import Changes
-from semiseg.network import official_names
 
 NETWORKS = {"vnet": ("vnet", 16), "unet": ("unet3d_crln", 16)}
 CORRECTIONS = {"fixed_v1": "exchange", "conv_v2": "convolution"}
@@ -74,7 +74,9 @@ def names(method: CRLN, role: str) -> dict[str, str]:
     if interaction is None:
         return found
     modules = {**interaction.official_modules(), "": ""}
-    ours = {official.strip("."): name for name, official in official_names(interaction, modules).items()}
+    names = weight_names(interaction.state_dict(), modules)
+    assert len(names) == len(interaction.state_dict())
+    ours = {official.strip("."): name for official, name in names.items()}
     ours["class_prototype"] = ours.pop("prototypes")
     return found | {f"dynamic.{official}": f"{place}.interaction.{name}" for official, name in ours.items()}
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 import torch
-from steps.stage import Case, Given, Run, backbone, make, training
+from steps.stage import Case, Given, Run, backbone, make, of_whole, training
 
 from semiseg.blocks.class_counts import class_counts
 from semiseg.methods.skcdf import SKCDF
-from semiseg.network import official_names
 from semiseg.params.config import Training
 
 
@@ -41,7 +40,7 @@ def rules(setting: Case) -> Training:
 def official(method: SKCDF) -> dict[str, str]:
     """Official name -> our name of every weight."""
     network = method.predictor.network
-    names = official_names(network, network.official_modules())
+    names = {ours: theirs for theirs, ours in of_whole(network).items()}
     of_decoder = {ours: name for ours, name in names.items() if ours.startswith("decoder.")}
     found = {f"encoder.{names[ours]}": f"predictor.network.{ours}" for ours in names if ours not in of_decoder}
     places: dict[Any, str] = {module: name for name, module in method.named_modules()}
@@ -53,8 +52,7 @@ def official(method: SKCDF) -> dict[str, str]:
     blocks = {} if method.predictor.attention is None else method.predictor.attention.named_children()
     for name, block in dict(blocks).items():
         role = {"local": "cross_attention_local", "whole": "cross_attention_global"}[name]
-        weights = official_names(block, block.official_modules())  # type: ignore[operator]
-        found |= {f"{role}.{theirs}": f"{places[block]}.{ours}" for ours, theirs in weights.items()}
+        found |= {f"{role}.{theirs}": f"{places[block]}.{ours}" for theirs, ours in of_whole(block).items()}
     return found
 
 

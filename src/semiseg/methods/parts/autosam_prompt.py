@@ -37,8 +37,8 @@ TINY = HarDNetSizes((4, 4), (4, 4, 6, 6, 8, 8), (2, 2, 2, 2, 2, 4), (4, 4, 2, 2,
 
 def normalised(images: Tensor) -> Tensor:
     """Images ``[b 3 h w]`` less SAM's mean colour, over its deviation."""
-    mean, deviation = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
-    return (images - mean) / deviation
+    colours = zip(images.unbind(1), MEAN, DEVIATION, strict=True)  # numbers, since a new tensor would wait for the GPU
+    return torch.stack([(colour - mean) / deviation for colour, mean, deviation in colours], 1)
 
 
 class PromptedSam(nn.Module):

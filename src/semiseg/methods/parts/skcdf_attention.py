@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from semiseg.base.errors import UserError
+from semiseg.base.texts import times
 
 Sides = tuple[int, int, int]
 LOCAL: Sides = (2, 2, 2)  # positions of a local patch
@@ -35,7 +36,7 @@ class SemanticComplementarity(nn.Module):
         super().__init__()
         if any(side % of_patch for side, of_patch in zip(sides, LOCAL, strict=True)):
             raise UserError(
-                f"the local attention of SKCDF halves each side of the deepest map, which has {_times(sides)} positions"
+                f"the local attention of SKCDF halves each side of the deepest map, which has {times(sides)} positions"
                 " here: give training.patch sides for which they are even"
             )
         if heads < 1:
@@ -51,8 +52,8 @@ class SemanticComplementarity(nn.Module):
         """
         if bottleneck.shape[2:] != self.sides:
             raise UserError(
-                f"the global attention of SKCDF has one weight per position of a deepest map of {_times(self.sides)};"
-                f" found {_times(bottleneck.shape[2:])}: make inference.window equal to training.patch"
+                f"the global attention of SKCDF has one weight per position of a deepest map of {times(self.sides)};"
+                f" found {times(bottleneck.shape[2:])}: make inference.window equal to training.patch"
             )
         mixed: Tensor = self.whole(self.local(bottleneck, labelled), labelled)
         return mixed
@@ -179,7 +180,3 @@ def to_volume(tokens: Tensor, patches: Sequence[int], patch: Sequence[int]) -> T
     split = tokens.view(len(tokens), *patches, *patch, tokens.shape[-1])
     sides = [count * side for count, side in zip(patches, patch, strict=True)]
     return split.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(len(tokens), tokens.shape[-1], *sides)
-
-
-def _times(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))
