@@ -94,7 +94,7 @@ def test_what_the_crop_leaves_of_the_scans_that_are_here():
     write_case(folder / "a.h5", replace(made, geometry=larger))
     entries = {"a": {"file": "a.h5"}, "gone": {"file": "b.h5"}}
     (folder / "index.json").write_text(json.dumps({"cases": entries}), encoding="utf-8")
-    assert "told where the organ is. Here 25 % of a scan is left (median)." in odd("la_8")
+    assert "gives away where the organ is. Here 25 % of a scan is left (median)." in odd("la_8")
     write_case(folder / "a.h5", made)
     assert "Here " not in odd("la_8"), "prepared from scans that were cut by their publisher"
 

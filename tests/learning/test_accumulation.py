@@ -49,7 +49,7 @@ def test_gradients_are_summed_and_the_count_restarts_in_every_epoch() -> None:
     method = Slope(Context(2, nowhere, torch.mul, torch.ones(1, 2), 1, given.patch, given.patch))
     state = start(method, Inference(window=given.patch, stride=given.patch), training.optimiser, torch.device("cpu"))
     schedule = TrainingSchedule(training, 5)
-    trainer = Trainer("", state, nowhere, schedule, None, Runtime(state.device, 0, 1e9), Path(), "")
+    trainer = Trainer("", state, nowhere, schedule, {}, Runtime(state.device, 0, 1e9), Path(), "")
     moved = []
     for _ in range(10):
         trainer.step(NOTHING)

@@ -2,7 +2,7 @@
 
 A cuboid of one labelled crop is pasted into another; the label of the mix is mixed alike. ``bcp`` starts from the
 weights. Follows DeepMed-Lab-ECNU/BCP: code/LA_BCP_train.py pre_train, and code/pancreas/train_pancreas.py.
-Departures: that code keeps the weights that are best on the test list; here the last ones are kept, without a look at it.
+Departures: that code keeps the weights that are best on the test list; here the last ones are kept.
 """
 
 from collections.abc import Mapping
