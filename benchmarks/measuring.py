@@ -6,12 +6,13 @@ table, and ``--tiny`` the table of its smallest form, whose numbers mean nothing
 
 import argparse
 import importlib.util
-import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from semiseg.learning.cost import largest_resident
 
 HEAD = "| what | ours | peer | peer / ours | floor | ours / floor | target |"
 
@@ -55,9 +56,9 @@ def peak_mib(call: Callable[[], object], gpu: Any = None) -> float:
     done nothing else gives a true number.
     """
     if gpu is None:
-        before = _most_resident()
+        before = largest_resident()
         _twice(call)
-        return (_most_resident() - before) / 2**20
+        return (largest_resident() - before) / 2**20
     import torch  # here: few benchmarks need it
 
     torch.cuda.reset_peak_memory_stats(gpu)
@@ -69,10 +70,6 @@ def peak_mib(call: Callable[[], object], gpu: Any = None) -> float:
 def _twice(call: Callable[[], object]) -> None:
     for _ in range(2):
         call()
-
-
-def _most_resident() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def is_installed(module: str) -> bool:
