@@ -261,7 +261,7 @@ def test_a_row_that_was_taken_out_is_told(project):
     assert about_the_table(report()) == ["lacks the rows control_perfect"]
 
 
-@pytest.mark.parametrize("form", [".md", ".tex", ".html", ".views.csv", ".cost.csv", ".metrics.json"])
+@pytest.mark.parametrize("form", [".md", ".tex", ".html", ".views.csv", ".cases.csv", ".cost.csv", ".metrics.json"])
 def test_an_altered_form_of_the_table_is_named_first_and_changes_no_number(project, form):
     with Path(f"results/tiny{form}").open("a") as file:
         file.write("\n")
