@@ -141,7 +141,7 @@ def _about_causes(found: Origins) -> list[str]:
         sentences.append(f"by {texts[0]}")
     elif texts:
         sentences += [
-            "by one of these or several, which the records do not tell apart:",
+            "By one of these or several, which the records do not tell apart:",
             *(f"- {text}" for text in texts),
         ]
     elif found.nondeterministic:

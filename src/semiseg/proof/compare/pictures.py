@@ -42,8 +42,8 @@ def missing(first: Side, second: Side, case: str) -> str:
         return ""
     calls = dict.fromkeys(f"`snakemake --forcerun predict -- {side.target}`" for side in (first, second))
     return (
-        f"the scan of {case} or a label map of it is not on this machine: predict again with {' and '.join(calls)} in the"
-        " project that holds the weights, then compare there"
+        f"the scan of {case} or a label map of it is not on this machine: predict again with {' and '.join(calls)} in"
+        " the project that holds the weights, then compare there"
     )
 
 
