@@ -135,7 +135,8 @@ def _from_project(name: str, path: Path) -> tuple[Path, str]:
     if not _TABLE.fullmatch(target):
         raise UserError(f"{name} is neither a table nor a crate: name {SYNTAX}")
     folder = path.absolute().parent.parent
-    if folder == Path.cwd():
+    if folder.resolve() == Path.cwd():
+        folder = Path()
         check_target(Path(target))
     if not path.is_file():
         raise UserError(f"{path} is not here: build it in its project with `snakemake {target}`, or correct its name")
