@@ -139,7 +139,7 @@ def test_one_computation_in_two_rows_shows_the_spread_between_runs(everything):
     dice, asd = section.lines
     assert dice[2:6] == ("D -> H -> H 60.90", "H -> H -> D 62.40", "1.50", "1.06")  # 1.50 / sqrt(2)
     assert asd[2:6] == ("D -> H -> H 2.67", "H -> H -> D 1.34", "1.33", "0.94")
-    assert "132 of them in two papers: 0 differ otherwise than by digits" in section.summary
+    assert "132 of them in two papers: 83 equal, 27 rounded, 22 cut off, 0 different." in section.summary
 
 
 def test_a_number_that_two_papers_print_otherwise_is_a_second_run(everything):

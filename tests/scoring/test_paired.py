@@ -69,6 +69,6 @@ def test_rows_with_other_numbers_of_runs_are_averaged_first():
     one = scores_of([70.0, 80.0, 90.0], runs=2)
     one.values[1] += 2
     pairs = pair(one, scores_of([60.0, 60.0, 60.0]))
-    assert not pairs.same_runs
+    assert pairs.runs is None
     assert pairs.lines[0].first == pytest.approx(81.0)
-    assert pair(*rows()).same_runs
+    assert pair(*rows()).runs == 1

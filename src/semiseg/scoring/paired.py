@@ -49,15 +49,15 @@ class Pairs:
     """lines: a line per column. cases: the difference of each case, index case, a column per organ and ``mean``: Dice,
     percent, averaged over runs; sorted by the size of ``mean``, the largest first; NaN where a row has no number.
 
-    first, second: the same form, the Dice of each row. same_runs: whether intervals cover the runs, too; else runs are
-    averaged, because the rows have other numbers of them.
+    first, second: the same form, the Dice of each row. runs: of each row, which intervals cover, too; None where the
+    rows have other numbers of runs, which then are averaged.
     """
 
     lines: tuple[Line, ...]
     cases: pd.DataFrame
     first: pd.DataFrame
     second: pd.DataFrame
-    same_runs: bool
+    runs: int | None
 
 
 def pair(first: Scores, second: Scores) -> Pairs:
@@ -65,8 +65,8 @@ def pair(first: Scores, second: Scores) -> Pairs:
     cases = sorted(set(first.cases) & set(second.cases))
     organs = [organ for organ in first.organs if organ in second.organs]
     one, other = (_within(scores, cases, organs) for scores in (first, second))
-    same_runs = len(one.values) == len(other.values)
-    if not same_runs:
+    runs = len(one.values) if len(one.values) == len(other.values) else None
+    if runs is None:
         one, other = (replace(scores, values=mean(scores.values, axis=0)[None]) for scores in (one, other))
     intervals = bootstrap(one, other)
     numbers = [estimate(scores, *_once(scores))[0] for scores in (one, other)]
@@ -82,7 +82,7 @@ def pair(first: Scores, second: Scores) -> Pairs:
     tables = [own[[*organs, DICE]].rename(columns={DICE: "mean"}) for own in values]
     difference = tables[0] - tables[1]
     order = difference["mean"].abs().sort_values(ascending=False, kind="stable").index
-    return Pairs(lines, difference.loc[order], tables[0], tables[1], same_runs)
+    return Pairs(lines, difference.loc[order], tables[0], tables[1], runs)
 
 
 def _within(scores: Scores, cases: Sequence[str], organs: Sequence[str]) -> Scores:

@@ -38,10 +38,13 @@ def same_computation(numbers: Sequence[Print]) -> Section:
         found.append((size, (f"{one.paper}, {places}", one.column, *sides, str(size), deviation, why)))
     seen = Counter(likeness(one.value, other.value) for one, other in _twice(numbers))
     across = Counter(likeness(one.value, other.value) for one, other in _twice(numbers) if one.paper != other.paper)
+    kinds = ", ".join(f"{across[kind]} {kind}" for kind in ("equal", "rounded", "cut off", "different"))
+    within = seen["different"] - across["different"]
+    nothing = "" if across["different"] else " So two papers that print one method give no bound: they print one run."
     summary = (
-        f"{counted(seen.total(), 'mean')} of one method stand in two places, {across.total()} of them in two papers: "
-        f"{seen['different']} differ otherwise than by digits, {across['different']} of them in two papers. "
-        f"{counted(len(pairs), 'pair')} of different numbers of one computation."
+        f"{counted(seen.total(), 'mean')} of one method stand in two places, {across.total()} of them in two papers:"
+        f" {kinds}. Of those within one paper {within} are different.{nothing}"
+        f" {counted(len(pairs), 'pair')} of different numbers of one computation."
     )
     return Section("The same computation twice", SAME_RULE, summary, SAME_HEADS, largest_first(found))
 

@@ -41,9 +41,8 @@ def line_texts(line: Line) -> tuple[str, ...]:
 
 def notes(pairs: Pairs) -> Iterator[str]:
     """Sentences below the table of columns."""
-    over = (
-        "cases and runs" if pairs.same_runs else "cases; runs are averaged, because the rows have other numbers of them"
-    )
+    over = "cases and runs" if pairs.runs else "cases; runs are averaged, because the rows have other numbers of them"
+    over = "cases, since there is one run of each" if pairs.runs == 1 else over
     test = "Wilcoxon's signed-rank test over the cases, each line by itself and not corrected for their number"
     yield f"Interval: drawn over {over}. p: {test}."
     mean = next(line for line in pairs.lines if line.column == METRICS["dice"])
