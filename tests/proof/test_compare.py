@@ -213,6 +213,15 @@ def test_without_the_records_behind_the_tables_own_records_are_compared(project,
     assert "Not all records behind the tables are here" in text and "Other CPU in B (rule table)" in text
 
 
+def test_a_build_of_another_version_is_compared_though_its_rows_are_not(project, build, capfd):
+    edited(build, cell("Dice"), "99.99")
+    forged(build, TABLE, params={"of_another_version": 1})
+    status, text = told(capfd, TABLE, build / TABLE)
+    assert status == 1 and "Different: 1 of 60 numbers differ" in text
+    status, text = told(capfd, f"{TABLE}:cps", f"{build / TABLE}:cps")
+    assert status == 2 and "is no specification of this version" in text
+
+
 # what is refused
 
 

@@ -51,9 +51,9 @@ class Verdict:
 
 def compare_builds(first: Side, second: Side) -> Verdict:
     """Compare two builds of a table. Raises UserError for tables of other datasets or without a common row."""
-    if first.spec.dataset != second.spec.dataset:
+    if first.dataset != second.dataset:
         raise UserError(
-            f"{first.name} is about {first.spec.dataset}, {second.name} about {second.spec.dataset}, so that they have"
+            f"{first.name} is about {first.dataset}, {second.name} about {second.dataset}, so that they have"
             " no case in common: name two tables of one dataset"
         )
     one, other = _numbers(first), _numbers(second)

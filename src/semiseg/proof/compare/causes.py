@@ -20,6 +20,7 @@ MACHINE = {  # keys of a record's environment, which kind they are, and their wo
     "python": ("library", "Python"),
     "platform": ("machine", "platform"),
 }
+ABSENT = "not there"  # a parameter or package that a record does not name
 SHOWN = 4  # parameters, modules or jobs that a sentence names
 
 
@@ -130,7 +131,10 @@ def _parameters(first: Record, second: Record, rules: tuple[str, ...]) -> Iterat
     values = [dict(_flat(record["params"])) for record in (first, second)]
     keys = [key for key in dict.fromkeys([*values[0], *values[1]]) if values[0].get(key) != values[1].get(key)]
     if keys:
-        texts = [f"{key} is {_shown(values[0].get(key))} in A, {_shown(values[1].get(key))} in B" for key in keys]
+        texts = [
+            f"{key} is {_shown(values[0].get(key), ABSENT)} in A, {_shown(values[1].get(key), ABSENT)} in B"
+            for key in keys
+        ]
         yield Cause("parameter", f"other parameters: {some(texts, SHOWN)}", rules)
     if first.get("seed") != second.get("seed"):
         yield Cause("seed", f"another seed: {first.get('seed')} in A, {second.get('seed')} in B", rules)
@@ -152,7 +156,7 @@ def _machine(first: Record, second: Record, rules: tuple[str, ...]) -> Iterator[
     packages, others = one.get("packages") or {}, other.get("packages") or {}
     for name in sorted({**packages, **others}):
         if packages.get(name) != others.get(name):
-            versions = f"{_shown(packages.get(name))} in A, {_shown(others.get(name))} in B"
+            versions = f"{_shown(packages.get(name), ABSENT)} in A, {_shown(others.get(name), ABSENT)} in B"
             yield Cause("library", f"another version of {name}: {versions}", rules)
 
 
@@ -169,8 +173,8 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _shown(value: Any) -> str:
-    text = "unknown" if value is None else str(value)
+def _shown(value: Any, absent: str = "unknown") -> str:
+    text = absent if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

@@ -82,7 +82,7 @@ def _builds(first: Side, second: Side, page: Path | None, console: Console) -> b
 
 def _rows(first: Side, second: Side, convention: str, page: Path | None, plot: Path | None, console: Console) -> None:
     one, other = first.scores(convention), second.scores(convention)
-    if first.spec.dataset != second.spec.dataset or not set(one.cases) & set(other.cases):
+    if first.dataset != second.dataset or not set(one.cases) & set(other.cases):
         raise UserError(
             f"{first.name} and {second.name} have no test case in common: name rows of tables with one test list"
         )

@@ -51,7 +51,7 @@ def write_builds(out: Path, first: Side, second: Side, verdict: Verdict, differi
     lines = [texts.cell_texts(cell) for cell in differing]
     tables = [_table("Numbers that differ", texts.CELL_HEADS, lines)] if lines else []
     sentences = [*verdict.sentences, *verdict.lacking]
-    _write(out, f"Two builds of {first.spec.table}: {verdict.kind}", about, sentences, tables, [], "")
+    _write(out, f"Two builds of {Path(first.target).stem}: {verdict.kind}", about, sentences, tables, [], "")
 
 
 def _every(pairs: Pairs) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

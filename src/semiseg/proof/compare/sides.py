@@ -1,10 +1,11 @@
 """The two sides of a comparison: what the user names, as a table with its record, its values per case and its chain."""
 
 import contextlib
+import functools
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,18 @@ class Side:
     target: str
     unpacked: bool
     row: str | None
-    spec: TableSpec
     record: Record
     links: tuple[Link, ...]
+
+    @functools.cached_property
+    def spec(self) -> TableSpec:
+        """The table's specification; UserError where another version wrote it. Two builds are compared without it."""
+        return read_spec(TableSpec, self.record["params"], f"the record of {self.name}")
+
+    @property
+    def dataset(self) -> str:
+        """The dataset of the table."""
+        return str(self.record["params"].get("dataset"))
 
     @property
     def label(self) -> str:
@@ -100,11 +110,10 @@ def open_side(name: str, stack: contextlib.ExitStack) -> Side:
         )
     if record["rule"] != "table":
         raise UserError(f"{name} is no table: name {SYNTAX}")
-    spec = read_spec(TableSpec, record["params"], f"the record of {name}")
-    side = Side(name, folder, target, is_crate, None, spec, record, links)
+    side = Side(name, folder, target, is_crate, None, record, links)
     for form in (".csv", ".sound.csv"):
         _check_recorded(side, folder / (target.removesuffix(".csv") + form))
-    return side if row is None else Side(**{**vars(side), "row": _method(name, spec, row)})
+    return side if row is None else replace(side, row=_method(name, side.spec, row))
 
 
 def _split(name: str) -> tuple[Path, str | None]:
