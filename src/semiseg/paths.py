@@ -16,7 +16,8 @@ ROW = "results/{table}/{method}.csv"
 TABLE = "results/{table}.csv"
 FIGURE = "results/{table}/figures/{figure}.{format}"
 SECONDS = "results/{table}.seconds.csv"
-FORMS = (".sound.csv", ".views.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")  # of a table, beside its CSV
+# of a table, beside its CSV
+FORMS = (".sound.csv", ".views.csv", ".cases.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")
 COUNTED = "results/counted"  # operations of a training step, as counted by the planner
 AUDITED = "results/.audit"  # what audits remember
 OUTLINES = "results/.code"  # what source files say, as the planner remembers it

@@ -69,7 +69,7 @@ def test_a_finished_table_is_proven_cell_by_cell(project, capsys):
     assert main(["audit", TABLE]) == 0
     text = capsys.readouterr().out
     assert f"{TABLE}: proven\n  proven: cps, control_perfect (80 cells)\n" in text
-    assert "checked: 18 records, 68 files by sha256" in text
+    assert "checked: 18 records, 69 files by sha256" in text
     assert f"record of {TABLE}: {read_record(record_path(TABLE))['id']}" in text
 
 
@@ -241,6 +241,30 @@ def test_a_changed_number_is_found_though_its_record_was_made_to_fit(project):
     assert "results/tiny.sound.csv, control_perfect, LA the scores give " in "\n".join(found.lines())
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_changed_value_per_case_is_found_though_its_record_was_made_to_fit(project, quick):
+    assert report().proven
+    edit(
+        "results/tiny.cases.csv",
+        "control_perfect,1,published,phantom_mri_0005,LA,100.",
+        "control_perfect,1,published,phantom_mri_0005,LA,99.",
+    )
+    path = record_path(TABLE)
+    resealed(path, outputs=[as_it_is(entry) for entry in read_json(path)["outputs"]])
+    found = report(quick=quick)
+    assert not found.proven and set(rows(found).values()) == {"proven"}
+    text = "\n".join(found.lines())
+    assert (
+        "results/tiny.cases.csv is not what the scores give: 1 line is other, first 'control_perfect,1,published"
+        in text
+    )
+
+
+def test_values_per_case_are_not_judged_by_scores_that_are_not_here(project):
+    Path(RUN, "cases.csv").unlink()
+    assert "tiny.cases.csv" not in told()
+
+
 def test_a_changed_row_is_found_though_its_record_was_made_to_fit(project):
     path = "results/tiny/cps.csv"
     edit(path, "cps,cps,published,la,2,2,", "cps,cps,published,la,2,2,9")
@@ -261,7 +285,7 @@ def test_a_row_that_was_taken_out_is_told(project):
     assert about_the_table(report()) == ["lacks the rows control_perfect"]
 
 
-@pytest.mark.parametrize("form", [".md", ".tex", ".html", ".views.csv", ".cost.csv", ".metrics.json"])
+@pytest.mark.parametrize("form", [".md", ".tex", ".html", ".views.csv", ".cases.csv", ".cost.csv", ".metrics.json"])
 def test_an_altered_form_of_the_table_is_named_first_and_changes_no_number(project, form):
     with Path(f"results/tiny{form}").open("a") as file:
         file.write("\n")

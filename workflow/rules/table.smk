@@ -29,7 +29,7 @@ table_inputs, table_spec, table_code = job(TABLE)
 
 
 rule table:
-    """The table as CSV under both conventions, three views, cost, Markdown, LaTeX and a page to look at."""
+    """The table as CSV under both conventions, three views, values per case, cost, Markdown, LaTeX and a page to look at."""
     input:
         unpack(table_inputs),
     output:

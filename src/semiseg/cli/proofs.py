@@ -1,4 +1,4 @@
-"""Verbs about proof: lineage audit."""
+"""Verbs about proof: lineage audit compare."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from semiseg.base.errors import UserError
 from semiseg.cli.parsing import add_verb
 
 UNPROVEN = 1
+DIFFERENT = 1  # exit status of compare for two builds that are not the same
 
 
 def add(verbs: Any) -> None:
@@ -31,6 +32,20 @@ def add(verbs: Any) -> None:
     audit.add_argument("--sample", type=_count, default=1, help="how many jobs to repeat")
     audit.add_argument("--strict", action="store_true", help="changed comments in source and params.yaml count, too")
     audit.add_argument("--json", action="store_true", help="the report as JSON")
+    compare = add_verb(verbs, "compare", _compare)
+    for side in ("A", "B"):
+        compare.add_argument(
+            side.lower(),
+            metavar=side,
+            help="results/TABLE.csv, results/TABLE.csv:ROW, a crate (folder or zip) or CRATE:ROW",
+        )
+    compare.add_argument(
+        "--convention", choices=("published", "sound"), default="sound", help="how two rows are scored; default: sound"
+    )
+    compare.add_argument("--page", type=Path, metavar="FILE.html", help="also write a page, with pictures of the cases")
+    compare.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw two rows case by case, as png, svg or pdf"
+    )
 
 
 def _lineage(options: argparse.Namespace) -> int:
@@ -44,6 +59,17 @@ def _lineage(options: argparse.Namespace) -> int:
         raise UserError(f"--{given} is given without --{lacking}: a cell needs both")
     tree = cell_tree(options.target, options.row, options.column) if options.row else file_tree(options.target)
     return 0 if show(tree, options.target, options.json) else UNPROVEN
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Compare two rows case by case, or two builds of a table, also of another project or machine.
+
+    The exit status is 0 for two rows, and for two builds that are the same within rounding; 1 for builds that differ.
+    """
+    from semiseg.proof.compare.command import compare
+
+    same = compare(options.a, options.b, options.convention, options.page, options.plot)
+    return 0 if same else DIFFERENT
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -42,6 +42,9 @@ def add(verbs: Any) -> None:
     numbers = add_verb(published, "check", _check_published)
     numbers.add_argument("papers", nargs="*", metavar="PAPER", help="papers to check; default: all")
     numbers.add_argument("--write", type=Path, metavar="FILE.md", help="write the result to this file, print nothing")
+    claims = add_verb(published, "claims", _published_claims)
+    claims.add_argument("papers", nargs="*", metavar="PAPER", help="papers to look at; default: all")
+    claims.add_argument("--write", type=Path, metavar="FILE.md", help="write the result to this file, print nothing")
 
 
 def _check_params(options: argparse.Namespace) -> None:
@@ -128,3 +131,10 @@ def _check_published(options: argparse.Namespace) -> None:
     from semiseg.papers.check.command import check
 
     check(options.papers, options.write)
+
+
+def _published_claims(options: argparse.Namespace) -> None:
+    """Print how probable it is that a paper's own row is not the best one, given the printed means and spreads."""
+    from semiseg.papers.outperformance.command import show_claims
+
+    show_claims(options.papers, options.write)

@@ -38,12 +38,14 @@ Views = pd.DataFrame
 Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known of the cell
 
 
-def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
+def build_views(
+    spec: TableSpec, table: pd.DataFrame, scores: Mapping[str, Mapping[str, Scores]] | None = None
+) -> Views:
     """A line per row and printed column, with the columns ``VIEWS`` (described in docs/read-a-table.md).
 
-    table: rows of both conventions. Intervals and tests are NaN for a row whose score tables are not on this machine,
-    and for rows that were not built; these have their reason in ``reason``. The columns ``OPTIMISM`` are there where
-    ``optimistic`` finds rows.
+    table: rows of both conventions. scores: of ``read_scores``, which is called where they are not given. Intervals
+    and tests are NaN for a row whose score tables are not on this machine, and for rows that were not built; these have
+    their reason in ``reason``. The columns ``OPTIMISM`` are there where ``optimistic`` finds rows.
     """
     columns, reasons = printed_columns(spec), unbuilt(spec)
     lines: Lines = {
@@ -54,7 +56,7 @@ def build_views(spec: TableSpec, table: pd.DataFrame) -> Views:
     _add_print(lines, spec)
     for convention in CONVENTIONS:
         _add_row_numbers(lines, under(table, convention), convention)
-    scores = _gather(spec)
+    scores = read_scores(spec) if scores is None else scores
     for method, conventions in scores.items():
         _add_intervals(lines, method, conventions, columns)
     _add_tests(lines, spec, {method: per_case(both["sound"]) for method, both in scores.items()})
@@ -144,7 +146,7 @@ def _add_row_numbers(lines: Lines, frame: pd.DataFrame, convention: str) -> None
             line |= {name: row[name] for name in COUNTS}
 
 
-def _gather(spec: TableSpec) -> dict[str, dict[str, Scores]]:
+def read_scores(spec: TableSpec) -> dict[str, dict[str, Scores]]:
     """Per method the values of its runs under both conventions; a method that lacks a run here is left out."""
     found = {}
     for method, folders in spec.runs.items():

@@ -1,4 +1,4 @@
-"""Rule ``table``: a table as CSV under both conventions, with three views, cost, Markdown, LaTeX and a page."""
+"""Rule ``table``: a table as CSV, with three views, values per case, cost, Markdown, LaTeX and a page."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -37,14 +37,17 @@ def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> Non
     from semiseg.report.latex import latex
     from semiseg.report.markdown import markdown
     from semiseg.report.page import write_page
-    from semiseg.report.views import as_csv, build_views
+    from semiseg.report.views import as_csv, build_views, read_scores
+    from semiseg.scoring import case_table
 
-    views, cost = build_views(spec, table), read_cost(spec)
+    scores = read_scores(spec)
+    views, cost = build_views(spec, table, scores), read_cost(spec)
     for convention in CONVENTIONS:
         with atomic(out.with_suffix(SUFFIXES[convention])) as temporary:
             under(table, convention).to_csv(temporary, index=False, float_format="%.2f")
     write_json(out.with_suffix(".metrics.json"), _means(under(table, "published")))
     write_text(out.with_suffix(".views.csv"), as_csv(views))
+    write_text(out.with_suffix(case_table.SUFFIX), case_table.as_csv(scores, spec.seeds, spec.metrics))
     write_text(out.with_suffix(".cost.csv"), cost_as_csv(cost))
     write_text(out.with_suffix(".md"), markdown(spec, table, views))
     write_text(out.with_suffix(".tex"), latex(spec, table, views))

@@ -24,7 +24,7 @@ INTRODUCTION = """# The papers' numbers, compared with themselves
 Every number of the papers' result tables is in `src/semiseg/published/<paper>.csv`. This page lists the results of
 arithmetic checks of these numbers. `semiseg published check --write docs/published-numbers.md` writes the page, and a
 test fails when it is out of date. Each line below is about printed numbers that do not agree. The papers do not show
-which of them is right, or why.
+which of them is right, or why. [claims.md](claims.md) asks how probable it is that the order of two rows is chance.
 
 `guidednet`: Zhao et al., ACM MM 2024. `dvcl`: Zhao et al., ICCV 2025, of which only the supplement was read. `skcdf`:
 Zhang et al., CVPR 2025. `plbopt`: Ji et al., the manuscript. `crln`: Wang et al., Medical Image Analysis 2025.
@@ -49,9 +49,9 @@ def terminal_page(found: Sequence[Section]) -> Page:
     return page
 
 
-def markdown(found: Sequence[Section]) -> str:
+def markdown(found: Sequence[Section], introduction: str = INTRODUCTION) -> str:
     """The page as Markdown."""
-    return INTRODUCTION + "".join(line + "\n" for section in found for line in _section(section))
+    return introduction + "".join(line + "\n" for section in found for line in _section(section))
 
 
 def _section(section: Section) -> Iterator[str]:

@@ -32,6 +32,7 @@ class Print:
     spread: str
     flag: str
     note: str
+    spread_over: str
 
     @property
     def where(self) -> str:
@@ -49,8 +50,7 @@ class Print:
     def method(self) -> str:
         """Name by which rows of all papers are matched: from rows.csv, else the row's letters and digits."""
         row, known = self.row.removesuffix(" (2)"), _renamed()
-        name = known.get((self.paper, self.table, row)) or known.get((self.paper, "", row)) or row
-        return "".join(sign for sign in name.lower() if sign.isalnum() or sign in "+*/'")
+        return letters(known.get((self.paper, self.table, row)) or known.get((self.paper, "", row)) or row)
 
     @property
     def supervised(self) -> bool:
@@ -65,6 +65,11 @@ class Print:
         if self.labelled is None or self.unlabelled is None:
             return self.labelled, self.unlabelled
         return self.labelled, SAME_COUNTS.get((self.dataset, self.labelled, self.unlabelled), self.unlabelled)
+
+
+def letters(name: str) -> str:
+    """A method's name in the form in which names are matched: small letters and digits."""
+    return "".join(sign for sign in name.lower() if sign.isalnum() or sign in "+*/'")
 
 
 def read(paper: str) -> list[Print]:
@@ -87,6 +92,7 @@ def prints(frame: pd.DataFrame, paper: str) -> list[Print]:
             line["spread_text"],
             line["flag"],
             line["note"],
+            line["spread_over"],
         )
         for line in frame.to_dict("records")
     ]

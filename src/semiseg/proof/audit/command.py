@@ -7,6 +7,7 @@ from pathlib import Path
 
 from semiseg.graph.graph import Graph
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
+from semiseg.proof.audit.check_case_values import check_case_values
 from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
 from semiseg.proof.audit.check_files import check_content
 from semiseg.proof.audit.check_staleness import OTHER_CODE, check_wanted
@@ -43,11 +44,13 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
     content = check_content(chain.links, options.workers, options.quick)
     wanted = [found for link in chain.links for found in check_wanted(link, graph)]
     other_code = {found.at for found in wanted if found.text.startswith(OTHER_CODE)}
-    known = {found.path for found in content.findings}
-    faults = [found for found in chain.faults() if found.path not in known]
+    faults = [found for found in chain.faults() if found.path not in {one.path for one in content.findings}]
     findings = [*faults, *content.findings, *wanted]
     scored = rescore(chain.links, other_code, content.hashes, options.workers, options.quick)
     findings += _recomputed(chain, scored, {found.path for found in findings})
+    values = [check_case_values(table, other_code, content.hashes, options.quick) for table in chain.tables()]
+    known = {found.path for found in findings}
+    findings += [found for each in values for found in each if found.path not in known]
     if options.redo is not None:
         from semiseg.proof.audit.check_bits import redo
 

@@ -1,5 +1,7 @@
 """Figures as files: PNG, SVG and PDF, whole or not there; equal content has equal bytes."""
 
+import base64
+import io
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -30,3 +32,11 @@ def save(figure: Figure, out: Path) -> None:
     """Write the figure in the format that the suffix of ``out`` names, one of ``UNDATED``."""
     with matplotlib.rc_context(FILE_STYLE), atomic(out) as temporary:
         figure.savefig(temporary, format=out.suffix[1:], dpi=DOTS_PER_INCH, metadata=UNDATED[out.suffix])
+
+
+def as_address(figure: Figure, dots_per_inch: int) -> str:
+    """The figure as PNG within an address (``data:``), for a page of one file."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(FILE_STYLE):
+        figure.savefig(buffer, format="png", dpi=dots_per_inch, metadata=UNDATED[".png"])
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
