@@ -40,7 +40,8 @@ def same_computation(numbers: Sequence[Print]) -> Section:
     across = Counter(likeness(one.value, other.value) for one, other in _twice(numbers) if one.paper != other.paper)
     kinds = ", ".join(f"{across[kind]} {kind}" for kind in ("equal", "rounded", "cut off", "different"))
     within = seen["different"] - across["different"]
-    nothing = "" if across["different"] else " So two papers that print one method give no bound: they print one run."
+    copies = across.total() and not across["different"]
+    nothing = " So two papers that print one method give no bound: they print one run." if copies else ""
     summary = (
         f"{counted(seen.total(), 'mean')} of one method stand in two places, {across.total()} of them in two papers:"
         f" {kinds}. Of those within one paper {within} are different.{nothing}"
