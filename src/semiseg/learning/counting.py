@@ -58,7 +58,9 @@ def _count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], size: Bat
     own = {_storage(each) for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters
-    return Work(float(operations.total), float(memory), parameters)
+    kept_networks = (method.get_submodule(name).state_dict() for name in method.inference_networks)
+    stored = sum(each.numel() * each.element_size() for state in kept_networks for each in state.values())
+    return Work(float(operations.total), float(memory), parameters, stored)
 
 
 def count_parameters(spec: Mapping[str, Any], classes: int, crop: Sequence[int]) -> int:
