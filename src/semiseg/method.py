@@ -120,7 +120,7 @@ class Method(OfficialWeights):
     ``"binary"``: the task has 2 classes.
     ``"sam"``: the protocol's network is ``sam``, whose images have two dimensions; no other method can use it.
     ``"window_is_patch"``: windows of inference have the size of the crops, because weights depend on it.
-    ``"window_in_patch"``: no side of a window is longer than that of a crop, from which the method cuts such windows.
+    ``"second_crops"``: a step has a second crop of each scan (``Batch.second``; ``augmentation.second``).
     ``"scaled_intensities"``: the protocol scales every scan to 0..1 (``intensities: minmax``).
     ``"pretrained"``: the protocol names a run, or a file (``initial``), from whose weights the training starts.
     Those without a name may have one too, of a hyperparameter, and count where it is true: ``"even_bottleneck:skcm"``.

@@ -9,8 +9,9 @@ from snakemake.resources import Resources
 from support import project_folder, warm
 from support.snakemake_project import tiny_params
 
+from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
-from semiseg.engine.gpu_requests import RULES, no_gpu_for_controls, runs_per_gpu, share_of
+from semiseg.engine.gpu_requests import RULES, no_gpu_for, runs_per_gpu, share_of
 from semiseg.engine.slurm_check import Need, Nodes, _counts, _share
 from semiseg.engine.snakemake_requests import multiply_limit
 from semiseg.stages.rules import RULES as ALL_RULES
@@ -47,8 +48,9 @@ def test_the_former_name_of_the_setting_is_one_sentence():
 
 def test_a_control_requests_nothing_and_a_share_replaces_whole_gpus_alone():
     whole, share, cpu = {"gpu": 1, "gres": None}, {"gpu": 0, "gres": "shard:2"}, {"gpu": 0, "gres": None}
-    assert no_gpu_for_controls("control_empty", whole) == no_gpu_for_controls("control_empty", share) == cpu
-    assert no_gpu_for_controls("cps", whole) == whole
+    without = no_gpu_for(is_control)
+    assert without("control_empty", whole) == without("control_empty", share) == cpu
+    assert without("cps", whole) == whole
     assert share_of("shard:2")("cps", whole) == share
     assert share_of("shard:2")("cps", cpu) == cpu, "a profile that says 0 computes on the CPU"
 
@@ -110,7 +112,11 @@ def dry_run(folder, *resources: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_profile_makes_a_control_request_a_gpu_and_a_wrong_number_ends_the_call(tmp_path):
-    folder = project_folder.new(tmp_path / "project", tiny_params())
+    """A row with imported weights predicts on one, but nothing is trained for it."""
+    params = tiny_params()
+    params["variants"]["brought"] = {"method": "sup_only", "parameters": {}, "weights": "file"}
+    params["tables"]["tiny"]["rows"].append({"method": "brought"})
+    folder = project_folder.new(tmp_path / "project", params)
     result = dry_run(folder, "train:gpu=1", "train:gres=gpu:1", "train:runs_per_gpu=2", "predict:gpu=1")
     assert result.returncode == 0 and "other inner parts" not in result.stderr
     planned = re.findall(r"wildcards: .*method=(\w+),.*\n    resources: (.*)", result.stdout + result.stderr)
@@ -119,6 +125,7 @@ def test_no_profile_makes_a_control_request_a_gpu_and_a_wrong_number_ends_the_ca
     of_controls = ("gpu=0", "runs_per_gpu=2"), ("gpu=0", "runs_per_gpu=1")
     expected = {(method, *each) for method in ("sup_only", "cps") for each in (train, predict)}
     expected |= {(f"control_{which}", *each) for which in ("perfect", "empty") for each in of_controls}
+    expected |= {("brought", "gpu=0", "runs_per_gpu=2"), ("brought", *predict)}
     assert {each for each in found if len(each) > 1} == expected
     result = dry_run(folder, "predict:runs_per_gpu=two")
     assert result.returncode == 2 and "error: runs_per_gpu of rule predict is 'two', expected" in result.stdout

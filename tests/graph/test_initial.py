@@ -190,7 +190,7 @@ def test_the_cost_of_a_table_counts_the_pre_training(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     console = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(cost, "terminal", lambda: console)
-    one = Work(operations=5e12, memory=1.0, parameters=1)
+    one = Work(operations=5e12, memory=1.0, parameters=1, stored=2**30)
     monkeypatch.setattr(cost, "work", lambda steps, *_: dict.fromkeys(steps, one))
     found = plan()
     view = TableView.of(found, "la_8")
@@ -201,6 +201,7 @@ def test_the_cost_of_a_table_counts_the_pre_training(tmp_path: Path, monkeypatch
     steps = 6000 + 2000 + 6000 + 6000  # of sup_only, the pre-training, bcp and the control, a second each
     expected = f"4 of 4 runs, about {steps / 3600:.1f} hours"
     assert expected in next(line for line in lines if "left to train" in line)
+    assert any(line.rstrip().endswith("weights 4.0 GiB") for line in lines)
 
 
 def test_a_rehearsal_has_the_pre_training_too() -> None:

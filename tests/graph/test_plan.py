@@ -22,7 +22,7 @@ from semiseg.describe.counts import steps_of
 from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
-from semiseg.learning.counting import count, count_parameters
+from semiseg.learning.counting import count, count_parameters, count_whole
 from semiseg.learning.estimate import Step, _count, prepared_voxels, shipped, work
 from semiseg.learning.work import Work
 from semiseg.network import build
@@ -105,6 +105,15 @@ def test_weights_that_depend_on_the_crop_are_counted_for_the_protocols_own(plan)
     )
     longer = {**steps[True].spec, "training": {**steps[True].spec["training"], "patch": [64, 128, 160]}}
     assert Step(longer, 3).key != steps[True].key
+
+
+def test_frozen_weights_are_stored_but_not_trained(plan):
+    """AutoSAM trains its prompt network alone, and a run holds SAM as well. A student is kept without its teacher."""
+    sam = {**Specs(plan).train(plan.runs("crln_t8", "autosam")[0]), "network": {"name": "sam", "filters": 2}}
+    counted = count_whole(sam, 2)
+    assert counted.stored > 4 * counted.parameters > 0
+    student = _count(Step({**Specs(plan).train(plan.runs("la_small", "ua_mt")[0])}, 2))[0]
+    assert student.stored == pytest.approx(4 * student.parameters, rel=0.01), "and what batch norm keeps"
 
 
 def test_nothing_is_counted_for_a_control(plan, tmp_path):

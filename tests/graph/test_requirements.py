@@ -10,13 +10,14 @@ from semiseg.graph.plan import Plan
 from semiseg.graph.requirements import Pairing, split_does_not_fit
 from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import Step
+from semiseg.params.augmentation import Augmentation
 from semiseg.params.config import BatchSize, Inference, Network, Training
 from semiseg.params.reading import parse_params
 
 
 def training(patch=(64, 128, 128), labelled=4, unlabelled=4):
     batch = BatchSize(labelled=labelled, unlabelled=unlabelled)
-    return Training.model_construct(patch=patch, batch=batch, validation=None)
+    return Training.model_construct(patch=patch, batch=batch, validation=None, augmentation=Augmentation())
 
 
 def why_not(method, hyper, training, network="vnet", window=(64, 128, 128), wrapped=None, **facts):
@@ -74,7 +75,6 @@ class OneScale(Backbone):
         ("even_bottleneck", {}, {"patch": (64, 128, 112)}, "sides of crops must be multiples of 32; found 64 x "),
         ("even_bottleneck", {}, {"window": (48, 128, 128)}, "sides of windows must be multiples of 32; found 48"),
         ("window_is_patch", {}, {"window": (64, 128, 64)}, "trains on 64 x 128 x 128 voxels and predicts windows"),
-        ("window_in_patch", {"patch": (64, 144, 128)}, {"patch": (64, 112, 144)}, "cuts crops of the size of a window"),
     ],
 )
 def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp_path):
@@ -89,6 +89,13 @@ def test_what_a_protocol_lacks_is_the_reason(requirement, good, bad, reason, tmp
         assert requirements.requirements("new") == [requirements.REQUIREMENTS[requirement].text]
 
 
+def test_two_crops_of_a_scan_are_the_protocol_s_to_cut():
+    crops = training().model_copy(update={"augmentation": Augmentation(second="half_crop")})
+    assert why_not("tracoco", {}, crops) is None
+    reason = "tracoco compares two crops of each scan, but the protocol cuts one: set second in its augmentation"
+    assert why_not("tracoco", {}, training()) == reason
+
+
 def test_a_dice_of_one_foreground_class_is_for_two_classes():
     """SS-Net's own code has it, on the left atrium; its port to Synapse takes all classes, as the default does."""
     asked = {"supervised_dice": "foreground"}
@@ -99,7 +106,7 @@ def test_a_dice_of_one_foreground_class_is_for_two_classes():
 
 @pytest.mark.parametrize("method", ["crln", "tracoco"])
 def test_a_random_brightness_is_for_scans_scaled_to_0_and_1(method):
-    crops = training(patch=(64, 128, 128))
+    crops = training().model_copy(update={"augmentation": Augmentation(second="half_start")})
     assert why_not(method, {}, crops, scaled=True) is None
     assert why_not(method, {"brightness": False}, crops, scaled=False) is None
     assert why_not(method, {}, crops, scaled=False) == (

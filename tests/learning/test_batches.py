@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from semiseg.base.errors import UserError
+from semiseg.blocks.intensity import brightened
 from semiseg.data.geometry import Geometry
 from semiseg.data.store import PreparedCase, write_case
 from semiseg.learning import batches as module
 from semiseg.learning import scans
 from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase, batches
 from semiseg.learning.build import choose_runtime
-from semiseg.learning.crops import Crop, as_stored, draw_crop, stored_box
+from semiseg.learning.crops import Crop, as_stored, draw_crop, draw_second, stored_box
 from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
 from semiseg.learning.strong import changed_image, changed_label, draw_changes
+from semiseg.methods.parts.tracoco_crops import overlap
 from semiseg.params.augmentation import Augmentation, Strong
 from semiseg.params.config import BatchSize
 
@@ -76,6 +78,44 @@ def test_a_crop_that_comes_first_has_the_patch_s_sides_after_its_turns():
         assert all(0 <= s <= side - n for s, side, n in zip(crop.start, (20, 30, 9), crop.size, strict=True))
 
 
+def test_a_second_crop_begins_before_the_first_and_shares_a_part_with_it():
+    shape, patch = (14, 11, 7), (8, 8, 8)
+    volume = 1 + np.arange(np.prod(shape)).reshape(shape)
+    seen = set()
+    for number in range(200):
+        rng = np.random.default_rng(number)
+        crop = draw_crop(rng, shape, patch, Augmentation(rot90=True, flip_one_of=(0, 1)))
+        second, shifts = draw_second(rng, crop, shape, patch, "half_start")
+        boxes, parts = overlap(shifts, patch), []
+        for one, box in zip((crop, second), boxes, strict=True):
+            found = np.empty(patch, int)
+            as_stored(found, one)[:] = read_box(volume, one.start, one.size)
+            parts.append(found[box])
+        np.testing.assert_array_equal(*parts)
+        assert parts[0].shape == tuple(8 - shift for shift in shifts)
+        seen |= set(shifts)
+    assert seen == set(range(6)), (
+        "14 voxels leave a first crop six places, and a second one five before the last of them"
+    )
+
+
+@pytest.mark.parametrize("rule", ["half_start", "half_crop"])
+def test_a_second_crop_that_would_lie_too_far_off_is_brought_closer(rule):
+    """On axis 2 the code for LA, half_start, changes nothing."""
+    shape, patch = (50, 9, 60), (8, 8, 8)
+    for number in range(200):
+        crop = draw_crop(np.random.default_rng(number), shape, patch, Augmentation())
+        _, shifts = draw_second(np.random.default_rng(1000 + number), crop, shape, patch, rule)
+        drawn = np.random.default_rng(1000 + number)
+        for axis, (first, shift) in enumerate(zip(crop.start, shifts, strict=True)):
+            second = int(drawn.integers(0, first)) if first else 0
+            if first - second > 8 and rule == "half_crop":
+                second = first - 4
+            elif first - second > 8 and axis < 2:
+                second += first // 2
+            assert shift == first - second
+
+
 def test_one_flip_always_and_all_quarter_turns():
     crops = [draw_crop(np.random.default_rng(i), (20, 20, 20), (8, 8, 8), ALL) for i in range(200)]
     assert {crop.rotations for crop in crops} == {0, 1, 2, 3}
@@ -90,6 +130,7 @@ AUGMENTATIONS = {
     "LA": Augmentation(rot90=True, flip_one_of=(0, 1)),
     "DHC": Augmentation(flip_each=(1, 2), crop="first"),
     "none": Augmentation(),
+    "TraCoCo": Augmentation(rot90=True, flip_one_of=(0, 1), second="half_start"),
     "all": ALL,
     "a flip that another undoes": Augmentation(rot90=True, flip_one_of=(0, 1), flip_each=(0, 1, 2), crop="first"),
 }
@@ -156,6 +197,17 @@ def test_a_batch_is_the_same_from_the_store_and_from_the_device(cases, name):
 def quarters(crop):
     """Maps as a method derives them: of the crop's shape and of another one."""
     return {"quarter": np.digitize(crop[0], np.quantile(crop, (0.25, 0.5, 0.75))), "planes": crop.mean((0, 2, 3))}
+
+
+def test_the_second_crop_of_each_item_is_of_its_scan_and_as_bright(cases, monkeypatch):
+    monkeypatch.setattr("semiseg.blocks.intensity.brightness", lambda count: torch.linspace(0.8, 1.2, count))
+    batch = sampler_of(cases, "TraCoCo")[0]
+    bright = brightened(batch)
+    assert bright.second.shape == bright.everything.shape and bright.shifts.shape == (len(batch.second), 3)
+    for one in (batch, bright):
+        for first, second, shifts in zip(one.everything, one.second, one.shifts.tolist(), strict=True):
+            first_box, second_box = overlap(shifts, PATCH)
+            assert torch.equal(first[:, *first_box], second[:, *second_box]) and first[:, *first_box].any()
 
 
 @pytest.mark.parametrize("threads", [0, 3])

@@ -127,6 +127,15 @@ def test_brats_lags_by_one_step():
     assert table.learning_rate(15111) == pytest.approx(0.00532348578), "the step case of MT"
 
 
+def test_tracoco_counts_a_step_before_it_sets_ramp_and_rate():
+    """yyliu01/TraCoCo: the last of 9000 steps has a rate of 0. A lag of the method's own adds nothing."""
+    table = published("la_tracoco")
+    expected = [0.05 * (1 - 1 / 9000) ** 0.9, 0.05 * 0.5**0.9, 0.0]
+    assert [table.learning_rate(step) for step in (0, 4499, 8999)] == pytest.approx(expected)
+    assert replace(table, rate_lag=1).learning_rate(4499) == table.learning_rate(4499)
+    assert [table.time(step).ramp for step in (159, 160)] == [1.0, 1.0] > [table.time(158).ramp]
+
+
 @pytest.mark.parametrize(("method", "lag"), [("mt", 1), ("dan", 1), ("cps", 0), ("guidednet", 0)])
 def test_mt_and_dan_lag_in_every_protocol_that_counts_iterations(method, lag):
     network, voxels = Network(name="unet3d", filters=2), [1.0, 1.0]
@@ -178,3 +187,12 @@ def test_an_epoch_may_be_a_number_of_steps(labelled_only):
     with pytest.raises(ValueError, match="epoch"):
         schedule(epochs=1, epoch=0, schedule={"rule": "constant"}, ramp={})
     assert "warmup" not in training.schedule.model_dump() and "floor" not in training.schedule.model_dump()
+
+
+def test_a_rise_may_begin_with_a_part_of_the_rate_that_it_reaches_right_after_it():
+    """RCPS: a hundredth in the first epoch, on a line to the whole rate in the sixth one, then it falls."""
+    table = published("la_rcps")
+    rates = [table.learning_rate(8 * epoch) for epoch in (0, 1, 4, 5, 6, 99)]
+    assert rates == pytest.approx([0.0001, 0.00208, 0.00802, 0.01, 0.01 * (94 / 95) ** 0.9, 0.01 * (1 / 95) ** 0.9])
+    with pytest.raises(ValueError, match="warmup_from belongs to a warm-up: remove it, or give warmup"):
+        schedule(iterations=20, schedule={"rule": "poly", "warmup_from": 0.1}, ramp={})

@@ -30,6 +30,7 @@ CLASSES = 3
 FIRST = TrainingTime(iteration=0, iterations=10000, epoch=0, epochs=100, ramp=0.0)
 LATE = TrainingTime(iteration=9998, iterations=10000, epoch=99, epochs=100, ramp=1.0)
 TRIES = 8  # seeds
+CROPS = Augmentation(second="half_start")  # which methods of one crop leave alone
 EFFECTIVE = {"plbopt": {"mining": "hard"}}  # the easiest triplets of random features have no gradient
 
 
@@ -83,7 +84,8 @@ def draw(name: str, seed: int = 0) -> Batch:
     has_maps = method_class(name).derive is not Method.derive
     maps = derived_maps(build(name).derive, images[2:]) if has_maps else {}
     origin = torch.tensor([[0, 0, 0, 0], [1, 2, 3, 4]])
-    return Batch(images[:2], labels, images[2:], origin, origin, maps)
+    second, shifts = torch.randn(4, 1, *sides(name), generator=generator), torch.tensor([[0, 1, 2]] * 4)
+    return Batch(images[:2], labels, images[2:], origin, origin, maps, second, shifts)
 
 
 def step(state: State, batch: Batch) -> None:
@@ -202,7 +204,7 @@ def computed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         cases.append(StoredCase(folder / f"{number}.h5", shape))
     order = Order("endless", 1, 1, BatchSize(labelled=2, unlabelled=2), "unlabelled")
     method = confident(name, networks(name)[0])
-    sampler = Sampler(cases[:1], cases[1:], order, sides(name), Augmentation(), seed=0, derive=method.derive)
+    sampler = Sampler(cases[:1], cases[1:], order, sides(name), CROPS, seed=0, derive=method.derive)
     batch = sampler[0].to(torch.device("cpu"))
     batch.unlabelled.requires_grad_()
     first = {term: value.detach() for term, value in method.losses(batch, FIRST).items()}
@@ -242,7 +244,15 @@ def test_inference_networks_exist_and_give_probabilities(computed: Computed) -> 
 
 def test_a_batch_has_no_place_for_labels_of_unlabelled_crops() -> None:
     origins = ["labelled_origin", "unlabelled_origin"]
-    assert [field.name for field in fields(Batch)] == ["images", "labels", "unlabelled", *origins, "maps"]
+    assert [field.name for field in fields(Batch)] == [
+        "images",
+        "labels",
+        "unlabelled",
+        *origins,
+        "maps",
+        "second",
+        "shifts",
+    ]
 
 
 @pytest.mark.parametrize("name", METHODS)

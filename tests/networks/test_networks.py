@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+import torch.nn.functional as F
 from support.plain_network import PlainNetwork
 from torch import nn
 
@@ -200,6 +201,22 @@ def test_deep_supervision_gives_all_scales_at_full_size_finest_first() -> None:
     torch.testing.assert_close(outputs[0], network(image))
     roughness = [(output[..., 1:] - output[..., :-1]).abs().mean() / output.std() for output in outputs]
     assert roughness[0] > roughness[2] > roughness[3], "deeper scales are smoother"
+
+
+def test_heads_on_every_map_leave_the_v_net_as_it_is() -> None:
+    deep, plain = (build(name, 1, 2, "default", filters=2) for name in ("vnet_ds", "vnet"))
+    state = deep.state_dict()
+    heads = {name for name in state if name.startswith("side_heads.")}
+    assert {name for name in state if name not in heads} == set(plain.state_dict())
+    assert [tuple(state[f"side_heads.{level}.weight"].shape) for level in range(3)] == [
+        (2, channels, 1, 1, 1) for channels in (16, 8, 4)
+    ]
+    image = torch.randn(1, 1, 32, 16, 48)
+    first, *sides = deep.eval().outputs(image)
+    torch.testing.assert_close(first, deep(image))
+    for side, head, feature in zip(reversed(sides), deep.side_heads, deep.features(image), strict=False):  # type: ignore[arg-type]
+        larger = F.interpolate(head(feature), (32, 16, 48), mode="trilinear")
+        torch.testing.assert_close(side, larger)
 
 
 @pytest.mark.parametrize("name", NAMES)

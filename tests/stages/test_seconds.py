@@ -91,5 +91,5 @@ def test_the_figure_in_print_times_six_methods_each_by_its_own_protocol():
     whole = copy.deepcopy(params_yaml.content())
     rows = Graph(Plan(parse_params(whole))).maker("results/crln_fig7.seconds.csv").spec["rows"]
     assert list(rows) == ["ua_mt", "bcp", "caml", "tracoco", "cac4ssl", "crln"]
-    assert rows["tracoco"]["train"]["training"]["patch"] == [128, 128, 80]
+    assert rows["tracoco"]["train"]["training"]["augmentation"]["second"] == "half_start"
     assert not {"initial", "checkpoints"} & set(rows["bcp"]["train"]) | {"checkpoints"} & set(rows["crln"]["train"])

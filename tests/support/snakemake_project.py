@@ -1,5 +1,6 @@
 """A tiny table, small enough for a minute, and calls of the real Snakemake as a user makes them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from support import params_yaml, warm
@@ -33,7 +34,7 @@ def tiny_params():
 def alone(content: dict, *tables: str) -> dict:
     """Parameters of these tables alone, because each call reads and checks the whole file."""
     kept = {name: content["tables"][name] for name in tables}
-    protocols = {name: content["protocols"][name] for name in {table["protocol"] for table in kept.values()}}
+    protocols = {name: content["protocols"][name] for name in _protocols(content, kept.values())}
     datasets = {table["dataset"] for table in kept.values()}
     return content | {
         "datasets": {name: options for name, options in content["datasets"].items() if name in datasets},
@@ -47,6 +48,14 @@ def alone(content: dict, *tables: str) -> dict:
         "variants": {},
         "tables": kept,
     }
+
+
+def _protocols(content: dict, tables: Iterable[dict]) -> set[str]:
+    """The protocols of tables and of their rows, and those of the pre-trainings that these start from."""
+    rows = [row for table in tables for row in (table, *table["rows"]) if isinstance(row, dict)]
+    named = {row["protocol"] for row in rows if "protocol" in row}
+    starts = (content["protocols"][name].get("initial") or {} for name in named)
+    return named | {start["protocol"] for start in starts if "protocol" in start}
 
 
 def snakemake(folder: Path, *arguments: str):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 Derive = Callable[[NDArray[np.float32]], Mapping[str, NDArray[Any]]]  # from a crop [c z y x] to maps by name
 NO_ORIGIN = torch.empty(0, 4, dtype=torch.int64)  # of crops that are not cut from cases
+NO_CROPS, NO_SHIFTS = torch.empty(0, 1, 0, 0, 0), torch.empty(0, 3, dtype=torch.int64)
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Batch:
     labelled_origin, unlabelled_origin: ``[b 4]`` and ``[u 4]`` int64, always in main memory: the number of each crop's
     case in the split's list of labelled or unlabelled cases, from 0, and the first voxel of its box in the stored
     volume, negative in the padding. Quarter turns and flips exchange the sides of that box and reverse the crop in it.
+
+    second: ``[b+u c z y x]``, a second crop of each item's scan, where the protocol has one (``augmentation.second``).
+    shifts: ``[b+u 3]`` int64, always in main memory: the voxels by which it begins before the first one on each axis.
     """
 
     images: Tensor
@@ -34,6 +38,8 @@ class Batch:
     labelled_origin: Tensor = NO_ORIGIN
     unlabelled_origin: Tensor = NO_ORIGIN
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    second: Tensor = NO_CROPS
+    shifts: Tensor = NO_SHIFTS
 
     @property
     def everything(self) -> Tensor:
@@ -41,17 +47,17 @@ class Batch:
         return torch.cat([self.images, self.unlabelled])
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """What lies on the device: images, labels, unlabelled images and maps."""
-        return self.images, self.labels, self.unlabelled, *self.maps.values()
+        """What lies on the device: images, labels, unlabelled images, second crops and maps."""
+        return self.images, self.labels, self.unlabelled, self.second, *self.maps.values()
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device, copied without waiting when the memory is pinned.
 
         Labels become int64 there, because eight times as many bytes need not be copied.
         """
-        images, labels, unlabelled, *maps = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
+        images, labels, unlabelled, second, *maps = (tensor.to(device, non_blocking=True) for tensor in self.tensors())
         named = dict(zip(self.maps, maps, strict=True))
-        return replace(self, images=images, labels=labels.long(), unlabelled=unlabelled, maps=named)
+        return replace(self, images=images, labels=labels.long(), unlabelled=unlabelled, second=second, maps=named)
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,15 @@ def unit_range(images: Tensor) -> Tensor:
 
 
 def brightened(batch: Batch) -> Batch:
-    """The batch with each image times a random factor and clipped to 0..1, the range of its protocol."""
-    images, unlabelled = (_brightened(images) for images in (batch.images, batch.unlabelled))
-    return replace(batch, images=images, unlabelled=unlabelled)
+    """The batch with each image times a random factor, the same for both crops of a scan, and clipped to 0..1."""
+    factors = [brightness(len(images)) for images in (batch.images, batch.unlabelled)]
+    images, unlabelled = map(_brightened, (batch.images, batch.unlabelled), factors)
+    second = _brightened(batch.second, torch.cat(factors)) if len(batch.second) else batch.second
+    return replace(batch, images=images, unlabelled=unlabelled, second=second)
 
 
-def _brightened(images: Tensor) -> Tensor:
-    factors = brightness(len(images)).to(images)
+def _brightened(images: Tensor, factors: Tensor) -> Tensor:
+    factors = factors.to(images)
     return (images * factors.view(-1, 1, 1, 1, 1)).clamp(0, 1)
 
 

@@ -22,7 +22,7 @@ from semiseg.graph.specs import Specs
 from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
-from semiseg.learning.work import BYTES, PROCESS, Work
+from semiseg.learning.work import PROCESS, Work
 from semiseg.params.preparation import Preparation
 from semiseg.params.table import Table
 from semiseg.paths import COUNTED, PREPARED, RAW, RUN, SPLIT, STATE
@@ -34,11 +34,15 @@ COLUMNS = ("row", "runs done", "parameters", "s / iteration", "hours left", "mem
 
 @dataclass(frozen=True)
 class Price:
-    """Cost of one row: seconds per iteration and bytes of memory, measured on a device or estimated."""
+    """Cost of one row: seconds per iteration and bytes of memory, measured on a device or estimated.
+
+    stored: bytes of the weights that a run keeps at most.
+    """
 
     seconds: float
     memory: float
     parameters: int
+    stored: int
     source: str
 
 
@@ -184,9 +188,9 @@ def _line(
     if costs:
         seconds = median(cost["seconds_per_iteration"] for cost in costs)
         memory = max(cost["peak_memory_bytes"] for cost in costs)
-        price = Price(seconds, memory, costs[0]["parameters"], f"measured: {costs[0]['device']}")
+        price = Price(seconds, memory, costs[0]["parameters"], counted.stored, f"measured: {costs[0]['device']}")
     else:
-        price = Price(counted.operations / pace, counted.memory, counted.parameters, "estimated")
+        price = Price(counted.operations / pace, counted.memory, counted.parameters, counted.stored, "estimated")
     done = [run for run in runs if run in trained]
     steps = {run: view.iterations(run) if price.parameters else 0 for run in runs}
     left = sum(number for run, number in steps.items() if run not in done)
@@ -263,7 +267,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def _disk(view: TableView, lines: Iterable[Line]) -> str:
     """Scans and label maps as if uncompressed, and weights."""
-    weights = sum(BYTES * line.price.parameters * line.runs for line in lines) / GIB
+    weights = sum(line.price.stored * line.runs for line in lines) / GIB
     most = disk(view.dataset, view.preparation, view.counts(view.table.split), len(view.predictions))
     parts = [f"{what} {size:.1f} GiB" for what, size in most.items()]
     return "; ".join([*([f"before compression {', '.join(parts)}"] if parts else []), f"weights {weights:.1f} GiB"])

@@ -106,9 +106,10 @@ def _optimiser(one: Optimiser, steps: int) -> str:
 
 
 def _schedule(one: Schedule) -> str:
-    more = f", counted from {one.per} t - 1" if one.lag else ""
+    more = f", counted from {one.per} t {'-' if one.lag > 0 else '+'} 1" if one.lag else ""
     more += ", one iteration late" if one.late else ""
-    more += f", after a rise over {counted(one.warmup, one.per)}" if one.warmup else ""
+    start = "" if one.warmup_from is None else f" from {one.warmup_from:g} of it"
+    more += f", after a rise{start} over {counted(one.warmup, one.per)}" if one.warmup else ""
     more += f", never below {one.floor:g}" if one.floor else ""
     more += f", T = {one.length:,}" if one.length else ""
     match one.rule:
@@ -122,7 +123,7 @@ def _schedule(one: Schedule) -> str:
 
 def _ramp(one: Ramp) -> str:
     length = "the whole training" if one.length is None else f"{one.length} steps"
-    lag = ", counted from t - 1" if one.lag else ""
+    lag = f", counted from t {'-' if one.lag > 0 else '+'} 1" if one.lag else ""
     return f"exp(-5 (1 - s)^2), s from 0 to 1 over {length}, a step every {counted(one.every, one.per)}{lag}"
 
 
@@ -134,7 +135,8 @@ def _augmentation(one: Training) -> str:
           if one.augmentation.flip_each else []),
     ]  # fmt: skip
     steps = ["random crop", *changes] if one.augmentation.crop == "first" else [*changes, "random crop"]
-    return ", ".join([*steps, *([_strong(one.augmentation.strong)] if one.augmentation.strong else [])])
+    second = ["and a second one before it, of the same scan"] if one.augmentation.second else []
+    return ", ".join([*steps, *second, *([_strong(one.augmentation.strong)] if one.augmentation.strong else [])])
 
 
 def _strong(strong: Strong) -> str:

@@ -1,9 +1,8 @@
-"""What the jobs that compute on a GPU request of it: none for a control, else a whole one or, on SLURM, a share."""
+"""What the jobs of ``RULES`` request of a GPU: a whole one or, on SLURM, a share; none where they compute nothing."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 
 RULES = ("train", "predict")  # whose jobs compute on a GPU and may share it; those of seconds measure time
@@ -30,9 +29,9 @@ def runs_per_gpu(requests: Mapping[str, Request]) -> dict[str, int]:
     return values
 
 
-def no_gpu_for_controls(method: str, request: Request) -> Request:
-    """The request of a job for its row: a control computes nothing, so it requests no GPU, whatever a profile says."""
-    return {"gpu": 0, "gres": None} if is_control(method) else request
+def no_gpu_for(computes_nothing: Callable[[str], object]) -> Callable[[str, Request], Request]:
+    """A function that takes the GPU out of the requests of some methods' jobs, whatever a profile says."""
+    return lambda method, request: {"gpu": 0, "gres": None} if computes_nothing(method) else request
 
 
 def share_of(gres: str) -> Callable[[str, Request], Request]:

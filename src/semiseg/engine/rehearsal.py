@@ -103,7 +103,7 @@ def _few_steps(protocol: Protocol) -> Protocol:
     training, inference = _short(protocol.training), protocol.inference
     large = protocol.training.patch
     if all(window <= side for window, side in zip(inference.window, large, strict=True)):
-        # some methods need windows of the size of the crops, or windows that a crop holds
+        # some methods need windows of the size of the crops
         window = tuple(min(pair) for pair in zip(inference.window, training.patch, strict=True))
         sides = zip(inference.stride, inference.window, window, strict=True)
         stride = tuple(round(STEP * side) if given < whole else side for given, whole, side in sides)

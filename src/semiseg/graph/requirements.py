@@ -167,14 +167,10 @@ def _scaled_intensities(pair: Pairing, name: str) -> str | None:
     )
 
 
-def _window_in_patch(pair: Pairing, _: str) -> str | None:
-    patch, window = pair.training.patch, pair.inference.window
-    if all(side <= whole for side, whole in zip(window, patch, strict=True)):
+def _second_crops(pair: Pairing, _: str) -> str | None:
+    if pair.training.augmentation.second is not None:
         return None
-    return (
-        f"{pair.method} cuts crops of the size of a window from larger ones, but the protocol trains on {times(patch)}"
-        f" voxels and predicts windows of {times(window)}"
-    )
+    return f"{pair.method} compares two crops of each scan, but the protocol cuts one: set second in its augmentation"
 
 
 @dataclass(frozen=True)
@@ -212,7 +208,7 @@ REQUIREMENTS = {
     SAM: Requirement("the network `sam`, which other methods cannot use", _sam),
     "pretrained": Requirement("a pre-training (`initial`), from whose weights it starts", _pretrained),
     "scaled_intensities": Requirement("scans scaled to 0..1 (`intensities: minmax`)", _scaled_intensities),
-    "window_in_patch": Requirement("windows of inference that a crop can hold", _window_in_patch),
+    "second_crops": Requirement("a second crop of each scan (`augmentation.second`)", _second_crops),
 }
 
 

@@ -14,7 +14,7 @@ import itertools
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar, Protocol, Self
 
@@ -24,8 +24,8 @@ from torch import Tensor
 
 from semiseg.base.errors import UserError
 from semiseg.data.store import read_label, read_label_crop
-from semiseg.learning.crops import Crop, as_stored, draw_crop
-from semiseg.learning.order import CROP, LABELLED, STRONG, UNLABELLED, Order
+from semiseg.learning.crops import Crop, as_stored, draw_crop, draw_second
+from semiseg.learning.order import CROP, LABELLED, SECOND, STRONG, UNLABELLED, Order
 from semiseg.learning.scans import StoredCase as StoredCase
 from semiseg.learning.scans import image_crop_of, image_of
 from semiseg.learning.strong import changed_image, changed_label, draw_changes
@@ -167,7 +167,7 @@ class Sampler:
         if self.augmentation.strong is not None:
             self._change(self.augmentation.strong, LABELLED, step, images, labels)
             self._change(self.augmentation.strong, UNLABELLED, step, apart)
-        return Batch(
+        batch = Batch(
             images=images,
             labels=labels,
             unlabelled=apart,
@@ -175,6 +175,8 @@ class Sampler:
             unlabelled_origin=_origins(others, unlabelled),
             maps=derived_maps(self.derive, apart),
         )
+        rule = self.augmentation.second
+        return batch if rule is None else self._with_second(batch, step, (*labelled, *unlabelled), rule)
 
     def drawn(self, step: int) -> tuple[Drawn, Drawn]:
         """Cases and crops of a step, those of the labelled and those of the unlabelled stream."""
@@ -189,6 +191,16 @@ class Sampler:
     def _draw(self, stream: int, step: int, slot: int, case: StoredCase) -> tuple[StoredCase, Crop]:
         generator = np.random.default_rng([self.seed, stream, CROP, step, slot])
         return case, draw_crop(generator, case.shape, self.patch, self.augmentation)
+
+    def _with_second(self, batch: Batch, step: int, first: Drawn, rule: str) -> Batch:
+        """The batch with a second crop beside each of these."""
+        drawn, shifts = [], []
+        for slot, (case, crop) in enumerate(first):
+            generator = np.random.default_rng([self.seed, SECOND, step, slot])
+            other, shift = draw_second(generator, crop, case.shape, self.patch, rule)
+            drawn.append((case, other))
+            shifts.append(shift)
+        return replace(batch, second=self.source.images(drawn, self.patch), shifts=torch.tensor(shifts).reshape(-1, 3))
 
     def _change(self, strong: Strong, stream: int, step: int, images: Tensor, labels: Tensor | None = None) -> None:
         """Put strongly augmented crops in the place of crops in main memory."""

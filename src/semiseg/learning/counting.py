@@ -43,7 +43,9 @@ def _count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], size: Bat
         labels = torch.randint(classes, (1, *crop)).repeat(known, 1, 1, 1)
         labelled, unlabelled = torch.randn(rows, 1, *crop).tensor_split([known])
         first, second = torch.zeros(rows, 4, dtype=torch.int64).tensor_split([known])
-    batch = Batch(labelled, labels, unlabelled, first, second, derived_maps(method.derive, unlabelled))
+        others, shifts = torch.randn(rows, 1, *crop), torch.zeros(rows, 3, dtype=torch.int64)
+    maps = derived_maps(method.derive, unlabelled)
+    batch = Batch(labelled, labels, unlabelled, first, second, maps, others, shifts)
     late = TrainingTime(iteration=10**6 - 1, iterations=10**6, epoch=999, epochs=1000, ramp=1.0)
     precision = Precision.of(Training.model_validate(spec["training"]), torch.device("cpu"))
     with operations, precision.autocast(torch.device("cpu")):
@@ -56,7 +58,9 @@ def _count(spec: Mapping[str, Any], classes: int, crop: Sequence[int], size: Bat
     own = {_storage(each) for each in method.state_dict().values()}
     activations = max(sum(size for pointer, size in sizes.items() if pointer not in own) for sizes in kept)
     memory = activations + weights + BYTES * (COPIES - 1) * parameters
-    return Work(float(operations.total), float(memory), parameters)
+    kept_networks = (method.get_submodule(name).state_dict() for name in method.inference_networks)
+    stored = sum(each.numel() * each.element_size() for state in kept_networks for each in state.values())
+    return Work(float(operations.total), float(memory), parameters, stored)
 
 
 def count_parameters(spec: Mapping[str, Any], classes: int, crop: Sequence[int]) -> int:

@@ -5,7 +5,7 @@ mapped back to the stored volume, read there, and then rotated and flipped.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from semiseg.params.augmentation import Augmentation
 
 Kind = TypeVar("Kind", bound=np.generic)
+HALF_START = (0, 1)  # axes on which the rule of this name brings a second crop closer
 MIRRORED: tuple[tuple[int, ...], ...] = ((), (0,), (0, 1), (1,))  # axes that k quarter turns reverse after exchanging
 
 
@@ -68,11 +69,45 @@ def draw_start(rng: np.random.Generator, sides: Sequence[int], patch: Sequence[i
     If any side is not longer than the patch, every axis is padded with max((patch - side) // 2 + 3, 0) zeros on both
     ends. The start is uniform in [0, side - patch), end excluded, of the padded volume; it is negative in the padding.
     """
-    pads = [0] * len(sides)
-    if any(side <= size for side, size in zip(sides, patch, strict=True)):
-        pads = [max((size - side) // 2 + 3, 0) for side, size in zip(sides, patch, strict=True)]
+    pads = _pads(sides, patch)
     room = [side + 2 * pad - size for side, size, pad in zip(sides, patch, pads, strict=True)]
     return tuple(int(rng.integers(0, free)) - pad for free, pad in zip(room, pads, strict=True))
+
+
+def _pads(sides: Sequence[int], patch: Sequence[int]) -> list[int]:
+    """Zeros on both ends of each axis of a volume that crops of these sides are cut from."""
+    if all(side > size for side, size in zip(sides, patch, strict=True)):
+        return [0] * len(sides)
+    return [max((size - side) // 2 + 3, 0) for side, size in zip(sides, patch, strict=True)]
+
+
+def draw_second(
+    rng: np.random.Generator, crop: Crop, shape: Sequence[int], patch: Sequence[int], rule: str
+) -> tuple[Crop, tuple[int, ...]]:
+    """Draw a second crop of the scan before a given one, as ``Augmentation.second`` says.
+
+    Returns it, and the voxels by which it begins before the first one on each axis of the crop. Source:
+    yyliu01/TraCoCo: Code/VnetLA/Dataloader/augmentation.py RandomCrop, and that of Code/VnetPancreas. There a scan is
+    padded by two voxels less where it is no longer than a crop.
+    """
+    pads = _pads(_turned(shape, crop.rotations), patch)
+    shifts, start = [], list(crop.start)
+    for axis, stored in enumerate(crop.axes):
+        is_mirrored = axis in crop.mirrored
+        behind = shape[stored] - crop.start[stored] - crop.size[stored]
+        first = (behind if is_mirrored else crop.start[stored]) + pads[axis]
+        second = _second_start(rng, first, patch[axis], rule, axis)
+        shifts.append(first - second)
+        start[stored] += shifts[-1] if is_mirrored else -shifts[-1]
+    return replace(crop, start=tuple(start)), tuple(shifts)
+
+
+def _second_start(rng: np.random.Generator, first: int, side: int, rule: str, axis: int) -> int:
+    """Draw the start of the second crop on an axis, of the first one's and the crop's side."""
+    second = int(rng.integers(0, first)) if first else 0
+    if first - second <= side or (rule == "half_start" and axis not in HALF_START):
+        return second
+    return second + first // 2 if rule == "half_start" else first - side // 2
 
 
 def stored_box(

@@ -7,7 +7,7 @@ in a folder. So torch is loaded only for a step that was not counted before.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import lcm, prod
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,10 @@ def _count(step: Step) -> Counts:
 
 def _with_parameters(counted: Work, parameters: int) -> Work:
     """The work with this number of parameters in place of its own, which fill more memory or less."""
-    memory = counted.memory + BYTES * COPIES * (parameters - counted.parameters)
-    return Work(counted.operations, memory, parameters)
+    more = BYTES * (parameters - counted.parameters)
+    return replace(
+        counted, memory=counted.memory + COPIES * more, parameters=parameters, stored=max(counted.stored + more, 0)
+    )
 
 
 def _scaled(step: Step, counts: Sequence[Work]) -> Work:
@@ -138,7 +140,7 @@ def _scaled(step: Step, counts: Sequence[Work]) -> Work:
         getattr(small, name) + steps * (getattr(large, name) - getattr(small, name))
         for name in ("operations", "memory")
     )
-    return Work(operations, memory, small.parameters)
+    return replace(small, operations=operations, memory=memory)
 
 
 def _crops(spec: Mapping[str, Any]) -> list[tuple[int, ...]]:

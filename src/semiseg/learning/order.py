@@ -14,7 +14,7 @@ from semiseg.base.errors import UserError
 from semiseg.params.config import BatchSize, Training
 
 LABELLED, UNLABELLED = 0, 1  # numbers of the two streams of crops, part of their seeds
-ORDER, CROP, REPEATS, STRONG = 0, 1, 2, 3  # what a generator draws, part of its seed
+ORDER, CROP, REPEATS, STRONG, SECOND = 0, 1, 2, 3, 4  # what a generator draws, part of its seed
 Rule = Literal["endless", "two_stream", "two_stream_repeated", "two_loaders", "two_loaders_drop_last", "replaced"]
 
 

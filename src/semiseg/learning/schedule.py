@@ -54,11 +54,18 @@ class TrainingSchedule:
     def learning_rate(self, iteration: int) -> float:
         """Learning rate of step ``iteration``."""
         rule, base = self.training.schedule, self.training.optimiser.lr
-        lag = max(rule.lag, self.rate_lag) if rule.per == "iteration" else rule.lag
+        lag = rule.lag or (self.rate_lag if rule.per == "iteration" else 0)
         count = max(self._count(max(iteration - rule.late, 0), rule.per) - lag, 0)
         if count < rule.warmup:
-            return max(base * (count + 1) / rule.warmup, rule.floor)
+            return max(base * self._risen(count), rule.floor)
         return max(self._falling(base, count - rule.warmup), rule.floor)
+
+    def _risen(self, count: int) -> float:
+        """The part of the rate that the warm-up gives after ``count`` of its iterations or epochs."""
+        rule = self.training.schedule
+        if rule.warmup_from is None:
+            return (count + 1) / rule.warmup
+        return rule.warmup_from + (1 - rule.warmup_from) * count / rule.warmup
 
     def _falling(self, base: float, count: int) -> float:
         """The rate by the schedule's rule, ``count`` iterations or epochs after its begin."""

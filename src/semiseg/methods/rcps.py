@@ -9,8 +9,8 @@ its supervised loss. All six forms of the crops pass in one batch, with common s
 In the code noise is always added after its first success, and in half of the views it is the noise made last
 (``sticky_noise``, with one noise for all crops of a view); the default makes fresh noise in half of the views.
 Departures: negatives are chosen once per class, not per voxel, which is the same choice.
-Ours (unverified): more than two classes. The code also has a warm-up of the rate (``semiseg.blocks.warm_up``), Gaussian
-weights of windows and random grid distortion, and repeats the labelled crops in an epoch; no protocol has these yet.
+Ours (unverified): more than two classes. The code also has Gaussian weights of windows and random grid distortion, and
+repeats the labelled crops in an epoch; no protocol has these yet.
 """
 
 from collections.abc import Mapping

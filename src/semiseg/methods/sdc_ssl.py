@@ -56,7 +56,6 @@ class SDCSSL(Method):
         self.seg_heads, self.sdm_heads = ShapeHeads(self.seg, organs), ShapeHeads(self.sdm, organs)
         self.autoencoder = Autoencoder(organs)
         self._masks: list[Tensor] = []
-        self._before: list[Tensor] = []
 
     @property
     def output_channels(self) -> int:
@@ -116,21 +115,14 @@ class SDCSSL(Method):
 
     def adversary_losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """Shape term and reconstruction of the masks that ``losses`` found in this step."""
-        self._before = [each.detach().clone() for each in self.autoencoder.parameters()]
         codes, found = zip(*(self.autoencoder(mask) for mask in self._masks), strict=True)
         seg, sdm = (shape.reconstruction(own.float(), mask) for own, mask in zip(found, self._masks, strict=True))
         return {"shape": self.code_distance(*codes), "reconstruction_seg": seg, "reconstruction_sdm": sdm}
 
-    def rate_factor(self, time: TrainingTime) -> float:
-        """What the autoencoder's rate is multiplied by in this step; epochs are those of the code, one more at most."""
+    def adversary_rates(self, time: TrainingTime, scheduled: float) -> Mapping[str, float]:
+        """The autoencoder's rate falls with the epochs of the code, which are one more than those here at most."""
         steps = -(-time.iterations // time.epochs)
-        return shape.falling(time.epoch, time.iterations // steps + 1)
-
-    @torch.no_grad()
-    def after_step(self, time: TrainingTime) -> None:
-        """Shorten the autoencoder's step: a step of Adam is proportional to its rate, which falls with the epochs."""
-        for weight, before in zip(self.autoencoder.parameters(), self._before, strict=True):
-            weight.copy_(before.lerp(weight, self.rate_factor(time)))
+        return {"autoencoder": shape.falling(time.epoch, time.iterations // steps + 1)}
 
     def predict(self, image: Tensor, networks: tuple[str, ...]) -> Tensor:
         """Class probabilities ``[b k z y x]`` of the first network."""

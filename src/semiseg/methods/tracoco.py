@@ -7,9 +7,8 @@ is supervised have boxes of each other (CutMix).
 Follows yyliu01/TraCoCo: Code/VnetLA/train.py, and Code/VnetPancreas, Code/UnetBRATS by hyperparameters. Both networks
 stay in training mode when they give pseudo labels, and their batch norms follow the code's order of passes. The
 consistency takes a softmax along an axis of space (``axis``), which is how the numbers in print came about.
-Departures: the two crops have the size of a window of inference and are cut from a training crop, which must be larger
-for them to differ; in the code they are cut from the whole scan and may lie further apart. The code counts a step
-before it sets the rate, so that its rate is that of the step after. Ours (unverified): more than two classes.
+The protocol cuts both crops of a scan (``augmentation.second``), and its rate is that of the step after (``lag: -1``).
+Ours (unverified): more than two classes.
 """
 
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from semiseg.blocks.box_mix import draw_boxes, mixed
 from semiseg.blocks.intensity import brightened
 from semiseg.method import Batch, Hyper, Method, Terms, TrainingTime
-from semiseg.methods.parts.tracoco_crops import Pair, two_crops
+from semiseg.methods.parts.tracoco_crops import overlap
 from semiseg.methods.parts.tracoco_losses import confident_regions, negative_entropy, translation
 
 CODE = "yyliu01/TraCoCo: Code/VnetLA/train.py"
@@ -37,7 +36,7 @@ class TraCoCo(Method):
 
     networks = {"a": "default", "b": "default"}
     inference_networks = ("a", "b")
-    requires = ("window_in_patch", "scaled_intensities:brightness")
+    requires = ("second_crops", "scaled_intensities:brightness")
     a: nn.Module
     b: nn.Module
 
@@ -53,12 +52,12 @@ class TraCoCo(Method):
 
     def losses(self, batch: Batch, time: TrainingTime) -> Terms:
         """The four terms of each network; pseudo labels come before the passes of the network that gives them."""
-        pair = two_crops(brightened(batch) if self.brightness else batch, self.context.window)
-        labelled = len(batch.images)
-        target = self._pseudo("b", pair.first)
-        terms = self._terms("a", pair, pair.first, target[labelled:])
-        boxes, target = draw_boxes(pair.first), self._pseudo("a", pair.first)
-        return terms | self._terms("b", pair, mixed(pair.first, boxes), mixed(target, boxes)[labelled:])
+        crops, labelled = brightened(batch) if self.brightness else batch, len(batch.images)
+        images = crops.everything
+        target = self._pseudo("b", images)
+        terms = self._terms("a", crops, images, target[labelled:])
+        boxes, target = draw_boxes(images), self._pseudo("a", images)
+        return terms | self._terms("b", crops, mixed(images, boxes), mixed(target, boxes)[labelled:])
 
     def weights(self, time: TrainingTime) -> Mapping[str, float]:
         """w r(t), times w_s and w_e for the terms of common parts."""
@@ -72,18 +71,19 @@ class TraCoCo(Method):
         logits: Tensor = self.get_submodule(network)(images).float()
         return logits
 
-    def _terms(self, network: str, pair: Pair, third: Tensor, target: Tensor) -> Terms:
+    def _terms(self, network: str, crops: Batch, third: Tensor, target: Tensor) -> Terms:
         """The terms of a network. third: images on which it is supervised by the target of their unlabelled rows."""
-        first, second, others = (self._noisy(network, images) for images in (pair.first, pair.second, third))
-        count = len(pair.labels)
+        first, second, others = (self._noisy(network, images) for images in (crops.everything, crops.second, third))
+        count = len(crops.images)
+        boxes = zip(*(overlap(shifts, first.shape[2:]) for shifts in crops.shifts.tolist()), strict=True)
         parts = [
-            [logits[:, *box] for logits, box in zip(outputs, boxes, strict=True)]
-            for outputs, boxes in ((first, pair.first_box), (second, pair.second_box))
+            [logits[:, *box] for logits, box in zip(outputs, own, strict=True)]
+            for outputs, own in zip((first, second), boxes, strict=True)
         ]
         a, b = ([part for part in crops if part.numel()] for crops in parts)
         nothing = first.new_zeros(())
         return {
-            f"supervised_{network}": self.context.supervised(first[:count], pair.labels),
+            f"supervised_{network}": self.context.supervised(first[:count], crops.labels),
             f"cross_{network}": confident_regions(others[count:], target, self.positive, self.negative),
             f"translation_{network}": translation(a, b, AXES[self.axis]) if a else nothing,
             f"entropy_{network}": negative_entropy([*a, *b]) if a else nothing,

@@ -4,7 +4,7 @@ The network gives its prediction at several scales. On unlabelled crops each sca
 Where the divergence of a scale from the mean is large, the voxel counts less; the divergence itself is minimised.
 Follows HiLab-git/SSL4MIS: code/train_uncertainty_rectified_pyramid_consistency_3D.py and xmed-lab/DHC:
 code/train_urpc.py, which differ in the supervised loss alone (``supervised``). No gradient is stopped. The number S of
-scales is that of the protocol's network; the codes have 4, as ``unet3d_ds`` has.
+scales is that of the protocol's network; the codes have 4, as ``unet3d_ds`` and ``vnet_ds`` have.
 Departure: logarithms are those of the log-softmax. The codes take the logarithm of the softmax, which is infinite where
 a probability is 0.
 """

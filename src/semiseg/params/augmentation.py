@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from semiseg.params.kinds import Axis, Fraction, NotNegative, Number, PositiveFloat, PositiveInt, Strict
+from semiseg.params.kinds import Axis, Fraction, NotNegative, Number, PositiveFloat, PositiveInt, Strict, addition
 
 
 def _rising(limits: tuple[float, float]) -> tuple[float, float]:
@@ -108,3 +108,16 @@ class Augmentation(Strict):
     strong: Strong | None = Field(
         None, description="changes of the crop after all of these, of image and label alike; default: none"
     )
+    second: Literal["half_start", "half_crop"] | None = addition(
+        None,
+        "a second crop of the same scan, turned and flipped alike, for methods that compare two (TraCoCo). On each axis"
+        " its first voxel is any one before that of the first crop, or the same where there is none. Where it would lie"
+        " further before it than a crop is long, half_start adds half of the first crop's start on axes 0 and 1, and"
+        " half_crop puts it half a crop before the first one; default: no second crop",
+    )
+
+    @model_validator(mode="after")
+    def _second_fits(self) -> Self:
+        if self.second and (self.crop == "first" or self.strong):
+            raise ValueError("second needs crop: last, and no strong changes: remove one of them")
+        return self

@@ -80,7 +80,11 @@ class Schedule(Strict):
         description="poly: lr (1 - t / T)^power; step: lr factor^(t // every); constant: lr"
     )
     per: Clock = Field("iteration", description="what t counts")
-    lag: Literal[0, 1] = Field(0, description="t is reduced by this number, but never below 0 (as in official code)")
+    lag: Literal[-1, 0, 1] = Field(
+        0,
+        description="t is reduced by this number, but never below 0 (as in official code); -1 where that code counts"
+        " the step before it sets the rate",
+    )
     late: bool = addition(
         False, "for per epoch: the first iteration of an epoch has the rate of the epoch before (as in official code)"
     )
@@ -89,6 +93,11 @@ class Schedule(Strict):
     factor: PositiveFloat = Field(0.1, description="for rule step: the learning rate is multiplied by it at each cut")
     warmup: Natural = addition(
         0, "first iterations or epochs, in which the rate rises evenly to lr; the rule counts t from their end"
+    )
+    warmup_from: Fraction | None = addition(
+        None,
+        "part of lr with which the warm-up begins, to reach lr right after it (as in RCPS); default: it begins with lr"
+        " / warmup and has lr in its last iteration or epoch",
     )
     floor: NotNegative = addition(0.0, "the learning rate is never below it")
     length: PositiveInt | None = addition(
@@ -102,6 +111,8 @@ class Schedule(Strict):
             raise ValueError("late belongs to per epoch: remove it, or write lag: 1 for a rate one iteration late")
         if self.length is not None and self.rule != "poly":
             raise ValueError(f"length belongs to rule poly: remove it from rule {self.rule}")
+        if self.warmup_from is not None and not self.warmup:
+            raise ValueError("warmup_from belongs to a warm-up: remove it, or give warmup")
         return self
 
 

@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from adapters.backbones import count, shape
 from stage import clock
+from support import params_yaml
 from support.facts import facts
 from torch import Tensor
 
 from semiseg.blocks.losses import cross_entropy
 from semiseg.blocks.sample_dice import dice_per_sample
-from semiseg.blocks.warm_up import warm_poly
 from semiseg.learning.build import build_method
+from semiseg.learning.schedule import TrainingSchedule
 from semiseg.methods.parts import rcps_losses
-from semiseg.params.config import Network, Ramp
+from semiseg.params.config import Network, Optimiser, Ramp, Schedule, Training
 from semiseg.scoring.measurements import OrganScore, organ_scores
 
 Inputs = dict[str, Any]
@@ -46,6 +47,18 @@ def contrast(i: Inputs, p: Inputs) -> Tensor:
 def ramped(i: Inputs, p: Inputs) -> list[float]:
     ramp = Ramp(per="epoch", length=p["rampup"])
     return [clock(epoch, epoch + 1, ramp, by="epoch").ramp for epoch in p["epochs"]]
+
+
+def rates(i: Inputs, p: Inputs) -> list[float]:
+    rule = params_yaml.content()["protocols"]["la_rcps"]["training"]["schedule"]
+    assert (rule["warmup"], rule["length"]) == (p["warmup"], p["total"] - p["warmup"])
+    training = Training.model_construct(
+        iterations=None,
+        epochs=p["total"],
+        optimiser=Optimiser(lr=p["base_lr"], momentum=0.9, weight_decay=0.0),
+        schedule=Schedule(**rule),
+    )
+    return [TrainingSchedule(training, 1).learning_rate(epoch) for epoch in p["epochs"]]
 
 
 def measured(i: Inputs) -> OrganScore:
@@ -92,9 +105,7 @@ ADAPTERS = {
     f"{FILE}:criterion (MONAI DiceCELoss with ce_weight)": supervised,
     "base/base_modules.py:NegativeSamplingPixelContrastiveLoss.forward": contrast,
     f"{FILE}:sigmoid_rampup": ramped,
-    "utils/iteration/iterator.py:PolynomialLRWithWarmUp": lambda i, p: [
-        warm_poly(p["base_lr"], epoch, p["total"], p["warmup"]) for epoch in p["epochs"]
-    ],
+    "utils/iteration/iterator.py:PolynomialLRWithWarmUp": rates,
     "utils/metric_calculator.py": surfaces,
     "medpy:metric.binary": medpy,
     "models/networks.py:ProjectorUNet": sizes,

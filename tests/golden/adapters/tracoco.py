@@ -29,13 +29,13 @@ def rates(i: Inputs, p: Inputs) -> list[float]:
         iterations=p["total"],
         epochs=None,
         optimiser=Optimiser(lr=p["start_lr"], momentum=0.9, weight_decay=0.0),
-        schedule=Schedule(rule="poly", power=p["power"]),
+        schedule=Schedule(rule="poly", lag=-1, power=p["power"]),
     )
-    return [TrainingSchedule(training, 1).learning_rate(step) for step in p["iterations"]]
+    return [TrainingSchedule(training, 1).learning_rate(step - 1) for step in p["iterations"]]  # they count from 1
 
 
 def ranges(i: Inputs, p: Inputs) -> dict[str, list[list[int]]]:
-    boxes = overlap(i["start_first"].tolist(), i["start_second"].tolist(), tuple(p["patch"]))
+    boxes = overlap((i["start_first"] - i["start_second"]).tolist(), p["patch"])
     return {
         crop: [[side.start, side.stop] for side in box] for crop, box in zip(("first", "second"), boxes, strict=True)
     }

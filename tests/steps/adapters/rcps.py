@@ -1,15 +1,12 @@
 """RCPS (hsiangyuzhao/RCPS)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
 import torch
 from steps.stage import Case, Given, Run, backbone, make, of_modules, of_network, training
 
-from semiseg.blocks.warm_up import warm_poly
-from semiseg.learning.schedule import TrainingSchedule
 from semiseg.method import Batch
 from semiseg.methods.parts.rcps_views import Strengths
 from semiseg.params.config import Training
@@ -17,16 +14,6 @@ from semiseg.params.config import Training
 KINDS = {"cps": "pseudo", "con": "contrast", "cos": "cosine"}
 ROWS = {"l": "labelled", "u": "unlabelled"}
 TERMS = {"seg": "supervised", **{f"{a}_{b}": f"{KINDS[a]}_{ROWS[b]}" for a in KINDS for b in ROWS}}
-
-
-@dataclass(frozen=True)
-class WarmSchedule(TrainingSchedule):
-    """The protocol's schedule with the rate of the script, which no protocol has yet; a step stands for an epoch."""
-
-    warm: int = 0
-
-    def learning_rate(self, iteration: int) -> float:
-        return warm_poly(self.training.optimiser.lr, iteration, self.counted, self.warm)
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -52,15 +39,13 @@ def run(case: Case) -> dict[str, Any]:
     names = of_network(method, "network") | of_modules(method, {f"projector.{n}": f"projector.{n}" for n in range(3)})
     stage = Run(method, rules(setting), {**setting, "step": 0, "steps_per_epoch": 1}, {"model": names})
     stage.load(given.start)
-    schedule = WarmSchedule(rules(setting), 1, warm=setting["warmup_epochs"])
-    stage.trainer.schedule = schedule
     losses = []
     steps = zip(setting["epoch"], batches(given), strengths(given), given.draws["noise"], strict=True)
     for epoch, batch, views, noise in steps:
         stage.trainer.state.iteration = epoch
         with mock.patch("semiseg.methods.rcps.strengths", return_value=views):
             losses += stage.steps([batch], [{"torch.randn_like": list(noise)}], TERMS)[-1:]
-    tau = schedule.time(setting["epoch"][-1]).ramp
+    tau = stage.trainer.schedule.time(setting["epoch"][-1]).ramp
     return stage.result(losses, case, {"learning_rate_of_last_step": stage.rate, "tau_of_last_step": tau})
 
 
@@ -79,6 +64,7 @@ def strengths(given: Given) -> Iterator[Strengths]:
 
 
 def rules(setting: Case) -> Training:
-    """Training of the script, which changes rate and ramp between epochs alone."""
-    ramp = {"per": "epoch", "length": setting["rampup_epochs"]}
-    return training(setting, ramp, {"rule": "constant"})
+    """Training of the script, which changes rate and ramp between epochs alone; a step stands for an epoch."""
+    ramp, warm = {"per": "epoch", "length": setting["rampup_epochs"]}, setting["warmup_epochs"]
+    rule = {"rule": "poly", "per": "epoch", "warmup": warm, "warmup_from": 0.01, "length": setting["epochs"] - warm}
+    return training(setting, ramp, rule)

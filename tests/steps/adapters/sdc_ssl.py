@@ -56,7 +56,7 @@ def run(case: Case) -> dict[str, Any]:
         weight = stage.weight("consistency_seg")
         losses.append({**found, "boundary": edges[-1].item(), **totals(found, method.weights(time), weight)})
         state["lr"].append(stage.rate)
-        state["autoencoder_lr"].append(setting["autoencoder_lr"] * method.rate_factor(time))
+        state["autoencoder_lr"].append(setting["autoencoder_lr"] * method.adversary_rates(time, 1.0)["autoencoder"])
         state["consistency_weight"].append(weight)
     return stage.result(losses, case, state)
 

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from semiseg.blocks.box_mix import Boxes
 from semiseg.method import Batch, total
-from semiseg.methods.parts.tracoco_crops import Pair
 from semiseg.params.config import Training
 
 NETWORKS = {"la": "vnet", "pancreas": "vnet", "brats": "unet3d"}
@@ -22,18 +21,18 @@ NUMBERS = (("1", "a"), ("2", "b"))  # of a network in the names of losses; ours
 
 
 def rules(setting: Case) -> Training:
-    """The schedule; the script counts a step before it reads ramp and rate, and the case begins with that number."""
+    """The schedule; the script counts a step before it reads ramp and rate."""
     length = setting["rampup_epochs"] * (setting["labelled_cases"] // setting["labelled_per_batch"])
-    return training(setting, {"length": length}, {"rule": "poly"})
+    return training(setting, {"length": length, "lag": -1}, {"rule": "poly", "lag": -1})
 
 
-def pair(given: Given, step: int) -> Pair:
-    """The two crops of a step, and their common part."""
-    first, second, labels, *ranges = (
-        given.inputs[name][step] for name in ("image", "second_image", "label", "overlap", "second_overlap")
+def crops(given: Given, step: int) -> Batch:
+    """The two crops of a step. The second one begins before the first, by what its common part leaves of its start."""
+    first, second, labels, part = (
+        given.inputs[name][step] for name in ("image", "second_image", "label", "second_overlap")
     )
-    boxes = [[tuple(slice(*ends) for ends in item) for item in crop.tolist()] for crop in ranges]
-    return Pair(first, second, labels[: given.setting["labelled_per_batch"]].long(), *boxes)
+    count, shifts = given.setting["labelled_per_batch"], part[..., 0].long()
+    return Batch(first[:count], labels[:count].long(), first[count:], second=second, shifts=shifts)
 
 
 def run(case: Case) -> dict[str, Any]:
@@ -52,7 +51,8 @@ def run(case: Case) -> dict[str, Any]:
         noise=setting["noise"],
         clip=setting["script"] != "la",
     )
-    stage = Run(method, rules(setting), setting, {role: of_network(method, ROLES[role]) for role in given.start})
+    names = {role: of_network(method, ROLES[role]) for role in given.start}
+    stage = Run(method, rules(setting), {**setting, "step": setting["step"] - 1}, names)  # of a case, from 1
     stage.load(given.start)
     losses = [taken(stage, given, step) for step in range(len(case["losses"]))]
     state = {
@@ -64,16 +64,13 @@ def run(case: Case) -> dict[str, Any]:
 
 def taken(stage: Run, given: Given, step: int) -> dict[str, float]:
     """The losses of a step."""
-    crops, draws = pair(given, step), {name: values[step] for name, values in given.draws.items()}
+    batch, draws = crops(given, step), {name: values[step] for name, values in given.draws.items()}
     boxes = Boxes(draws["mix_ratio"].double(), draws["box_centres"].T, draws["partners"])
-    count = len(crops.labels)
-    batch = Batch(crops.first[:count], crops.labels, crops.first[count:])
     noise = list(draws["noise"].flatten(0, 1))
     seen: dict[str, list[Tensor]] = {"ce": [], "dice": []}
     names = {f"{official}_{number}": f"{ours}_{of}" for official, ours in TERMS.items() for number, of in NUMBERS}
     with (
         drawn({"semiseg.methods.tracoco.noise": noise}),
-        mock.patch("semiseg.methods.tracoco.two_crops", lambda *_: crops),
         mock.patch("semiseg.methods.tracoco.draw_boxes", lambda _: boxes),
         watched(f"{LOSSES}.cross_entropy", seen["ce"].append),
         watched(f"{LOSSES}.dice_squared_fg", seen["dice"].append),
