@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from semiseg.scoring.influence import Influence
-from semiseg.scoring.ties import place
+from semiseg.scoring.ties import are_enough, place
 
 LOWER, HIGHER = [True], [False]
 
@@ -55,6 +55,16 @@ def test_a_constant_gain_tells_rows_apart_from_six_cases_on():
         values = dice(np.random.default_rng(2), 1, cases)
         found = place(rows_of(np.concatenate([values, values + 1])), HIGHER)
         assert found.low[:, 0].tolist() == ([1, 1] if cases == 5 else [2, 1])
+
+
+def test_few_cases_tell_rows_apart_where_the_signed_rank_test_could():
+    """2 / 2^cases against 0.05 over 1, 6 and 10 pairs."""
+    enough = {rows: min(n for n in range(2, 20) if are_enough(np.array(n), rows)) for rows in (2, 4, 5, 46)}
+    assert enough == {2: 6, 4: 8, 5: 9, 46: 10}
+    values = dice(np.random.default_rng(8), 4, 7) + np.array([0.0, 5, 10, 15])[:, None, None]
+    assert place(rows_of(values), HIGHER).low[:, 0].tolist() == [1, 1, 1, 1]
+    values = dice(np.random.default_rng(8), 4, 8) + np.array([0.0, 5, 10, 15])[:, None, None]
+    assert place(rows_of(values), HIGHER).low[3, 0] == 1 < place(rows_of(values), HIGHER).low[0, 0]
 
 
 def test_runs_that_scatter_take_the_difference_away():

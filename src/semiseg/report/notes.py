@@ -1,5 +1,6 @@
 """Notes below the views of a table: sources in print, tests, intervals, rows that are missing."""
 
+import numpy as np
 import pandas as pd
 
 from semiseg.base.controls import is_control
@@ -19,12 +20,14 @@ from semiseg.report.texts import (
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
 from semiseg.scoring.coverage import NEAR_MISSES, simulated
+from semiseg.scoring.ties import are_enough
 
 BETTER, WORSE = "▲", "▼"
 CONTROLS = {
     "control_perfect": (
         "{label} (control) is the truth itself, brought to the prepared grid and back: its {value} under the sound rule"
-        " is the ceiling that the grid allows, and no row can be expected above it."
+        " is the ceiling that the grid allows. A row can be a little above it: soft class scores of a network place a"
+        " surface between voxels, labels do not."
     ),
     "control_empty": "{label} (control) finds nothing: its {value} under the sound rule is the floor.",
 }
@@ -145,12 +148,13 @@ def about_groups(views: Views) -> str:
             "No row is called the best: that needs the scores per case of every row on this machine, of the same cases,"
             " and at least two of them."
         )
-    few = (views["n"] < comparison.FEWEST_PAIRS).any()
+    rows = views.loc[views["sound_rank_low"].notna(), "method"].nunique()
+    few = not are_enough(np.array(_fewest_cases(views)), rows)
     return (
         "Bold: the best number of a column; underlined: rows that cannot be told from it, because no other row is"
         f" better than they are. Rows are compared in pairs, over {_units(views)}, and corrected for all pairs of a"
         f" column at {comparison.LEVEL}."
-        + (f" Fewer than {comparison.FEWEST_PAIRS} cases tell no two rows apart." if few else "")
+        + (f" {_fewest_cases(views)} cases are too few to tell any two of these rows apart." if few else "")
         + f" First: how often the row would have the best number if {_units(views)} were drawn anew; ranks: those that"
         " it may have, by the pairs that differ; both under the sound rule."
         + (" Print gives no scores per case, so that its numbers are not ranked." if is_printed(views) else "")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semiseg.scoring.comparison import DECIMALS, FEWEST_PAIRS, LEVEL
+from semiseg.scoring.comparison import DECIMALS, LEVEL
 from semiseg.scoring.influence import Influence
 from semiseg.scoring.intervals import FEW_CASES, freedom
 
@@ -38,7 +38,7 @@ def place(rows: Sequence[Influence], lower_is_better: Sequence[bool]) -> Places:
     and runs. The pairs are corrected together (single-step maximum, Westfall and Young 1993): a pair differs where its
     t is rarer than the rarest of all pairs in 95 % of draws from a normal distribution with the covariance of the rows.
     So about 5 in 100 tables of equal rows have a pair that differs. With fewer than ten cases Bonferroni's limit holds
-    where it is stricter; with fewer than six no pair differs, as in the signed-rank test. The ranks that a row may have
+    where it is stricter, and ``are_enough`` decides whether any pair can differ. The ranks that a row may have
     follow from its pairs (Mogstad et al. 2024).
     """
     generator = np.random.default_rng(SEED)
@@ -61,6 +61,16 @@ def place(rows: Sequence[Influence], lower_is_better: Sequence[bool]) -> Places:
         for whole, part in zip(found, parts, strict=True):
             whole[known, column] = part
     return Places(*found)
+
+
+def are_enough(cases: Array, rows: int) -> Array:
+    """Whether so many cases can tell two of so many rows apart at all.
+
+    From ten on they can. Of fewer, the signed-rank test, which knows nothing but signs and ranks, must be able to reach
+    Bonferroni's limit: its least p is 2 / 2^cases.
+    """
+    pairs = max(rows * (rows - 1) // 2, 1)
+    return np.asarray((cases >= FEW_CASES) | (2.0 ** (1 - cases) <= LEVEL / pairs))
 
 
 def _spread(draws: Array, added: Array) -> Array:
@@ -101,6 +111,6 @@ def _better(numbers: Array, by_case: Array, by_run: Array, counted: Array, moved
     limit = float(np.quantile(largest.max(axis=1), 1 - LEVEL)) if varied.any() else 0.0
     if cases < FEW_CASES:  # too few for the covariance of many rows: Bonferroni's limit
         limit = max(limit, -float(ndtri(LEVEL / (2 * len(one)))))
-    differs = (rarity > limit) & (pairs >= FEWEST_PAIRS)
+    differs = (rarity > limit) & are_enough(pairs, rows)
     better[one, other], better[other, one] = differs & (gains > 0), differs & (gains < 0)
     return better
