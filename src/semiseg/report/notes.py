@@ -179,7 +179,7 @@ def about_optimism(views: Views) -> str:
     """What the optimism of a checkpoint is and how its intervals are drawn."""
     return (
         "Each row's checkpoint was CHOSEN ON THE TEST LIST; here stands what that choice added, its numbers minus those"
-        f" of the last checkpoint of the same training. {_intervals(views)} A draw serves both rows."
+        f" of the last checkpoint of the same training. {_intervals(views)} They are of the difference case by case."
     )
 
 
