@@ -46,9 +46,10 @@ lowest newest: .venv/installed
 	$(BIN)/python .ci/versions $@ $(QUICK)
 
 # 5,000 random raw cases, each refused or measured as by hand, and 200 tamperings, each found. The tests run 300 and 50.
+# The coverage of the intervals is simulated for every number of cases and runs; the tests take ten of them.
 properties: .venv/installed
-	SEMISEG_RANDOM_CASES=5000 SEMISEG_TAMPERINGS=20 $(BIN)/pytest --numprocesses logical \
-		tests/stages/test_raw_to_score.py tests/proof/test_tampering.py
+	SEMISEG_RANDOM_CASES=5000 SEMISEG_TAMPERINGS=20 SEMISEG_COVERAGE=whole $(BIN)/pytest --numprocesses logical \
+		tests/stages/test_raw_to_score.py tests/proof/test_tampering.py tests/scoring/test_coverage.py
 
 lint: .venv/installed
 	$(BIN)/ruff check . .ci/versions

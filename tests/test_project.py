@@ -46,7 +46,9 @@ def test_ci_runs_exactly_the_readmes_test_command_and_then_other_versions_and_an
         if line and not line.startswith("#")
     ]
     tamperings = "SEMISEG_TAMPERINGS=20 .venv/bin/pytest tests/proof/test_tampering.py"
-    assert commands[-4:] == ["make test", tamperings, "make lowest newest", ".ci/ordinary"] and "\nmake test" in readme
+    coverage = "SEMISEG_COVERAGE=whole .venv/bin/pytest tests/scoring/test_coverage.py"
+    assert commands[-5:] == ["make test", tamperings, coverage, "make lowest newest", ".ci/ordinary"]
+    assert "\nmake test" in readme
 
 
 def code_lines(text: str) -> int:

@@ -19,7 +19,7 @@ from semiseg.cli.main import main
 from semiseg.graph.figures import check_figure
 from semiseg.jobs.record import write_record
 from semiseg.params.table_spec import TableSpec
-from semiseg.report.figures.bars import BEST, find_panels
+from semiseg.report.figures.bars import find_panels
 from semiseg.report.figures.surfaces import aim, render
 from semiseg.report.pictures import Scan
 from semiseg.stages.figure import figure
@@ -194,7 +194,7 @@ def test_a_variant_without_its_method_in_the_table_stands_alone():
     assert [name for _, name in find_panels(TableSpec.model_validate(spec))[0].bars] == ["low", "high"]
 
 
-def test_bars_are_the_published_means_with_the_best_marked(project):
+def test_bars_are_the_published_means(project):
     rows = write_rows({"high": 70.0, "base": 80.0, "off": 75.5, "low": 81.25, "both": 60.0})
     text = drawn("bars", ablation(), rows)
     for part in (
@@ -208,13 +208,7 @@ def test_bars_are_the_published_means_with_the_best_marked(project):
         "(base)",
     ):
         assert part in text
-    assert text.count(BEST) == 2 * 3 + 1  # Dice and Jaccard of each panel, and its meaning above
     assert "population SD over runs" in text
-
-
-def test_equal_bars_have_no_best(project):
-    text = drawn("bars", ablation(), write_rows(dict.fromkeys(["high", "base", "off", "low", "both"], 70.0)))
-    assert text.count(BEST) == 1
 
 
 def test_bars_of_a_rule_without_jaccard(project):

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import json
-import math
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from PIL import Image
 from support import ROOT, finished_project, finished_table
 from support.finished_table import AFFINE, CASES, ROWS, SPLIT
 
+from semiseg import __version__
 from semiseg.base.errors import UserError
 from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
@@ -33,12 +33,11 @@ from semiseg.paths import ROW
 from semiseg.proof.crate.contents import gather
 from semiseg.report.cells import read_rows
 from semiseg.report.charts import are_wide, choose_looks, draw_boxes
-from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.cost import read_cost
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.page import _headline, write_page
 from semiseg.report.pictures import best_slices, radiological, surroundings
-from semiseg.report.score_tables import blend, shade_difference
+from semiseg.report.score_tables import shade, shade_difference
 from semiseg.report.sources import find_median_case, read_dice
 from semiseg.report.texts import describe_making
 from semiseg.report.views import build_views
@@ -128,7 +127,7 @@ def test_page_says_once_what_all_rows_of_a_method_have_in_common(project):
 def test_page_tells_how_the_table_was_made(project):
     text = written_page()
     assert "2 labelled, 3 unlabelled, 1 validation, 6 test cases" in text
-    assert "One run per row (seed 7)" in text
+    assert "One run per row (seed 7): a ± of its numbers is over test cases, where their table says so." in text
     assert "of the validation cases, measured every 2 iterations, first after 50;" in text
     assert "Order of the cases: each list in one random order after the other." in text
     assert "Precision of the training: as published: float32." in text
@@ -142,8 +141,35 @@ def test_page_shows_means_spreads_and_counts(project):
     text = written_page()
     rows = re.findall(r"<tr class=\"\">(.*?)</tr>", text[text.index("Sound convention") :], re.S)
     mt = next(found for found in rows if "MT &amp;" in found)
-    assert re.sub(r"<[^>]+>", " ", mt).split()[3:8] == ["2", "3", "81.25", "±", "2.33"]
+    assert re.sub(r"<[^>]+>", " ", mt).split()[3:9] == ["2", "3", "81.25", "(best)", "±", "2.33"]
     assert "best" in mt
+
+
+def test_page_names_its_marks_in_words_and_its_spreads_at_their_place(project):
+    text = written_page()
+    assert '<span class="words"> (best)</span>' in text
+    assert re.search(r">60\.00<span class=\"words\"> \(cannot be told from the best\)</span>", text)
+    assert '<span class="missed"><span class="words">, missed </span>×1</span>' in text
+    assert text.count("mean over organs and cases, ± over cases</th>") == 2
+    assert '<p class="warning">Only 6 test cases: a rare failure may be in none of them' in text
+    assert "is the ceiling that the grid allows" in text and "One run per row: what another seed would give" in text
+    assert "they cannot tell a better method from a lucky seed" in text
+
+
+def test_a_table_without_a_paper_has_no_rule_of_a_paper(project):
+    text = written_page(paper=None)
+    assert (
+        "The means under rule la (published) and under a sound rule." in text and "paper" not in text.split("<h2>")[1]
+    )
+    assert "The means under the paper's own rule (published)" in written_page()
+
+
+def test_page_can_be_skipped_touched_and_read_in_the_dark(project):
+    text = written_page()
+    assert '<a class="skip" href="#views">' in text and 'id="views"' in text
+    assert text.count('aria-describedby="about-rows"') > 4 and text.count('id="about-rows"') == 1
+    assert re.search(r"\.row \{ min-width: 24px; min-height: 24px;", text) and "prefers-color-scheme: dark" in text
+    assert re.search(r'alt="[^"]*: MT &amp; co_1, mean Dice [\d.]+ %"', text)
 
 
 def test_same_inputs_same_bytes(project):
@@ -256,14 +282,23 @@ def test_boxes_of_many_methods_have_wide_panels():
 
 
 @pytest.mark.parametrize(
-    ("tied", "names"),
+    ("equal", "names"),
     [(1, "m0"), (2, "m0 and m1"), (4, "m0, m1, m2 and m3"), (5, "m0, m1, m2 and 2 more rows")],
 )
-def test_the_headline_names_few_of_many_equal_rows(tied, names):
-    rows = [(f"m{row}", f"m{row}", 50.0 if row < tied else 40.0) for row in range(6)]
-    frame = pd.DataFrame(rows, columns=["method", "label", "Dice"])
-    both = [frame.assign(convention=name, unit="mm", **{"Dice SD": math.nan}) for name in ("published", "sound")]
-    assert f" {names} 50.00 (published)" in _headline(pd.concat(both, ignore_index=True))
+def test_the_headline_names_few_of_many_equal_rows_and_what_cannot_be_told_from_them(equal, names):
+    rows = [
+        {"method": f"m{row}", "label": f"m{row}", "column": "Dice"}
+        | dict.fromkeys(("published", "sound"), 50.0 if row < equal else 40.0)
+        | {"published_group": "best" if row < equal else "tied", "sound_group": ""}
+        for row in range(7)
+    ]
+    table = pd.DataFrame({"method": ["m0"], "Dice": [50.0], "unit": ["mm"]})
+    tied = {1: "m1, m2, m3 and 3 more rows", 2: "m2, m3, m4 and 2 more rows", 4: "m4, m5 and m6", 5: "m5 and m6"}[equal]
+    told = f"{names} 50.00 (published), which cannot be told from {tied}"
+    assert _headline(table, pd.DataFrame(rows)) == f"Best mean Dice (%): {told}"
+    nothing = pd.DataFrame(rows).assign(published_group="")
+    assert _headline(table, nothing) == "No best mean Dice (%): the rows cannot be told apart"
+    assert _headline(table, nothing.assign(method="control_empty")) == "No row but controls"
 
 
 def test_three_views_stand_side_by_side(project):
@@ -279,7 +314,7 @@ def test_three_views_stand_side_by_side(project):
     ]
     cells = rows[0].split()
     assert cells[:4] == ["MT", "77.49", "±", "0.48"]
-    assert "81.25 ▲" in re.sub(r"\s+", " ", rows[0])
+    assert "81.25 (best) ▲" in re.sub(r"\s+", " ", rows[0])
     assert "Best mean Dice (%): MT" in text and "The choice of rule changes Rod of MT most" in text
     assert written_page().count("<h3>In print</h3>") == 0
 
@@ -335,6 +370,20 @@ def test_every_link_of_a_real_page_leads_to_a_file_that_a_crate_has_too(real, mo
     assert {path for path in paths if path.endswith(".lineage.json")} == records
 
 
+def test_a_real_table_carries_its_record_commit_and_version_in_every_form(real, monkeypatch):
+    monkeypatch.chdir(real)
+    record = read_json(Path("results/tiny.csv.lineage.json"))
+    page = Path("results/tiny.html").read_text(encoding="utf-8")
+    assert f"as <code>semiseg audit</code> prints it: <code>{record['id']}</code>" in page
+    top = page.partition("</header>")[0]
+    assert f"Record <code>{record['id'][:12]}</code>, semiseg {__version__}" in top
+    commit = record["source"]["commit"]
+    assert commit is None or f"commit <code>{commit[:12]}</code>" in top
+    rows = [read_json(Path(f"results/tiny/{name}.csv.lineage.json"))["id"][:12] for name in finished_project.ROWS]
+    for form in (".md", ".tex"):
+        assert all(name in Path("results/tiny").with_suffix(form).read_text(encoding="utf-8") for name in rows)
+
+
 def test_the_commands_of_a_real_page_can_be_pasted(real, monkeypatch, capsys):
     monkeypatch.chdir(real)
     page = Path("results/tiny.html").read_text(encoding="utf-8")
@@ -363,7 +412,7 @@ def test_the_name_of_a_built_row_opens_its_lineage(project):
     runs = finished_table.tabulation()["runs"]
     del runs["mt"]
     text = written_page(runs=runs, failed={"mt": "train did not finish"})
-    opened = re.findall(r'<button type="button" class="row" popovertarget="([^"]+)">', text)
+    opened = re.findall(r'<button type="button" class="row" popovertarget="([^"]+)"', text)
     boxes = re.findall(r'<div class="lineage" popover id="([^"]+)"', text)
     assert boxes == [f"lineage-{method}" for method in ROWS if method != "mt"]
     tables = {"sup_only": 7, "control_perfect": 6, "control_empty": 6}  # controls stand in no table of cost
@@ -386,18 +435,34 @@ def test_lineage_is_escaped(project):
 
 def test_colour_of_a_difference_says_better_or_worse():
     limits = {"percent": 4.0, "ASD": 2.0, "95HD": 0.0}
-    assert shade_difference(4.0, "Dice", limits) == shade_difference(-2.0, "ASD", limits) == blend(ABOVE, ABOVE, 0)
-    assert shade_difference(-9.0, "Box", limits) == shade_difference(2.0, "ASD", limits) == blend(BELOW, BELOW, 0)
-    assert shade_difference(0.0, "Dice", limits) == "#ffffff"
-    assert shade_difference(float("nan"), "Dice", limits) == shade_difference(1.0, "95HD", limits) == "transparent"
+    assert shade_difference(4.0, "Dice", limits) == shade_difference(-2.0, "ASD", limits) == shade("above", 1)
+    assert shade_difference(-9.0, "Box", limits) == shade_difference(2.0, "ASD", limits) == shade("below", 1)
+    assert shade_difference(2.0, "Dice", limits) == "--end: var(--above); --share: 50%"
+    assert shade_difference(float("nan"), "Dice", limits) == shade_difference(1.0, "95HD", limits) == ""
 
 
-@pytest.mark.parametrize("colour", [WORST, BEST, BELOW, ABOVE])
-def test_text_on_the_colour_scale_has_contrast(colour):
-    assert (luminance(colour) + 0.05) / (luminance((0x1C, 0x1F, 0x23)) + 0.05) > 7
+STYLE = (ROOT / "src/semiseg/report/page.css").read_text(encoding="utf-8")
+LIGHT, DARK = (
+    {name: tuple(bytes.fromhex(code)) for name, code in re.findall(r"--(\w+): #(\w{6})", part)}
+    for part in STYLE.split("@media screen and (prefers-color-scheme: dark)")[:2]
+)
 
 
-def luminance(colour: tuple[int, int, int]) -> float:
+@pytest.mark.parametrize(("colours", "mode"), [(LIGHT, "light"), (DARK, "dark")])
+def test_texts_have_contrast_in_both_modes(colours, mode):
+    """WCAG 2.2: 4.5 : 1 for text; on the colour scales 7 : 1."""
+    for back in ("best", "below", "above"):
+        assert contrast(colours["ink"], colours[back]) > 7, back
+    for text in ("ink", "soft", "faint", "accent", "warning"):
+        assert contrast(colours[text], colours["paper"]) > 4.5, text
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: tuple[int, ...]) -> float:
     """Relative luminance of WCAG 2.1."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in np.array(colour) / 255]
     return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))

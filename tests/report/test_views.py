@@ -16,7 +16,7 @@ from semiseg.report.cost import COST, cost_as_csv, read_cost
 from semiseg.report.grids import views_grid
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
-from semiseg.report.notes import about_vanished, about_views, rule_change
+from semiseg.report.notes import about_controls, about_few_cases, about_groups, about_vanished, about_views, rule_change
 from semiseg.report.sources import read_vanished
 from semiseg.report.views import OPTIMISM, VIEWS, as_csv, build_views, largest_rule_change, optimistic
 from semiseg.stages.row import row
@@ -203,6 +203,88 @@ def test_the_optimism_stands_in_every_form_and_says_what_it_is(project):
     assert "published_optimism_low" in as_csv(views).partition("\n")[0]
 
 
+def test_equal_rows_are_both_best_or_share_a_group_and_a_copy_does_not_count(project):
+    """A row beside its own copy, once as a row of its own and once as the same computation."""
+    runs = finished_table.tabulation(SEEDS)["runs"]
+    names = {**finished_table.tabulation()["names"], "again": ["Again"]}
+    twice = {"runs": {**runs, "again": runs["mt"]}, "names": names, "rows": [*ROWS, "again"]}
+    table = table_of()
+    table = pd.concat([table, table[table["method"] == "mt"].assign(method="again", label="Again")], ignore_index=True)
+    parts = ["sound_first", "sound_rank_low", "sound_rank_high", "sound_group"]
+    found = build_views(spec_with(**twice), table).set_index(["method", "column"])
+    for column in COLUMNS:
+        assert found.loc[("mt", column), parts].tolist() == found.loc[("again", column), parts].tolist()
+    assert found.loc[("mt", "Box"), parts].tolist() == [0.5, 1, 3, "best"], "six cases are too few for three rows"
+    copied = build_views(spec_with(**twice, same_as={"again": "mt"}), table).set_index(["method", "column"])
+    assert (
+        copied.loc[("again", "Box"), parts].tolist() == [1.0, 1, 1, "best"] == copied.loc[("mt", "Box"), parts].tolist()
+    )
+    assert copied.loc[("sup_only", "Box"), parts].tolist() == [0.0, 2, 2, "apart"]
+
+
+def test_lower_is_better_in_columns_of_distances_and_controls_have_no_place(project, views):
+    assert views.loc[("mt", "ASD"), ["published_group", "published_rank_high"]].tolist() == ["best", 1]
+    assert views.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["apart", "tied"]
+    controls = views.loc[["control_perfect", "control_empty"]]
+    assert controls["sound_rank_low"].isna().all() and set(controls["sound_group"]) == {""}
+
+
+def test_no_row_is_best_where_a_row_lacks_its_scores_or_has_other_cases(project, tmp_path):
+    runs = finished_table.tabulation(SEEDS)["runs"]
+    gone = views_of(runs={**runs, "mt": ["nowhere"]})
+    assert set(gone["sound_group"]) == {""} and gone["sound_first"].isna().all()
+    spec = spec_with(runs={**runs, "mt": ["nowhere"]})
+    assert about_groups(build_views(spec, table_of())).startswith("No row is called the best")
+    other = finished_table.score_table("mt").replace({"case": {"case0": "case9"}})
+    for name in ("a", "b"):
+        finished_table.write_table(tmp_path / name / "cases.csv", other)
+    moved = views_of(runs={**runs, "mt": [str(tmp_path / "a"), str(tmp_path / "b")]})
+    assert set(moved["sound_group"]) == {""}
+
+
+def test_rows_that_all_have_one_number_are_tied_and_none_is_best(project):
+    runs = finished_table.tabulation(SEEDS)["runs"]
+    table = table_of()
+    same = table.loc[table["method"] == "mt"].assign(method="sup_only", label="Sup only")
+    table = pd.concat([table[table["method"] != "sup_only"], same], ignore_index=True)
+    found = build_views(spec_with(runs={**runs, "sup_only": runs["mt"]}), table).set_index(["method", "column"])
+    assert set(found.loc[["mt", "sup_only"], "sound_group"]) == {"tied"}
+
+
+def test_five_cases_have_no_p_and_two_no_interval_in_words(project, tmp_path):
+    for count, expected in ((5, "undefined: too few cases"), (2, "undefined: too few cases")):
+        folders = {name: [str(tmp_path / f"{count}{name}{seed}") for seed in SEEDS] for name in ROWS}
+        for name, each in folders.items():
+            for path in each:
+                scores = finished_table.score_table(name)
+                finished_table.write_table(Path(path, "cases.csv"), scores[scores["case"] > f"case{5 - count}"])
+            row(finished_table.scoring(name), [Path(path) / "cases.csv" for path in each], Path(SPLIT), tmp_path / name)
+        spec, table = spec_with(runs=folders), read_rows([tmp_path / name for name in ROWS])
+        views = build_views(spec, table)
+        grid = views_grid(spec, table, views, "Dice")
+        texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}
+        assert texts["MT & co_1"][4] == expected and texts["MT & co_1"][3] == "1–2"
+        assert set(views.loc[views["method"].isin(["mt", "sup_only"]), "sound_group"]) <= {"best", "tied"}
+        assert f"Only {count} test cases" in about_few_cases(views)[0]
+        assert ("Intervals are undefined" in " ".join(about_views(spec, views))) == (count == 2)
+        assert f"{count} cases are too few to tell any two of these rows apart." in about_groups(views)
+    assert about_few_cases(views.assign(n=10.0)) == []
+
+
+def test_controls_and_missed_organs_are_explained_where_they_stand(project, default):
+    spec, table = spec_with(), table_of()
+    text = markdown(spec, table, default)
+    assert (
+        "perfect (control) is the truth itself, brought to the prepared grid and back: its 100.00 % Dice under the"
+        " sound rule is the ceiling that the grid allows" in text
+    )
+    assert "empty (control) finds nothing: its 0.00 % Dice under the sound rule is the floor." in text
+    assert "| <ins>60.00 ×2</ins> |" in text and "*0.00 ×" not in text, "that a control misses all is known"
+    assert "60.00 ×2" in latex(spec, table, default).replace(r"$\times$", "×")
+    trained = table[~table["method"].str.startswith("control_")]
+    assert about_controls(spec, trained) == []
+
+
 @pytest.mark.parametrize("shown", [{}, {"mt": {**BEST["mt"], "last": None}}, {"mt": {**BEST["mt"], "last": "gone"}}])
 def test_no_optimism_without_a_row_of_the_last_checkpoint(default, project, shown):
     spec = spec_with(checkpoints=shown)
@@ -236,8 +318,12 @@ def test_notes_tell_sources_tests_and_doubts(project):
     spec = spec_with(names=names, printed=[FULL])
     views = build_views(spec, table_of())
     assert about_views(spec, views)[0].startswith("Printed: guidednet, table 1 (42 labelled, 378 unlabelled).")
-    assert "against Sup only over test cases" in about_views(spec, views)[-1]
-    assert "test cases and, independently, runs" in about_views(spec, views)[-2]
+    _, brackets, groups, tests = about_views(spec, views)
+    assert "against Sup only over test cases" in tests and "lucky seed" not in tests, "there are two runs"
+    assert brackets.startswith("Brackets: 95 % interval over test cases and runs")
+    assert "Simulated coverage 0.96 at n = 6 and 2 runs; 0.93 if 8 % of the cases are nearly missed." in brackets
+    assert "over test cases and runs, and corrected for all pairs of a column at 0.05" in groups
+    assert "± in print: over runs." in about_views(spec, views)[0] and "not ranked" in groups
     views.loc[(views["method"] == "mt") & (views["column"] == "Dice"), "printed_flag"] = "doubtful"
     assert "Printed numbers of doubtful reading (?): MT (Dice)." in about_views(spec, views)
     missing = spec.model_copy(update={"runs": {"mt": spec.runs["mt"]}})
@@ -258,14 +344,16 @@ def test_organs_that_the_preparation_lost_are_counted_in_the_notes(tmp_path, mon
 def test_grid_without_print_has_no_columns_for_it(project, default):
     spec, table = spec_with(), table_of()
     head = views_grid(spec, table, default, "ASD").head
-    assert head == ["ASD", "Published (voxel)", "Sound (mm)", "p (Holm)", "Effect"]
+    assert head == ["ASD", "Published (voxel)", "Sound (mm)", "First", "Ranks", "p (Holm)", "Effect"]
     spec = spec_with(names={**spec.names, "mt": ["MT"]}, printed=[FULL])
     grid = views_grid(spec, table, build_views(spec, table), "Dice")
     assert grid.head[:4] == ["Dice", "Printed (%)", "Published (%)", "Difference"]
     texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}
     assert texts["MT"][0] == f"{in_print(FULL, 'MT'):.2f} ± 0.48"
     assert texts["MT"][3].startswith("81.25 [") and texts["MT"][3].endswith("] ▲")
-    assert texts["Sup only"][4] == "reference"
+    assert texts["Sup only"][4:] == ["1 %", "2", "reference", "–"] and texts["MT"][4:6] == ["99 %", "1"]
+    marks = {cells[0][0]: [mark for _, mark in cells[1:]] for cells in grid.rows}
+    assert marks["MT"][:4] == ["", "best", "", "best"], "print gives no cases, so its numbers have no rank"
 
 
 def test_cost_sums_hours_and_takes_the_largest_peak(project, tmp_path):

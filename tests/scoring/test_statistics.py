@@ -14,7 +14,7 @@ from support.finished_table import score_table
 from semiseg.base.metric_names import METRICS
 from semiseg.scoring.averages import Scores, estimate, gather, per_case
 from semiseg.scoring.comparison import compare, holm
-from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.intervals import confidence
 from semiseg.scoring.score import score
 from semiseg.scoring.scoring_rules import RULES
 
@@ -89,34 +89,57 @@ def test_empty_masks_are_counted_per_organ():
     assert empty.loc["Box"].tolist() == [0, 0, 0]
 
 
-def test_interval_of_a_difference_draws_the_same_cases_for_both():
+def test_interval_of_a_difference_is_that_of_paired_cases():
     rng = np.random.default_rng(3)
     first, second = rng.uniform(60, 95, (2, 20))
-    ours = bootstrap(scores_of(first), scores_of(second)).loc["dice"]
-    np.testing.assert_allclose(ours, bootstrap(scores_of(first - second)).loc["dice"], atol=1e-9)
-    np.testing.assert_allclose(bootstrap(scores_of(first), scores_of(first - 1)).loc["dice"], [1, 1], atol=1e-9)
+    ours = confidence(scores_of(first), scores_of(second)).loc["dice"]
+    theirs = stats.ttest_1samp(first - second, 0).confidence_interval()
+    shift = skewness(first - second) * (1 / 6 + stats.t.ppf(0.975, 19) ** 2 / 3)
+    assert ours.tolist() == pytest.approx([theirs.low + min(shift, 0), theirs.high + max(shift, 0)], abs=1e-9)
+    np.testing.assert_allclose(confidence(scores_of(first), scores_of(first - 1)).loc["dice"], [1, 1], atol=1e-9)
 
 
-def test_interval_is_the_percentile_bootstrap():
-    values = list(np.random.default_rng(3).normal(80, 6, 25))
-    ours = bootstrap(scores_of(values)).loc["dice"]
-    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
-    assert ours.tolist() == pytest.approx([theirs.low, theirs.high], abs=0.1)
+def skewness(values: np.ndarray) -> float:
+    """Johnson's term by hand: the third cumulant of the mean over its variance."""
+    third = stats.kstat(values, 3) / len(values) ** 2
+    return float(third / (values.var(ddof=1) / len(values)))
 
 
-def test_interval_is_always_the_same_and_undefined_for_one_case():
-    scores = gather("sound", runs(), ORGANS)
-    pd.testing.assert_frame_equal(bootstrap(scores), bootstrap(scores))
-    assert bootstrap(scores_of([80.0])).isna().all(axis=None)
-    assert bootstrap(scores_of([80.0, NAN, NAN])).isna().all(axis=None)
-    assert bootstrap(scores_of([80.0, 80.0])).loc["dice"].tolist() == [80.0, 80.0]
+def test_interval_is_students_and_longer_on_the_side_of_the_skew():
+    values = np.append(np.linspace(86, 94, 19), 60.0)
+    low, high = confidence(scores_of(list(values))).loc["dice"]
+    theirs = stats.ttest_1samp(values, 0).confidence_interval()
+    shift = skewness(values) * (1 / 6 + stats.t.ppf(0.975, 19) ** 2 / 3)
+    assert shift < -1 and (low, high) == pytest.approx((theirs.low + shift, theirs.high), abs=1e-9)
+
+
+def test_interval_ends_with_the_scale_and_is_undefined_for_two_cases():
+    dice, distance = (confidence(scores_of([99.0, 60.0, 98.0])).loc[name] for name in ("dice", "asd"))
+    assert dice["high"] == 100 < distance["high"] and dice["low"] == distance["low"] == 0
+    for few in ([80.0], [80.0, 90.0], [80.0, 90.0, NAN]):
+        assert confidence(scores_of(few)).isna().all(axis=None)
+    assert confidence(scores_of([80.0] * 3)).loc["dice"].tolist() == [80.0, 80.0]
+
+
+def test_interval_takes_the_rule_of_averaging_and_its_gaps():
+    """The rod is in five of six cases; an organ's interval is that of the cases that have it, hardly wider."""
+    values = np.random.default_rng(5).normal(80, 5, 6)
+    array = np.repeat(values[None, :, None, None], 2, axis=2).repeat(len(METRICS), axis=3)
+    array[0, 0, 0] = NAN
+    scores = Scores(RULES["sound"], tuple("abcdef"), ("Rod", "Box"), array, pd.DataFrame())
+    found = confidence(scores)
+    alone = confidence(scores_of(list(values[1:]))).loc["dice"]
+    np.testing.assert_allclose(found.loc["Rod"].mean(), alone.mean(), atol=0.1)
+    assert 1 < np.ptp(found.loc["Rod"]) / np.ptp(alone) < 1.05
+    np.testing.assert_allclose(found.loc["Box"], confidence(scores_of(list(values))).loc["dice"], atol=1e-9)
 
 
 def test_runs_that_differ_widen_the_interval():
     alike, apart = ([score_table("mt"), score_table(other)] for other in ("mt", "sup_only"))
-    narrow, wide = (bootstrap(gather("sound", frames, ORGANS)).loc["Box"] for frames in (alike, apart))
+    narrow, wide = (confidence(gather("sound", frames, ORGANS)).loc["Box"] for frames in (alike, apart))
     assert narrow.tolist() == [75.0, 75.0]
-    assert wide.tolist() == [50.0, 75.0]
+    # means of 75 and 50 with one degree of freedom; the scale ends what Student's t would make of that
+    assert wide.tolist() == [0.0, 100.0]
 
 
 def test_a_case_is_the_mean_of_its_organs_over_runs():

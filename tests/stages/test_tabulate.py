@@ -1,6 +1,7 @@
 """The table in its forms, and on the terminal."""
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_json
 from semiseg.params.table_spec import TableSpec
 from semiseg.paths import FORMS
-from semiseg.report.cells import ranks, read_rows, shares, under
+from semiseg.report.cells import read_rows, shares, under
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
 from semiseg.report.show import show
@@ -109,16 +110,6 @@ def test_csv_numbers_have_two_decimals(project):
     assert line[:8] == ["mt", "MT & co_1", "sound", "sound", "2", "3", "87.50", "75.00"]
 
 
-def test_best_and_second_leave_controls_out():
-    assert ranks(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == ["", "best", "", "second"]
-    assert ranks(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == ["", "second", "", "best"]
-
-
-def test_equal_numbers_share_a_rank_and_gaps_have_none():
-    assert ranks(rows_with(Dice=[90.0, 90.0, 0.0, 80.0]), "Dice") == ["best", "best", "", "second"]
-    assert ranks(rows_with(Dice=[float("nan"), 90.0, 0.0, float("nan")]), "Dice") == ["", "best", "", ""]
-
-
 def test_colour_scale_runs_from_worst_to_best():
     assert shares(rows_with(Dice=[80.0, 90.0, 100.0, 85.0]), "Dice") == [0, 1, None, 0.5]
     assert shares(rows_with(ASD=[3.0, 2.0, 0.0, 1.0]), "ASD") == [0, 0.5, None, 1]
@@ -131,7 +122,7 @@ def test_markdown(project):
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in sound if line.startswith("|")]
     assert table[0][:5] == ["Method", "Labelled", "Unlabelled", "Rod", "Box"]
     assert table[0][7:9] == ["ASD (mm)", "95HD (mm)"]
-    assert table[2][:5] == ["Sup only", "2", "0", "<ins>60.00</ins>", "<ins>50.00</ins>"]
+    assert table[2][:5] == ["Sup only", "2", "0", "<ins>60.00 ×1</ins>", "50.00"]
     assert table[3][:6] == ["MT & co\\_1", "2", "3", "**87.50**", "**75.00**", "**81.25 ± 2.33**"]
     assert table[4][0] == "*perfect (control)*"
     assert "After Nobody, Table 0." in text
@@ -234,6 +225,27 @@ def test_show_prints_every_number_at_any_width(project, width):
     assert max(map(len, table)) <= max(width, len("published convention: results/toy.csv"))
 
 
+def test_show_names_its_marks_and_has_none_without_groups(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    legend = "bold: best; underlined: cannot be told from the best\n"
+    assert legend in shown(OUT, 200)
+    for suffix in (".csv", ".sound.csv"):
+        shutil.copy(OUT.with_suffix(suffix), tmp_path)
+    assert legend not in shown(tmp_path / "toy.csv", 200)
+    views = pd.read_csv(OUT.with_suffix(".views.csv"), dtype=str, keep_default_na=False)
+    groups = {(line.method, line.column): line.sound_group for line in views.itertuples()}
+    console = Console(width=200, file=io.StringIO(), force_terminal=True, color_system="standard")
+    show(OUT.with_suffix(".sound.csv"), console)
+    text = console.file.getvalue()
+    assert (groups["mt", "Rod"], groups["sup_only", "Rod"]) == ("best", "tied")
+    assert re.search(r"\x1b\[1m *87\.50", text) and re.search(r"\x1b\[4m *60\.00", text)
+    assert not re.search(r"\x1b\[4m *50\.00", text)
+    older = views.drop(columns=[name for name in views if name.endswith("_group")])
+    older.to_csv(tmp_path / "toy.views.csv", index=False)
+    assert legend not in shown(tmp_path / "toy.csv", 200), "views of an earlier version have no groups"
+
+
 def test_show_says_where_the_other_forms_lie(project):
     assert "page: results/toy.html\nsound convention: results/toy.sound.csv\n" in shown(OUT, 200)
     assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(
@@ -265,10 +277,3 @@ def test_show_names_the_command_that_builds_a_missing_table(project):
         show(Path("results/runs/mt/seed7/cases.csv"))
     with pytest.raises(UserError, match="is not a table"):
         show(Path("results/toy.html"))
-
-
-def test_rows_that_share_the_worst_number_have_no_rank():
-    frame = pd.DataFrame({"method": list("abcd"), "Dice": [57.0, 0.0, 0.0, 0.0], "ASD": [1.0, 2.0, 3.0, 3.0]})
-    assert ranks(frame, "Dice") == ["best", "", "", ""]
-    assert ranks(frame, "ASD") == ["best", "second", "", ""]
-    assert ranks(frame.assign(Dice=0.0), "Dice") == ["", "", "", ""], "where all are equal none is best"

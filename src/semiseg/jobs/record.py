@@ -38,18 +38,31 @@ def write_record(
     code: hash per module. inputs, outputs: files relative to the project's folder, where the job ran. context: seed,
     source, environment and time of the job; the id does not depend on them.
     """
-    content: Record = {
+    content = {**_content(rule, params, code, inputs, outputs), **context}
+    content["id"] = identity(content)
+    content["seal"] = seal(content)
+    write_json(record_path(outputs[0]), content)
+    return content
+
+
+def identity_of(
+    rule: str, params: Mapping[str, Any], code: Mapping[str, str], inputs: Sequence[Path], outputs: Sequence[Path]
+) -> str:
+    """The id that the record of a job will have, once all outputs are written that are not measured files."""
+    written = [path for path in outputs if not is_measured(path.name)]
+    return identity(recorded(_content(rule, params, code, inputs, written)))
+
+
+def _content(
+    rule: str, params: Mapping[str, Any], code: Mapping[str, str], inputs: Sequence[Path], outputs: Sequence[Path]
+) -> Record:
+    return {
         "rule": rule,
         "params": shareable(params),
         "code": {"hash": digest(dict(code)), "modules": dict(code)},
         "inputs": [{**_entry(path), "record": made_by(path)} for path in inputs],
         "outputs": [_entry(path) for path in outputs],
-        **context,
     }
-    content["id"] = identity(content)
-    content["seal"] = seal(content)
-    write_json(record_path(outputs[0]), content)
-    return content
 
 
 def read_record(path: Path | str) -> Record:

@@ -10,6 +10,7 @@ from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.table_spec import TableSpec
+from semiseg.scoring.comparison import FEWEST_PAIRS
 from semiseg.scoring.conventions import CONVENTIONS
 
 UNDEFINED = "–"
@@ -95,19 +96,6 @@ def unit_of(column: str, unit: str) -> str:
     return unit if column in LOWER_IS_BETTER else "%"
 
 
-def ranks(frame: pd.DataFrame, column: str) -> list[str]:
-    """Per row ``best``, ``second`` or nothing; equal printed numbers share a rank, controls and gaps have none.
-
-    Several rows with the worst number have no rank either, so that three zeros do not share the second place.
-    """
-    values = competing(frame, column)
-    distinct = sorted(values.dropna().unique(), reverse=column not in LOWER_IS_BETTER)
-    if distinct and (values == distinct[-1]).sum() > 1:
-        distinct.pop()
-    names = dict(zip(distinct, ("best", "second"), strict=False))
-    return [names.get(value, "") for value in values]
-
-
 def shares(frame: pd.DataFrame, column: str) -> list[float | None]:
     """Per row its place between the worst (0) and the best (1) of the column; None without a place."""
     values = competing(frame, column)
@@ -148,6 +136,14 @@ def interval(low: float, high: float) -> str:
 def probability(value: float) -> str:
     """Three decimals, or a power of ten where these are zero."""
     return shown(value, ".0e" if value < 0.001 else ".3f").replace("-", MINUS)
+
+
+def p_text(line: Any) -> str:
+    """The corrected p of a line of the views, why it is undefined, or a dash where nothing was tested."""
+    if pd.isna(line.p_holm) and not pd.isna(line.effect):
+        few = "too few cases" if line.n < FEWEST_PAIRS else f"fewer than {FEWEST_PAIRS} cases differ"
+        return f"undefined: {few}"
+    return probability(line.p_holm)
 
 
 def count(value: Any) -> str:

@@ -1,11 +1,4 @@
-"""The colours of tables, charts and pictures. Those of the page's text and lines stand in ``page.css``."""
-
-Colour = tuple[int, int, int]
-
-# Cells of a table. Black text keeps a contrast above 7 : 1 on all of them, and orange and purple stay apart under every
-# colour blindness.
-WORST, BEST = (255, 255, 255), (134, 187, 224)  # of a column
-BELOW, ABOVE = (246, 181, 112), (188, 178, 226)  # worse and better than printed; white where equal
+"""The colours of charts and pictures. Those of the page's text, lines and cells stand in ``page.css``."""
 
 # Curves, boxes and bars: Okabe and Ito's colours, which stay apart under every common colour blindness. Their yellow is
 # left out, because it is too faint on white.

@@ -1,4 +1,4 @@
-"""The cells of a table as texts with marks (best, second, control); Markdown and LaTeX format the marks."""
+"""The cells of a table as texts with marks (best, tied, control); Markdown and LaTeX format the marks."""
 
 from dataclasses import dataclass
 
@@ -16,43 +16,45 @@ from semiseg.report.cells import (
     lines_of,
     mean_columns,
     number,
+    p_text,
     printed_columns,
-    probability,
-    ranks,
     signed,
     unit_of,
     with_spread,
 )
+from semiseg.report.groups import first_text, marks, ranks_text
 from semiseg.report.notes import MARKS
-from semiseg.report.views import Views, is_printed, of_column, optimistic, verdict, view_ranks
+from semiseg.report.views import Views, is_printed, of_column, optimistic, verdict
 from semiseg.scoring.conventions import CONVENTIONS
 
 NOTE = (
-    "Organ columns are Dice in percent. Best bold, second best underlined; rows marked as controls do not compete."
-    " n: test cases; absent, missed, false positive: pairs of case and organ."
+    "Organ columns are Dice in percent; ×2: the organ was missed in two cases, all runs counted. Best bold; underlined:"
+    " cannot be told from the best. Rows marked as controls do not compete. n: test cases; absent, missed, false"
+    " positive: pairs of case and organ."
 )
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A header, and rows of cells: a text and its mark (best, second, control or nothing)."""
+    """A header, and rows of cells: a text and its mark (best, tied, control or nothing)."""
 
     head: list[str]
     rows: list[list[tuple[str, str]]]
     controls: int
 
 
-def scores_grid(spec: TableSpec, frame: pd.DataFrame) -> Grid:
+def scores_grid(spec: TableSpec, frame: pd.DataFrame, views: Views) -> Grid:
     """All scores of one convention with what they rest on; frame: `cells.with_unbuilt`'s."""
     columns = printed_columns(spec)
     head = ["Method", *DATA.values(), *(heading(column, frame["unit"][0]) for column in columns), *COUNTS.values()]
-    places = {column: ranks(frame, column) for column in columns}
+    places = {column: marks(of_column(views, column), frame["convention"][0]) for column in columns}
+    lost = {column: missed_texts(spec, of_column(views, column), column) for column in columns}
     rows = []
     for row, method in enumerate(frame["method"]):
         control = "control" if is_control(method) else ""
         cells = [(_label(frame["label"][row], method), control)]
         cells += [(count(frame[name][row]), control) for name in DATA]
-        cells += [(with_spread(frame, row, name), control or places[name][row]) for name in columns]
+        cells += [(with_spread(frame, row, name) + lost[name][row], control or places[name][row]) for name in columns]
         rows.append(cells + [(count(frame[name][row]), control) for name in COUNTS])
     return Grid(head, rows, sum(map(is_control, frame["method"])))
 
@@ -64,22 +66,22 @@ def views_grid(spec: TableSpec, table: pd.DataFrame, views: Views, column: str) 
     known = is_printed(views)
     head = [column, f"Printed ({units['published']})"] if known else [column]
     head += [f"Published ({units['published']})", *(["Difference"] if known else [])]
-    head += [f"Sound ({units['sound']})", "p (Holm)", "Effect"]
-    places = {view: view_ranks(lines, view) for view in ("printed", "published", "sound")}
+    head += [f"Sound ({units['sound']})", "First", "Ranks", "p (Holm)", "Effect"]
+    places = {view: marks(lines, view) for view in CONVENTIONS}
     rows = []
     for row, line in enumerate(lines_of(lines)):
         control = "control" if is_control(line.method) else ""
-        marks = {view: control or found[row] for view, found in places.items()}
         deviation = "" if pd.isna(line.printed_spread) else f" ± {line.printed_spread:.2f}"
         published = number(line.published) + interval(line.published_low, line.published_high)
         sound = number(line.sound) + interval(line.sound_low, line.sound_high)
         cells = [(_label(line.label, line.method), control)]
-        cells += [(number(line.printed) + deviation, marks["printed"])] if known else []
-        cells += [(published, marks["published"])]
+        cells += [(number(line.printed) + deviation, control)] if known else []
+        cells += [(published, control or places["published"][row])]
         cells += [(signed(line.difference), control)] if known else []
-        cells += [(" ".join([sound, *filter(None, [MARKS[verdict(line)]])]), marks["sound"])]
-        p = "reference" if line.method == spec.reference else probability(line.p_holm)
-        rows.append([*cells, (p, control), (signed(line.effect), control)])
+        cells += [(" ".join([sound, *filter(None, [MARKS[verdict(line)]])]), control or places["sound"][row])]
+        p = "reference" if line.method == spec.reference else p_text(line)
+        told = (first_text(line, "sound"), ranks_text(line, "sound"), p, signed(line.effect))
+        rows.append([*cells, *((text, control) for text in told)])
     return Grid(head, rows, sum(map(is_control, lines["method"])))
 
 
@@ -101,6 +103,15 @@ def optimism_grid(spec: TableSpec, table: pd.DataFrame, views: Views) -> Grid:
             cells.append((signed(difference) + interval(low, high).replace("-", MINUS), ""))
         rows.append(cells)
     return Grid(head, rows, 0)
+
+
+def missed_texts(spec: TableSpec, lines: Views, column: str) -> list[str]:
+    """Per line of one column `` ×2`` where an organ was missed in two cases of all runs, else nothing."""
+    if column not in spec.abbreviations:
+        return [""] * len(lines)
+    return [
+        f" ×{line.missed:.0f}" if line.missed > 0 and not is_control(line.method) else "" for line in lines_of(lines)
+    ]
 
 
 def _label(label: str, method: str) -> str:

@@ -11,6 +11,8 @@ from semiseg.report.notes import (
     BETTER,
     OPTIMISM,
     WORSE,
+    about_controls,
+    about_few_cases,
     about_optimism,
     about_splits,
     about_training,
@@ -19,6 +21,7 @@ from semiseg.report.notes import (
     views_title,
     why_unbuilt,
 )
+from semiseg.report.origin import about_records
 from semiseg.report.views import Views, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
@@ -28,7 +31,7 @@ SPECIAL = str.maketrans(
     | {"^": r"\textasciicircum{}", "±": r"$\pm$", UNDEFINED: "--", "×": r"$\times$", "≥": r"$\geq$", MINUS: "$-$"}
     | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$"}
 )
-MARKUP = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
+MARKUP = {"best": r"\textbf{%s}", "tied": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
 
 
 def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
@@ -41,10 +44,12 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
             f"{spec.title}, {convention} convention.",
             rule_text(*frame.loc[0, ["rule", "spread_over"]]),
             NOTE,
+            *about_controls(spec, table),
         ]
         caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
-        parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame)])
-    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_views(spec, views)]
+        parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame, views)])
+    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_few_cases(views)]
+    caption += [*about_views(spec, views), *about_records(spec)]
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
     parts += _float(f"{spec.table}:views", caption, grids)
     if optimistic(spec):

@@ -7,6 +7,8 @@ from semiseg.report.cells import mean_columns, under, with_unbuilt
 from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
 from semiseg.report.notes import (
     OPTIMISM,
+    about_controls,
+    about_few_cases,
     about_optimism,
     about_splits,
     about_training,
@@ -15,11 +17,12 @@ from semiseg.report.notes import (
     views_title,
     why_unbuilt,
 )
+from semiseg.report.origin import about_records
 from semiseg.report.views import Views, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
 
-MARKUP = {"best": "**{}**", "second": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
+MARKUP = {"best": "**{}**", "tied": "<ins>{}</ins>", "control": "*{}*", "": "{}"}
 
 
 def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
@@ -35,15 +38,23 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
             rule_text(*frame.loc[0, ["rule", "spread_over"]]),
             "",
         ]
-        lines += _table(scores_grid(spec, frame))
-    lines += _notes([NOTE, *about_splits(spec), *about_training(spec), *why_unbuilt(spec)])
+        lines += _table(scores_grid(spec, frame, views))
+    lines += _notes(
+        [
+            NOTE,
+            *about_controls(spec, table),
+            *about_splits(spec),
+            *about_training(spec),
+            *why_unbuilt(spec),
+        ]
+    )
     lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
     for column in mean_columns(spec):
         lines += _table(views_grid(spec, table, views, column))
-    lines += _notes(about_views(spec, views))
+    lines += _notes([*about_few_cases(views), *about_views(spec, views)])
     if optimistic(spec):
         lines += [f"## {OPTIMISM}", "", *_table(optimism_grid(spec, table, views)), *_notes([about_optimism(views)])]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_notes(about_records(spec))])
 
 
 def _table(grid: Grid) -> list[str]:

@@ -1,11 +1,14 @@
 """Notes below the views of a table: sources in print, tests, intervals, rows that are missing."""
 
+import numpy as np
 import pandas as pd
 
+from semiseg.base.controls import is_control
 from semiseg.base.files import read_json
-from semiseg.base.texts import some
+from semiseg.base.texts import counted, some
 from semiseg.params.table_spec import TableSpec
-from semiseg.report.cells import lines_of, number, unbuilt
+from semiseg.report.cells import lines_of, mean_columns, number, unbuilt, under, unit_of
+from semiseg.report.groups import is_ranked
 from semiseg.report.sources import read_vanished, split_files
 from semiseg.report.texts import (
     describe_checkpoints,
@@ -16,10 +19,26 @@ from semiseg.report.texts import (
 )
 from semiseg.report.views import Views, is_printed, largest_rule_change
 from semiseg.scoring import comparison, intervals
+from semiseg.scoring.coverage import NEAR_MISSES, simulated
+from semiseg.scoring.ties import are_enough
 
 BETTER, WORSE = "▲", "▼"
+CONTROLS = {
+    "control_perfect": (
+        "{label} (control) is the truth itself, brought to the prepared grid and back: its {value} under the sound rule"
+        " is the ceiling that the grid allows. A row can be a little above it: soft class scores of a network place a"
+        " surface between voxels, labels do not."
+    ),
+    "control_empty": "{label} (control) finds nothing: its {value} under the sound rule is the floor.",
+}
 OPTIMISM = "Optimism: best on the test list minus last"
 MARKS = {1: BETTER, -1: WORSE, 0: ""}
+SPREADS = {
+    "cases": "over cases",
+    "runs": "over runs",
+    "bootstrap": "of bootstrap means",
+    "unstated": "unstated over what",
+}
 FLAGS = {"reconstructed": "r", "doubtful": "?", "cited": "c"}
 FLAG_WORDS = {
     "reconstructed": "reconstructed where the text of the paper is damaged",
@@ -72,7 +91,8 @@ def rule_change(views: Views) -> str:
 
 def about_views(spec: TableSpec, views: Views) -> list[str]:
     """How to read the views: where the printed numbers stand, what intervals and tests are, which organs were lost."""
-    return [*about_print(spec, views), _intervals(views), _tests(spec, views), *about_vanished(spec)]
+    parts = [_intervals(views), about_groups(views), _tests(spec, views)]
+    return [*about_print(spec, views), *parts, *about_vanished(spec)]
 
 
 def about_vanished(spec: TableSpec) -> list[str]:
@@ -96,7 +116,8 @@ def about_print(spec: TableSpec, views: Views) -> list[str]:
         for block in spec.printed
     )
     first = " (the first that has the row)" if len(spec.printed) > 1 else ""
-    sentences = [f"Printed: {blocks}{first}. Difference: published minus printed."]
+    over = f" ± in print: {printed_over(views)}." if printed_over(views) else ""
+    sentences = [f"Printed: {blocks}{first}. Difference: published minus printed.{over}"]
     for flag, words in FLAG_WORDS.items():
         rows = views[(views["printed_flag"] == flag) & views["printed"].notna()]
         if len(rows):
@@ -114,31 +135,100 @@ def _cells(rows: Views, views: Views) -> str:
     return ", ".join(texts)
 
 
+def printed_over(views: Views) -> str:
+    """What the ± of the printed numbers is over; nothing where none is printed."""
+    over = views.loc[views["printed_spread"].notna(), "printed_spread_over"].unique()
+    return " or ".join(SPREADS[name] for name in SPREADS if name in over)
+
+
+def about_groups(views: Views) -> str:
+    """Which rows are marked as best and which as not to be told from the best, and what decides it."""
+    if not is_ranked(views):
+        return (
+            "No row is called the best: that needs the scores per case of every row on this machine, of the same cases,"
+            " and at least two of them."
+        )
+    rows = views.loc[views["sound_rank_low"].notna(), "method"].nunique()
+    few = not are_enough(np.array(_fewest_cases(views)), rows)
+    return (
+        "Bold: the best number of a column; underlined: rows that cannot be told from it, because no other row is"
+        f" better than they are. Rows are compared in pairs, over {_units(views)}, and corrected for all pairs of a"
+        f" column at {comparison.LEVEL}."
+        + (f" {_fewest_cases(views)} cases are too few to tell any two of these rows apart." if few else "")
+        + f" First: how often the row would have the best number if {_units(views)} were drawn anew; ranks: those that"
+        " it may have, by the pairs that differ; both under the sound rule."
+        + (" Print gives no scores per case, so that its numbers are not ranked." if is_printed(views) else "")
+    )
+
+
+def about_controls(spec: TableSpec, table: pd.DataFrame) -> list[str]:
+    """What the numbers of the controls mean; nothing in a table without any."""
+    sentences = []
+    column = mean_columns(spec)[0]
+    sound = under(table, "sound").set_index("method")
+    for method in (name for name in sound.index if is_control(name)):
+        value, label = (
+            f"{sound.loc[method, column]:.2f} {unit_of(column, sound.loc[method, 'unit'])}",
+            spec.label(method),
+        )
+        sentences.append(CONTROLS[method].format(label=label, value=f"{value} {column}"))
+    return sentences
+
+
 def about_optimism(views: Views) -> str:
     """What the optimism of a checkpoint is and how its intervals are drawn."""
     return (
         "Each row's checkpoint was CHOSEN ON THE TEST LIST; here stands what that choice added, its numbers minus those"
-        f" of the last checkpoint of the same training. {_intervals(views)} A draw serves both rows."
+        f" of the last checkpoint of the same training. {_intervals(views)} They are of the difference case by case."
     )
+
+
+def about_few_cases(views: Views) -> list[str]:
+    """A warning where the test cases are few; nothing where there are ten or more."""
+    n = _fewest_cases(views)
+    if not 0 < n < intervals.FEW_CASES:
+        return []
+    return [
+        f"Only {counted(n, 'test case')}: a rare failure may be in none of them, so that intervals may be too short,"
+        " and an effect of +1.00 means no more than that all of them gain."
+    ]
 
 
 def _intervals(views: Views) -> str:
-    drawn = "test cases and, independently, runs" if views["seeds"].max() > 1 else "test cases"
+    """What the brackets are, and how often such intervals hold the true number."""
+    if not views[["published_low", "sound_low"]].notna().any(axis=None):
+        least = f"they need the scores per case of at least {intervals.FEWEST_CASES} test cases on this machine"
+        return f"Intervals are undefined: {least}."
+    runs = int(views["seeds"].max())
+    cases, of_runs, plain, near = simulated(max(_fewest_cases(views), intervals.FEWEST_CASES), runs)
+    at = f"n = {cases}" + (f" and {of_runs} runs" if runs > 1 else "")
     return (
-        f"Brackets: {100 * intervals.LEVEL:.0f} % bootstrap interval, percentiles of {intervals.DRAWS} draws of {drawn}"
-        " with replacement."
+        f"Brackets: {100 * intervals.LEVEL:.0f} % interval over {_units(views)} (jackknife, Student's t, longer on the"
+        f" side of the skew). Simulated coverage {plain:.2f} at {at}; {near:.2f} if {100 * NEAR_MISSES:.0f} % of the"
+        " cases are nearly missed."
+        + ("" if runs > 1 else " One run per row: what another seed would give is not covered.")
     )
+
+
+def _fewest_cases(views: Views) -> int:
+    counts = views["n"].dropna()
+    return 0 if counts.empty else int(counts.min())
+
+
+def _units(views: Views) -> str:
+    return "test cases and runs" if views["seeds"].max() > 1 else "test cases"
 
 
 def _tests(spec: TableSpec, views: Views) -> str:
     reference = spec.label(spec.reference)
     if spec.reference not in spec.runs:
         return f"No tests: the reference {reference} was not rebuilt."
+    one_run = " With one run per row they cannot tell a better method from a lucky seed."
     return (
         f"Tests: Wilcoxon's signed-rank test against {reference} over test cases (mean over runs, sound rule, pairs"
         f" without a difference dropped), p corrected by Holm over the methods of a column, undefined where fewer than"
         f" {comparison.FEWEST_PAIRS} cases differ; {BETTER} better, {WORSE} worse at {comparison.LEVEL}. Effect:"
-        " matched-pairs rank-biserial correlation, positive where better."
+        f" matched-pairs rank-biserial correlation, positive where better.{'' if views['seeds'].max() > 1 else one_run}"
     )
 
 

@@ -1,7 +1,7 @@
 """The page of a table: everything a colleague needs to judge it, in one file that works offline and prints."""
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from semiseg.base.files import read_json, write_text
 from semiseg.base.metric_names import METRICS
 from semiseg.base.texts import listed
 from semiseg.params.table_spec import TableSpec
-from semiseg.report.cells import heading, lines_of, methods_in_order, ranks, shown, under, with_spread
+from semiseg.report.cells import heading, lines_of, methods_in_order, number, shown
 from semiseg.report.charts import (
     Look,
     are_wide,
@@ -26,11 +26,13 @@ from semiseg.report.charts import (
     draw_validations,
     smoothing_window,
 )
-from semiseg.report.colours import ABOVE, BELOW, BEST, WORST
 from semiseg.report.grids import optimism_grid
+from semiseg.report.groups import BEST, WORDS, best_and_tied
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.notes import (
     OPTIMISM,
+    about_controls,
+    about_few_cases,
     about_optimism,
     about_splits,
     about_training,
@@ -39,19 +41,24 @@ from semiseg.report.notes import (
     views_title,
     why_unbuilt,
 )
+from semiseg.report.origin import Origin
 from semiseg.report.pictures import best_slices, draw_slices, organ_colours, surroundings
-from semiseg.report.score_tables import blend, score_tables
+from semiseg.report.score_tables import score_tables
 from semiseg.report.sources import read_dice, read_histories, read_shown_case
 from semiseg.report.texts import describe_making
 from semiseg.report.view_tables import AXIS, view_tables
-from semiseg.report.views import Views, optimistic
+from semiseg.report.views import Views, of_column, optimistic
 from semiseg.scoring.conventions import CONVENTIONS
 
-TIED = 3  # best rows that the headline names where several are equal, before it counts the others
+NAMED = 3  # rows that the headline names before it counts the others
+CHOSEN = " (chosen on the test list)"
 
 
-def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path) -> None:
+def write_page(
+    spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.DataFrame, out: Path, origin: Origin | None = None
+) -> None:
     """Write the page of a table. table: rows of both conventions; views: `build_views`'s; cost: `read_cost`'s.
+    origin: what the job that writes the page is known by.
 
     Run folders, split and prepared cases are read at the paths that the specification names; the page names what is
     missing there. Raises UserError when the split is missing.
@@ -62,10 +69,13 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
     content = {
         "spec": spec,
         "name": out.stem,
+        "origin": origin,
         "making": describe_making(spec, read_json(spec.split)),
         "leaks": about_splits(spec),
         "about_training": about_training(spec),
-        "headline": _headline(table, {row for row, one in spec.checkpoints.items() if one.rule == "best_test"}),
+        "about_controls": about_controls(spec, table),
+        "warnings": about_few_cases(views),
+        "headline": _headline(table, views, {row for row, one in spec.checkpoints.items() if one.rule == "best_test"}),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),
         "views_title": views_title(views),
@@ -85,25 +95,36 @@ def write_page(spec: TableSpec, table: pd.DataFrame, views: Views, cost: pd.Data
     }
     loader = jinja2.FileSystemLoader(str(files("semiseg.report")))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    colours = {"worst": WORST, "best": BEST, "below": BELOW, "above": ABOVE}
-    environment.globals |= {"axis_width": AXIS, **{name: blend(it, it, 0) for name, it in colours.items()}}
+    environment.globals |= {"axis_width": AXIS, "words": WORDS}
     write_text(out, environment.get_template("page.html.j2").render(content))
 
 
-def _headline(table: pd.DataFrame, chosen: Collection[str] = ()) -> str:
-    """The best mean under each convention, in one sentence. chosen: rows by a checkpoint chosen on the test list."""
+def _headline(table: pd.DataFrame, views: Views, chosen: Collection[str] = ()) -> str:
+    """The best mean under each convention and the rows that cannot be told from it, in one sentence.
+
+    chosen: rows by a checkpoint chosen on the test list.
+    """
+    column = next(name for name in METRICS.values() if name in table)
+    lines = of_column(views, column)
+    rows = lines.set_index("method")
+    labels = {name: label + (CHOSEN if name in chosen else "") for name, label in rows["label"].items()}
     parts = []
     for convention in CONVENTIONS:
-        frame = under(table, convention)
-        column = next(name for name in METRICS.values() if name in frame)
-        best = [row for row, rank in enumerate(ranks(frame, column)) if rank == "best"]
+        best, tied = ([labels[name] for name in names] for names in best_and_tied(lines, convention))
         if best:
-            mark = " (chosen on the test list)"
-            labels = [frame["label"][row] + (mark if frame["method"][row] in chosen else "") for row in best]
-            more = f"{len(labels) - TIED} more rows"
-            names = listed(labels if len(labels) <= TIED + 1 else [*labels[:TIED], more])
-            parts.append(f"{names} {with_spread(frame, best[0], column)} ({convention})")
-    return f"Best mean {heading(column, frame['unit'][0])}: {', '.join(parts)}" if parts else "No row but controls"
+            most = number(rows.loc[rows[f"{convention}_group"] == BEST, convention].iloc[0])
+            told = f", which cannot be told from {_few(tied)}" if tied else ""
+            parts.append(f"{_few(best)} {most} ({convention}){told}")
+    title = heading(column, table["unit"].iloc[0])
+    if parts:
+        return f"Best mean {title}: {'; '.join(parts)}"
+    known = rows.loc[[not is_control(str(name)) for name in rows.index], list(CONVENTIONS)].notna().any(axis=None)
+    return f"No best mean {title}: the rows cannot be told apart" if known else "No row but controls"
+
+
+def _few(labels: Sequence[str]) -> str:
+    """The first names of several, and how many more there are."""
+    return listed(labels if len(labels) <= NAMED + 1 else [*labels[:NAMED], f"{len(labels) - NAMED} more rows"])
 
 
 def _cost(cost: pd.DataFrame) -> list[dict[str, str]]:

@@ -18,15 +18,15 @@ from semiseg.report.cells import (
     mean_columns,
     number,
     printed_columns,
-    ranks,
     shares,
     signed,
     spread,
     under,
     with_unbuilt,
 )
-from semiseg.report.colours import ABOVE, BELOW, BEST, WORST, Colour
-from semiseg.report.notes import FLAGS, MARKS, about_print
+from semiseg.report.grids import missed_texts
+from semiseg.report.groups import marks
+from semiseg.report.notes import FLAGS, MARKS, SPREADS, about_print, printed_over
 from semiseg.report.views import Views, is_printed, of_column, verdict
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.scoring_rule_texts import rule_text
@@ -46,9 +46,17 @@ def score_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dic
     difference, limits = _view(spec, views, "difference"), difference_limits(views)
     unit, colours = str(published["unit"][0]), _about_colours(spec, limits)
     return [
-        _lay_out(spec, in_print, "In print", " ".join(about_print(spec, views)), unit, _printed_cells(views)),
+        _lay_out(
+            spec,
+            in_print,
+            "In print",
+            " ".join(about_print(spec, views)),
+            unit,
+            printed_over(views),
+            _printed_cells(views),
+        ),
         made[0],
-        _lay_out(spec, difference, "Published minus printed", colours, unit, _difference_cells(limits)),
+        _lay_out(spec, difference, "Published minus printed", colours, unit, "", _difference_cells(limits)),
         made[1],
     ]
 
@@ -57,37 +65,39 @@ def difference_limits(views: Views) -> dict[str, float]:
     """The largest absolute difference to print, of all percentages and of each distance: ends of the colour scale."""
     sizes = views[~views["method"].map(is_control)].assign(kind=views["column"].map(_kind))
     largest = sizes["difference"].abs().groupby(sizes["kind"]).max()
-    return {kind: float(largest.get(kind, 0.0)) for kind in LIMITS}
+    return {kind: float(largest.dropna().get(kind, 0.0)) for kind in LIMITS}
 
 
 def shade_difference(value: float, column: str, limits: Mapping[str, float]) -> str:
-    """Background of a difference to print, from worse to better."""
+    """Background of a difference to print, from worse to better; nothing where there is none."""
     limit = limits[_kind(column)]
     if pd.isna(value) or not limit:
-        return "transparent"
+        return ""
     gain = -value if column in LOWER_IS_BETTER else value
-    return blend((255, 255, 255), ABOVE if gain > 0 else BELOW, min(abs(gain) / limit, 1.0))
+    return shade("above" if gain > 0 else "below", min(abs(gain) / limit, 1.0))
 
 
-def blend(low: Colour, high: Colour, share: float | None) -> str:
-    """A colour between two as CSS; transparent without a place."""
-    if share is None:
-        return "transparent"
-    return "#" + bytes(round(start + share * (end - start)) for start, end in zip(low, high, strict=True)).hex()
+def shade(end: str, share: float | None) -> str:
+    """Background between the page's own colour and that of an end of a scale, as the page's style reads it.
+
+    end: best, above or below, colours of ``page.css``. share: from 0 to 1; None without a place.
+    """
+    return "" if share is None else f"--end: var(--{end}); --share: {100 * share:.0f}%"
 
 
-def score_cells(frame: pd.DataFrame, column: str, marks: Sequence[str]) -> Cells:
-    """Mean, spread, rank, background and a mark beside it of each cell of a column."""
-    places = zip(ranks(frame, column), shares(frame, column), marks, strict=True)
+def score_cells(frame: pd.DataFrame, column: str, groups: Sequence[str], signs: Sequence[str]) -> Cells:
+    """Mean, spread, group, background and a sign beside it of each cell of a column."""
+    places = zip(groups, shares(frame, column), signs, strict=True)
     return [
         {
             "mean": number(frame[column][row]),
             "spread": spread(frame, row, column),
-            "rank": rank,
-            "background": blend(WORST, BEST, share),
-            "mark": mark,
+            "group": group,
+            "background": shade("best", share),
+            "mark": sign,
+            "missed": "",
         }
-        for row, (rank, share, mark) in enumerate(places)
+        for row, (group, share, sign) in enumerate(places)
     ]
 
 
@@ -95,13 +105,16 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
     name, rule = str(frame["convention"][0]), str(frame["rule"][0])
 
     def cells(column: str) -> Cells:
-        lines = lines_of(of_column(views, column))
-        marks = [MARKS[verdict(line)] if name == "sound" else "" for line in lines]
-        return score_cells(frame, column, marks)
+        lines = of_column(views, column)
+        signs = [MARKS[verdict(line)] if name == "sound" else "" for line in lines_of(lines)]
+        made = score_cells(frame, column, marks(lines, name), signs)
+        lost = missed_texts(spec, lines, column)
+        return [{**cell, "missed": text.strip()} for cell, text in zip(made, lost, strict=True)]
 
     title = f"{name.capitalize()} convention (rule {rule})"
     text, unit = rule_text(rule, frame["spread_over"][0]), str(frame["unit"][0])
-    laid_out = _lay_out(spec, frame, title, text, unit, lambda _, column: cells(column))
+    over = SPREADS[frame["spread_over"][0]] if frame.filter(like=" SD").notna().any(axis=None) else ""
+    laid_out = _lay_out(spec, frame, title, text, unit, over, lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
         row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
     return {**laid_out, "counted": True}
@@ -113,6 +126,7 @@ def _lay_out(
     title: str,
     words: str,
     unit: str,
+    spread_over: str,
     cells: Callable[[pd.DataFrame, str], Cells],
 ) -> dict[str, Any]:
     means = mean_columns(spec)
@@ -132,6 +146,7 @@ def _lay_out(
         "title": title,
         "words": words,
         "means": [heading(column, unit) for column in means],
+        "spread": spread_over,
         "organs": [organ for organ in spec.organs if organ.abbreviation in organs],
         "rows": rows,
         "counted": False,
@@ -156,7 +171,8 @@ def _view(spec: TableSpec, views: Views, view: str, deviation: str | None = None
 def _printed_cells(views: Views) -> Callable[[pd.DataFrame, str], Cells]:
     def cells(frame: pd.DataFrame, column: str) -> Cells:
         flags = of_column(views, column).set_index("method")["printed_flag"]
-        return score_cells(frame, column, [FLAGS.get(flags[method], "") for method in frame["method"]])
+        signs = [FLAGS.get(flags[method], "") for method in frame["method"]]
+        return score_cells(frame, column, [""] * len(frame), signs)  # print gives no cases, so nothing can be compared
 
     return cells
 
@@ -164,7 +180,7 @@ def _printed_cells(views: Views) -> Callable[[pd.DataFrame, str], Cells]:
 def _difference_cells(limits: Mapping[str, float]) -> Callable[[pd.DataFrame, str], Cells]:
     def cells(frame: pd.DataFrame, column: str) -> Cells:
         values = competing(frame, column)
-        blank = {"spread": "", "rank": "", "mark": ""}
+        blank = {"spread": "", "group": "", "mark": "", "missed": ""}
         return [
             {**blank, "mean": signed(value), "background": shade_difference(value, column, limits)} for value in values
         ]

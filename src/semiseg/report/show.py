@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +15,10 @@ from rich.text import Text
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
-from semiseg.report.cells import COUNTS, DATA, heading, number, ranks, with_spread
+from semiseg.report.cells import COUNTS, DATA, heading, number, with_spread
 
-STYLES = {"best": "bold", "second": "underline", "": ""}
+STYLES = {"best": "bold", "tied": "underline"}
+LEGEND = "bold: best; underlined: cannot be told from the best"
 GAP = 2  # blanks between two columns
 WHOLE = {**DATA, **COUNTS}
 
@@ -33,11 +34,15 @@ def show(path: Path, console: Console | None = None) -> None:
     organs = columns[columns.index("unlabelled") + 1 : columns.index(means[0])]
     name = path.name.removesuffix(".csv").removesuffix(".sound")
     title = f"{name} ({frame['convention'][0]} convention, rule {frame['rule'][0]})"
+    views = _read_views(path.with_name(f"{name}.views.csv"))
+    groups = _groups(views, str(frame["convention"][0]))
     for part in _fitting(frame, [*means, *WHOLE], console.width):
-        console.print(_block(frame, title, part))
+        console.print(_block(frame, title, part, groups))
     for part in _fitting(frame, organs, console.width) if len(organs) > 1 else ():
-        console.print(_block(frame, "Dice per organ (%)", part))
-    for line in _unbuilt(path.with_name(f"{name}.views.csv")):
+        console.print(_block(frame, "Dice per organ (%)", part, groups))
+    if any(groups.values()):
+        console.print(LEGEND, highlight=False)
+    for line in _unbuilt(views):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     forms = {"page": ".html", "published convention": ".csv", "sound convention": ".sound.csv", "views": ".views.csv"}
     for what, suffix in forms.items():
@@ -72,13 +77,24 @@ def _executable() -> str:
     return os.path.relpath(Path(sys.executable).with_name("semiseg"))
 
 
-def _unbuilt(path: Path) -> list[str]:
-    """A sentence per row that was not built, from the table's views."""
+def _read_views(path: Path) -> pd.DataFrame:
+    """The table's views as texts; without lines where they are not here."""
     if not path.exists():
-        return []
-    views = pd.read_csv(path, usecols=["label", "reason"], dtype=str, keep_default_na=False)
-    missing = views[views["reason"] != ""].drop_duplicates()
+        return pd.DataFrame(columns=["label", "reason"])
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _unbuilt(views: pd.DataFrame) -> list[str]:
+    """A sentence per row that was not built."""
+    missing = views.loc[views["reason"] != "", ["label", "reason"]].drop_duplicates()
     return [f"{line.label} was not rebuilt: {line.reason}" for line in missing.itertuples()]
+
+
+def _groups(views: pd.DataFrame, convention: str) -> dict[tuple[str, str], str]:
+    """Method and column -> the group of the cell; nothing from views of an earlier version, which have none."""
+    if f"{convention}_group" not in views:
+        return {}
+    return {(line["method"], line["column"]): line[f"{convention}_group"] for line in views.to_dict("records")}
 
 
 def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterator[list[str]]:
@@ -97,14 +113,14 @@ def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterato
     yield group
 
 
-def _block(frame: pd.DataFrame, title: str, columns: Sequence[str]) -> Table:
+def _block(frame: pd.DataFrame, title: str, columns: Sequence[str], groups: Mapping[tuple[str, str], str]) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(Text(_heading(frame, column)), justify="right", no_wrap=True)
-    styles = {column: ranks(frame, column) for column in columns if column not in WHOLE}
     for row, method in enumerate(frame["method"]):
-        cells = [Text(_text(frame, row, name), STYLES[styles[name][row] if name in styles else ""]) for name in columns]
+        styles = [STYLES.get(groups.get((method, name), ""), "") for name in columns]
+        cells = [Text(_text(frame, row, name), style) for name, style in zip(columns, styles, strict=True)]
         table.add_row(Text(_label(frame, row)), *cells, style="dim" if is_control(method) else None)
     return table
 

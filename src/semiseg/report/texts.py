@@ -170,7 +170,7 @@ def describe_imported(row: str, weights: str) -> str:
 
 def _seeds(seeds: Sequence[int]) -> str:
     if len(seeds) == 1:
-        return f"One run per row (seed {seeds[0]}), so a spread over runs is not defined."
+        return f"One run per row (seed {seeds[0]}): a ± of its numbers is over test cases, where their table says so."
     return f"{len(seeds)} runs per row (seeds {', '.join(map(str, seeds))})."
 
 

@@ -7,10 +7,12 @@ import pandas as pd
 
 from semiseg.base.controls import is_control
 from semiseg.params.table_spec import TableSpec
-from semiseg.report.cells import interval, lines_of, mean_columns, number, probability, signed, unit_of
-from semiseg.report.notes import MARKS
+from semiseg.report.cells import interval, lines_of, mean_columns, number, p_text, signed, unit_of
+from semiseg.report.groups import first_text, marks, ranks_text
+from semiseg.report.notes import MARKS, printed_over
 from semiseg.report.score_tables import difference_limits, shade_difference
-from semiseg.report.views import Views, is_printed, of_column, verdict, view_ranks
+from semiseg.report.views import Views, is_printed, of_column, verdict
+from semiseg.scoring.conventions import CONVENTIONS
 
 VIEWS = ("printed", "published", "sound")
 AXIS = 340.0  # width of the drawn axis, CSS pixels
@@ -28,28 +30,36 @@ def view_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dict
         lines = of_column(views, column)
         both = {name: unit_of(column, unit) for name, unit in units.items()}
         ticks = _ticks(lines) if len(set(both.values())) == 1 else []
-        places = {view: view_ranks(lines, view) for view in VIEWS}
+        groups = {"printed": [""] * len(lines), **{view: marks(lines, view) for view in CONVENTIONS}}
         rows = [
             {
                 "method": line.method,
                 "label": line.label,
                 "control": is_control(line.method),
                 "reference": line.method == spec.reference,
-                **{view: {"mean": number(getattr(line, view)), "rank": places[view][row]} for view in VIEWS},
+                **{view: {"mean": number(getattr(line, view)), "group": groups[view][row]} for view in VIEWS},
                 "printed_spread": "" if pd.isna(line.printed_spread) else f" ± {line.printed_spread:.2f}",
                 "published_interval": interval(line.published_low, line.published_high),
                 "sound_interval": interval(line.sound_low, line.sound_high),
                 "difference": signed(line.difference),
                 "background": shade_difference(line.difference, column, limits),
                 "mark": MARKS[verdict(line)],
-                "p": probability(line.p_holm),
+                "first": first_text(line, "sound"),
+                "ranks": ranks_text(line, "sound"),
+                "p": p_text(line),
                 "effect": signed(line.effect),
                 "points": {} if is_control(line.method) or not ticks else _points(line, ticks),
             }
             for row, line in enumerate(lines_of(lines))
         ]
         axis = [{"x": _place(tick, ticks), "text": f"{tick:g}"} for tick in ticks]
-        head = {"column": column, "units": both, "printed": is_printed(views), "axis": axis}
+        head = {
+            "column": column,
+            "units": both,
+            "printed": is_printed(views),
+            "printed_over": printed_over(lines),
+            "axis": axis,
+        }
         tables.append({**head, "rows": rows})
     return tables
 

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from semiseg.base.controls import is_control
-from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
+from semiseg.base.metric_names import LOWER_IS_BETTER
 from semiseg.papers.reading import printed
 from semiseg.params.table_spec import TableSpec
-from semiseg.report.cells import methods_in_order, printed_columns, ranks, unbuilt, under
+from semiseg.report.cells import methods_in_order, printed_columns, unbuilt, under
+from semiseg.report.groups import GROUPS, KEYS, PLACES, Lines, add_places
 from semiseg.scoring.averages import EMPTY_ORGANS, Scores, gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.comparison import LEVEL, compare, holm
 from semiseg.scoring.conventions import CONVENTIONS, scoring_rules
-from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.intervals import confidence
 
 PRINT = ("printed", "printed_spread", "printed_spread_over", "printed_flag")
 SCORES = (
@@ -25,17 +26,18 @@ SCORES = (
 )
 COUNTS = ("n", "seeds", "absent", "missed", "false_positive")
 TESTS = ("p", "p_holm", "effect")
-VIEWS = ("method", "label", "column", *PRINT, *SCORES, *COUNTS, *TESTS, "reason")
+VIEWS = ("method", "label", "column", *PRINT, *SCORES, *COUNTS, *TESTS, *PLACES, "reason")
 OPTIMISM = (  # of rows whose checkpoint is chosen on the test list, in tables that have such rows beside the last
     *("published_optimism", "published_optimism_low", "published_optimism_high"),
     *("sound_optimism", "sound_optimism_low", "sound_optimism_high"),
 )
-DECIMALS = {**dict.fromkeys(("printed", "printed_spread", *SCORES, *OPTIMISM), ".2f"), "effect": ".3f"} | dict.fromkeys(
-    ("p", "p_holm"), ".4g"
-)
-KEYS = {name: metric for metric, name in METRICS.items()}
+DECIMALS = {
+    **dict.fromkeys(("printed", "printed_spread", *SCORES, *OPTIMISM), ".2f"),
+    **dict.fromkeys(("p", "p_holm"), ".4g"),
+    "effect": ".3f",
+    **{name: ".3f" if name.endswith("first") else ".0f" for name in PLACES if name not in GROUPS},
+}
 Views = pd.DataFrame
-Lines = dict[tuple[str, str], dict[str, Any]]  # method, column -> what is known of the cell
 
 
 def build_views(
@@ -60,6 +62,7 @@ def build_views(
     for method, conventions in scores.items():
         _add_intervals(lines, method, conventions, columns)
     _add_tests(lines, spec, {method: per_case(both["sound"]) for method, both in scores.items()})
+    add_places(lines, spec, scores)
     pairs = optimistic(spec)
     for pair in pairs.items():
         _add_optimism(lines, pair, scores, columns)
@@ -67,6 +70,7 @@ def build_views(
     views = pd.DataFrame(records, columns=[*VIEWS, *(OPTIMISM if pairs else ())])
     numbers = [name for name in (*DECIMALS, *COUNTS) if name in views]
     views[numbers] = views[numbers].astype(float)
+    views[list(GROUPS)] = views[list(GROUPS)].astype(object).fillna("")
     views["difference"] = (views["published"] - views["printed"]).round(2) + 0.0  # no minus zero
     # voxels and mm do not subtract
     alike = ~views["column"].isin(LOWER_IS_BETTER) | (table["unit"].nunique() == 1)
@@ -86,12 +90,6 @@ def as_csv(views: Views) -> str:
 def of_column(views: Views, column: str) -> Views:
     """The lines of one column, one per row of the table, in its order."""
     return views[views["column"] == column].reset_index(drop=True)
-
-
-def view_ranks(lines: Views, view: str) -> list[str]:
-    """Ranks (`cells.ranks`) of one column's lines in one view: printed, published or sound."""
-    column = str(lines["column"].iloc[0])
-    return ranks(lines[["method"]].assign(**{column: lines[view]}), column)
 
 
 def is_printed(views: Views) -> bool:
@@ -163,7 +161,7 @@ def read_scores(spec: TableSpec) -> dict[str, dict[str, Scores]]:
 def _add_intervals(lines: Lines, method: str, scores: Mapping[str, Scores], columns: list[str]) -> None:
     """Intervals of both conventions; an organ's own counts of empty masks, on the raw grid."""
     for convention, values in scores.items():
-        intervals = bootstrap(values)
+        intervals = confidence(values)
         for column in columns:
             low, high = intervals.loc[KEYS.get(column, column)]
             lines[method, column] |= {f"{convention}_low": low, f"{convention}_high": high}
@@ -184,7 +182,7 @@ def _add_optimism(
             lines[best, column][name] = round(lines[best, column][convention] - less, 2) + 0.0  # no minus zero
         if not {best, last} <= scores.keys():
             continue
-        intervals = bootstrap(scores[best][convention], scores[last][convention])
+        intervals = confidence(scores[best][convention], scores[last][convention])
         for column in columns:
             low, high = intervals.loc[KEYS.get(column, column)] + 0.0
             lines[best, column] |= {f"{name}_low": low, f"{name}_high": high}

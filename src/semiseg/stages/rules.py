@@ -131,7 +131,17 @@ def _table(task: Task) -> None:
     """Write a table as CSV, Markdown, LaTeX and HTML."""
     from semiseg.stages.tabulate import tabulate
 
-    tabulate(task.spec, task.several["rows"], task.files["out"])
+    rule = RULES["table"]
+    tabulate(task.spec, task.several["rows"], task.files["out"], lambda: record_of(rule, task))
+
+
+def record_of(rule: Rule, task: Task) -> str:
+    """The id that the record of a task will have, once its outputs are written."""
+    from semiseg.jobs.code_hash import module_hashes, modules_of
+    from semiseg.jobs.record import identity_of
+
+    code = module_hashes(*modules_of(rule.name, task.spec))
+    return identity_of(rule.name, task.spec, code, rule.read(task), rule.written(task))
 
 
 def _seconds(task: Task) -> None:

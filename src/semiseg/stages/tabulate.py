@@ -1,7 +1,7 @@
 """Rule ``table``: a table as CSV, with three views, values per case, cost, Markdown, LaTeX and a page."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from semiseg.scoring.conventions import CONVENTIONS, SUFFIXES
 logger = logging.getLogger(__name__)
 
 
-def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> None:
+def tabulate(
+    content: Mapping[str, Any], rows: Sequence[Path], out: Path, record: Callable[[], str] | None = None
+) -> None:
     """Write ``out`` (published convention) and its other forms beside it (``paths.FORMS``).
 
-    content: a ``TableSpec`` as JSON. Each file is written completely or not at all. A complete table deletes the
-    ``.partial`` files that an earlier call with failed rows has left. Raises UserError for a row that is missing or
+    content: a ``TableSpec`` as JSON. record: the id of the job's lineage record, asked for when all files but the page
+    are written; None where no job writes one. Each file is written completely or not at all. A complete table deletes
+    the ``.partial`` files that an earlier call with failed rows has left. Raises UserError for a row that is missing or
     damaged, or when there is no row.
     """
     spec = read_spec(TableSpec, content, "the table's specification")
@@ -36,6 +39,7 @@ def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> Non
     from semiseg.report.cost import cost_as_csv, read_cost
     from semiseg.report.latex import latex
     from semiseg.report.markdown import markdown
+    from semiseg.report.origin import origin_of
     from semiseg.report.page import write_page
     from semiseg.report.views import as_csv, build_views, read_scores
     from semiseg.scoring import case_table
@@ -52,7 +56,7 @@ def tabulate(content: Mapping[str, Any], rows: Sequence[Path], out: Path) -> Non
     write_text(out.with_suffix(".md"), markdown(spec, table, views))
     write_text(out.with_suffix(".tex"), latex(spec, table, views))
     page = out.with_suffix(".html")
-    write_page(spec, table, views, cost, page)
+    write_page(spec, table, views, cost, page, origin_of(record()) if record else None)
     for stale in out.parent.glob(f"{spec.table}.partial.*") if not spec.failed else ():
         stale.unlink()
     logger.info(f"{out}: {len(rows)} rows; open {page}")

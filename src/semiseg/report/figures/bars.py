@@ -27,7 +27,6 @@ BAR = 0.38  # width, where two values are 1 apart
 GROUP_INCHES, PANEL_INCHES, HEIGHT_INCHES = 0.95, 1.0, 3.3
 SHEET_INCHES = 14.0
 FLOOR_STEP = 5  # percent: the axis starts at a multiple of it
-BEST = "★"
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def draw_bars(spec: TableSpec, table: pd.DataFrame) -> Figure:
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         rule, over = frame["rule"].iloc[0], frame["spread_over"].replace("bootstrap", "bootstrap means").iloc[0]
-        add_heading(figure, spec.title, f"Rule {rule}; whiskers: population SD over {over}; {BEST} best of a panel")
+        add_heading(figure, spec.title, f"Rule {rule}; whiskers: population SD over {over}")
     return figure
 
 
@@ -110,10 +109,8 @@ def _plot(axes: Axes, panel: Panel, frame: pd.DataFrame, shown: Sequence[str]) -
             edgecolor="white", yerr=spreads[metric] if spreads[metric].any() else None,
             error_kw={"capsize": 2.5, "elinewidth": 0.9},
         )  # fmt: skip
-        best = means[metric].max()
         for place, mean, top in zip(places, means[metric], means[metric] + spreads[metric], strict=True):
-            mark = f"{BEST}\n{mean:.1f}" if mean == best > means[metric].min() else f"{mean:.1f}"
-            axes.annotate(mark, (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+            axes.annotate(f"{mean:.1f}", (place, top), (0, 2), textcoords="offset points", ha="center", fontsize=7)
     axes.set_ylim(floor, high + 0.2 * (high - floor))
     axes.set_ylabel(f"%, axis from {floor}" if floor else "%")
     axes.set_xticks(range(len(rows)), [_label(panel, values, name) for values, name in panel.bars])
