@@ -12,7 +12,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.scoring import case_table
 from semiseg.scoring.averages import gather
-from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.intervals import confidence
 from semiseg.scoring.score import score
 
 RULES = {"published": "dhc", "sound": "sound"}
@@ -57,7 +57,7 @@ def test_scores_come_back_as_they_were(file):
         whole = gather(rule, [score_table("mt"), score_table("sup_only")], ["Rod", "Box"])
         assert (back.cases, back.organs, back.rule) == (whole.cases, whole.organs, whole.rule)
         np.testing.assert_allclose(back.values, whole.values, atol=5.1e-5)
-        pd.testing.assert_frame_equal(bootstrap(back), bootstrap(whole), atol=1e-3)
+        pd.testing.assert_frame_equal(confidence(back), confidence(whole), atol=1e-3)
 
 
 def test_a_row_with_another_number_of_runs_than_seeds_is_refused():

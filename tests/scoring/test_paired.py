@@ -7,7 +7,7 @@ from support.finished_table import score_table
 
 from semiseg.scoring.averages import Scores, gather, per_case
 from semiseg.scoring.comparison import compare
-from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.intervals import confidence
 from semiseg.scoring.paired import pair
 from semiseg.scoring.scoring_rules import RULES
 
@@ -27,7 +27,7 @@ def test_a_line_holds_both_numbers_interval_and_test_of_the_column():
     one, other = rows()
     found = {line.column: line for line in pair(one, other).lines}
     assert list(found) == ["Rod", "Box", "Dice", "Jaccard", "ASD", "95HD"]
-    intervals, values = bootstrap(one, other), [per_case(scores) for scores in (one, other)]
+    intervals, values = confidence(one, other), [per_case(scores) for scores in (one, other)]
     for name, key in (("Rod", "Rod"), ("Dice", "dice"), ("95HD", "hd95")):
         line = found[name]
         assert line.difference == pytest.approx(line.first - line.second)

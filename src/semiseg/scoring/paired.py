@@ -9,7 +9,7 @@ import pandas as pd
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.scoring.averages import Scores, estimate, mean, per_case
 from semiseg.scoring.comparison import FEWEST_PAIRS, compare
-from semiseg.scoring.intervals import bootstrap
+from semiseg.scoring.intervals import confidence
 
 DICE = "dice"
 
@@ -68,7 +68,7 @@ def pair(first: Scores, second: Scores) -> Pairs:
     runs = len(one.values) if len(one.values) == len(other.values) else None
     if runs is None:
         one, other = (replace(scores, values=mean(scores.values, axis=0)[None]) for scores in (one, other))
-    intervals = bootstrap(one, other)
+    intervals = confidence(one, other)
     numbers = [estimate(scores, *_once(scores))[0] for scores in (one, other)]
     values = [per_case(scores) for scores in (one, other)]
     columns = [name for name in one.columns if name not in METRICS or name == DICE or values[0][name].notna().any()]
