@@ -5,6 +5,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -46,12 +47,13 @@ def _scalars(text: str) -> Iterator[tuple[Span, str]]:
     """Place and text of every scalar, each once, although several aliases may lead to it. Non-strings have no text."""
     loader = LOADER(text)
     while loader.check_event():
-        event = loader.get_event()
+        event: Any = loader.get_event()
+        span = (event.start_mark.index, event.end_mark.index)
         if isinstance(event, yaml.ScalarEvent):
-            yield (event.start_mark.index, event.end_mark.index), event.value if _is_text(event) else ""
+            yield span, event.value if _is_text(event) else ""
 
 
-def _is_text(scalar: yaml.ScalarEvent) -> bool:
+def _is_text(scalar: Any) -> bool:
     """Whether a scalar may be a text: one without quotes that stands for null, ``~``, is no home folder."""
     return scalar.tag in (None, "!", TEXT) and not (scalar.implicit[0] and scalar.value == "~")
 
