@@ -1,5 +1,6 @@
 """What the whole test suite shares: the order of its files, a small disk, and the line on what was skipped."""
 
+import gc
 import os
 import subprocess
 from collections import Counter
@@ -41,6 +42,12 @@ FIRST = (
     "methods/",
     "stages/",
 )
+# glibc gives a large tensor back to the system at once, and mapping the next one costs a fifth of a small training.
+MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes
+    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
 # A skip of another group makes a run fail where the environment variable CI is set.
 EXPECTED_SKIPS = ("real data",)
 TESTS = Path(__file__).parent
@@ -54,9 +61,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """One thread in each process, because tests run side by side and idle threads of torch keep the cores busy.
 
-    Libraries that tests alone use expect a user with a name.
+    Workers of a parallel run and all programs that tests start have the environment that is set here. Libraries that
+    tests alone use expect a user with a name. Nothing that is imported or collected is garbage. Files of tests need not
+    survive a power cut, and each wait for the disk takes milliseconds.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
+    gc.disable()
+    os.environ |= {"OMP_NUM_THREADS": "1", **MEMORY}
+    os.fsync = lambda file: None
     complete()
     set_up_logging()
 
@@ -67,6 +78,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _place(item.path.relative_to(TESTS).as_posix()))
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage from here on, and never again among what was imported and collected, which is much."""
+    gc.freeze()
+    gc.enable()
 
 
 class FileScheduling(LoadScopeScheduling):

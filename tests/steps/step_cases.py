@@ -10,6 +10,7 @@ README.md in this directory describes the file format. Typical use:
 "state": {...}}.
 """
 
+import functools
 import zlib
 
 import numpy as np
@@ -20,6 +21,13 @@ __all__ = ["cases", "compare", "start_weights", "weights"]
 
 def weights(parameters, seed):
     """Initial weights of a network, {official name: float32 array}, from its list of [name, shape]."""
+    drawn = _drawn(tuple((name, tuple(shape)) for name, shape in parameters), seed)
+    return {name: values.copy() for name, values in drawn.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn(parameters, seed):
+    """A case draws its networks twice, and neighbouring cases have the same ones."""
     return {name: _weight(name, shape, seed) for name, shape in parameters}
 
 

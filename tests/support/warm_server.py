@@ -1,10 +1,10 @@
 """The process from which warm programs are forked: ``python warm_server.py SOCKET OWNER``.
 
-It imports the programs once, then waits at a Unix socket. A client (``warm_client.py``) sends its streams and a
-request, gets the process number of its program, and the exit status when the program has ended. The program of a client
-that goes away is killed. While a program runs, a file named after its process number, beside the socket, holds its
-request and its client's process number. The server ends with the process whose number is OWNER, and removes the
-socket's folder.
+It imports the programs and reads the outlines of their source once, then waits at a Unix socket. A client
+(``warm_client.py``) sends its streams and a request, gets the process number of its program, and the exit status when
+the program has ended. The program of a client that goes away is killed. While a program runs, a file named after its
+process number, beside the socket, holds its request and its client's process number. The server ends with the process
+whose number is OWNER, and removes the socket's folder.
 """
 
 import contextlib
@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from semiseg.base.sources import PACKAGE
+from semiseg.jobs import outline
 
 PRELOADED = (
     "snakemake.cli",
@@ -55,6 +58,10 @@ def serve(path: str, owner: int) -> None:
         except ModuleNotFoundError as error:
             if error.name != "torch":  # the environment of the newest Python has none
                 raise
+    with contextlib.chdir(Path(path).parent):  # where none are kept
+        for source in PACKAGE.rglob("*.py"):
+            outline.outline(source)
+        outline.save()
     assert threading.active_count() == 1, "a process that holds threads must not be forked"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the programs
     with socket.socket(socket.AF_UNIX) as listener:

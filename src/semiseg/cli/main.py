@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import functools
 import gc
 import logging
 import os
@@ -66,6 +67,7 @@ def _closed(error: PermissionError) -> str:
     )
 
 
+@functools.cache
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="semiseg", description=sys.modules["semiseg"].__doc__)
     parser.add_argument("--log", type=Path, help="also append every line to this file")

@@ -1,5 +1,6 @@
 """params.yaml in the form in which it is shared: without paths outside the project and without passwords."""
 
+import functools
 import json
 import re
 from bisect import bisect_right
@@ -19,13 +20,14 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C gives the
 Span = tuple[int, int]
 
 
+@functools.lru_cache(maxsize=1)
 def shareable_yaml(text: str) -> str:
     """YAML text in which ``record.shareable`` has replaced every value, with comments without paths and passwords.
 
     The rest of the text is unchanged. Parameters in records are made shareable in the same way, so an audit accepts
     the shared file as well as the original.
     """
-    scalars = list(_scalars(yaml.compose(text, Loader=LOADER)))
+    scalars = list(_scalars(text))
     changes = [
         (span, _anchor(text, span) + json.dumps(shared))
         for span, value in scalars
@@ -41,22 +43,19 @@ def shareable_yaml(text: str) -> str:
     return text
 
 
-def _scalars(root: Any) -> Iterator[tuple[Span, str]]:
+def _scalars(text: str) -> Iterator[tuple[Span, str]]:
     """Place and text of every scalar, each once, although several aliases may lead to it. Non-strings have no text."""
-    seen: set[int] = set()
-    waiting = [root] if root is not None else []
-    while waiting:
-        node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            text = node.value if node.tag == TEXT else ""  # ~ means null, not a home folder
-            yield (node.start_mark.index, node.end_mark.index), text
-        elif isinstance(node, yaml.MappingNode):
-            waiting += [part for pair in node.value for part in pair]
-        else:
-            waiting += node.value
+    loader = LOADER(text)
+    while loader.check_event():
+        event: Any = loader.get_event()
+        span = (event.start_mark.index, event.end_mark.index)
+        if isinstance(event, yaml.ScalarEvent):
+            yield span, event.value if _is_text(event) else ""
+
+
+def _is_text(scalar: Any) -> bool:
+    """Whether a scalar may be a text: one without quotes that stands for null, ``~``, is no home folder."""
+    return scalar.tag in (None, "!", TEXT) and not (scalar.implicit[0] and scalar.value == "~")
 
 
 def _anchor(text: str, span: Span) -> str:

@@ -1,5 +1,6 @@
 """Reading params.yaml: every error names the line, the key path and what is allowed there."""
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ def parse_params(content: Any, text: str | None = None, origin: str = "params.ya
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        faults = sentences(error, content, Params.model_json_schema())
+        faults = sentences(error, content, _schema())
         if text is None:
             raise UserError(f"{origin}: " + "; ".join(sentence for _, sentence in faults)) from None
         lines: dict[tuple[int, tuple[str | int, ...]], str] = {}
@@ -61,7 +62,12 @@ def read_text(path: Path) -> str:
 
 def schema_text() -> str:
     """JSON schema of params.yaml, for editors and for other tools; kept in workflow/schemas."""
-    return json.dumps(Params.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    return json.dumps(_schema(), indent=1, sort_keys=True) + "\n"
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return Params.model_json_schema()
 
 
 def _merged(content: Any, changes: Any) -> Any:

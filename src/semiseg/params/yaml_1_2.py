@@ -4,6 +4,7 @@ PyYAML follows version 1.1. It takes ``1e-05`` for text, ``1:30`` for 90, ``010`
 key that is given twice it keeps the last value without a word.
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -134,13 +135,19 @@ def dump(content: Any) -> str:
 
 def line_of(text: str, path: Sequence[str | int]) -> int:
     """The line, from 1, of the value at a key path; of the last part that the file holds where it lacks the rest."""
-    node, line = yaml.compose(text, _Loader), 1
+    node, line = _composed(text), 1
     for part in path:
         found = _step_into(node, part)
         if found is None:
             break
         line, node = found
     return line
+
+
+@functools.lru_cache(maxsize=1)
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a text; one wrong entry that many others take over is looked up for each of them."""
+    return yaml.compose(text, _Loader)
 
 
 def _step_into(node: Any, part: str | int) -> tuple[int, yaml.Node] | None:

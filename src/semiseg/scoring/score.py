@@ -54,9 +54,8 @@ def score(rule: str, runs: Sequence[pd.DataFrame], spread: Spread | None = None)
     _check_same_cases(tables, names)
     values = [definition.values(table) for table in tables]
     organs = [_by(run, "organ") for run in values]
-    means = pd.DataFrame([_means(run, definition) for run in values])
-    states = pd.concat(tables)
-    present, predicted = states.truth_voxels > 0, states.predicted_voxels > 0
+    means = pd.DataFrame([_means(run, each, definition) for run, each in zip(values, organs, strict=True)])
+    masks = [(table.truth_voxels.to_numpy() > 0, table.predicted_voxels.to_numpy() > 0) for table in tables]
     return Summary(
         rule=rule,
         organs=pd.concat(organs).groupby(level=0, sort=False).mean(),
@@ -65,8 +64,8 @@ def score(rule: str, runs: Sequence[pd.DataFrame], spread: Spread | None = None)
         spread_over=over,
         cases=tables[0].case.nunique(),
         absent=int((tables[0].truth_voxels == 0).sum()),
-        missed=int((present & ~predicted).sum()),
-        false_positive=int((~present & predicted).sum()),
+        missed=sum(int((present & ~predicted).sum()) for present, predicted in masks),
+        false_positive=sum(int((~present & predicted).sum()) for present, predicted in masks),
         unit=definition.unit,
     )
 
@@ -84,7 +83,9 @@ def _rows(frame: pd.DataFrame, grid: str, name: str) -> pd.DataFrame:
         raise UserError(f"{name} has no rows of the {grid} grid (found: {found}): evaluate the run again")
     if rows.duplicated(["case", "organ"]).any() or len(rows) != rows.case.nunique() * rows.organ.nunique():
         raise UserError(f"{name} does not hold each organ of each case exactly once: evaluate the run again")
-    return rows.astype(dict.fromkeys(LENGTHS, float))  # whole numbers typed by hand would refuse NaN
+    rows.attrs.clear()  # pandas would copy them with every result
+    whole = [name for name in LENGTHS if rows[name].dtype != float]  # typed by hand: they would refuse NaN
+    return rows.astype(dict.fromkeys(whole, float))
 
 
 def _check_same_cases(tables: list[pd.DataFrame], names: list[str]) -> None:
@@ -101,8 +102,8 @@ def _by(values: Values, key: str) -> pd.DataFrame:
     return values.groupby(key, sort=False)[list(METRICS)].mean()
 
 
-def _means(values: Values, rule: Rule) -> pd.Series:
-    means = _by(values, "organ").mean()
+def _means(values: Values, organs: pd.DataFrame, rule: Rule) -> pd.Series:
+    means = organs.mean()
     if rule.jaccard_over == "cases":
         means["jaccard"] = _by(values, "case")["jaccard"].mean()
     return means
