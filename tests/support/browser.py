@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 PATIENCE_S = 60  # until a call is given up
 
 
@@ -25,7 +27,13 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         mine, theirs = os.pipe(), os.pipe()  # what the browser reads, what it writes
         switches = (
-            *("--headless=new", "--no-sandbox", "--disable-gpu-sandbox", "--remote-debugging-pipe", "--hide-scrollbars"),
+            *(
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu-sandbox",
+                "--remote-debugging-pipe",
+                "--hide-scrollbars",
+            ),
             *("--disable-background-networking", "--no-first-run", "--disable-dev-shm-usage", "--disable-extensions"),
             *("--disable-component-update", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
             *(f"--user-data-dir={self._folder.name}", "about:blank", *switches),
@@ -88,7 +96,9 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
+        )
         if "exceptionDetails" in answer:
             raise PageError(answer["exceptionDetails"].get("exception", {}).get("description", str(answer)))
         return answer["result"].get("value")

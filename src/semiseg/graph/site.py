@@ -12,7 +12,7 @@ from semiseg.base.files import digest, sha256
 from semiseg.graph.plan import Plan
 from semiseg.jobs.record import read_plain, read_record
 from semiseg.params.table_spec import as_json
-from semiseg.paths import TABLE, VERDICTS, record_path
+from semiseg.paths import AUDITED, TABLE, VERDICTS, record_path
 
 
 def site_spec(plan: Plan) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _state(plan: Plan, name: str, verdicts: dict[str, Any]) -> dict[str, Any]:
 def _verdicts() -> dict[str, Any]:
     """What audits remember of tables; nothing where no audit was made or its file is damaged."""
     try:
-        content = read_plain(Path(VERDICTS))
+        content = read_plain(Path(AUDITED) / f"{VERDICTS}.json")
     except (UserError, OSError):
         return {}
     return content if isinstance(content, dict) else {}

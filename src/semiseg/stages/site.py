@@ -12,11 +12,10 @@ from semiseg.graph.plan import Plan
 from semiseg.graph.shown import label
 from semiseg.graph.site import definition_hash
 from semiseg.params.reading import read
-from semiseg.report.site.cases import CaseScores, read_case_scores, worst_case
+from semiseg.report.site.cases import read_case_scores, worst_case
 from semiseg.report.site.data import Built, Definition, read_built, with_error
 from semiseg.report.site.documents import read_documents
 from semiseg.report.site.pages import Pages
-from semiseg.report.site.ties import told_apart
 from semiseg.report.site.volumes import case_jobs, write_case
 
 logger = logging.getLogger(__name__)
@@ -34,15 +33,12 @@ def write_site(spec: Mapping[str, Any], out: Path, files: Path, workers: int) ->
     pages = Pages(out.parent, documents)
     pages.static()
     pages.documents(documents)
-    groups: dict[str, Mapping[tuple[str, str], str]] = {}
     for table in tables:
         if isinstance(table, Built):
-            apart = told_apart(table)
-            groups |= {table.name: apart} if apart else {}
-            _write_built(pages, table, apart, workers)
+            _write_built(pages, table, workers)
         else:
             pages.planned(table)
-    pages.index(tables, groups)
+    pages.index(tables)
     written = sorted(path.relative_to(out.parent).as_posix() for path in set(pages.written))
     _remove_others(files, set(written))
     write_text(files, "".join(f"{sha256(out.parent / name)}  {name}\n" for name in written))
@@ -84,15 +80,15 @@ def _definition(plan: Plan, name: str) -> Definition:
     )
 
 
-def _write_built(pages: Pages, table: Built, groups: Mapping[tuple[str, str], str], workers: int) -> None:
+def _write_built(pages: Pages, table: Built, workers: int) -> None:
     """The pages of a table, with the volumes of its cases."""
-    scores: dict[str, dict[str, CaseScores]] = {method: read_case_scores(table.spec, method) for method in table.spec.runs}
+    scores = read_case_scores(table.spec)
     worst = {method: case for method, found in scores.items() if (case := worst_case(found)) is not None}
     jobs = case_jobs(table.spec, worst, pages.folder)
     written = each(write_case, jobs, workers, f"scans of {table.name}")
     pages.written += [path for paths in written for path in paths]
     volumes = {job.case: tuple(job.predictions) for job in jobs}
-    pages.table(table, groups)
+    pages.table(table)
     for method in table.spec.runs:
         pages.row(table, method, scores[method], volumes)
 

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from semiseg.base.metric_names import METRICS
 from semiseg.params.table_spec import TableSpec
+from semiseg.paths import TABLE
 from semiseg.report.cells import mean_columns, printed_columns
 from semiseg.scoring.averages import gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.scoring_rules import get_rule
-from semiseg.base.metric_names import METRICS
-
-KEYS = {name: metric for metric, name in METRICS.items()}
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,53 @@ class CaseScores:
     unit: str
 
 
-def read_case_scores(spec: TableSpec, method: str) -> dict[str, CaseScores]:
-    """By convention the scores of a row's cases; nothing where the score table of a run is not on this machine."""
+def read_case_scores(spec: TableSpec) -> dict[str, dict[str, CaseScores]]:
+    """Per row that is built and convention the scores of its cases; nothing of a row whose scores are not here.
+
+    They stand in ``results/TABLE.cases.csv``; those of a table that was built without that file are computed from the
+    score tables of its runs.
+    """
+    path = Path(TABLE.format(table=spec.table)).with_suffix(".cases.csv")
+    if not path.exists():
+        return {method: _of_runs(spec, method) for method in spec.runs}
+    lines = pd.read_csv(
+        path, dtype=dict.fromkeys(("method", "case", "organ"), str), keep_default_na=False, na_values=[""]
+    )
+    parts = dict(iter(lines.groupby(["method", "convention"])))
+    rules = scoring_rules(spec.published)
+    return {
+        method: {name: _scores(spec, rule, _wide(spec, parts[method, name])) for name, rule in rules.items()}
+        if (method, "sound") in parts
+        else {}
+        for method in spec.runs
+    }
+
+
+def _wide(spec: TableSpec, lines: pd.DataFrame) -> pd.DataFrame:
+    """A line per case, averaged over its organs, then over runs; organs are columns."""
+    means = mean_columns(spec)
+    whole = lines.groupby(["case", "seed"])[means].mean().groupby("case").mean()
+    if len(spec.organs) == 1:
+        return whole
+    organs = lines.pivot_table("Dice", "case", "organ", "mean").reindex(columns=spec.abbreviations)
+    return whole.join(organs)
+
+
+def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:
     paths = [Path(folder) / "cases.csv" for folder in spec.runs[method]]
     if not all(path.exists() for path in paths):
         return {}
     runs = [read_cases(path) for path in paths]
+    rules = scoring_rules(spec.published)
+    values = {name: per_case(gather(rule, runs, spec.abbreviations)) for name, rule in rules.items()}
+    return {name: _scores(spec, rule, values[name].rename(columns=METRICS)) for name, rule in rules.items()}
+
+
+def _scores(spec: TableSpec, rule: str, values: pd.DataFrame) -> CaseScores:
     means = mean_columns(spec)
     columns = [*means, *(column for column in printed_columns(spec) if column not in means)]
-    found = {}
-    for convention, rule in scoring_rules(spec.published).items():
-        values = per_case(gather(rule, runs, spec.abbreviations))
-        values = values[[KEYS.get(column, column) for column in columns]].set_axis(columns, axis="columns")
-        ordered = values.sort_values(METRICS["dice"], kind="stable", na_position="last")
-        found[convention] = CaseScores(ordered, rule, get_rule(rule).unit)
-    return found
+    ordered = values[columns].sort_values(means[0], kind="stable", na_position="last")
+    return CaseScores(ordered, rule, get_rule(rule).unit)
 
 
 def worst_case(scores: Mapping[str, CaseScores]) -> str | None:

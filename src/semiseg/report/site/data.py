@@ -1,7 +1,8 @@
 """What the site shows of each table: one that is built is read from its files, of any other its definition is shown."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from semiseg.papers.reading import printed
 from semiseg.params.table import Printed
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import TABLE, record_path
+from semiseg.scoring.conventions import CONVENTIONS
 
+TEXTS = (
+    *("method", "label", "column", "reason", "device", "printed_flag", "printed_spread_over"),
+    *(f"{convention}_group" for convention in CONVENTIONS),
+)
 NOT_AUDITED = "not audited"
 PROVEN = "proven"
 CHANGED = "changed"
@@ -56,7 +62,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Built:
-    """A table that is built. table: rows of both conventions. ties: results/TABLE.ties.csv where it is here.
+    """A table that is built. table: rows of both conventions.
 
     verdicts: per row a key of ``WORDS``. changed: the table's files that are not those of its record.
     """
@@ -66,7 +72,6 @@ class Built:
     table: pd.DataFrame
     views: pd.DataFrame
     cost: pd.DataFrame
-    ties: pd.DataFrame | None
     verdicts: Mapping[str, str]
     changed: tuple[str, ...] = field(default=())
 
@@ -75,10 +80,20 @@ class Built:
         """The table's name."""
         return self.spec.table
 
-    @property
-    def files(self) -> list[Path]:
-        """The files that hold its numbers."""
-        return [Path(form) for form in table_files(self.name)]
+    @cached_property
+    def groups(self) -> dict[tuple[str, str, str], str]:
+        """(convention, row, column) -> best, tied (it cannot be told from the best) or apart, as the views say.
+
+        Nothing where the table was built before views said it.
+        """
+        known = [convention for convention in CONVENTIONS if f"{convention}_group" in self.views]
+        keys = list(zip(self.views["method"], self.views["column"], strict=True))
+        return {
+            (convention, *key): group
+            for convention in known
+            for key, group in zip(keys, self.views[f"{convention}_group"], strict=True)
+            if group
+        }
 
 
 def table_files(name: str) -> list[str]:
@@ -109,12 +124,11 @@ def read_built(definition: Definition, record_id: str, audit: str | Mapping[str,
 
 def with_error(definition: Definition, error: str) -> Definition:
     """The definition of a table whose files are here and cannot be shown."""
-    return Definition(**{**vars(definition), "error": error})
+    return replace(definition, error=error)
 
 
 def _read(spec: TableSpec, record: Record, audit: str | Mapping[str, str] | None) -> Built:
     csv, sound, views, cost = (_frame(Path(path)) for path in table_files(spec.table))
-    ties = Path(TABLE.format(table=spec.table)).with_suffix(".ties.csv")
     changed = _changed(record)
     return Built(
         spec=spec,
@@ -122,14 +136,13 @@ def _read(spec: TableSpec, record: Record, audit: str | Mapping[str, str] | None
         table=pd.concat([csv, sound], ignore_index=True),
         views=views,
         cost=cost,
-        ties=_frame(ties) if ties.exists() else None,
         verdicts=_verdicts(spec, audit, changed),
         changed=tuple(changed),
     )
 
 
 def _frame(path: Path) -> pd.DataFrame:
-    texts = dict.fromkeys(("method", "label", "column", "reason", "device", "printed_flag", "printed_spread_over"), str)
+    texts = dict.fromkeys(TEXTS, str)
     frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
     return frame.fillna(dict.fromkeys((name for name in texts if name in frame), ""))
 
@@ -151,7 +164,8 @@ def _block(block: Printed) -> dict[str, Any]:
     lines = printed(block.paper, block.table, block.labelled, block.unlabelled)
     columns = list(dict.fromkeys(lines["column"]))
     texts = {
-        (line["row"], line["column"]): f"{line['value_text']}" + (f" ± {line['spread_text']}" * bool(line["spread_text"]))
+        (line["row"], line["column"]): f"{line['value_text']}"
+        + (f" ± {line['spread_text']}" * bool(line["spread_text"]))
         for line in lines.to_dict("records")
     }
     rows = list(dict.fromkeys(lines["row"]))

@@ -46,10 +46,16 @@ def _html(name: str, pages: Sequence[str]) -> Markup:
     for token in tokens:
         if token.children is not None:
             token.children = list(_linked(token.children, pages))
-    # wide tables scroll by themselves, also by keyboard
     html: str = reader.renderer.render(tokens, reader.options, {})
-    html = html.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="table"><table class="data plain">')
-    return Markup(html.replace("</table>", "</table></div>"))
+    return Markup(_scrolling(html.replace("<th></th>", "<td></td>")))
+
+
+def _scrolling(html: str) -> str:
+    """Wide tables scroll by themselves, also by keyboard."""
+    first, *others = html.split("<table>")
+    region = '<div class="scroll" tabindex="0" role="region" aria-label="table {}"><table>'
+    parts = (region.format(number) + part for number, part in enumerate(others, 1))
+    return first + "".join(parts).replace("</table>", "</table></div>")
 
 
 def _linked(tokens: Sequence[Token], pages: Sequence[str]) -> Iterator[Token]:

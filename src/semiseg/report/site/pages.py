@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from semiseg import __version__
 from semiseg.base.controls import is_control
+from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_text
 from semiseg.base.texts import counted, listed
+from semiseg.jobs.record import Record, read_record
 from semiseg.params.table_spec import TableSpec, as_whole_json
-from semiseg.paths import TABLE
+from semiseg.paths import TABLE, record_path
 from semiseg.report.cells import lines_of, mean_columns, methods_in_order, shown, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
 from semiseg.report.lineage import lineage_of_rows
@@ -63,6 +65,7 @@ class Pages:
         self.templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
         self.templates.globals |= {"version": __version__, "documents": documents, "definitions": DEFINITIONS}
         self.templates.globals |= {"file_stem": ""}
+        self.templates.filters["marked"] = _marked
 
     def write(self, path: str, template: str, **content: Any) -> None:
         """Write a page by its template. path: in the site's folder."""
@@ -83,7 +86,7 @@ class Pages:
         for page in documents:
             self.write(page.file, "document", title=page.title, content=page.content)
 
-    def index(self, tables: Sequence[Built | Definition], groups: Mapping[str, Mapping[tuple[str, str], str]]) -> None:
+    def index(self, tables: Sequence[Built | Definition]) -> None:
         """The list of tables, and every row of those that are built."""
         built = [table for table in tables if isinstance(table, Built)]
         proven = sum(summary(table) == PROVEN for table in built)
@@ -92,7 +95,7 @@ class Pages:
             f"{counted(len(built), 'table')} with {counted(rows, 'row')} {'is' if len(built) == 1 else 'are'} built,"
             f" {proven} of them proven by an audit; {counted(len(tables) - len(built), 'more table')} can be built."
         )
-        shown_tables, shown_rows = all_tables(tables), all_rows(built, groups)
+        shown_tables, shown_rows = all_tables(tables), all_rows(built)
         meaning = _meanings([shown_tables, shown_rows])
         self.write("index.html", "index", tables=shown_tables, rows=shown_rows, summary=text, meaning=meaning)
 
@@ -100,14 +103,14 @@ class Pages:
         """The page of a table that is not built, with its printed numbers."""
         self.write(table_page(table.name), "planned", table=table)
 
-    def table(self, built: Built, groups: Mapping[tuple[str, str], str]) -> None:
+    def table(self, built: Built) -> None:
         """The page of a table, and beside it the table's files."""
         spec = built.spec
         scores = []
         for convention in CONVENTIONS:
             frame = under(built.table, convention)
             words = rule_text(str(frame["rule"][0]), frame["spread_over"][0])
-            scores.append((score_table(built, convention, groups), words))
+            scores.append((score_table(built, convention), words))
         split = Path(spec.split)
         names = [Path(path).name for path in table_files(spec.table)]
         for path, name in zip(table_files(spec.table), names, strict=True):
@@ -124,7 +127,8 @@ class Pages:
             proof=f"{summary(built)}: {WORDS[summary(built)]}",
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
-            notes=[*about_splits(spec), *about_training(spec), *why_unbuilt(spec), *about_views(spec, built.views)],
+            leaks=about_splits(spec),
+            notes=[*about_training(spec), *why_unbuilt(spec), *about_views(spec, built.views)],
             scores=scores,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
             files=names,
@@ -142,10 +146,8 @@ class Pages:
     ) -> None:
         """The page of a row. volumes: case -> rows whose predictions are in the site; a case without volumes lacks."""
         spec, told = built.spec, lineage_of_rows(built.spec, Path(TABLE.format(table=built.name)))[method]
-        tables = [
-            (case_table(convention, found), rule_text(found.rule)) for convention, found in scores.items()
-        ]
-        hashes = {entry["path"]: entry["sha256"] for side in ("inputs", "outputs") for entry in built.record[side]}
+        tables = [(case_table(convention, found), rule_text(found.rule)) for convention, found in scores.items()]
+        hashes = _hashes(built, method)
         origin = [("Numbers", told["numbers"])]
         origin += [(f"Run with seed {run['seed']}", run["files"]) for run in told["runs"]]
         origin += [("Data", told["data"])]
@@ -169,12 +171,20 @@ class Pages:
             shown=shown_cases,
             organs=[[organ.id, organ.abbreviation, organ.name, colour] for organ, colour in organs],
             missing=_missing(spec, method, scores, volumes),
-            origin=[(title, [{**one, "sha256": hashes.get(one["path"], "")} for one in found]) for title, found in origin],
+            origin=[
+                (title, [{**one, "sha256": hashes.get(one["path"], "")} for one in found]) for title, found in origin
+            ],
             commands=told["commands"],
             hyper=[(name, value_text(value)) for name, value in spec.hyper[method].items()],
             meaning=_meanings([table for table, _ in tables]),
             file_stem=f"{spec.table}-{method}-",
         )
+
+
+def _marked(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    parts = (escape(part) for part in text.split("`"))
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _missing(
@@ -200,6 +210,25 @@ def _record(built: Built) -> dict[str, Any]:
     identity = str(record["id"])
     commit = {"commit": source.get("commit"), "dirty": source.get("dirty")}
     return {"id": identity, "short": identity[:12], "time": time, **commit}
+
+
+def _hashes(built: Built, method: str) -> dict[str, str]:
+    """sha256 of the files behind a row, by path: from the record of its table and from those that are here."""
+    runs = (folder for one in (built.spec.runs[method], built.spec.trainings(method)) for folder in one)
+    behind = [
+        f"{folder}/{name}" for folder in runs for name in ("cases.csv", "predictions.json", "weights.safetensors")
+    ]
+    records = [built.record, *filter(None, map(_record_of, behind))]
+    entries = (entry for record in records for side in ("inputs", "outputs") for entry in record[side])
+    return {entry["path"]: entry["sha256"] for entry in entries}
+
+
+def _record_of(path: str) -> Record | None:
+    """The record beside a file; None where there is none that can be read, which an audit tells."""
+    try:
+        return read_record(record_path(path))
+    except (UserError, OSError):
+        return None
 
 
 def _meanings(tables: Iterable[DataTable]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 // the address, so that a link shows the same table.
 "use strict";
 
+const FEW = 8; // rows that need no search
 const tables = [];
 const address = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
 
@@ -55,7 +56,7 @@ class Table {
     const tools = make("div", { class: "tools", role: "group", "aria-label": `what is shown of: ${this.element.caption.textContent}` });
     this.search = make("input", { type: "search" });
     this.search.addEventListener("input", () => { this.query = this.search.value; this.changed(); });
-    tools.append(make("label", {}, "Search", this.search));
+    if (this.rows.length > FEW) tools.append(make("label", {}, "Search", this.search));
     this.selects = new Map();
     for (const [place, head] of this.heads.entries()) {
       if (!("filter" in head.dataset)) continue;

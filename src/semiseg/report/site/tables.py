@@ -1,8 +1,7 @@
 """Tables of the site as columns and cells; their rows are in the pages, so that no script is needed to read them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -30,7 +29,8 @@ from semiseg.report.views import of_column
 
 CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
 NOT_BUILT = "not built yet"
-Lookup = Mapping[tuple[str, str], Any]
+SPOKEN = {"best": ", the best", "tied": ", cannot be told from the best"}
+GROUPS = {"best": "best", "tied": "no", "apart": "yes"}  # told from the best?
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """text; beside: spread or interval; href: where a click leads; more: what a screen reader adds to the link."""
+    """text; beside: spread or interval; href: where a click leads; more: what a screen reader adds to the link.
+
+    kind: a class of the style: best, or tied with it.
+    """
 
     text: str
     beside: str = ""
     href: str = ""
     more: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def checkpoint_of(spec: TableSpec, method: str) -> str:
     return CHECKPOINTS["last" if known == [None] else "best_validation"]
 
 
-def score_table(built: Built, convention: str, groups: Lookup) -> DataTable:
-    """The rows of a table under one convention. groups: (method, column) -> whether it is told apart from the best."""
+def score_table(built: Built, convention: str) -> DataTable:
+    """The rows of a table under one convention."""
     spec, means = built.spec, mean_columns(built.spec)
     frame = with_unbuilt(spec, under(built.table, convention))
     unit, reasons = str(frame["unit"][0]), unbuilt(spec)
@@ -106,7 +110,7 @@ def score_table(built: Built, convention: str, groups: Lookup) -> DataTable:
         Column("n", "n", "n"),
         Column("missed", "Missed", "missed"),
         Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if groups else []),
+        *([Column("apart", "Told from the best", "apart", filtered=True)] if built.groups else []),
         Column("proof", "Proof", "proof", filtered=True),
     ]
     intervals = {
@@ -114,7 +118,8 @@ def score_table(built: Built, convention: str, groups: Lookup) -> DataTable:
         for line in built.views.itertuples()
     }
     printed = {
-        (line.method, line.column): number(line.printed) + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
+        (line.method, line.column): number(line.printed)
+        + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
         for line in built.views.itertuples()
     }
     rows, kinds = [], []
@@ -126,12 +131,14 @@ def score_table(built: Built, convention: str, groups: Lookup) -> DataTable:
             text, wide = number(frame[column][row]), column in means
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
-            cells.append(Cell(text, beside, link, f"{column} of {label}: cases and origin"))
+            group = built.groups.get((convention, method, column), "")
+            more = f"{column} of {label}{SPOKEN.get(group, '')}: cases and origin"
+            cells.append(Cell(text, beside, link, more, group if group in SPOKEN else ""))
         cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
         cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
         cells.append(Cell(checkpoint_of(spec, method)))
-        if groups:
-            cells.append(Cell(groups.get((method, means[0]), "–")))
+        if built.groups:
+            cells.append(Cell(GROUPS.get(built.groups.get((convention, method, means[0]), ""), "–")))
         cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
         rows.append(tuple(cells))
         kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
@@ -191,8 +198,9 @@ def summary(built: Built) -> str:
     return max(built.verdicts.values(), key=order.index)
 
 
-def all_rows(tables: Iterable[Built], groups: Mapping[str, Lookup]) -> DataTable:
+def all_rows(tables: Sequence[Built]) -> DataTable:
     """Every row of every built table: its first mean under both conventions, the number in print, and its origin."""
+    ranked = any(table.groups for table in tables)
     columns = (
         Column("method", "Method", "method"),
         Column("table", "Table", "table", filtered=True),
@@ -204,15 +212,15 @@ def all_rows(tables: Iterable[Built], groups: Mapping[str, Lookup]) -> DataTable
         Column("printed", "Dice in print", "printed"),
         Column("published", "Dice, published rule (%)", "published"),
         Column("sound", "Dice, sound rule (%)", "sound"),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if groups else []),
+        *([Column("apart", "Told from the best", "apart", filtered=True)] if ranked else []),
         Column("proof", "Proof", "proof", filtered=True),
     )
-    rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, groups.get(table.name) if groups else None)]
+    rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked)]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
     return DataTable("rows", "Every row of every table", columns, lines, kinds)
 
 
-def _row_lines(built: Built, groups: Lookup | None) -> Iterator[tuple[tuple[Cell, ...], str]]:
+def _row_lines(built: Built, ranked: bool) -> Iterator[tuple[tuple[Cell, ...], str]]:
     spec = built.spec
     main = mean_columns(spec)[0]
     counts = under(built.table, "published").set_index("method")
@@ -233,7 +241,7 @@ def _row_lines(built: Built, groups: Lookup | None) -> Iterator[tuple[tuple[Cell
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
                 Cell(number(line.sound), interval(line.sound_low, line.sound_high)),
-                *([] if groups is None else [Cell(groups.get((method, main), "–"))]),
+                *([Cell(GROUPS.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
                 Cell(built.verdicts[method]),
             ),
             "control" if is_control(method) else "",
