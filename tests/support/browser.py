@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools protocol over two pipes: no server, no driver and no library is needed."""
+"""A headless Chromium, driven by its DevTools protocol over two pipes: without a server, a driver or a library."""
 
 import base64
 import json
@@ -114,8 +114,8 @@ class Browser:
     def click(self, selector: str) -> None:
         """A click of the mouse on the middle of an element, which is scrolled to."""
         place = self.run(
-            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.scrollIntoView({{block: 'center'}});"
-            " const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            " one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)

@@ -105,8 +105,8 @@ def table_files(name: str) -> list[str]:
 def read_built(definition: Definition, record_id: str, audit: str | Mapping[str, str] | None) -> Built | Definition:
     """A table from its files and their record; its definition with an error where one of them cannot be read.
 
-    record_id: the record that the site was planned for. audit: the last audit's verdict on all rows, or row by row; None
-    where none is known. Raises UserError where another record lies there now.
+    record_id: the record that the site was planned for. audit: the last audit's verdict on all rows, or row by row;
+    None where none is known. Raises UserError where another record lies there now.
     """
     where = record_path(definition.target)
     try:

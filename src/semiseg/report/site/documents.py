@@ -59,7 +59,7 @@ def _scrolling(html: str) -> str:
 
 
 def _linked(tokens: Sequence[Token], pages: Sequence[str]) -> Iterator[Token]:
-    """The tokens of a paragraph; links that lead nowhere in the site are left out, their texts stay. So are pictures."""
+    """The tokens of a paragraph, without pictures. Of a link that leads nowhere in the site the text alone is left."""
     kept: list[bool] = []
     for token in tokens:
         if token.type == "link_open":

@@ -14,6 +14,7 @@ from semiseg.report.cells import (
     count,
     heading,
     interval,
+    lines_of,
     mean_columns,
     number,
     printed_columns,
@@ -115,12 +116,12 @@ def score_table(built: Built, convention: str) -> DataTable:
     ]
     intervals = {
         (line.method, line.column): interval(getattr(line, f"{convention}_low"), getattr(line, f"{convention}_high"))
-        for line in built.views.itertuples()
+        for line in lines_of(built.views)
     }
     printed = {
         (line.method, line.column): number(line.printed)
         + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
-        for line in built.views.itertuples()
+        for line in lines_of(built.views)
     }
     rows, kinds = [], []
     for row, method in enumerate(frame["method"]):
@@ -224,7 +225,7 @@ def _row_lines(built: Built, ranked: bool) -> Iterator[tuple[tuple[Cell, ...], s
     spec = built.spec
     main = mean_columns(spec)[0]
     counts = under(built.table, "published").set_index("method")
-    for line in of_column(built.views, main).itertuples():
+    for line in lines_of(of_column(built.views, main)):
         method = str(line.method)
         if method not in spec.runs:
             continue
