@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,21 @@ class Browser:
 
     def wait(self, script: str) -> None:
         """Wait until an expression is true."""
+        self.until(lambda: self.run(f"Boolean({script})"), script)
+
+    def until(self, question: Callable[[], bool], name: str = "") -> None:
+        """Wait until a question is answered with true. PageError names it where that never happens."""
         end = time.monotonic() + PATIENCE_S
-        while not self.run(script):
+        while not question():
             if time.monotonic() > end:
-                raise PageError(f"never true: {script}; console: {self.messages}")
+                raise PageError(f"never true: {name or question}; console: {self.messages}")
             time.sleep(0.02)
 
     def click(self, selector: str) -> None:
         """A click of the mouse on the middle of an element, which is scrolled to."""
         place = self.run(
-            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
-            " one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.scrollIntoView();"
+            " const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)

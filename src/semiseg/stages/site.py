@@ -1,7 +1,7 @@
 """Rule ``site``: all tables of the project as a folder of pages that needs no server and no network."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ def write_site(spec: Mapping[str, Any], out: Path, files: Path, workers: int) ->
     spec: as ``semiseg.graph.site.site_spec`` gives it. Files of an earlier site that are no part of this one are
     removed. Raises UserError where params.yaml or a table has changed since the site was planned.
     """
-    tables = _tables(spec)
+    write_pages(_tables(spec), out, files, workers)
+
+
+def write_pages(tables: Sequence[Built | Definition], out: Path, files: Path, workers: int) -> None:
+    """Write the site over these tables."""
     documents = read_documents()
     pages = Pages(out.parent, documents)
     pages.static()
