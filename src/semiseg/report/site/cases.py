@@ -41,24 +41,18 @@ def read_case_scores(spec: TableSpec) -> dict[str, dict[str, CaseScores]]:
     lines = pd.read_csv(
         path, dtype=dict.fromkeys(("method", "case", "organ"), str), keep_default_na=False, na_values=[""]
     )
-    parts = dict(iter(lines.groupby(["method", "convention"])))
+    means, row = mean_columns(spec), ["method", "convention", "case"]
+    values = lines.groupby([*row, "seed"])[means].mean().groupby(row).mean()
+    if len(spec.organs) > 1:
+        values = values.join(lines.groupby([*row, "organ"])["Dice"].mean().unstack("organ")[spec.abbreviations])
+    here = set(values.index.get_level_values("method"))
     rules = scoring_rules(spec.published)
     return {
-        method: {name: _scores(spec, rule, _wide(spec, parts[method, name])) for name, rule in rules.items()}
-        if (method, "sound") in parts
+        method: {name: _scores(spec, rule, values.loc[method, name]) for name, rule in rules.items()}
+        if method in here
         else {}
         for method in spec.runs
     }
-
-
-def _wide(spec: TableSpec, lines: pd.DataFrame) -> pd.DataFrame:
-    """A line per case, averaged over its organs, then over runs; organs are columns."""
-    means = mean_columns(spec)
-    whole = lines.groupby(["case", "seed"])[means].mean().groupby("case").mean()
-    if len(spec.organs) == 1:
-        return whole
-    organs = lines.pivot_table("Dice", "case", "organ", "mean").reindex(columns=spec.abbreviations)
-    return whole.join(organs)
 
 
 def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:

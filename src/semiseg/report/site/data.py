@@ -15,6 +15,7 @@ from semiseg.papers.reading import printed
 from semiseg.params.table import Printed
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import TABLE, record_path
+from semiseg.report.lineage import lineage_of_rows
 from semiseg.scoring.conventions import CONVENTIONS
 
 TEXTS = (
@@ -79,6 +80,11 @@ class Built:
     def name(self) -> str:
         """The table's name."""
         return self.spec.table
+
+    @cached_property
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Per row that is built the files that it was made from."""
+        return lineage_of_rows(self.spec, Path(TABLE.format(table=self.name)))
 
     @cached_property
     def groups(self) -> dict[tuple[str, str, str], str]:

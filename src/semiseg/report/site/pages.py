@@ -15,10 +15,9 @@ from semiseg.base.files import read_json, write_text
 from semiseg.base.texts import counted, listed
 from semiseg.jobs.record import Record, read_record
 from semiseg.params.table_spec import TableSpec, as_whole_json
-from semiseg.paths import TABLE, record_path
+from semiseg.paths import record_path
 from semiseg.report.cells import lines_of, mean_columns, methods_in_order, shown, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
-from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.notes import about_splits, about_training, about_views, why_unbuilt
 from semiseg.report.pictures import organ_colours
 from semiseg.report.site.cases import CaseScores, worst_case
@@ -145,7 +144,7 @@ class Pages:
         self, built: Built, method: str, scores: Mapping[str, CaseScores], volumes: Mapping[str, Sequence[str]]
     ) -> None:
         """The page of a row. volumes: case -> rows whose predictions are in the site; a case without volumes lacks."""
-        spec, told = built.spec, lineage_of_rows(built.spec, Path(TABLE.format(table=built.name)))[method]
+        spec, told = built.spec, built.origins[method]
         tables = [(case_table(convention, found), rule_text(found.rule)) for convention, found in scores.items()]
         hashes = _hashes(built, method)
         origin = [("Numbers", told["numbers"])]
@@ -244,7 +243,7 @@ def _cost_table(built: Built) -> DataTable:
         Column("waiting", "Waiting for data (%)"),
         Column("memory", "Peak memory (GiB)"),
         Column("hours", "Hours"),
-        Column("device", "Device"),
+        Column("device", "Device", text=True),
     )
     lines = [line for line in lines_of(built.cost) if not is_control(line.method)]
     rows = tuple(

@@ -35,8 +35,6 @@ class Table {
     this.sort = null;
     this.query = "";
     for (const [place, head] of this.heads.entries()) {
-      const texts = this.rows.every((row) => typeof value(row.cells[place]) !== "number");
-      if (texts && this.rows.length) for (const row of [element.tHead.rows[0], ...this.rows]) row.cells[place].classList.add("text");
       const button = make("button", { type: "button" }, head.textContent);
       button.addEventListener("click", () => this.toggleSort(place));
       head.replaceChildren(button);
@@ -107,18 +105,22 @@ class Table {
         return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
       });
       this.body.append(...ranked.map(([, row]) => row));
-    } else this.body.append(...this.rows);
+    } else if (this.moved) this.body.append(...this.rows);
+    this.moved = Boolean(this.sort);
     for (const head of this.heads) head.removeAttribute("aria-sort");
     if (this.sort) this.heads[this.place(this.sort.key)].setAttribute("aria-sort", this.sort.up ? "ascending" : "descending");
     const wanted = [...this.filters].filter(([, text]) => text).map(([key, text]) => [this.place(key), text]);
     const query = this.query.toLowerCase();
     let shown = 0;
     for (const row of this.rows) {
-      row.hidden = wanted.some(([place, text]) => row.cells[place].textContent !== text) || !row.textContent.toLowerCase().includes(query);
-      shown += !row.hidden;
+      const hidden = wanted.some(([place, text]) => row.cells[place].textContent !== text) || Boolean(query && !row.textContent.toLowerCase().includes(query));
+      if (row.hidden !== hidden) row.hidden = hidden;
+      shown += !hidden;
     }
-    for (const row of [this.element.tHead.rows[0], ...this.rows])
-      for (const [place, cell] of [...row.cells].entries()) cell.hidden = this.hidden.has(this.key(place));
+    for (const [place, head] of this.heads.entries()) {
+      const hidden = this.hidden.has(this.key(place));
+      if (head.hidden !== hidden) for (const row of [this.element.tHead.rows[0], ...this.rows]) row.cells[place].hidden = hidden;
+    }
     if (this.count) this.count.textContent = shown === this.rows.length ? `${shown} rows` : `${shown} of ${this.rows.length} rows`;
   }
 

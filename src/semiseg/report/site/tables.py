@@ -36,12 +36,16 @@ GROUPS = {"best": "best", "tied": "no", "apart": "yes"}  # told from the best?
 
 @dataclass(frozen=True)
 class Column:
-    """key: names it in addresses. meaning: of ``DEFINITIONS``. filtered: a reader chooses among its values."""
+    """key: names it in addresses. meaning: of ``DEFINITIONS``. filtered: a reader chooses among its values.
+
+    text: its cells are words.
+    """
 
     key: str
     label: str
     meaning: str = ""
     filtered: bool = False
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,12 @@ class DataTable:
     rows: tuple[tuple[Cell, ...], ...]
     kinds: tuple[str, ...]
     cases: bool = False
+
+    @property
+    def classes(self) -> str:
+        """Classes of the style: which columns hold words, and whether its rows are cases."""
+        words = [f"words{place}" for place, column in enumerate(self.columns, 1) if column.text or column.filtered]
+        return " ".join(["data", *words, *(["cases"] if self.cases else [])])
 
 
 def row_page(table: str, method: str) -> str:
@@ -170,8 +180,8 @@ def all_tables(tables: Sequence[Built | Definition]) -> DataTable:
     """One line per table of the project, those that are built first."""
     columns = (
         Column("table", "Table", "table"),
-        Column("title", "Title"),
-        Column("dataset", "Dataset", filtered=True),
+        Column("title", "Title", text=True),
+        Column("dataset", "Dataset", "dataset", filtered=True),
         Column("family", "Family", "family", filtered=True),
         Column("paper", "Paper", "paper", filtered=True),
         Column("rows", "Rows", "rows"),
