@@ -138,7 +138,7 @@ def test_cases_come_worst_first_with_the_numbers_of_their_score_tables(project):
     expected = {case: np.mean(values) for case, values in by_hand.items()}
     assert list(scores["sound"].values.index) == sorted(expected, key=expected.get)
     assert worst_case(scores) == min(expected, key=expected.get)
-    assert scores["sound"].values["Dice"].to_dict() == pytest.approx(expected)
+    assert scores["sound"].values["Dice"].to_dict() == pytest.approx(expected, abs=1e-4)
     assert (scores["published"].unit, scores["sound"].unit) == ("voxel", "mm")
 
 
@@ -195,9 +195,11 @@ def test_a_large_case_is_shown_coarser_and_never_above_the_limit(monkeypatch):
 
 def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
     table = built("proven")
+    before = table.views.drop(columns=["published_group", "sound_group"], errors="ignore")
+    table = replace(table, views=before)
     assert "Told from the best" not in [column.label for column in score_table(table, "sound").columns]
     groups = {"cps": "tied", "control_perfect": ""}
-    views = table.views.assign(sound_group=table.views["method"].map(groups), published_group="")
+    views = before.assign(sound_group=before["method"].map(groups), published_group="")
     table = replace(table, views=views)
     shown = score_table(table, "sound")
     place = [column.key for column in shown.columns].index("apart")

@@ -48,11 +48,10 @@ def read_case_scores(spec: TableSpec) -> dict[str, dict[str, CaseScores]]:
     here = set(values.index.get_level_values("method"))
     rules = scoring_rules(spec.published)
     return {
-        method: {name: _scores(spec, rule, values.loc[method, name]) for name, rule in rules.items()}
-        if method in here
-        else {}
+        method: {name: _scores(spec, rule, pd.DataFrame(values.xs((method, name)))) for name, rule in rules.items()}
         for method in spec.runs
-    }
+        if method in here
+    } | {method: {} for method in spec.runs if method not in here}
 
 
 def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:

@@ -74,6 +74,11 @@ class DataTable:
     cases: bool = False
 
     @property
+    def beside(self) -> int:
+        """Letters of the longest text beside a number, so that the numbers of a column stand below each other."""
+        return max((len(cell.beside.strip()) for row in self.rows for cell in row), default=0)
+
+    @property
     def classes(self) -> str:
         """Classes of the style: which columns hold words, and whether its rows are cases."""
         words = [f"words{place}" for place, column in enumerate(self.columns, 1) if column.text or column.filtered]
