@@ -6,7 +6,7 @@ PEERS := .venv-peers
 # Hundreds of processes start in a run of the tests; without compiled files each compiles the source anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test tests quick steps properties kills lowest newest lint schema counts benchmark rehearse
+.PHONY: demo test tests axe quick steps properties kills lowest newest lint schema counts benchmark rehearse
 
 REHEARSED := flare22_10pct amos_10pct amos_5pct synapse_20pct plbopt_t9 btcv_10pct mmwhs_10pct la_8 pancreas_12 brats19_25
 
@@ -21,8 +21,17 @@ demo: .venv/installed
 test: .venv/installed
 	@$(MAKE) --no-print-directory --jobs 2 tests lint
 
-tests: .venv/installed
+tests: .venv/installed axe
 	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder
+
+# The checker of accessibility for the tests of the site. Where npm or its registry is not there, these tests are skipped.
+axe: .venv/installed
+	@test -e .venv/axe.min.js || ! command -v npm > /dev/null || $(MAKE) --no-print-directory .venv/axe.min.js \
+		|| echo "axe-core could not be fetched by npm"
+
+.venv/axe.min.js:
+	cd .venv && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-4.14.1.tgz --strip-components 1 package/axe.min.js
+	echo "29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c  $@" | sha256sum --check --quiet || { rm $@; exit 1; }
 
 # For everyday work: without the tests that take long (tests/conftest.py).
 quick: lint

@@ -24,6 +24,7 @@ SLOW = (
     "steps/",
     "proof/test_crate.py",
     "proof/test_tampering.py",
+    "report/test_site_browser.py",
     "stages/test_raw_to_score.py",
     "stages/test_train.py",
     "datasets/",

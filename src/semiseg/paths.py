@@ -18,8 +18,11 @@ FIGURE = "results/{table}/figures/{figure}.{format}"
 SECONDS = "results/{table}.seconds.csv"
 # of a table, beside its CSV
 FORMS = (".sound.csv", ".views.csv", ".cases.csv", ".cost.csv", ".metrics.json", ".md", ".tex", ".html")
+SITE = "results/site/index.html"  # the pages over all tables
+SITE_FILES = "results/site/files.sha256"  # of all files of the site
 COUNTED = "results/counted"  # operations of a training step, as counted by the planner
 AUDITED = "results/.audit"  # what audits remember
+VERDICTS = "verdicts"  # its file there: of the last audit of each table, row by row
 OUTLINES = "results/.code"  # what source files say, as the planner remembers it
 CACHES = (AUDITED, OUTLINES)  # no content of a project
 LINEAGE = ".lineage.json"  # how the name of a record ends

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from support import REALDATA
+from support import REALDATA, ROOT
+
+if TYPE_CHECKING:
+    from support.browser import Browser
 
 
 def skip(group: str, why: str) -> NoReturn:
@@ -30,6 +33,23 @@ def real_data(name: str) -> Path:
 def needs_real_data(name: str) -> pytest.MarkDecorator:
     """Mark a test that uses a file or folder of real scans."""
     return pytest.mark.skipif(not (REALDATA / name).exists(), reason=f"real data: {_absent(name)}")
+
+
+def browser(*switches: str) -> "Browser":
+    """A headless Chromium; the test is skipped where none is installed."""
+    from support.browser import CHROMIUM, Browser
+
+    if CHROMIUM is None:
+        skip("browser", "no Chromium is installed")
+    return Browser(*switches)
+
+
+def axe() -> str:
+    """The source of axe-core, which `make` puts into .venv; the test is skipped where it is absent."""
+    path = ROOT / ".venv/axe.min.js"
+    if not path.exists():
+        skip("axe", "no .venv/axe.min.js (`make .venv/axe.min.js` fetches it by npm)")
+    return path.read_text(encoding="utf-8")
 
 
 def _absent(name: str) -> str:

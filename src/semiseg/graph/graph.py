@@ -11,6 +11,7 @@ from semiseg.base.errors import UserError
 from semiseg.graph.figures import check_figure
 from semiseg.graph.job import Job, Paths
 from semiseg.graph.plan import Plan, Run
+from semiseg.graph.site import site_spec
 from semiseg.graph.specs import Specs
 from semiseg.params.table_spec import as_json
 from semiseg.paths import (
@@ -23,6 +24,8 @@ from semiseg.paths import (
     ROW,
     RUN,
     SECONDS,
+    SITE,
+    SITE_FILES,
     SPLIT,
     STANDIN,
     TABLE,
@@ -173,6 +176,12 @@ class Graph:
             inputs = {"seconds": SECONDS.format(table=table)}
         return Job("figure", inputs, {"out": FIGURE.format(table=table, figure=figure, format=format)}, as_json(spec))
 
+    def site(self) -> Job:
+        """The site over the tables that are built now. It asks for none, so that reading results trains nothing."""
+        spec = site_spec(self.plan)
+        tables = tuple(TABLE.format(table=name) for name, state in spec["tables"].items() if "record" in state)
+        return Job("site", {"tables": tables}, {"out": SITE, "files": SITE_FILES}, spec)
+
     def _data(self, run: Run) -> dict[str, Paths]:
         return {
             "prepared": self.plan.prepared(run.dataset, run.protocol),
@@ -206,10 +215,12 @@ MAIN_OUTPUTS: Mapping[str, Maker] = {
     TABLE: Graph.table,
     SECONDS: Graph.seconds,
     FIGURE: Graph.figure,
+    SITE: Graph.site,
 }
 _OTHER_OUTPUTS: Mapping[str, Maker] = {
     **{f"{RUN}/{name}": _train for name in ("history.csv", "cost.json")},
     **{TABLE.removesuffix(".csv") + form: Graph.table for form in FORMS},
+    SITE_FILES: Graph.site,
 }
 
 

@@ -53,7 +53,7 @@ def describe_own_protocol(label: str, own: OwnProtocol, shared: str) -> str:
 
     label: the row's name. shared: the table's protocol.
     """
-    pairs = [f"{one.key}: {_value(one.own)} ({_value(one.table)})" for one in own.differences]
+    pairs = [f"{one.key}: {value_text(one.own)} ({value_text(one.table)})" for one in own.differences]
     found = f"which differs from the table's {shared} (in brackets) in {', '.join(pairs)}"
     return f"{label} is trained by protocol {own.name}, {found if pairs else f'which equals {shared}'}."
 
@@ -101,7 +101,7 @@ def describe_shared(trainings: Mapping[str, Hashable]) -> list[str]:
     ]
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as params.yaml writes it on one line."""
     match value:
         case None:
@@ -111,9 +111,9 @@ def _value(value: Any) -> str:
         case float():
             return f"{value:g}"
         case Mapping():
-            return f"{{{', '.join(f'{key}: {_value(one)}' for key, one in value.items())}}}"
+            return f"{{{', '.join(f'{key}: {value_text(one)}' for key, one in value.items())}}}"
         case list() | tuple():
-            return f"[{', '.join(map(_value, value))}]"
+            return f"[{', '.join(map(value_text, value))}]"
     return str(value)
 
 

@@ -16,6 +16,8 @@ from semiseg.paths import (
     ROW,
     RUN,
     SECONDS,
+    SITE,
+    SITE_FILES,
     SPLIT,
     STANDIN,
     TABLE,
@@ -158,6 +160,13 @@ def _figure(task: Task) -> None:
     figure(task.spec, task.several["rows"], task.files["out"])
 
 
+def _site(task: Task) -> None:
+    """Write the site over all tables that are built."""
+    from semiseg.stages.site import write_site
+
+    write_site(task.spec, task.files["out"], task.files["files"], task.options.workers)
+
+
 def _page_files(task: Task) -> list[str]:
     """The files that a table's page shows of each run."""
     runs = task.spec["runs"]
@@ -170,6 +179,11 @@ def _figure_files(task: Task) -> list[str]:
     if task.files["out"].stem == "seconds":
         return [SECONDS.format(table=task.spec["table"])]
     return [] if task.several["rows"] else _page_files(task)
+
+
+def _site_tables(task: Task) -> list[str]:
+    """The built tables that the site shows."""
+    return [TABLE.format(table=name) for name, state in task.spec["tables"].items() if "record" in state]
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -271,6 +285,14 @@ RULES: Mapping[str, Rule] = {
             inputs=(Input("rows", ROW, several=True, optional=True, help="the table's rows, for bars"),),
             outputs=(Output("out", FIGURE),),
             also_reads=_figure_files,
+        ),
+        Rule(
+            "site",
+            _site,
+            inputs=(),
+            outputs=(Output("out", SITE), Output("files", SITE_FILES)),
+            also_reads=_site_tables,
+            options=("workers",),
         ),
     )
 }

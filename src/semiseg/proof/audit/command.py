@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.graph.graph import Graph
+from semiseg.paths import VERDICTS
+from semiseg.proof.audit.cache import recall, remember
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
 from semiseg.proof.audit.check_case_values import check_case_values
 from semiseg.proof.audit.check_cells import Cell, Lines, cells_of, check_rows, check_table, form, rescore
@@ -56,7 +58,7 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
 
         sound = _sound(chain, findings)
         findings += redo(sound, content.away, options.redo, options.sample, options.workers)
-    return Report(
+    report = Report(
         targets=_targets(chain, files, findings),
         tables=[Table(table.main, _cells(chain, table, findings)) for table in chain.tables()],
         findings=findings,
@@ -68,6 +70,22 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
         files=sum(found is not None for found in content.hashes.values()),
         strict=options.strict,
     )
+    _remember_rows(chain, report)
+    return report
+
+
+def _remember_rows(chain: Chain, report: Report) -> None:
+    """Save the worst verdict on each row of the audited tables, with the id of the table's record, for the site."""
+    tables = dict(recall(VERDICTS))
+    for table in report.tables:
+        rows: dict[str, Verdict] = {}
+        for cell, verdict in table.cells.items():
+            rows[cell.row] = max(verdict, rows.get(cell.row, Verdict.PROVEN))
+        record = chain.of(table.path).record
+        words = {row: str(verdict) for row, verdict in rows.items()}
+        tables[table.path] = {"record": record["id"] if record else None, "rows": words}
+    if report.tables:
+        remember(VERDICTS, tables)
 
 
 def _recomputed(chain: Chain, scored: dict[str, Lines], known: set[str]) -> Iterator[Finding]:

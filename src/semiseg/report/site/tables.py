@@ -1,0 +1,264 @@
+"""Tables of the site as columns and cells; their rows are in the pages, so that no script is needed to read them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pandas as pd
+
+from semiseg.base.controls import is_control
+from semiseg.base.metric_names import LOWER_IS_BETTER
+from semiseg.params.checkpoints import own_checkpoint
+from semiseg.params.table_spec import TableSpec
+from semiseg.report.cells import (
+    count,
+    heading,
+    interval,
+    lines_of,
+    mean_columns,
+    number,
+    printed_columns,
+    spread,
+    unbuilt,
+    under,
+    with_unbuilt,
+)
+from semiseg.report.site.cases import CaseScores
+from semiseg.report.site.data import WORDS, Built, Definition
+from semiseg.report.site.definitions import DEFINITIONS
+from semiseg.report.views import of_column
+
+CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
+NOT_BUILT = "not built yet"
+SPOKEN = {"best": ", the best", "tied": ", cannot be told from the best"}
+GROUPS = {"best": "best", "tied": "no", "apart": "yes"}  # told from the best?
+
+
+@dataclass(frozen=True)
+class Column:
+    """key: names it in addresses. meaning: of ``DEFINITIONS``. filtered: a reader chooses among its values.
+
+    text: its cells are words.
+    """
+
+    key: str
+    label: str
+    meaning: str = ""
+    filtered: bool = False
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text; beside: spread or interval; href: where a click leads; more: what a screen reader adds to the link.
+
+    kind: a class of the style: best, or tied with it.
+    """
+
+    text: str
+    beside: str = ""
+    href: str = ""
+    more: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """id: in addresses, and of the file that a reader downloads. kinds: per row a class of the style."""
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    kinds: tuple[str, ...]
+    cases: bool = False
+
+    @property
+    def beside(self) -> int:
+        """Letters of the longest text beside a number, so that the numbers of a column stand below each other."""
+        return max((len(cell.beside.strip()) for row in self.rows for cell in row), default=0)
+
+    @property
+    def classes(self) -> str:
+        """Classes of the style: which columns hold words, and whether its rows are cases."""
+        words = [f"words{place}" for place, column in enumerate(self.columns, 1) if column.text or column.filtered]
+        return " ".join(["data", *words, *(["cases"] if self.cases else [])])
+
+
+def row_page(table: str, method: str) -> str:
+    """The page of a row, from the folder of the site."""
+    return f"rows/{quote(table)}/{quote(method)}.html"
+
+
+def table_page(table: str) -> str:
+    """The page of a table, from the folder of the site."""
+    return f"tables/{quote(table)}.html"
+
+
+def checkpoint_of(spec: TableSpec, method: str) -> str:
+    """Which weights a row shows, in words."""
+    if is_control(method):
+        return "control"
+    if method in spec.imported:
+        return "imported"
+    if method in spec.checkpoints:
+        return CHECKPOINTS[spec.checkpoints[method].rule]
+    changed = {one.key: one.own for one in getattr(spec.own_protocols.get(method), "differences", ())}
+    known = [value for key, value in changed.items() if key.startswith("training.validation")]
+    if not known:
+        return CHECKPOINTS[own_checkpoint(spec.training)]
+    return CHECKPOINTS["last" if known == [None] else "best_validation"]
+
+
+def score_table(built: Built, convention: str) -> DataTable:
+    """The rows of a table under one convention."""
+    spec, means = built.spec, mean_columns(built.spec)
+    frame = with_unbuilt(spec, under(built.table, convention))
+    unit, reasons = str(frame["unit"][0]), unbuilt(spec)
+    shown = [*means, *(column for column in printed_columns(spec) if column not in means)]
+    in_print = convention == "published" and [c for c in means if of_column(built.views, c)["printed"].notna().any()]
+    columns = [
+        Column("method", "Method", "method"),
+        Column("lab", "Lab.", "labelled"),
+        Column("unlab", "Unlab.", "unlabelled"),
+        *(Column(name, heading(name, unit), name if name in means else "organ") for name in shown),
+        *(Column(f"printed {name}", f"{name} in print", "printed") for name in in_print or ()),
+        Column("n", "n", "n"),
+        Column("missed", "Missed", "missed"),
+        Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
+        *([Column("apart", "Told from the best", "apart", filtered=True)] if built.groups else []),
+        Column("proof", "Proof", "proof", filtered=True),
+    ]
+    intervals = {
+        (line.method, line.column): interval(getattr(line, f"{convention}_low"), getattr(line, f"{convention}_high"))
+        for line in lines_of(built.views)
+    }
+    printed = {
+        (line.method, line.column): number(line.printed)
+        + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
+        for line in lines_of(built.views)
+    }
+    rows, kinds = [], []
+    for row, method in enumerate(frame["method"]):
+        label = str(frame["label"][row])
+        cells = [Cell(label, href=f"../{row_page(spec.table, method)}" if method not in reasons else "")]
+        cells += [Cell(count(frame[name][row])) for name in ("labelled", "unlabelled")]
+        for column in shown:
+            text, wide = number(frame[column][row]), column in means
+            beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
+            link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
+            group = built.groups.get((convention, method, column), "")
+            more = f"{column} of {label}{SPOKEN.get(group, '')}: cases and origin"
+            cells.append(Cell(text, beside, link, more, group if group in SPOKEN else ""))
+        cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
+        cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
+        cells.append(Cell(checkpoint_of(spec, method)))
+        if built.groups:
+            cells.append(Cell(GROUPS.get(built.groups.get((convention, method, means[0]), ""), "–")))
+        cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
+        rows.append(tuple(cells))
+        kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
+    title = f"{convention.capitalize()} rule"
+    return DataTable(f"{convention}", title, tuple(columns), tuple(rows), tuple(kinds))
+
+
+def _cases_link(spec: TableSpec, method: str, convention: str, column: str) -> str:
+    """Address of the row's cases, the worst of this column first."""
+    order = "desc" if column in LOWER_IS_BETTER else "asc"
+    return f"../{row_page(spec.table, method)}#{convention}.sort={quote(column)}-{order}"
+
+
+def case_table(convention: str, scores: CaseScores) -> DataTable:
+    """The test cases of a row under one convention, the worst mean Dice first."""
+    columns = [Column("case", "Case", "case")]
+    names = list(scores.values.columns)
+    columns += [Column(name, heading(name, scores.unit), name if name in DEFINITIONS else "organ") for name in names]
+    rows = tuple(
+        (Cell(str(case)), *(Cell(number(value)) for value in values))
+        for case, values in zip(scores.values.index, scores.values.to_numpy(float), strict=True)
+    )
+    title = f"{convention.capitalize()} rule, case by case"
+    return DataTable(convention, title, tuple(columns), rows, ("",) * len(rows), cases=True)
+
+
+def all_tables(tables: Sequence[Built | Definition]) -> DataTable:
+    """One line per table of the project, those that are built first."""
+    columns = (
+        Column("table", "Table", "table"),
+        Column("title", "Title", text=True),
+        Column("dataset", "Dataset", "dataset", filtered=True),
+        Column("family", "Family", "family", filtered=True),
+        Column("paper", "Paper", "paper", filtered=True),
+        Column("rows", "Rows", "rows"),
+        Column("proof", "Proof", "proof", filtered=True),
+    )
+    rows = [(table_line(table), "" if isinstance(table, Built) else "unbuilt") for table in tables]
+    lines, kinds = zip(*rows, strict=True)
+    return DataTable("tables", "Tables", columns, lines, kinds)
+
+
+def table_line(table: Built | Definition) -> tuple[Cell, ...]:
+    """The cells of a table in the list of tables."""
+    if isinstance(table, Built):
+        spec, rows, proof = table.spec, f"{len(table.spec.runs)}", summary(table)
+    else:
+        spec, rows = table, f"{len(table.rows)}"  # type: ignore[assignment]
+        proof = "cannot be read" if table.error else NOT_BUILT
+    texts = (spec.title, spec.dataset, spec.published, spec.paper or "own table", rows, proof)
+    return Cell(table.name, href=table_page(table.name)), *map(Cell, texts)
+
+
+def summary(built: Built) -> str:
+    """The worst verdict on a row of a table."""
+    order = list(WORDS)
+    return max(built.verdicts.values(), key=order.index)
+
+
+def all_rows(tables: Sequence[Built]) -> DataTable:
+    """Every row of every built table: its first mean under both conventions, the number in print, and its origin."""
+    ranked = any(table.groups for table in tables)
+    columns = (
+        Column("method", "Method", "method"),
+        Column("table", "Table", "table", filtered=True),
+        Column("dataset", "Dataset", "dataset", filtered=True),
+        Column("family", "Family", "family", filtered=True),
+        Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
+        Column("lab", "Lab.", "labelled"),
+        Column("unlab", "Unlab.", "unlabelled"),
+        Column("printed", "Dice in print", "printed"),
+        Column("published", "Dice, published rule (%)", "published"),
+        Column("sound", "Dice, sound rule (%)", "sound"),
+        *([Column("apart", "Told from the best", "apart", filtered=True)] if ranked else []),
+        Column("proof", "Proof", "proof", filtered=True),
+    )
+    rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked)]
+    lines, kinds = zip(*rows, strict=True) if rows else ((), ())
+    return DataTable("rows", "Every row of every table", columns, lines, kinds)
+
+
+def _row_lines(built: Built, ranked: bool) -> Iterator[tuple[tuple[Cell, ...], str]]:
+    spec = built.spec
+    main = mean_columns(spec)[0]
+    counts = under(built.table, "published").set_index("method")
+    for line in lines_of(of_column(built.views, main)):
+        method = str(line.method)
+        if method not in spec.runs:
+            continue
+        page = row_page(spec.table, method)
+        yield (
+            (
+                Cell(spec.label(method), href=page),
+                Cell(spec.table, href=table_page(spec.table)),
+                Cell(spec.dataset),
+                Cell(spec.published),
+                Cell(checkpoint_of(spec, method)),
+                Cell(count(int(counts["labelled"][method]))),
+                Cell(count(int(counts["unlabelled"][method]))),
+                Cell(number(line.printed)),
+                Cell(number(line.published), interval(line.published_low, line.published_high)),
+                Cell(number(line.sound), interval(line.sound_low, line.sound_high)),
+                *([Cell(GROUPS.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
+                Cell(built.verdicts[method]),
+            ),
+            "control" if is_control(method) else "",
+        )
