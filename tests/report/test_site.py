@@ -23,6 +23,7 @@ from semiseg.params.reading import read
 from semiseg.params.table import Printed
 from semiseg.params.table_spec import ShownCheckpoint, TableSpec, read_spec
 from semiseg.paths import SITE, SITE_FILES, record_path
+from semiseg.report.groups import PLACES
 from semiseg.report.pictures import Scan
 from semiseg.report.site import documents, volumes
 from semiseg.report.site.cases import read_case_scores, worst_case
@@ -109,6 +110,14 @@ def test_a_table_that_cannot_be_read_is_named_and_the_others_are_shown(project):
     build()
     assert "cannot be read" in page("index.html")
     assert "This table is here and cannot be shown" in page("tables/tiny.html")
+
+
+def test_a_table_of_an_earlier_version_is_shown_without_groups(project):
+    views = pd.read_csv("results/tiny.views.csv", keep_default_na=False, dtype=str)
+    views.drop(columns=list(PLACES)).to_csv("results/tiny.views.csv", index=False)
+    Path("results/tiny.cases.csv").unlink()
+    build()
+    assert "No row is called the best" in page("tables/tiny.html")
 
 
 @pytest.mark.parametrize("what", ["params", "table"])

@@ -15,12 +15,13 @@ from semiseg.papers.reading import printed
 from semiseg.params.table import Printed
 from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import TABLE, record_path
+from semiseg.report.groups import GROUPS, PLACES
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.scoring.conventions import CONVENTIONS
 
 TEXTS = (
     *("method", "label", "column", "reason", "device", "printed_flag", "printed_spread_over"),
-    *(f"{convention}_group" for convention in CONVENTIONS),
+    *GROUPS,
 )
 NOT_AUDITED = "not audited"
 PROVEN = "proven"
@@ -92,11 +93,10 @@ class Built:
 
         Nothing where the table was built before views said it.
         """
-        known = [convention for convention in CONVENTIONS if f"{convention}_group" in self.views]
         keys = list(zip(self.views["method"], self.views["column"], strict=True))
         return {
             (convention, *key): group
-            for convention in known
+            for convention in CONVENTIONS
             for key, group in zip(keys, self.views[f"{convention}_group"], strict=True)
             if group
         }
@@ -140,11 +140,17 @@ def _read(spec: TableSpec, record: Record, audit: str | Mapping[str, str] | None
         spec=spec,
         record=record,
         table=pd.concat([csv, sound], ignore_index=True),
-        views=views,
+        views=_with_places(views),
         cost=cost,
         verdicts=_verdicts(spec, audit, changed),
         changed=tuple(changed),
     )
+
+
+def _with_places(views: pd.DataFrame) -> pd.DataFrame:
+    """Views with the columns of ranks and groups, which are empty where an earlier version built the table."""
+    absent = [name for name in PLACES if name not in views]
+    return views.assign(**{name: "" if name in GROUPS else float("nan") for name in absent})
 
 
 def _frame(path: Path) -> pd.DataFrame:
