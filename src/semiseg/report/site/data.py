@@ -66,7 +66,8 @@ class Definition:
 class Built:
     """A table that is built. table: rows of both conventions.
 
-    verdicts: per row a key of ``WORDS``. changed: the table's files that are not those of its record.
+    verdicts: per row a key of ``WORDS``. changed: the table's files that are not those of its record. is_earlier: an
+    earlier version of semiseg built the table, so that its views have no groups, and its intervals are of another kind.
     """
 
     spec: TableSpec
@@ -76,6 +77,7 @@ class Built:
     cost: pd.DataFrame
     verdicts: Mapping[str, str]
     changed: tuple[str, ...] = field(default=())
+    is_earlier: bool = False
 
     @property
     def name(self) -> str:
@@ -144,6 +146,7 @@ def _read(spec: TableSpec, record: Record, audit: str | Mapping[str, str] | None
         cost=cost,
         verdicts=_verdicts(spec, audit, changed),
         changed=tuple(changed),
+        is_earlier=not {*PLACES} <= {*views},
     )
 
 

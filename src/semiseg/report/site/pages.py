@@ -47,6 +47,10 @@ CONTROLS = (
     " numbers are the ceiling that the grid and the rule allow; the empty answer predicts nothing, so its numbers are"
     " what a rule gives for that."
 )
+EARLIER = (
+    "An earlier version of semiseg built this table: its intervals are those of that version, and nothing is known of"
+    " which rows can be told from the best. The commit above names the version."
+)
 LABELS = {
     "method": "Method", "table": "Table", "dataset": "Dataset", "family": "Family", "paper": "Paper", "rows": "Rows",
     "case": "Case", "labelled": "Lab.", "unlabelled": "Unlab.", "organ": "An organ's column", "printed": "In print",
@@ -118,6 +122,7 @@ class Pages:
         histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
         drawn = [draw_totals(histories, look), draw_validations(histories, look)] if histories else []
         cost = _cost_table(built)
+        views = [EARLIER] if built.is_earlier else about_views(spec, built.views)
         self.write(
             table_page(spec.table),
             "table",
@@ -127,7 +132,7 @@ class Pages:
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
             leaks=about_splits(spec),
-            notes=[*about_training(spec), *why_unbuilt(spec), *about_views(spec, built.views)],
+            notes=[*about_training(spec), *why_unbuilt(spec), *views],
             scores=scores,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
             files=names,
