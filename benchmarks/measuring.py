@@ -10,9 +10,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-from semiseg.learning.cost import largest_resident
 
 HEAD = "| what | ours | peer | peer / ours | floor | ours / floor | target |"
 
@@ -56,9 +55,9 @@ def peak_mib(call: Callable[[], object], gpu: Any = None) -> float:
     done nothing else gives a true number.
     """
     if gpu is None:
-        before = largest_resident()
+        before = _most_resident()
         _twice(call)
-        return (largest_resident() - before) / 2**20
+        return (_most_resident() - before) / 2**20
     import torch  # here: few benchmarks need it
 
     torch.cuda.reset_peak_memory_stats(gpu)
@@ -70,6 +69,12 @@ def peak_mib(call: Callable[[], object], gpu: Any = None) -> float:
 def _twice(call: Callable[[], object]) -> None:
     for _ in range(2):
         call()
+
+
+def _most_resident() -> int:
+    # Not from getrusage: that number outlives exec, so a small child of a large benchmark would have its size.
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 
 
 def is_installed(module: str) -> bool:
