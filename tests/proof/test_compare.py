@@ -1,16 +1,21 @@
 """Rows case by case and builds with a verdict: what is printed and written, and what is refused in a sentence."""
 
+import contextlib
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import finished_project
 from support.records import resealed
 
+from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, sha256
 from semiseg.cli.main import main
 from semiseg.paths import record_path
+from semiseg.proof.compare.command import check_comparable
+from semiseg.proof.compare.sides import open_side
 from semiseg.proof.crate.contents import WORKFLOW
 from semiseg.proof.crate.export import export
 
@@ -314,3 +319,34 @@ def test_the_help_says_what_the_exit_status_means(capfd):
     text = " ".join(capfd.readouterr().out.split())
     assert "0 for two rows, and for two builds that are the same within rounding; 1 for builds that differ" in text
     assert "results/TABLE.csv:ROW" in text
+
+
+@pytest.mark.parametrize("form", [".sound.csv", ".views.csv", ".cases.csv", ".md", ".metrics.json"])
+def test_any_changed_file_of_a_table_is_refused(project, build, capfd, form):
+    path = build / TABLE.replace(".csv", form)
+    path.write_text(path.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    status, text = told(capfd, TABLE, build / TABLE)
+    assert status == 2 and path.name in text
+
+
+def test_builds_have_both_conventions(project, build, capfd):
+    status, text = told(capfd, TABLE, build / TABLE, "--convention", "published")
+    assert (status, "two builds are compared under both; leave it out" in text) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "convention", "sentence"),
+    [
+        ({"metrics": ["asd"]}, "sound", "has no Dice, by which cases are compared: add dice to the table's metrics"),
+        ({"published": "dhc"}, "published", "are scored by different rules under the published convention"),
+        ({"published": "dhc"}, "sound", None),
+        ({"preparation": {"axes": "zyx", "steps": []}}, "published", "have other voxels"),
+        ({"preparation": {"axes": "zyx", "steps": []}}, "sound", None),
+    ],
+)
+def test_numbers_of_different_kinds_are_refused(project, changed, convention, sentence):
+    with contextlib.ExitStack() as stack:
+        one = open_side(f"{TABLE}:cps", stack)
+    other = replace(one, record={**one.record, "params": one.record["params"] | changed})
+    with pytest.raises(UserError, match=sentence) if sentence else contextlib.nullcontext():
+        check_comparable(one, other, convention)

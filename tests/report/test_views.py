@@ -234,7 +234,7 @@ def test_no_row_is_best_where_a_row_lacks_its_scores_or_has_other_cases(project,
     gone = views_of(runs={**runs, "mt": ["nowhere"]})
     assert set(gone["sound_group"]) == {""} and gone["sound_first"].isna().all()
     spec = spec_with(runs={**runs, "mt": ["nowhere"]})
-    assert about_groups(build_views(spec, table_of())).startswith("No row is called the best")
+    assert about_groups(spec, build_views(spec, table_of())).startswith("No row is called the best")
     other = finished_table.score_table("mt").replace({"case": {"case0": "case9"}})
     for name in ("a", "b"):
         finished_table.write_table(tmp_path / name / "cases.csv", other)
@@ -267,7 +267,7 @@ def test_five_cases_have_no_p_and_two_no_interval_in_words(project, tmp_path):
         assert set(views.loc[views["method"].isin(["mt", "sup_only"]), "sound_group"]) <= {"best", "tied"}
         assert f"Only {count} test cases" in about_few_cases(views)[0]
         assert ("Intervals are undefined" in " ".join(about_views(spec, views))) == (count == 2)
-        assert f"{count} cases are too few to tell any two of these rows apart." in about_groups(views)
+        assert f"{count} cases are too few to tell any two of these rows apart." in about_groups(spec, views)
     assert about_few_cases(views.assign(n=10.0)) == []
 
 
@@ -276,7 +276,7 @@ def test_controls_and_missed_organs_are_explained_where_they_stand(project, defa
     text = markdown(spec, table, default)
     assert (
         "perfect (control) is the truth itself, brought to the prepared grid and back: its 100.00 % Dice under the"
-        " sound rule is the ceiling that the grid allows" in text
+        " sound rule is the most that a label map on that grid can reach" in text
     )
     assert "empty (control) finds nothing: its 0.00 % Dice under the sound rule is the floor." in text
     assert "| <ins>60.00 ×2</ins> |" in text and "*0.00 ×" not in text, "that a control misses all is known"

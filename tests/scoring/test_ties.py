@@ -106,3 +106,12 @@ def test_the_probability_of_being_first_is_that_of_the_means():
     values -= values.mean(axis=2, keepdims=True)
     values[0] += (values[0] - values[1]).std(ddof=1) / 20
     assert place(rows_of(values), HIGHER).first[:, 0] == pytest.approx([0.841, 0.159], abs=0.03)
+
+
+def test_a_row_without_a_standard_error_has_no_place():
+    values = dice(np.random.default_rng(4), 3, 12, 2)
+    rows = rows_of(values)
+    rows[1].by_run[:] = np.nan
+    found = place(rows, HIGHER)
+    assert np.isnan(found.low[1]).all() and not np.isnan(found.low[[0, 2]]).any()
+    assert found.first[[0, 2]].sum() == pytest.approx(1)

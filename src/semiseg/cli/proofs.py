@@ -39,9 +39,7 @@ def add(verbs: Any) -> None:
             metavar=side,
             help="results/TABLE.csv, results/TABLE.csv:ROW, a crate (folder or zip) or CRATE:ROW",
         )
-    compare.add_argument(
-        "--convention", choices=("published", "sound"), default="sound", help="how two rows are scored; default: sound"
-    )
+    compare.add_argument("--convention", choices=("published", "sound"), help="how two rows are scored; default: sound")
     compare.add_argument("--page", type=Path, metavar="FILE.html", help="also write a page, with pictures of the cases")
     compare.add_argument(
         "--plot", type=Path, metavar="FILE", help="also draw two rows case by case, as png, svg or pdf"

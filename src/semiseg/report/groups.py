@@ -30,8 +30,8 @@ def add_places(lines: Lines, spec: TableSpec, scores: Mapping[str, Mapping[str, 
     """Probability of being first, ranks and group of every cell under both conventions.
 
     scores: per method and convention. Controls have none. A row that shows the runs of another one has its places, and
-    does not count twice. Nothing is known of a column in which a competing row has a number here, but no scores of the
-    same test cases: the best row might be that one.
+    does not count twice. Nothing is known of a column in which a competing row has a number here, but no standard error,
+    or no scores of the same test cases: the best row might be that one.
     """
     rows = [name for name in spec.rows if not is_control(name) and name not in spec.same_as]
     for convention in CONVENTIONS:
@@ -51,10 +51,12 @@ def add_places(lines: Lines, spec: TableSpec, scores: Mapping[str, Mapping[str, 
                 continue
             at = keys.index(KEYS.get(column, column))
             best = min(defined.values()) if column in LOWER_IS_BETTER else max(defined.values())
+            if any(np.isnan(found.low[row, at]) and name in defined for row, name in enumerate(known)):
+                continue  # it might be the best: its number has no error
             shared = len(defined) > 1 and len(set(defined.values())) == 1
             for row, name in enumerate(known):
                 first, low, high = (float(part[row, at]) for part in (found.first, found.low, found.high))
-                if name not in defined or np.isnan(low):
+                if name not in defined:
                     continue
                 group = BEST if defined[name] == best and not shared else TIED if low == 1 else APART
                 told = (first, low, high, group)

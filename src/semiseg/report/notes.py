@@ -26,8 +26,8 @@ BETTER, WORSE = "▲", "▼"
 CONTROLS = {
     "control_perfect": (
         "{label} (control) is the truth itself, brought to the prepared grid and back: its {value} under the sound rule"
-        " is the ceiling that the grid allows. A row can be a little above it: soft class scores of a network place a"
-        " surface between voxels, labels do not."
+        " is the most that a label map on that grid can reach. A row can be above it: soft class scores of a network"
+        " place a surface between voxels, labels do not."
     ),
     "control_empty": "{label} (control) finds nothing: its {value} under the sound rule is the floor.",
 }
@@ -91,8 +91,14 @@ def rule_change(views: Views) -> str:
 
 def about_views(spec: TableSpec, views: Views) -> list[str]:
     """How to read the views: where the printed numbers stand, what intervals and tests are, which organs were lost."""
-    parts = [_intervals(views), about_groups(views), _tests(spec, views)]
-    return [*about_print(spec, views), *parts, *about_vanished(spec)]
+    brackets, groups = about_marks(spec, views)
+    ranks = f" {_ranks(views)}" if is_ranked(views) else ""
+    return [*about_print(spec, views), brackets, f"{groups}{ranks}", _tests(spec, views), *about_vanished(spec)]
+
+
+def about_marks(spec: TableSpec, views: Views) -> list[str]:
+    """What stands beside a number: its interval, and the marks of the best row and of those not told from it."""
+    return [_intervals(views), about_groups(spec, views)]
 
 
 def about_vanished(spec: TableSpec) -> list[str]:
@@ -141,21 +147,27 @@ def printed_over(views: Views) -> str:
     return " or ".join(SPREADS[name] for name in SPREADS if name in over)
 
 
-def about_groups(views: Views) -> str:
+def about_groups(spec: TableSpec, views: Views) -> str:
     """Which rows are marked as best and which as not to be told from the best, and what decides it."""
     if not is_ranked(views):
         return (
             "No row is called the best: that needs the scores per case of every row on this machine, of the same cases,"
             " and at least two of them."
         )
-    rows = views.loc[views["sound_rank_low"].notna(), "method"].nunique()
-    few = not are_enough(np.array(_fewest_cases(views)), rows)
+    rows = {*views.loc[views["sound_rank_low"].notna(), "method"]} - {*spec.same_as}
+    few = not are_enough(np.array(_fewest_cases(views)), len(rows))
     return (
         "Bold: the best number of a column; underlined: rows that cannot be told from it, because no other row is"
         f" better than they are. Rows are compared in pairs, over {_units(views)}, and corrected for all pairs of a"
         f" column at {comparison.LEVEL}."
         + (f" {_fewest_cases(views)} cases are too few to tell any two of these rows apart." if few else "")
-        + f" First: how often the row would have the best number if {_units(views)} were drawn anew; ranks: those that"
+    )
+
+
+def _ranks(views: Views) -> str:
+    """What the columns first and ranks of the views are."""
+    return (
+        f"First: how often the row would have the best number if {_units(views)} were drawn anew; ranks: those that"
         " it may have, by the pairs that differ; both under the sound rule."
         + (" Print gives no scores per case, so that its numbers are not ranked." if is_printed(views) else "")
     )
@@ -190,7 +202,7 @@ def about_few_cases(views: Views) -> list[str]:
         return []
     return [
         f"Only {counted(n, 'test case')}: a rare failure may be in none of them, so that intervals may be too short,"
-        " and an effect of +1.00 means no more than that all of them gain."
+        " and an effect of ±1.00 means no more than that all of them moved one way."
     ]
 
 

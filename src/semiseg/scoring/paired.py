@@ -8,7 +8,7 @@ import pandas as pd
 
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.scoring.averages import Scores, estimate, mean, per_case
-from semiseg.scoring.comparison import FEWEST_PAIRS, compare
+from semiseg.scoring.comparison import DECIMALS, FEWEST_PAIRS, compare
 from semiseg.scoring.intervals import confidence
 
 DICE = "dice"
@@ -50,7 +50,7 @@ class Pairs:
     percent, averaged over runs; sorted by the size of ``mean``, the largest first; NaN where a row has no number.
 
     first, second: the same form, the Dice of each row. runs: of each row, which intervals cover, too; None where the
-    rows have other numbers of runs, which then are averaged.
+    rows have different numbers of runs, which then are averaged.
     """
 
     lines: tuple[Line, ...]
@@ -102,7 +102,7 @@ def _line(name: str, numbers: list[float], intervals: pd.DataFrame, values: list
     column = next((shown for metric, shown in METRICS.items() if metric == name), name)
     lower = column in LOWER_IS_BETTER
     test = compare(values[0], values[1], lower_is_better=lower)
-    gains = (values[0] - values[1]).dropna().round(9) * (-1 if lower else 1)
+    gains = (values[0] - values[1]).dropna().round(DECIMALS) * (-1 if lower else 1)
     first, second = numbers
     low, high = (float(intervals[end][name]) for end in ("low", "high"))
     counts = test.pairs, int((gains > 0).sum()), int((gains < 0).sum())

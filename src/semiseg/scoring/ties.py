@@ -37,9 +37,9 @@ def place(rows: Sequence[Influence], lower_is_better: Sequence[bool]) -> Places:
     Two rows are compared by a paired t: the difference of their numbers over its jackknife standard error, over cases
     and runs. The pairs are corrected together (single-step maximum, Westfall and Young 1993): a pair differs where its
     t is rarer than the rarest of all pairs in 95 % of draws from a normal distribution with the covariance of the rows.
-    So about 5 in 100 tables of equal rows have a pair that differs. With fewer than ten cases Bonferroni's limit holds
-    where it is stricter, and ``are_enough`` decides whether any pair can differ. The ranks that a row may have
-    follow from its pairs (Mogstad et al. 2024).
+    So about 5 in 100 tables of equal rows have a pair that differs. If fewer than ten cases count for a pair of a
+    column, Bonferroni's limit holds in the column where it is stricter, and ``are_enough`` decides whether the pair can
+    differ. The ranks that a row may have follow from its pairs (Mogstad et al. 2024).
     """
     generator = np.random.default_rng(SEED)
     cases, runs = len(rows[0].by_case), len(rows[0].by_run)
@@ -47,7 +47,7 @@ def place(rows: Sequence[Influence], lower_is_better: Sequence[bool]) -> Places:
     scale = np.sqrt((cases - 1) / generator.chisquare(max(cases - 1, 1), size=(DRAWS, 1)))
     found = [np.full((len(rows), len(lower_is_better)), np.nan) for _ in range(3)]
     for column, lower in enumerate(lower_is_better):
-        known = [row for row, one in enumerate(rows) if one.counted[column] > 1 and np.isfinite(one.numbers[column])]
+        known = [row for row, one in enumerate(rows) if one.counted[column] > 1 and _has_error(one, column)]
         if not known:
             continue
         numbers, by_case, by_run = (
@@ -71,6 +71,11 @@ def are_enough(cases: Array, rows: int) -> Array:
     """
     pairs = max(rows * (rows - 1) // 2, 1)
     return np.asarray((cases >= FEW_CASES) | (2.0 ** (1 - cases) <= LEVEL / pairs))
+
+
+def _has_error(row: Influence, column: int) -> bool:
+    """Whether the number of a column has a standard error: not where a run has no value of it in any case."""
+    return all(np.isfinite(part[..., column]).all() for part in (row.numbers, row.by_case, row.by_run))
 
 
 def _spread(draws: Array, added: Array) -> Array:
@@ -109,7 +114,7 @@ def _better(numbers: Array, by_case: Array, by_run: Array, counted: Array, moved
     rarity = np.where(varied, -ndtri(stdtr(freedoms, -t)), np.where(gains == 0, 0.0, np.inf))
     largest = np.abs(moved[:, one[varied]] - moved[:, other[varied]]) / error[varied].astype(np.float32)
     limit = float(np.quantile(largest.max(axis=1), 1 - LEVEL)) if varied.any() else 0.0
-    if cases < FEW_CASES:  # too few for the covariance of many rows: Bonferroni's limit
+    if pairs.min() < FEW_CASES:  # too few for the covariance of many rows: Bonferroni's limit
         limit = max(limit, -float(ndtri(LEVEL / (2 * len(one)))))
     differs = (rarity > limit) & are_enough(pairs, rows)
     better[one, other], better[other, one] = differs & (gains > 0), differs & (gains < 0)

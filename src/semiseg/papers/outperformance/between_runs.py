@@ -23,7 +23,7 @@ SMALL_RULE = (
     "Claims in the dataset, counts and column of such a pair, and whether their margin exceeds the difference between"
     " the two runs."
 )
-SMALL_HEADS = ("where", "column", "ours", "second", "margin", "difference of runs", "")
+SMALL_HEADS = ("where", "column", "own row", "second", "margin", "difference of runs", "")
 
 
 def same_computation(numbers: Sequence[Print]) -> Section:
@@ -62,8 +62,9 @@ def small_margins(numbers: Sequence[Print], claims: Sequence[Claim]) -> Section:
             word = "above it" if claim.margin > size else "not above it"
             sides = (f"{own.row} {own.value}", f"{claim.second.row} {claim.second.value}")
             lines.append((f"{own.paper}, {own.where}", own.column, *sides, str(claim.margin), str(size), word))
-    below = sum(line[-1] == "not above it" for line in lines)
-    summary = f"{counted(len(lines), 'claim')}: the margin of {below} does not exceed the difference between two runs."
+    below = len({line[:4] for line in lines if line[-1] == "not above it"})
+    claimed = counted(len({line[:4] for line in lines}), "claim")
+    summary = f"{claimed}: the margin of {below} does not exceed the difference between two runs."
     return Section("Margins and the difference between runs", SMALL_RULE, summary, SMALL_HEADS, tuple(lines))
 
 
@@ -84,8 +85,9 @@ def _known(numbers: Sequence[Print]) -> Iterator[tuple[Print, Print, str]]:
         block = [one for one in _means(numbers) if all(str(getattr(one, key)) == line[key] for key in keys)]
         second = {one.column: one for one in block if one.row == line["other"]}
         for one in block:
-            if one.row == line["row"] and one.column in second:
-                yield one, second[one.column], line["why"]
+            other = second.get(one.column)
+            if one.row == line["row"] and other and likeness(one.value, other.value) == "different":
+                yield one, other, line["why"]
 
 
 def _twice(numbers: Sequence[Print]) -> Iterator[tuple[Print, Print]]:

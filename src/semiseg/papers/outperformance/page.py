@@ -20,11 +20,11 @@ CLAIMS_RULE = (
     " the table, and a row X + PLBOpt is compared with X. 'from print': how many of the two deviations over cases "
     "follow from a printed spread; the others are approximated. The largest probability (at r = 0.5) first."
 )
-CLAIMS_HEADS = ("where", "column", "ours", "second", "n", "from print", "r 0.5", "r 0.9", "measured r", "runs")
+CLAIMS_HEADS = ("where", "column", "own row", "second", "n", "from print", "r 0.5", "r 0.9", "measured r", "runs")
 OTHERS_RULE = (
     "Own rows that are not the best of their block in a column: there is no claim. A negative margin is a worse number."
 )
-OTHERS_HEADS = ("where", "column", "ours", "best of the others", "margin")
+OTHERS_HEADS = ("where", "column", "own row", "best of the others", "margin")
 MEASURED_RULE = (
     "Tables of real scans in this project, with the correlation of each pair of trained rows: the middle one and the "
     "range between the quartiles. Rows that are the same in all cases have no correlation."

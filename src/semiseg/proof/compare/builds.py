@@ -39,7 +39,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Verdict:
-    """kind: one of the three. sentences: the verdict in words, what comes first being the answer. cells: all common
+    """kind: one of the three. sentences: the verdict in words, the first one is the answer. cells: all common
     numbers, those that differ most first. lacking: rows that one side has alone, in words.
     """
 

@@ -48,7 +48,7 @@ class Origins:
 
 
 def origins(first: Side, second: Side) -> Origins:
-    """What the records say about the difference of two builds.
+    """The differences between the records behind two builds.
 
     A job is an origin where its outputs differ though it read the same inputs. Where records behind the tables are
     missing, and no origin is found, the tables' own records are compared.

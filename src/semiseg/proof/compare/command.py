@@ -21,7 +21,9 @@ from semiseg.proof.compare.texts import (
     line_texts,
     notes,
 )
+from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.paired import pair
+from semiseg.scoring.scoring_rules import get_rule
 
 WIDTH = 80  # characters of a line, at most
 MOST_CASES, MOST_CELLS = 10, 12
@@ -31,7 +33,7 @@ DRAWN = (".png", ".svg", ".pdf")
 def compare(
     first: str,
     second: str,
-    convention: str = "sound",
+    convention: str | None = None,
     page: Path | None = None,
     plot: Path | None = None,
     console: Console | None = None,
@@ -52,9 +54,11 @@ def compare(
             )
         if plot is not None and (plot.suffix not in DRAWN or one.row is None):
             raise UserError(f"--plot {plot}: it draws two rows, into a file that ends in {', '.join(DRAWN)}")
+        if convention is not None and one.row is None:
+            raise UserError(f"--convention {convention}: two builds are compared under both; leave it out")
         if one.row is None:
             return _builds(one, other, page, console)
-        _rows(one, other, convention, page, plot, console)
+        _rows(one, other, convention or "sound", page, plot, console)
         return True
 
 
@@ -88,6 +92,7 @@ def _rows(first: Side, second: Side, convention: str, page: Path | None, plot: P
         )
     if not set(one.organs) & set(other.organs):
         raise UserError(f"{first.name} and {second.name} have no organ in common, so that there is nothing to compare")
+    check_comparable(first, second, convention)
     pairs = pair(one, other)
     named = about_rows(first, second, convention, pairs)
     _print(console, [title("compare", " and ".join(labels(first, second))), facts(named), ""])
@@ -107,6 +112,24 @@ def _rows(first: Side, second: Side, convention: str, page: Path | None, plot: P
 
         write_rows(page, named, pairs, cases, pictures(first, second, cases), labels(first, second))
         console.print(f"page: {page}", soft_wrap=True)
+
+
+def check_comparable(first: Side, second: Side, convention: str) -> None:
+    """Raise UserError where numbers of the two rows are not of one kind, or a table has no Dice."""
+    for side in (first, second):
+        if "dice" not in side.spec.metrics:
+            raise UserError(f"{side.name} has no Dice, by which cases are compared: add dice to the table's metrics")
+    rules = [scoring_rules(side.spec.published)[convention] for side in (first, second)]
+    if rules[0] != rules[1]:
+        raise UserError(
+            f"{first.name} and {second.name} are scored by different rules under the {convention} convention"
+            f" ({' and '.join(rules)}): compare them with --convention sound"
+        )
+    if get_rule(rules[0]).unit == "voxel" and first.spec.preparation != second.spec.preparation:
+        raise UserError(
+            f"{first.name} and {second.name} have other voxels, because their scans are prepared in different ways:"
+            " compare them with --convention sound"
+        )
 
 
 def _about_pictures(first: Side, second: Side, case: str) -> str:

@@ -26,6 +26,7 @@ from semiseg.scoring.averages import Scores
 from semiseg.scoring.conventions import scoring_rules
 
 SYNTAX = "results/TABLE.csv, results/TABLE.csv:ROW, a crate or CRATE:ROW"
+NEEDED = (".csv", ".sound.csv")
 _TABLE = re.compile(re.escape(TABLE).replace(r"\{table\}", r"\w+"))
 
 
@@ -111,8 +112,10 @@ def open_side(name: str, stack: contextlib.ExitStack) -> Side:
     if record["rule"] != "table":
         raise UserError(f"{name} is no table: name {SYNTAX}")
     side = Side(name, folder, target, is_crate, None, record, links)
-    for form in (".csv", ".sound.csv"):
-        _check_recorded(side, folder / (target.removesuffix(".csv") + form))
+    for form in side.outputs():
+        path = folder / (target.removesuffix(".csv") + form)
+        if form in NEEDED or path.exists():  # the page may be left out
+            _check_recorded(side, path)
     return side if row is None else replace(side, row=_method(name, side.spec, row))
 
 

@@ -41,10 +41,13 @@ def line_texts(line: Line) -> tuple[str, ...]:
 
 def notes(pairs: Pairs) -> Iterator[str]:
     """Sentences below the table of columns."""
-    over = "cases and runs" if pairs.runs else "cases; runs are averaged, because the rows have other numbers of them"
+    over = (
+        "cases and runs" if pairs.runs else "cases; runs are averaged, because the rows have different numbers of them"
+    )
     over = "cases, since there is one run of each" if pairs.runs == 1 else over
     test = "Wilcoxon's signed-rank test over the cases, each line by itself and not corrected for their number"
     yield f"Interval: of the difference, over {over}; undefined with fewer than three cases. p: {test}."
+    yield "A table corrects for all pairs of its rows, so its marks may leave two rows together that differ here."
     mean = next(line for line in pairs.lines if line.column == METRICS["dice"])
     equal = mean.pairs - mean.better - mean.worse
     yield f"Mean Dice is higher in A in {counted(mean.better, 'case')}, in B in {mean.worse}, equal in {equal}."
