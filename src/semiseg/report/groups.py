@@ -30,8 +30,8 @@ def add_places(lines: Lines, spec: TableSpec, scores: Mapping[str, Mapping[str, 
     """Probability of being first, ranks and group of every cell under both conventions.
 
     scores: per method and convention. Controls have none. A row that shows the runs of another one has its places, and
-    does not count twice. Nothing is known of a column in which a competing row has a number here, but no standard error,
-    or no scores of the same test cases: the best row might be that one.
+    does not count twice. Nothing is known of a column in which a competing row has a number here, but no standard
+    error, or no scores of the same test cases: the best row might be that one.
     """
     rows = [name for name in spec.rows if not is_control(name) and name not in spec.same_as]
     for convention in CONVENTIONS:

@@ -53,7 +53,7 @@ class Claim:
 
 
 def claims(numbers: Sequence[Print]) -> tuple[list[Claim], list[Claim]]:
-    """The claims in these papers' tables. The second list holds, in the same form, own rows that are equalled or beaten."""
+    """The claims in these papers' tables; the second list holds own rows that another row equals or beats."""
     found = [_claim(own, rival) for own, rival in _pairs(numbers)]
     return [one for one in found if one.margin > 0], [one for one in found if one.margin <= 0]
 
