@@ -153,6 +153,17 @@ def test_a_scan_that_was_not_copied_is_named(site, browser, tmp_path):
     browser.messages.clear()
 
 
+def test_a_coarser_scan_is_shown_with_the_share_of_its_voxels(site, browser, tmp_path):
+    coarse = Path(shutil.copytree(site, tmp_path / "coarse"))
+    for path in (coarse / "volumes").rglob("scan.js"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"step": 1', '"step": 2'), encoding="utf-8")
+    browser.open((coarse / ROW).as_uri())
+    browser.click("#sound tbody th button")
+    browser.wait("document.querySelector('dialog').dataset.shown")
+    status = texts(browser, "dialog [role=status]")[0]
+    assert "One voxel in 2 along each axis of the prepared scan is shown." in status
+
+
 def test_a_case_that_arrives_late_is_not_shown_in_place_of_another_one(site, browser):
     browser.open((site / ROW).as_uri())
     first, second = texts(browser, cases("sound"))
