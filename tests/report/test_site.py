@@ -1,14 +1,11 @@
 """What the site shows of tables, cases, scans and texts, and what it refuses."""
 
-import base64
-import gzip
 import hashlib
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from support import ROOT, finished_project
@@ -24,12 +21,9 @@ from semiseg.params.table import Printed
 from semiseg.params.table_spec import ShownCheckpoint, TableSpec, read_spec
 from semiseg.paths import SITE, SITE_FILES, record_path
 from semiseg.report.groups import PLACES
-from semiseg.report.pictures import Scan
-from semiseg.report.site import documents, volumes
-from semiseg.report.site.cases import read_case_scores, worst_case
+from semiseg.report.site import documents
 from semiseg.report.site.data import Built, Definition, read_built
-from semiseg.report.site.tables import all_rows, checkpoint_of, score_table, summary
-from semiseg.scoring.cases import read_cases
+from semiseg.report.site.tables import all_rows, all_tables, checkpoint_of, score_table, summary
 from semiseg.stages.site import write_site
 
 PACKAGE = ROOT / "src/semiseg/report/site"
@@ -90,6 +84,12 @@ def test_only_an_audit_of_this_record_makes_a_row_proven(project):
     verdicts.write_text(json.dumps(known), encoding="utf-8")
     state = finished_project.graph().maker(SITE).spec["tables"]["tiny"]
     assert built(state["audit"]).verdicts == {"cps": "stale", "control_perfect": "proven"}
+    for words in ({"cps": "excellent", "control_perfect": ["proven"]}, {"cps": "proven", "control_perfect": ["x"]}):
+        known["results/tiny.csv"]["rows"] = words
+        verdicts.write_text(json.dumps(known), encoding="utf-8")
+        state = finished_project.graph().maker(SITE).spec["tables"]["tiny"]
+        first = "proven" if words["cps"] == "proven" else "not audited"
+        assert built(state["audit"]).verdicts == {"cps": first, "control_perfect": "not audited"}
     known["results/tiny.csv"]["record"] = "another"
     verdicts.write_text(json.dumps(known), encoding="utf-8")
     assert "audit" not in finished_project.graph().maker(SITE).spec["tables"]["tiny"]
@@ -128,7 +128,7 @@ def test_a_site_that_was_planned_for_something_else_is_refused(project, what):
         params = finished_project.params()
         params["tables"]["tiny"]["title"] = "Another"
         write_params(project, params)
-        sentence = "says something else about table tiny than when the site was planned: call snakemake again"
+        sentence = "table tiny in params.yaml has changed since the site was planned: call snakemake again"
     else:
         spec["tables"]["tiny"]["record"] = "0" * 64
         sentence = r"results/tiny\.csv was built again since this site was planned: call snakemake again"
@@ -137,70 +137,19 @@ def test_a_site_that_was_planned_for_something_else_is_refused(project, what):
     assert not Path(SITE).exists()
 
 
-def test_cases_come_worst_first_with_the_numbers_of_their_score_tables(project):
-    scores = read_case_scores(built().spec)["cps"]
-    runs = [read_cases(Path(f"{finished_project.RUN}/cps/seed{seed}/cases.csv")) for seed in finished_project.SEEDS]
-    by_hand = {}
-    for run in runs:
-        for line in run[run["grid"] == "native"].itertuples():
-            both = line.truth_voxels + line.predicted_voxels
-            by_hand.setdefault(line.case, []).append(200 * line.overlap_voxels / both)
-    expected = {case: np.mean(values) for case, values in by_hand.items()}
-    assert list(scores["sound"].values.index) == sorted(expected, key=expected.get)
-    assert worst_case(scores) == min(expected, key=expected.get)
-    assert scores["sound"].values["Dice"].to_dict() == pytest.approx(expected, abs=1e-4)
-    assert (scores["published"].unit, scores["sound"].unit) == ("voxel", "mm")
+def test_the_list_of_rows_names_the_metric_where_it_is_not_dice(project):
+    table = built()
+    assert "Dice, sound rule (%)" in [column.label for column in all_rows([table]).columns]
+    other = replace(table, spec=table.spec.model_copy(update={"metrics": ("asd",)}))
+    shown = all_rows([table, other])
+    labels = [column.label for column in shown.columns]
+    assert "Sound rule" in labels and not [label for label in labels if "Dice" in label]
+    metrics = [row[labels.index("Metric")].text for row in shown.rows]
+    assert set(metrics[:2]) == {"Dice (%)"} and set(metrics[2:]) == {"ASD (published voxel, sound mm)"}
 
 
-def test_the_file_of_cases_gives_what_the_runs_give_and_serves_where_these_are_absent(project):
-    spec = built().spec
-    from_runs = read_case_scores(spec)
-    lines = [
-        {"method": method, "seed": 1, "convention": convention, "case": case, "organ": "LA", **dict(row)}
-        for method, both in from_runs.items()
-        for convention, scores in both.items()
-        for case, row in scores.values.iterrows()
-    ]
-    pd.DataFrame(lines).to_csv("results/tiny.cases.csv", index=False)
-    for method in spec.runs:
-        for convention, scores in read_case_scores(spec)[method].items():
-            pd.testing.assert_frame_equal(scores.values, from_runs[method][convention].values, check_names=False)
-    Path("results/tiny.cases.csv").unlink()
-    Path(f"{finished_project.RUN}/cps/seed2/cases.csv").unlink()
-    assert read_case_scores(spec)["cps"] == {}
-    build()
-    assert "The scores of single cases were not on the machine" in page("rows/tiny/cps.html")
-
-
-def unpacked(text: str) -> np.ndarray:
-    return np.frombuffer(gzip.decompress(base64.b64decode(text)), np.uint8)
-
-
-def test_scripts_hold_the_voxels_as_they_are():
-    generator = np.random.default_rng(0)
-    image, truth, predicted = (
-        Scan(array, (1.0, 2.0, 3.0))
-        for array in (generator.random((4, 3, 2)), generator.integers(0, 3, (4, 3, 2)), np.ones((4, 3, 2)))
-    )
-    texts = volumes.scripts("one", image, truth, {"cps": predicted})
-    contents = {name: json.loads(re.fullmatch(r"semisegVolume\((.*)\);\n", text)[1]) for name, text in texts.items()}
-    assert contents["one"]["size"] == [4, 3, 2] and contents["one"]["spacing"] == [1, 2, 3]
-    for name, key, array in (("one", "truth", truth.array), ("one.cps", "labels", predicted.array)):
-        voxels = unpacked(contents[name][key])
-        np.testing.assert_array_equal(voxels.reshape((4, 3, 2), order="F"), array)
-    grey = unpacked(contents["one"]["scan"]).reshape((4, 3, 2), order="F")
-    assert grey.min() == 0 and grey.max() == 255
-    assert np.unravel_index(grey.argmax(), grey.shape) == np.unravel_index(image.array.argmax(), grey.shape)
-
-
-def test_a_large_case_is_shown_coarser_and_never_above_the_limit(monkeypatch):
-    monkeypatch.setattr(volumes, "MOST_BYTES", 20_000)
-    noise = np.random.default_rng(0).random((40, 40, 40))
-    scan, labels = Scan(noise, (1.0, 1.0, 2.0)), Scan((noise > 0.5).astype(np.uint8), (1.0, 1.0, 2.0))
-    texts = volumes.scripts("one", scan, labels, {"cps": labels})
-    assert sum(map(len, texts.values())) <= 20_000
-    first = json.loads(texts["one"].removeprefix("semisegVolume(").removesuffix(");\n"))
-    assert first["step"] == 2 and first["spacing"] == [2, 2, 4] and first["size"] == [20, 20, 20]
+def test_a_project_without_tables_has_a_list_without_lines():
+    assert all_tables([]).rows == () and all_rows([]).rows == ()
 
 
 def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
@@ -248,6 +197,23 @@ def test_texts_are_pages_whose_links_stay_in_the_site(project):
     assert (evidence.file, glossary.title) == ("evidence.html", "Glossary")
     build()
     assert '<a href="../evidence.html">Evidence</a>' in page("tables/tiny.html")
+
+
+def test_headings_have_the_places_that_links_lead_to(project, monkeypatch):
+    Path("docs").mkdir()
+    text = "# Ranks, and `groups`: why?\n\n## A *b*\n\n## A b\n\n## snake_case – dash\n"
+    Path("docs/evidence.md").write_text(text, encoding="utf-8")
+    (evidence,) = documents.read_documents()
+    places = re.findall(r'<h\d id="([^"]*)">', evidence.content)
+    assert places == ["ranks-and-groups-why", "a-b", "a-b-1", "snake_case--dash"]
+    monkeypatch.chdir(ROOT)
+    found = {one.file: set(re.findall(r'<h\d id="([^"]*)">', one.content)) for one in documents.read_documents()}
+    links = [
+        (name or one.file, place)
+        for one in documents.read_documents()
+        for name, place in re.findall(r'href="([\w-]*(?:\.html)?)#([^"]+)"', one.content)
+    ]
+    assert links and not [(name, place) for name, place in links if place not in found[name]]
 
 
 def test_names_cannot_break_a_page(project):

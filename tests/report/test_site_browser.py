@@ -153,6 +153,42 @@ def test_a_scan_that_was_not_copied_is_named(site, browser, tmp_path):
     browser.messages.clear()
 
 
+def test_a_coarser_scan_is_shown_with_the_share_of_its_voxels(site, browser, tmp_path):
+    coarse = Path(shutil.copytree(site, tmp_path / "coarse"))
+    for path in (coarse / "volumes").rglob("scan.js"):
+        path.write_text(path.read_text(encoding="utf-8").replace('"step": 1', '"step": 2'), encoding="utf-8")
+    browser.open((coarse / ROW).as_uri())
+    browser.click("#sound tbody th button")
+    browser.wait("document.querySelector('dialog').dataset.shown")
+    status = texts(browser, "dialog [role=status]")[0]
+    assert "One voxel in 2 along each axis of the prepared scan is shown." in status
+
+
+def test_a_case_that_arrives_late_is_not_shown_in_place_of_another_one(site, browser):
+    browser.open((site / ROW).as_uri())
+    first, second = texts(browser, cases("sound"))
+    browser.run(f"cases.set({json.dumps(first)}, volumes({json.dumps(first)})).get({json.dumps(first)})")
+    expected = browser.run(f"cases.get({json.dumps(first)}).then(({{ scan }}) => scan.join())")
+    browser.open((site / "index.html").as_uri())
+    browser.open((site / ROW).as_uri())
+    browser.run(
+        "(() => { const real = loadScript; globalThis.late = []; globalThis.loadScript = (source) => real(source).then("
+        f"() => source.includes({json.dumps(f'/{first}')}) && new Promise((go) => late.push(go))); }})()"
+    )
+    browser.click("#sound tbody tr:nth-child(1) th button")
+    browser.wait("late.length")
+    browser.press("Escape")
+    browser.click("#sound tbody tr:nth-child(2) th button")
+    browser.wait(f"document.querySelector('dialog').dataset.shown === {json.dumps(second)}")
+    browser.run("late[0]()")
+    browser.wait("late.length === 2")
+    browser.run("late[1]()")
+    assert browser.run(f"cases.get({json.dumps(first)}).then(({{ scan }}) => scan.join())") == expected
+    browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert browser.run("document.querySelector('dialog').dataset.shown") == second
+    assert len(texts(browser, ".views button")) == 4 and texts(browser, "dialog h2")[0].startswith(f"{second},")
+
+
 def test_the_keyboard_reaches_and_explains_every_column(site, browser):
     browser.open((site / ROW).as_uri())
     browser.press("Tab")

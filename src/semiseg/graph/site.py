@@ -20,7 +20,7 @@ def site_spec(plan: Plan) -> dict[str, Any]:
 
     definition: a hash of what params.yaml and the printed numbers say of it. record: the id of its record, where it is
     built. error: why that record cannot be read. audit: the verdict of the last audit of this record, for all rows or
-    row by row.
+    row by row; what is no word there is left out.
     """
     verdicts = _verdicts()
     return {"tables": {name: _state(plan, name, verdicts) for name in plan.params.tables}}
@@ -46,8 +46,9 @@ def _state(plan: Plan, name: str, verdicts: dict[str, Any]) -> dict[str, Any]:
     state["record"] = record["id"]
     known = verdicts.get(target)
     if isinstance(known, dict) and known.get("record") == record["id"] and isinstance(known.get("rows"), dict):
-        words = set(known["rows"].values())
-        state["audit"] = words.pop() if len(words) == 1 else known["rows"]
+        rows = {row: word for row, word in known["rows"].items() if isinstance(word, str)}
+        words = set(rows.values())
+        state["audit"] = words.pop() if len(words) == 1 and rows == known["rows"] else rows
     return state
 
 

@@ -29,6 +29,12 @@ def mean_columns(spec: TableSpec) -> list[str]:
     return [METRICS[metric] for metric in spec.metrics]
 
 
+def main_column(spec: TableSpec) -> str:
+    """Dice where it is among the means of the table, else the first of them."""
+    means = mean_columns(spec)
+    return METRICS["dice"] if METRICS["dice"] in means else means[0]
+
+
 def methods_in_order(spec: TableSpec) -> list[str]:
     """Every row that the table should have, controls last."""
     return sorted(spec.rows, key=is_control)

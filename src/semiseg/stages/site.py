@@ -12,7 +12,7 @@ from semiseg.graph.plan import Plan
 from semiseg.graph.shown import label
 from semiseg.graph.site import definition_hash
 from semiseg.params.reading import read
-from semiseg.report.site.cases import read_case_scores, worst_case
+from semiseg.report.site.cases import worst_case
 from semiseg.report.site.data import Built, Definition, read_built, with_error
 from semiseg.report.site.documents import read_documents
 from semiseg.report.site.pages import Pages
@@ -57,7 +57,7 @@ def _tables(spec: Mapping[str, Any]) -> list[Built | Definition]:
     for name, state in spec["tables"].items():
         if name not in plan.params.tables or definition_hash(plan, name) != state["definition"]:
             raise UserError(
-                f"{PARAMS} says something else about table {name} than when the site was planned: call snakemake again,"
+                f"table {name} in {PARAMS} has changed since the site was planned: call snakemake again,"
                 " without --config and --configfile, which the site does not see"
             )
         found.append(_table(_definition(plan, name), state))
@@ -86,15 +86,14 @@ def _definition(plan: Plan, name: str) -> Definition:
 
 def _write_built(pages: Pages, table: Built, workers: int) -> None:
     """The pages of a table, with the volumes of its cases."""
-    scores = read_case_scores(table.spec)
-    worst = {method: case for method, found in scores.items() if (case := worst_case(found)) is not None}
+    worst = {method: case for method, found in table.cases.items() if (case := worst_case(found)) is not None}
     jobs = case_jobs(table.spec, worst, pages.folder)
     written = each(write_case, jobs, workers, f"scans of {table.name}")
-    pages.written += [path for paths in written for path in paths]
-    volumes = {job.case: tuple(job.predictions) for job in jobs}
+    volumes = {job.case: found for job, found in zip(jobs, written, strict=True)}
+    pages.written += [path for found in written for path in found.files]
     pages.table(table)
     for method in table.spec.runs:
-        pages.row(table, method, scores[method], volumes)
+        pages.row(table, method, volumes)
 
 
 def _remove_others(files: Path, written: set[str]) -> None:

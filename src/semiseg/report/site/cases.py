@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from semiseg.base.metric_names import METRICS
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.table_spec import TableSpec
 from semiseg.paths import TABLE
-from semiseg.report.cells import mean_columns, printed_columns
-from semiseg.scoring.averages import gather, per_case
+from semiseg.report.cells import main_column, mean_columns, printed_columns
+from semiseg.scoring import case_table
+from semiseg.scoring.averages import Scores, gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import scoring_rules
-from semiseg.scoring.scoring_rules import get_rule
 
 
 @dataclass(frozen=True)
 class CaseScores:
     """The test cases of a row under one convention.
 
-    values: index case, the worst mean Dice first; columns as in the table; NaN where nothing of the case counts. They
-    are averaged over the runs of the row. unit: of distances.
+    values: index case, the worst of ``semiseg.report.cells.main_column`` first; columns as in the table, without
+    organs whose Dice is not known of any case; NaN where nothing of the case counts. They are averaged over the runs of
+    the row. unit: of distances.
     """
 
     values: pd.DataFrame
@@ -33,25 +34,21 @@ def read_case_scores(spec: TableSpec) -> dict[str, dict[str, CaseScores]]:
     """Per row that is built and convention the scores of its cases; nothing of a row whose scores are not here.
 
     They stand in ``results/TABLE.cases.csv``; those of a table that was built without that file are computed from the
-    score tables of its runs.
+    score tables of its runs. Raises UserError where a file is damaged.
     """
-    path = Path(TABLE.format(table=spec.table)).with_suffix(".cases.csv")
+    path = Path(TABLE.format(table=spec.table)).with_suffix(case_table.SUFFIX)
     if not path.exists():
         return {method: _of_runs(spec, method) for method in spec.runs}
-    lines = pd.read_csv(
-        path, dtype=dict.fromkeys(("method", "case", "organ"), str), keep_default_na=False, na_values=[""]
-    )
-    means, row = mean_columns(spec), ["method", "convention", "case"]
-    values = lines.groupby([*row, "seed"])[means].mean().groupby(row).mean()
-    if len(spec.organs) > 1:
-        values = values.join(lines.groupby([*row, "organ"])["Dice"].mean().unstack("organ")[spec.abbreviations])
-    here = set(values.index.get_level_values("method"))
-    rules = scoring_rules(spec.published)
+    lines, rules = case_table.read(path), scoring_rules(spec.published)
+    here = set(lines["method"])
     return {
-        method: {name: _scores(spec, rule, pd.DataFrame(values.xs((method, name)))) for name, rule in rules.items()}
-        for method in spec.runs
+        method: {
+            name: _shown(spec, rule, case_table.scores_of(lines, method, name, rule)) for name, rule in rules.items()
+        }
         if method in here
-    } | {method: {} for method in spec.runs if method not in here}
+        else {}
+        for method in spec.runs
+    }
 
 
 def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:
@@ -60,17 +57,20 @@ def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:
         return {}
     runs = [read_cases(path) for path in paths]
     rules = scoring_rules(spec.published)
-    values = {name: per_case(gather(rule, runs, spec.abbreviations)) for name, rule in rules.items()}
-    return {name: _scores(spec, rule, values[name].rename(columns=METRICS)) for name, rule in rules.items()}
+    return {name: _shown(spec, rule, gather(rule, runs, spec.abbreviations)) for name, rule in rules.items()}
 
 
-def _scores(spec: TableSpec, rule: str, values: pd.DataFrame) -> CaseScores:
-    means = mean_columns(spec)
-    columns = [*means, *(column for column in printed_columns(spec) if column not in means)]
-    ordered = values[columns].sort_values(means[0], kind="stable", na_position="last")
-    return CaseScores(ordered, rule, get_rule(rule).unit)
+def _shown(spec: TableSpec, rule: str, scores: Scores) -> CaseScores:
+    means, main = mean_columns(spec), main_column(spec)
+    organs = [column for column in printed_columns(spec) if column not in means]
+    values = per_case(scores).rename(columns=METRICS).reindex(columns=[*means, *organs])
+    known = [organ for organ in organs if values[organ].notna().any()]
+    ordered = values[[*means, *known]].sort_values(
+        main, ascending=main not in LOWER_IS_BETTER, kind="stable", na_position="last"
+    )
+    return CaseScores(ordered, rule, scores.rule.unit)
 
 
 def worst_case(scores: Mapping[str, CaseScores]) -> str | None:
-    """The case with the lowest mean Dice under the sound rule; None without scores."""
+    """The first case under the sound rule, which is the worst; None without scores."""
     return str(scores["sound"].values.index[0]) if scores else None

@@ -17,6 +17,7 @@ from semiseg.params.table_spec import TableSpec, read_spec
 from semiseg.paths import TABLE, record_path
 from semiseg.report.groups import GROUPS, PLACES
 from semiseg.report.lineage import lineage_of_rows
+from semiseg.report.site.cases import CaseScores, read_case_scores
 from semiseg.scoring.conventions import CONVENTIONS
 
 TEXTS = (
@@ -66,8 +67,9 @@ class Definition:
 class Built:
     """A table that is built. table: rows of both conventions.
 
-    verdicts: per row a key of ``WORDS``. changed: the table's files that are not those of its record. is_earlier: an
-    earlier version of semiseg built the table, so that its views have no groups, and its intervals are of another kind.
+    cases: per row and convention the scores of its test cases. verdicts: per row a key of ``WORDS``. changed: the
+    table's files that are not those of its record. is_earlier: an earlier version of semiseg built the table, so that
+    its views have no groups, and its intervals are of another kind.
     """
 
     spec: TableSpec
@@ -75,6 +77,7 @@ class Built:
     table: pd.DataFrame
     views: pd.DataFrame
     cost: pd.DataFrame
+    cases: Mapping[str, Mapping[str, CaseScores]]
     verdicts: Mapping[str, str]
     changed: tuple[str, ...] = field(default=())
     is_earlier: bool = False
@@ -91,9 +94,9 @@ class Built:
 
     @cached_property
     def groups(self) -> dict[tuple[str, str, str], str]:
-        """(convention, row, column) -> best, tied (it cannot be told from the best) or apart, as the views say.
+        """(convention, row, column) -> best, tied (it cannot be told from the best) or apart, from the views.
 
-        Nothing where the table was built before views said it.
+        Nothing where the table was built before views had groups.
         """
         keys = list(zip(self.views["method"], self.views["column"], strict=True))
         return {
@@ -144,6 +147,7 @@ def _read(spec: TableSpec, record: Record, audit: str | Mapping[str, str] | None
         table=pd.concat([csv, sound], ignore_index=True),
         views=_with_places(views),
         cost=cost,
+        cases=read_case_scores(spec),
         verdicts=_verdicts(spec, audit, changed),
         changed=tuple(changed),
         is_earlier=not {*PLACES} <= {*views},
@@ -170,9 +174,10 @@ def _changed(record: Record) -> list[str]:
 
 
 def _verdicts(spec: TableSpec, audit: str | Mapping[str, str] | None, changed: list[str]) -> dict[str, str]:
-    """Per row that is built its verdict."""
-    known = audit if isinstance(audit, Mapping) else dict.fromkeys(spec.runs, audit or NOT_AUDITED)
-    return {method: CHANGED if changed else known.get(method, NOT_AUDITED) for method in spec.runs}
+    """Per row that is built its verdict. A word that is no verdict counts as none."""
+    known = audit if isinstance(audit, Mapping) else dict.fromkeys(spec.runs, audit)
+    found = {method: known.get(method) for method in spec.runs}
+    return {method: CHANGED if changed else word if word in WORDS else NOT_AUDITED for method, word in found.items()}
 
 
 def _block(block: Printed) -> dict[str, Any]:

@@ -28,7 +28,8 @@ DEFINITIONS = {
     "missed": "Pairs of a case and an organ that the case contains and of which nothing was predicted.",
     "checkpoint": "Which weights were tested: the last, the best on validation cases, or the best on the test list,"
     " which is optimistic.",
-    "apart": "Whether the row's first mean can be told from the best one of its table: best, no (it is underlined), or"
+    "apart": "Whether the row's Dice, or the first mean of a table without Dice, can be told from the best one of its"
+    " table: best, no (it is underlined), or"
     " yes. Paired over cases and corrected for the number of rows; of every table, the list shows the sound rule.",
     "proof": ". ".join(f"{word.capitalize()}: {text}" for word, text in WORDS.items()) + ".",
 }

@@ -1,7 +1,10 @@
 """Texts of the project's docs folder as pages: evidence, checks of printed numbers, how to read a table, glossary."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -43,11 +46,27 @@ def read_documents() -> list[Document]:
 def _html(name: str, pages: Sequence[str]) -> Markup:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse((FOLDER / f"{name}.md").read_text(encoding="utf-8"))
+    _give_places(tokens)
     for token in tokens:
         if token.children is not None:
             token.children = list(_linked(token.children, pages))
     html: str = reader.renderer.render(tokens, reader.options, {})
     return Markup(_scrolling(html.replace("<th></th>", "<td></td>")))
+
+
+def _give_places(tokens: Sequence[Token]) -> None:
+    """Give each heading the id that GitHub gives it, so that links to a place of a text work on both.
+
+    The id is the heading's text in lower case, without punctuation, with a hyphen for each space; one that is there
+    already gets a number.
+    """
+    taken = Counter[str]()
+    for token, inner in pairwise(tokens):
+        if token.type == "heading_open":
+            text = "".join(one.content for one in inner.children or () if one.type in ("text", "code_inline"))
+            place = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            token.attrSet("id", f"{place}-{taken[place]}" if taken[place] else place)
+            taken[place] += 1
 
 
 def _scrolling(html: str) -> str:

@@ -36,6 +36,7 @@ from semiseg.report.site.tables import (
     summary,
     table_page,
 )
+from semiseg.report.site.volumes import Volumes
 from semiseg.report.sources import read_histories
 from semiseg.report.texts import PARTS, describe_making, value_text
 from semiseg.scoring.conventions import CONVENTIONS
@@ -72,12 +73,12 @@ class Pages:
 
     def write(self, path: str, template: str, **content: Any) -> None:
         """Write a page by its template. path: in the site's folder."""
-        self.copy(path, self.templates.get_template(f"pages.{template}.html.j2").render(content))
+        self.copy(path, self.templates.get_template(f"pages.{template}.html.j2").render(content).lstrip("\n"))
 
     def copy(self, path: str, text: str) -> None:
         """Write a file of the site as it is."""
         self.written.append(self.folder / path)
-        write_text(self.written[-1], text.lstrip("\n"))
+        write_text(self.written[-1], text)
 
     def static(self) -> None:
         """Style, scripts and the viewer with its licence."""
@@ -145,18 +146,16 @@ class Pages:
             file_stem=f"{spec.table}-",
         )
 
-    def row(
-        self, built: Built, method: str, scores: Mapping[str, CaseScores], volumes: Mapping[str, Sequence[str]]
-    ) -> None:
-        """The page of a row. volumes: case -> rows whose predictions are in the site; a case without volumes lacks."""
-        spec, told = built.spec, built.origins[method]
+    def row(self, built: Built, method: str, volumes: Mapping[str, Volumes]) -> None:
+        """The page of a row. volumes: case -> what of it is in the site. A case without volumes is not among them."""
+        spec, told, scores = built.spec, built.origins[method], built.cases[method]
         tables = [(case_table(convention, found), rule_text(found.rule)) for convention, found in scores.items()]
         hashes = _hashes(built, method)
         origin = [("Numbers", told["numbers"])]
         origin += [(f"Run with seed {run['seed']}", run["files"]) for run in told["runs"]]
         origin += [("Data", told["data"])]
         picture = f"pictures/{spec.table}/{method}.png"
-        shown_cases = {case: method in rows for case, rows in volumes.items()}
+        shown_cases = {case: method in one.predictions for case, one in volumes.items()}
         organs = zip(spec.organs, organ_colours(len(spec.organs)), strict=True)
         self.write(
             row_page(spec.table, method),
@@ -191,16 +190,19 @@ def _marked(text: str) -> Markup:
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
-def _missing(
-    spec: TableSpec, method: str, scores: Mapping[str, CaseScores], volumes: Mapping[str, Sequence[str]]
-) -> str:
+def _missing(spec: TableSpec, method: str, scores: Mapping[str, CaseScores], volumes: Mapping[str, Volumes]) -> str:
     """What a reader does not find on the page of a row, and the command that brings it; empty where all is there."""
     if not scores:
         paths = " ".join(f"{folder}/cases.csv" for folder in spec.runs[method])
         return f"The scores of single cases were not on the machine where the site was built: `snakemake {paths}`."
     if is_control(method):
         return "A control's prediction is known without a picture."
-    if not any(method in rows for rows in volumes.values()):
+    if unfit := [case for case, one in volumes.items() if method in one.unfit]:
+        return (
+            f"The prediction of {listed(unfit)} has another shape than the prepared scan, so it is not shown:"
+            f" `snakemake --force {spec.runs[method][0]}/predictions.json`, then build the site again."
+        )
+    if not any(method in one.predictions for one in volumes.values()):
         return (
             "The scans or this row's predictions were not on the machine where the site was built:"
             f" `snakemake --force {spec.runs[method][0]}/predictions.json`, then build the site again."
@@ -228,7 +230,7 @@ def _hashes(built: Built, method: str) -> dict[str, str]:
 
 
 def _record_of(path: str) -> Record | None:
-    """The record beside a file; None where there is none that can be read, which an audit tells."""
+    """The record beside a file; None where none can be read; an audit reports that."""
     try:
         return read_record(record_path(path))
     except (UserError, OSError):

@@ -9,9 +9,10 @@ const predicted = JSON.parse(page.dataset.shown); // case -> whether its predict
 const cases = new Map(); // case -> promise of its volumes
 const MISSED = 1, WRONG = 2;
 const ERRORS = [[MISSED, "", "in the truth alone", "#E69F00"], [WRONG, "", "in the prediction alone", "#CC79A7"]];
-let arrived = {};
+const arrived = new Map(); // case -> what its scripts have handed over
+let turn = 0; // counts how often a reader asked for a case
 
-globalThis.semisegVolume = (content) => { arrived = { ...arrived, ...content }; };
+globalThis.semisegVolume = (content) => { arrived.set(content.case, { ...arrived.get(content.case), ...content }); };
 
 function loadScript(source) {
   return new Promise((resolve, reject) => {
@@ -29,12 +30,12 @@ async function unpack(text) {
 }
 
 async function volumes(name) {
-  arrived = {};
-  const file = page.dataset.volumes + encodeURIComponent(name);
-  await loadScript(`${file}.js`);
-  if (predicted[name]) await loadScript(`${file}.${encodeURIComponent(row)}.js`);
-  const { size, spacing, step } = arrived;
-  const [scan, truth, prediction] = await Promise.all([arrived.scan, arrived.truth, arrived.labels].map((text) => text && unpack(text)));
+  const folder = page.dataset.volumes + encodeURIComponent(name);
+  await loadScript(`${folder}/scan.js`);
+  if (predicted[name]) await loadScript(`${folder}/prediction.${encodeURIComponent(row)}.js`);
+  const { size, spacing, step, ...texts } = arrived.get(name);
+  arrived.delete(name);
+  const [scan, truth, prediction] = await Promise.all([texts.scan, texts.truth, texts.labels].map((text) => text && unpack(text)));
   const errors = prediction && truth.map((label, voxel) => (label === prediction[voxel] ? 0 : label ? MISSED : WRONG));
   return { size, spacing, step, scan, labels: { Truth: truth, Prediction: prediction, Errors: errors } };
 }
@@ -165,6 +166,9 @@ dialog.addEventListener("close", () => stage.replaceChildren());
 const hasWebGL = () => Boolean(document.createElement("canvas").getContext("webgl2"));
 
 async function open(name) {
+  const mine = ++turn;
+  const isLeft = () => mine !== turn || !dialog.open; // the reader has closed the dialog, or asked for a case since
+  delete dialog.dataset.shown;
   title.textContent = `${name}, ${document.querySelector("h1").textContent}`;
   about.textContent = "The scan is being loaded.";
   views.replaceChildren();
@@ -173,9 +177,11 @@ async function open(name) {
   try {
     if (!cases.has(name)) cases.set(name, volumes(name));
     const volume = await cases.get(name);
+    if (isLeft()) return;
     const canvas = make("canvas", { tabindex: "0", role: "img", "aria-label": `slices of ${name} with its label maps` });
     stage.replaceChildren(canvas);
     const view = await (hasWebGL() ? Rendered : Slices).on(canvas, volume);
+    if (isLeft()) return;
     for (const choice of ["Prediction", "Truth", "Errors", "Scan alone"]) {
       if (choice !== "Scan alone" && !volume.labels[choice]) continue;
       const button = make("button", { type: "button", "aria-pressed": "false" }, choice);
@@ -183,11 +189,12 @@ async function open(name) {
       views.append(button);
     }
     show(view, views.firstChild.textContent, views.firstChild);
-    const every = volume.step > 1 ? `Every ${volume.step}th voxel of the prepared scan is shown. ` : "";
+    const every = volume.step > 1 ? `One voxel in ${volume.step} along each axis of the prepared scan is shown. ` : "";
     about.textContent = `${numbers(name)}${every}The patient's right is on the left. A click moves the cross.`;
     dialog.dataset.shown = name;
   } catch (error) {
     cases.delete(name);
+    if (isLeft()) return;
     about.textContent = `The scan cannot be shown: ${error.message}.`;
   }
 }

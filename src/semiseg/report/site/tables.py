@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from semiseg.base.controls import is_control
-from semiseg.base.metric_names import LOWER_IS_BETTER
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.checkpoints import own_checkpoint
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
@@ -15,6 +15,7 @@ from semiseg.report.cells import (
     heading,
     interval,
     lines_of,
+    main_column,
     mean_columns,
     number,
     printed_columns,
@@ -23,15 +24,18 @@ from semiseg.report.cells import (
     under,
     with_unbuilt,
 )
+from semiseg.report.groups import APART, BEST, TIED
+from semiseg.report.groups import WORDS as GROUP_WORDS
 from semiseg.report.site.cases import CaseScores
 from semiseg.report.site.data import WORDS, Built, Definition
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.views import of_column
+from semiseg.scoring.conventions import CONVENTIONS
 
 CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
 NOT_BUILT = "not built yet"
-SPOKEN = {"best": ", the best", "tied": ", cannot be told from the best"}
-GROUPS = {"best": "best", "tied": "no", "apart": "yes"}  # told from the best?
+DICE = METRICS["dice"]
+TOLD = {BEST: "best", TIED: "no", APART: "yes"}  # told from the best?
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,12 @@ class DataTable:
 
 def row_page(table: str, method: str) -> str:
     """The page of a row, from the folder of the site."""
-    return f"rows/{quote(table)}/{quote(method)}.html"
+    return f"rows/{table}/{method}.html"
 
 
 def table_page(table: str) -> str:
     """The page of a table, from the folder of the site."""
-    return f"tables/{quote(table)}.html"
+    return f"tables/{table}.html"
 
 
 def checkpoint_of(spec: TableSpec, method: str) -> str:
@@ -148,13 +152,14 @@ def score_table(built: Built, convention: str) -> DataTable:
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
             group = built.groups.get((convention, method, column), "")
-            more = f"{column} of {label}{SPOKEN.get(group, '')}: cases and origin"
-            cells.append(Cell(text, beside, link, more, group if group in SPOKEN else ""))
+            spoken = f", {GROUP_WORDS[group]}" if group in GROUP_WORDS else ""
+            more = f"{column} of {label}{spoken}: cases and origin"
+            cells.append(Cell(text, beside, link, more, group if spoken else ""))
         cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
         cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
         cells.append(Cell(checkpoint_of(spec, method)))
         if built.groups:
-            cells.append(Cell(GROUPS.get(built.groups.get((convention, method, means[0]), ""), "–")))
+            cells.append(Cell(TOLD.get(built.groups.get((convention, method, main_column(spec)), ""), "–")))
         cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
         rows.append(tuple(cells))
         kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
@@ -169,7 +174,7 @@ def _cases_link(spec: TableSpec, method: str, convention: str, column: str) -> s
 
 
 def case_table(convention: str, scores: CaseScores) -> DataTable:
-    """The test cases of a row under one convention, the worst mean Dice first."""
+    """The test cases of a row under one convention, the worst first."""
     columns = [Column("case", "Case", "case")]
     names = list(scores.values.columns)
     columns += [Column(name, heading(name, scores.unit), name if name in DEFINITIONS else "organ") for name in names]
@@ -193,7 +198,7 @@ def all_tables(tables: Sequence[Built | Definition]) -> DataTable:
         Column("proof", "Proof", "proof", filtered=True),
     )
     rows = [(table_line(table), "" if isinstance(table, Built) else "unbuilt") for table in tables]
-    lines, kinds = zip(*rows, strict=True)
+    lines, kinds = zip(*rows, strict=True) if rows else ((), ())
     return DataTable("tables", "Tables", columns, lines, kinds)
 
 
@@ -215,8 +220,12 @@ def summary(built: Built) -> str:
 
 
 def all_rows(tables: Sequence[Built]) -> DataTable:
-    """Every row of every built table: its first mean under both conventions, the number in print, and its origin."""
+    """Every row of every built table: its main column under both conventions, the number in print, and its origin.
+
+    Which metric that is stands in each row as soon as it is another than Dice in one of the tables.
+    """
     ranked = any(table.groups for table in tables)
+    mixed = any(main_column(table.spec) != DICE for table in tables)
     columns = (
         Column("method", "Method", "method"),
         Column("table", "Table", "table", filtered=True),
@@ -225,20 +234,23 @@ def all_rows(tables: Sequence[Built]) -> DataTable:
         Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
         Column("lab", "Lab.", "labelled"),
         Column("unlab", "Unlab.", "unlabelled"),
-        Column("printed", "Dice in print", "printed"),
-        Column("published", "Dice, published rule (%)", "published"),
-        Column("sound", "Dice, sound rule (%)", "sound"),
+        *([Column("metric", "Metric", filtered=True)] if mixed else []),
+        Column("printed", "In print" if mixed else f"{DICE} in print", "printed"),
+        Column("published", "Published rule" if mixed else f"{DICE}, published rule (%)", "published"),
+        Column("sound", "Sound rule" if mixed else f"{DICE}, sound rule (%)", "sound"),
         *([Column("apart", "Told from the best", "apart", filtered=True)] if ranked else []),
         Column("proof", "Proof", "proof", filtered=True),
     )
-    rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked)]
+    rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked, mixed)]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
     return DataTable("rows", "Every row of every table", columns, lines, kinds)
 
 
-def _row_lines(built: Built, ranked: bool) -> Iterator[tuple[tuple[Cell, ...], str]]:
+def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[Cell, ...], str]]:
     spec = built.spec
-    main = mean_columns(spec)[0]
+    main = main_column(spec)
+    units = {convention: str(under(built.table, convention)["unit"][0]) for convention in CONVENTIONS}
+    metric = f"{main} (%)" if main not in LOWER_IS_BETTER else f"{main} ({', '.join(map(' '.join, units.items()))})"
     counts = under(built.table, "published").set_index("method")
     for line in lines_of(of_column(built.views, main)):
         method = str(line.method)
@@ -254,10 +266,11 @@ def _row_lines(built: Built, ranked: bool) -> Iterator[tuple[tuple[Cell, ...], s
                 Cell(checkpoint_of(spec, method)),
                 Cell(count(int(counts["labelled"][method]))),
                 Cell(count(int(counts["unlabelled"][method]))),
+                *([Cell(metric)] if mixed else []),
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
                 Cell(number(line.sound), interval(line.sound_low, line.sound_high)),
-                *([Cell(GROUPS.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
+                *([Cell(TOLD.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
                 Cell(built.verdicts[method]),
             ),
             "control" if is_control(method) else "",

@@ -43,10 +43,22 @@ class CaseJob:
     pictures: Mapping[str, Path]
 
 
+@dataclass(frozen=True)
+class Volumes:
+    """What of a test case is in the site. files: scripts and pictures. predictions: rows whose prediction is there.
+
+    unfit: rows whose prediction has another shape than the prepared scan, so that it is not there.
+    """
+
+    files: tuple[Path, ...]
+    predictions: tuple[str, ...]
+    unfit: tuple[str, ...]
+
+
 def case_jobs(spec: TableSpec, worst: Mapping[str, str], site: Path) -> list[CaseJob]:
     """The test cases whose scans are on this machine as they were prepared. worst: row -> its worst case.
 
-    Scripts lie in ``volumes/TABLE`` of the site's folder, pictures in ``pictures/TABLE``.
+    Scripts lie in ``volumes/TABLE/CASE`` of the site's folder, pictures in ``pictures/TABLE``.
     """
     index, split = Path(spec.prepared), Path(spec.split)
     if not index.exists() or not split.exists():
@@ -61,7 +73,7 @@ def case_jobs(spec: TableSpec, worst: Mapping[str, str], site: Path) -> list[Cas
             stored=stored,
             predictions={method: found[case] for method, found in maps.items() if case in found},
             organs={organ.id: organ.abbreviation for organ in spec.organs},
-            folder=site / "volumes" / spec.table,
+            folder=site / "volumes" / spec.table / case,
             pictures={method: pictures / f"{method}.png" for method, one in worst.items() if one == case},
         )
         for case, stored in files.items()
@@ -79,11 +91,13 @@ def _label_maps(folder: str) -> dict[str, Path]:
     return {path.name.removesuffix(end): path for path in listed}
 
 
-def write_case(job: CaseJob) -> list[Path]:
-    """Write the scripts and the pictures of a case. Returns their paths."""
+def write_case(job: CaseJob) -> Volumes:
+    """Write the scripts and the pictures of a case. Returns what was written."""
     affine = read_geometry(job.stored).affine
     image, truth = radiological(read_image(job.stored), affine), radiological(read_label(job.stored), affine)
-    predictions = {method: scan for method, scan in _read(job.predictions) if scan.array.shape == truth.array.shape}
+    maps = dict(_read(job.predictions))
+    unfit = tuple(method for method, scan in maps.items() if scan.array.shape != truth.array.shape)
+    predictions = {method: scan for method, scan in maps.items() if method not in unfit}
     marked = [truth, *predictions.values()]
     if any(bool((scan.array > 0).any()) for scan in marked):
         box = surroundings(marked)
@@ -99,7 +113,7 @@ def write_case(job: CaseJob) -> list[Path]:
             with atomic(path) as temporary:
                 temporary.write_bytes(draw_slices(image, truth, predictions[method], job.organs, places))
             written.append(path)
-    return written
+    return Volumes(tuple(written), tuple(predictions), unfit)
 
 
 def _read(files: Mapping[str, Path]) -> Iterator[tuple[str, Scan]]:
@@ -109,7 +123,7 @@ def _read(files: Mapping[str, Path]) -> Iterator[tuple[str, Scan]]:
 
 
 def scripts(case: str, image: Scan, truth: Scan, predictions: Mapping[str, Scan]) -> dict[str, str]:
-    """Per name of a script its text: ``CASE`` holds scan and truth, ``CASE.ROW`` what a row predicted.
+    """Per name of a script its text: ``scan`` holds scan and truth, ``prediction.ROW`` what a row predicted.
 
     The scan is cut to the percentiles between which pictures show it. Every second, third, ... voxel is kept where all
     scripts together would have more than ``MOST_BYTES``.
@@ -121,7 +135,7 @@ def scripts(case: str, image: Scan, truth: Scan, predictions: Mapping[str, Scan]
             kept = [scan.array[::step, ::step, ::step] for scan in (truth, *predictions.values())]
             texts = _texts(case, grey[::step, ::step, ::step], kept, [side * step for side in image.spacing], step)
             if sum(map(len, texts)) <= MOST_BYTES:
-                return dict(zip((case, *(f"{case}.{method}" for method in predictions)), texts, strict=True))
+                return dict(zip(("scan", *(f"prediction.{method}" for method in predictions)), texts, strict=True))
         step += 1
 
 
