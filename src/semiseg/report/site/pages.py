@@ -18,7 +18,7 @@ from semiseg.params.table_spec import TableSpec, as_whole_json
 from semiseg.paths import record_path
 from semiseg.report.cells import lines_of, mean_columns, methods_in_order, shown, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
-from semiseg.report.notes import about_splits, about_training, about_views, why_unbuilt
+from semiseg.report.notes import about_few_cases, about_marks, about_print, about_splits, about_training, why_unbuilt
 from semiseg.report.pictures import organ_colours
 from semiseg.report.site.cases import CaseScores, worst_case
 from semiseg.report.site.data import PROVEN, WORDS, Built, Definition, table_files
@@ -45,8 +45,8 @@ from semiseg.scoring.scoring_rule_texts import rule_text
 STATIC = ("site.css", "site.js", "viewer.js", "niivue.umd.js", "niivue.LICENSE.txt")
 CONTROLS = (
     "Grey rows are controls, which are not trained and do not compete: the perfect answer is the truth itself, so its"
-    " numbers are the ceiling that the grid and the rule allow; the empty answer predicts nothing, so its numbers are"
-    " what a rule gives for that."
+    " numbers are the most that a label map on the grid can reach (soft scores of a network may be above them); the"
+    " empty answer predicts nothing, so its numbers are what a rule gives for that."
 )
 EARLIER = (
     "An earlier version of semiseg built this table: its intervals are those of that version, and nothing is known of"
@@ -123,7 +123,7 @@ class Pages:
         histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
         drawn = [draw_totals(histories, look), draw_validations(histories, look)] if histories else []
         cost = _cost_table(built)
-        views = [EARLIER] if built.is_earlier else about_views(spec, built.views)
+        marks = [EARLIER] if built.is_earlier else [*about_few_cases(built.views), *about_marks(spec, built.views)]
         self.write(
             table_page(spec.table),
             "table",
@@ -133,7 +133,7 @@ class Pages:
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
             leaks=about_splits(spec),
-            notes=[*about_training(spec), *why_unbuilt(spec), *views],
+            notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks],
             scores=scores,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
             files=names,
