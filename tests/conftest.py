@@ -43,12 +43,6 @@ FIRST = (
     "methods/",
     "stages/",
 )
-# glibc gives a large tensor back to the system at once, and mapping the next one costs a fifth of a small training.
-MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # bytes
-    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-}
 # A skip of another group makes a run fail where the environment variable CI is set.
 EXPECTED_SKIPS = ("real data",)
 TESTS = Path(__file__).parent
@@ -63,12 +57,10 @@ def pytest_configure() -> None:
     """One thread in each process, because tests run side by side and idle threads of torch keep the cores busy.
 
     Workers of a parallel run and all programs that tests start have the environment that is set here. Libraries that
-    tests alone use expect a user with a name. Nothing that is imported or collected is garbage. Files of tests need not
-    survive a power cut, and each wait for the disk takes milliseconds.
+    tests alone use expect a user with a name. Nothing that is imported or collected is garbage.
     """
     gc.disable()
-    os.environ |= {"OMP_NUM_THREADS": "1", **MEMORY}
-    os.fsync = lambda file: None
+    os.environ["OMP_NUM_THREADS"] = "1"
     complete()
     set_up_logging()
 

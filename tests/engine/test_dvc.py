@@ -20,8 +20,6 @@ from support.project_folder import write_params
 from support.snakemake_project import alone, planned
 from support.ssh_server import ssh_server
 
-from semiseg.paths import WEIGHTS
-
 NAME, TABLE = "table@demo", "results/demo.csv"
 RUN = "results/runs/phantom_three/demo/demo/guidednet/seed7"
 OF_ONE_METHOD = {"train": 1, "predict": 1, "evaluate": 1, "row": 1, "table": 1}
@@ -266,12 +264,6 @@ def test_a_table_has_a_stage_with_all_its_texts():
 def test_a_stage_depends_on_all_protocols_because_a_row_may_name_its_own():
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["table"]["do"]
     assert "protocols" in stage["params"]
-
-
-def test_a_stage_depends_on_the_weights_that_the_user_has_brought():
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["table"]["do"]
-    assert "weights" in stage["params"] and Path(WEIGHTS).parent.as_posix() in stage["deps"]
-    assert (ROOT / WEIGHTS).parent.is_dir(), "DVC refuses a stage whose dependency is not there"
 
 
 def test_push_and_pull_over_ssh(pulled, tmp_path):

@@ -43,7 +43,7 @@ def params() -> dict:
 def new(folder: Path) -> Path:
     """The workflow with a copy of the package's source, in a git repository of its own."""
     files = ("constraints.txt", "dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore")
-    project_folder.new(folder, params(), *files, "data/weights/.gitkeep", "src/semiseg")
+    project_folder.new(folder, params(), *files, "src/semiseg")
     done(folder, "git", "init", "--quiet")
     commit(folder, "start")
     return folder

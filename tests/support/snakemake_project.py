@@ -66,7 +66,7 @@ def snakemake(folder: Path, *arguments: str):
 def planned(folder: Path, *targets: str) -> dict[str, int]:
     """Jobs per rule of a dry run; empty when there is nothing to do."""
     result = snakemake(folder, "-n", *(targets or [TABLE]))
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     lines = (result.stdout + result.stderr).splitlines()
     start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
     if start is None:

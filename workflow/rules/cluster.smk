@@ -12,6 +12,7 @@ localrules:
     weights,
     row,
     table,
+    site,
     figure,
 
 

@@ -51,6 +51,11 @@ class Column:
     filtered: bool = False
     text: bool = False
 
+    @property
+    def is_words(self) -> bool:
+        """Whether its cells are words and not numbers."""
+        return self.text or self.filtered
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -84,9 +89,8 @@ class DataTable:
 
     @property
     def classes(self) -> str:
-        """Classes of the style: which columns hold words, and whether its rows are cases."""
-        words = [f"words{place}" for place, column in enumerate(self.columns, 1) if column.text or column.filtered]
-        return " ".join(["data", *words, *(["cases"] if self.cases else [])])
+        """Classes of the style."""
+        return "data cases" if self.cases else "data"
 
 
 def row_page(table: str, method: str) -> str:
