@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from support import prepared_cases
+from support import needs, prepared_cases
 from support.facts import facts
 from torch import Tensor, nn
 
@@ -192,6 +192,7 @@ def test_a_fast_run_is_near_the_published_one_and_resumes_exactly(
     tmp_path: Path, method: str, rule: str, steps: int
 ) -> None:
     """BaCon has weights whose gradients come late, DAN an adversary with an optimiser of its own."""
+    needs.amx()
     data, runtime = prepared_cases.build(tmp_path), choose_runtime("cpu", 1, 0)
     optimiser = {"rule": rule, "lr": 0.01, "momentum": 0.9, "weight_decay": 0.0001}
     spec = prepared_cases.train_spec(method, iterations=steps, validation=None, precision="fast", optimiser=optimiser)
