@@ -102,17 +102,6 @@ def test_a_missing_part_is_reported_as_unavailable(question):
         question(SimpleNamespace())
 
 
-def test_a_comment_in_squeue_ends_with_a_name(monkeypatch):
-    import snakemake_executor_plugin_slurm as plugin
-
-    monkeypatch.setattr(plugin, "get_job_wildcards", plugin.get_job_wildcards)
-    run = SimpleNamespace(wildcards=["la", "sup_only", "1", ""])
-    assert plugin.get_job_wildcards(run) == "la_sup_only_1_"
-    adapter.omit_empty_names()
-    assert plugin.get_job_wildcards(run) == "la_sup_only_1"
-    assert plugin.get_job_wildcards(SimpleNamespace(wildcards=["la", "sup_only", "1", "_last"])).endswith("_1__last")
-
-
 def test_conda_is_told_from_other_ways_to_deploy():
     from snakemake.settings.types import DeploymentMethod
 

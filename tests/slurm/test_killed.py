@@ -61,7 +61,6 @@ def story(project, slurm):
     until(lambda: "so that nothing is done twice" in again.said)
     process.resume()
     status = again.wait()
-    until(lambda: all(job.comment for job in slurm.history(project)))  # accounting is late, and has it from the end on
     found = Story(status, again.said, slurm.history(project), running, waiting)
     print(*found.history, sep="\n")  # shown with pytest -s
     return found

@@ -53,7 +53,7 @@ def test_runs_per_gpu_requests_shards_and_never_the_cpu_and_a_control_requests_n
     trained, control = (WEIGHTS.format(protocol=name) for name in (RUNS[0], "la_small"))
     call = Call(folder, trained, control.replace("sup_only", "control_empty"), warm=True)
     assert call.wait() == 1
-    jobs = {job.comment.rpartition("_tiny_")[2]: job for job in slurm.history(folder)}
+    jobs = {job.comment.rpartition("_tiny_")[2].rstrip("_"): job for job in slurm.history(folder)}
     shown = {name: ask("scontrol", "show", "job", "-d", job.number) for name, job in jobs.items()}
     assert "shard:2" in shown["sup_only_1"] and "gres/gpu" not in shown["sup_only_1"]
     assert "shard" not in shown["control_empty_1"] and "gres/gpu" not in shown["control_empty_1"]

@@ -21,7 +21,6 @@ def check_slurm():
     """Runs after the claim of the folder (alone.smk), because the jobs of a call that still runs are not left over."""
     if not (adapter.will_run_jobs(workflow) and adapter.submits_to_slurm(workflow)):
         return
-    attempt(adapter.omit_empty_names, "comments in squeue may end with an underscore")
     from semiseg.engine.slurm_check import check, need_of
     from semiseg.engine.slurm_jobs import settle
 

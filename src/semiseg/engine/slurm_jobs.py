@@ -24,7 +24,10 @@ PAUSE = 10.0  # seconds
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A job of this project in SLURM's queue. rule: the rule's name and its wildcards, from squeue's comment."""
+    """A job of this project in SLURM's queue. rule: the rule's name and its wildcards, from squeue's comment.
+
+    The last wildcard, the checkpoint, is empty for most runs.
+    """
 
     number: str
     waiting: bool
@@ -38,7 +41,7 @@ def queued(folder: Path) -> list[QueuedJob] | None:
         return None
     lines = (line.split("|", 4) for line in answer.splitlines())
     return [
-        QueuedJob(number, state == "PENDING", comment.removeprefix("rule_").replace("_wildcards_", " "))
+        QueuedJob(number, state == "PENDING", comment.removeprefix("rule_").replace("_wildcards_", " ").rstrip("_"))
         for number, state, name, comment, workdir in lines
         if JOB_NAME.fullmatch(name) and comment.startswith(("rule_", "group_")) and Path(workdir) == folder
     ]

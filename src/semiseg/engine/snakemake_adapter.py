@@ -132,15 +132,6 @@ def keep_outputs() -> None:
         setattr(Job, name, replacement)
 
 
-@undocumented()
-def omit_empty_names() -> None:
-    """Let squeue's comment on a job end with a name: the last one, the checkpoint, is empty for most runs."""
-    import snakemake_executor_plugin_slurm as plugin
-
-    with_empty_ones: Callable[[Any], str] = plugin.get_job_wildcards
-    plugin.get_job_wildcards = lambda job: with_empty_ones(job).rstrip("_")
-
-
 # --- the graph -------------------------------------------------------------------------------------------------------
 
 
