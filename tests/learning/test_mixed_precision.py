@@ -163,6 +163,7 @@ def test_a_gpu_without_bfloat16_is_refused_in_one_sentence(monkeypatch: pytest.M
 
 
 def test_a_fast_step_computes_in_bfloat16_with_float32_weights_channels_last() -> None:
+    needs.amx()
     torch.manual_seed(0)
     training = Training.model_construct(supervised="half_ce_dice_all")
     method = build_method("mt", {}, Network(name="vnet", filters=2), training, facts([1.0, 1.0]))
