@@ -38,8 +38,8 @@ def needs_real_data(name: str) -> pytest.MarkDecorator:
 def amx() -> None:
     """Skip the test on a processor without AMX.
 
-    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2 reads
-    memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
+    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2
+    reads memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
     """
     if "amx_bf16" not in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split():
         skip("AMX", "this processor has no AMX, without which bfloat16 is not reproducible")
