@@ -70,6 +70,8 @@ def storm(project, slurm):
     for name in STALLED:
         until(lambda name=name: training(project, name))
         trainer(project, name).send_signal(signal.SIGSTOP)
+    # The end of the hungry job must not fall where the controller loses it, or SLURM has it at work for ever.
+    until(lambda: "Trying to restart job" in call.said)
     numbers = {name: slurm.number(project, f"_{name}_") for name in STALLED}
     _lose_controller(slurm, project)
     ask("scancel", numbers["cancelled"])

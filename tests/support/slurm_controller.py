@@ -3,10 +3,13 @@
 import os
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+PATIENCE_S = 60
 
 
 def ask(*command: str) -> str:
@@ -68,8 +71,30 @@ class Controller:
         return subprocess.run(["scontrol", "ping"], capture_output=True).returncode == 0
 
     def history(self, folder: Path) -> list[Job]:
-        """All starts of a project's jobs, in the order of their submission."""
+        """All starts of a project's jobs, in the order of their submission, once the jobs have ended.
+
+        A call of Snakemake ends before SLURM has put its last job away, and accounting is later still: it takes jobs
+        from the controller one after the other, and has a comment from the end of a job on. So this waits until
+        accounting knows the end of every job that the controller knows.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            found = self._recorded(folder)
+            whole = {job.number for job in found if job.comment and job.end != "Unknown"}
+            if self._known(folder) <= whole and all(job.comment for job in found):
+                return found
+            assert time.monotonic() < end, f"accounting lacks jobs: {found}"
+            time.sleep(0.2)
+
+    def _known(self, folder: Path) -> set[str]:
+        """Ids of the jobs of a project that the controller knows, those that have ended, too."""
+        rows = [line.split("|", 1) for line in ask("squeue", "-h", "-t", "all", "-o", "%A|%Z").splitlines()]
+        return {number for number, workdir in rows if workdir == str(folder)}
+
+    def _recorded(self, folder: Path) -> list[Job]:
         columns = "JobIDRaw,State,Comment,ReqTRES,Timelimit,NodeList,Start,End,WorkDir"
         lines = ask("sacct", "-X", "-n", "-P", "--duplicates", "-o", columns).splitlines()
         rows = [line.split("|") for line in lines]
-        return [Job(*row[:-1]) for row in rows if row[-1] == str(folder)]
+        found = [Job(*row[:-1]) for row in rows if row[-1] == str(folder)]
+        # Accounting lists them in the order in which it came to know them: one cancelled in the queue comes late.
+        return sorted(found, key=lambda job: (int(job.number), job.start))

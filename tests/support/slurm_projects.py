@@ -90,7 +90,8 @@ class Call:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still at work after {seconds} s:\n{self.said[-3000:]}") from None
+            queue = subprocess.run(["scontrol", "show", "jobs"], capture_output=True, encoding="utf-8").stdout
+            raise AssertionError(f"still at work after {seconds} s:\n{self.said[-3000:]}\n{queue}") from None
 
     def end(self) -> None:
         """Interrupt it if it is still at work, as Ctrl-C does, and end what SLURM without cgroups lost sight of."""
