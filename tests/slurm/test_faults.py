@@ -1,7 +1,6 @@
 """What clusters do to jobs, all in one call: each run ends with the weights of an undisturbed one."""
 
 import contextlib
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,8 @@ from support.slurm_projects import (
     build,
     edit_profile,
     local,
-    trainer,
+    stop_at_work,
     trainers,
-    training,
     until,
 )
 
@@ -67,9 +65,7 @@ def storm(project, slurm):
     for a pre-empted one, which it kills at once: that one saves its state after every step.
     """
     call = Call(project, *(WEIGHTS.format(protocol=name) for name in DISTURBED))
-    for name in STALLED:
-        until(lambda name=name: training(project, name))
-        trainer(project, name).send_signal(signal.SIGSTOP)
+    stop_at_work(project, STALLED, len(STALLED))
     # The end of the hungry job must not fall where the controller loses it, or SLURM has it at work for ever.
     until(lambda: "Trying to restart job" in call.said)
     numbers = {name: slurm.number(project, f"_{name}_") for name in STALLED}

@@ -3,19 +3,9 @@
 import re
 
 import pytest
+from support import warm
 from support.slurm_controller import ask
-from support.slurm_projects import (
-    LOG,
-    PREPARED,
-    WEIGHTS,
-    Call,
-    build,
-    edit_profile,
-    local,
-    training,
-    until,
-    warm_trainer,
-)
+from support.slurm_projects import LOG, PREPARED, WEIGHTS, Call, build, edit_profile, local, stop_at_work
 
 RUNS = ("left", "right")
 
@@ -27,15 +17,13 @@ def seen(slurm, tmp_path_factory):
     local(folder, *PREPARED)
     edit_profile(folder, {"train": {"gpu": 0, "gres": "shard:1"}})
     call = Call(folder, *(WEIGHTS.format(protocol=name) for name in RUNS), warm=True)
-    found, stopped = {}, []
-    for name in RUNS:
-        until(lambda name=name: training(folder, name))
-        program = warm_trainer(folder, name)
-        program.process.suspend()  # so that both are there to be looked at
+    stopped = stop_at_work(folder, RUNS, len(RUNS))  # so that both are there to be looked at
+    programs = {program.process: program for program in warm.running()}
+    found = {}
+    for name, process in stopped.items():
         shown = ask("scontrol", "show", "job", "-d", slurm.number(folder, f"_{name}_"))
-        found[name] = (program.environment.get("CUDA_VISIBLE_DEVICES"), shown)
-        stopped.append(program.process)
-    for process in stopped:
+        found[name] = (programs[process].environment.get("CUDA_VISIBLE_DEVICES"), shown)
+    for process in stopped.values():
         process.resume()
     assert call.wait() == 0, call.said[-3000:]
     return found

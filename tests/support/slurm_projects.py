@@ -117,21 +117,32 @@ def training(folder: Path, protocol: str) -> bool:
     return log.exists() and " step " in log.read_text(encoding="utf-8")
 
 
-def trainer(folder: Path, protocol: str) -> psutil.Process:
-    """The process that trains the run of a protocol."""
-    for process in trainers(folder):
-        if WEIGHTS.format(protocol=protocol) in process.info["cmdline"]:
-            return process
-    raise AssertionError(f"nobody trains {protocol}")
+def stop_at_work(folder: Path, protocols: tuple[str, ...], number: int) -> dict[str, psutil.Process]:
+    """Suspend runs as soon as they have begun to step, until ``number`` are; protocol -> the process that trains.
+
+    A training of these tests lasts for seconds, so one that is not stopped may have ended before its fault meets it.
+    """
+    stopped: dict[str, psutil.Process] = {}
+
+    def enough() -> bool:
+        for name in protocols:
+            process = _trainer(folder, name) if name not in stopped and training(folder, name) else None
+            if process is not None:
+                process.suspend()
+                stopped[name] = process
+        return len(stopped) >= number
+
+    until(enough)
+    return stopped
 
 
-def warm_trainer(folder: Path, protocol: str) -> warm_programs.Running:
-    """The warm program that trains the run of a protocol."""
+def _trainer(folder: Path, protocol: str) -> psutil.Process | None:
+    """The process that trains the run of a protocol, be it a program of its own or a warm one."""
     weights = WEIGHTS.format(protocol=protocol)
     for program in warm_programs.running():
         if {"train", weights} <= set(program.words) and program.process.cwd() == str(folder):
-            return program
-    raise AssertionError(f"nobody trains {protocol}")
+            return program.process
+    return next((process for process in trainers(folder) if weights in process.info["cmdline"]), None)
 
 
 def trainers(folder: Path) -> Iterator[psutil.Process]:
