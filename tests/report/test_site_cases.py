@@ -47,7 +47,20 @@ def test_cases_come_worst_first_with_the_numbers_of_their_score_tables(project):
     assert list(scores["sound"].values.index) == sorted(expected, key=expected.get)
     assert worst_case(scores) == min(expected, key=expected.get)
     assert scores["sound"].values["Dice"].to_dict() == pytest.approx(expected, abs=1e-4)
+    per_run = {str(seed): {} for seed in finished_project.SEEDS}
+    for case, values in by_hand.items():
+        for seed, value in zip(per_run, values, strict=True):
+            per_run[seed][case] = value
+    for seed, values in per_run.items():
+        assert scores["sound"].runs[seed].to_dict() == pytest.approx(values, abs=1e-4)
+    assert list(scores["sound"].runs.index) == list(scores["sound"].values.index)
     assert (scores["published"].unit, scores["sound"].unit) == ("voxel", "mm")
+
+
+def test_the_page_of_a_row_has_a_column_of_each_run(project):
+    build()
+    text = page("rows/tiny/cps.html")
+    assert all(f"Dice, seed {seed}" in text for seed in finished_project.SEEDS)
 
 
 def test_the_file_of_cases_gives_what_the_runs_give_and_serves_where_these_are_absent(project):

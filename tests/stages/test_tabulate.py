@@ -228,7 +228,7 @@ def test_show_prints_every_number_at_any_width(project, width):
 def test_show_names_its_marks_and_has_none_without_groups(project, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    legend = "bold: best; underlined: cannot be told from the best\n"
+    legend = "*: best; +: cannot be told from the best\n"
     assert legend in shown(OUT, 200)
     for suffix in (".csv", ".sound.csv"):
         shutil.copy(OUT.with_suffix(suffix), tmp_path)
@@ -241,6 +241,9 @@ def test_show_names_its_marks_and_has_none_without_groups(project, tmp_path, mon
     assert (groups["mt", "Rod"], groups["sup_only", "Rod"]) == ("best", "tied")
     assert re.search(r"\x1b\[1m *87\.50", text) and re.search(r"\x1b\[4m *60\.00", text)
     assert not re.search(r"\x1b\[4m *50\.00", text)
+    assert "bold: best; underlined: cannot be told from the best\n" in text
+    piped = shown(OUT.with_suffix(".sound.csv"), 200)
+    assert re.search(r"87\.50\*", piped) and re.search(r"60\.00\+", piped) and not re.search(r"50\.00[*+]", piped)
     older = views.drop(columns=[name for name in views if name.endswith("_group")])
     older.to_csv(tmp_path / "toy.views.csv", index=False)
     assert legend not in shown(tmp_path / "toy.csv", 200), "views of an earlier version have no groups"

@@ -19,8 +19,12 @@ from semiseg.report.cells import COUNTS, DATA, heading, number, with_spread
 
 STYLES = {"best": "bold", "tied": "underline"}
 LEGEND = "bold: best; underlined: cannot be told from the best"
+MARKS = {"best": "*", "tied": "+"}  # where the text goes to a file or a pipe, which have no styles
+MARKS_LEGEND = "*: best; +: cannot be told from the best"
 GAP = 2  # blanks between two columns
 WHOLE = {**DATA, **COUNTS}
+
+Cells = Mapping[tuple[int, str], Text]  # row and column
 
 
 def show(path: Path, console: Console | None = None) -> None:
@@ -36,12 +40,15 @@ def show(path: Path, console: Console | None = None) -> None:
     title = f"{name} ({frame['convention'][0]} convention, rule {frame['rule'][0]})"
     views = _read_views(path.with_name(f"{name}.views.csv"))
     groups = _groups(views, str(frame["convention"][0]))
-    for part in _fitting(frame, [*means, *WHOLE], console.width):
-        console.print(_block(frame, title, part, groups))
-    for part in _fitting(frame, organs, console.width) if len(organs) > 1 else ():
-        console.print(_block(frame, "Dice per organ (%)", part, groups))
+    marks = {} if console.is_terminal else MARKS
+    printed = [*means, *WHOLE, *organs]
+    cells = {(row, name): _cell(frame, row, name, groups, marks) for row in range(len(frame)) for name in printed}
+    for part in _fitting(frame, [*means, *WHOLE], cells, console.width):
+        console.print(_block(frame, title, part, cells))
+    for part in _fitting(frame, organs, cells, console.width) if len(organs) > 1 else ():
+        console.print(_block(frame, "Dice per organ (%)", part, cells))
     if any(groups.values()):
-        console.print(LEGEND, highlight=False)
+        console.print(LEGEND if console.is_terminal else MARKS_LEGEND, highlight=False)
     for line in _unbuilt(views):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     forms = {"page": ".html", "published convention": ".csv", "sound convention": ".sound.csv", "views": ".views.csv"}
@@ -97,13 +104,13 @@ def _groups(views: pd.DataFrame, convention: str) -> dict[tuple[str, str], str]:
     return {(line["method"], line["column"]): line[f"{convention}_group"] for line in views.to_dict("records")}
 
 
-def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterator[list[str]]:
+def _fitting(frame: pd.DataFrame, columns: Sequence[str], cells: Cells, width: int) -> Iterator[list[str]]:
     """Groups of columns that fit beside the row labels."""
     labels = max(len(_label(frame, row)) for row in range(len(frame)))
     group: list[str] = []
     used = labels
     for column in columns:
-        texts = [_heading(frame, column), *(_text(frame, row, column) for row in range(len(frame)))]
+        texts = [_heading(frame, column), *(cells[row, column].plain for row in range(len(frame)))]
         needed = GAP + max(map(len, texts))
         if group and used + needed > width:
             yield group
@@ -113,15 +120,14 @@ def _fitting(frame: pd.DataFrame, columns: Sequence[str], width: int) -> Iterato
     yield group
 
 
-def _block(frame: pd.DataFrame, title: str, columns: Sequence[str], groups: Mapping[tuple[str, str], str]) -> Table:
+def _block(frame: pd.DataFrame, title: str, columns: Sequence[str], cells: Cells) -> Table:
     table = Table(title=Text(title), title_justify="left", box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(Text(_heading(frame, column)), justify="right", no_wrap=True)
     for row, method in enumerate(frame["method"]):
-        styles = [STYLES.get(groups.get((method, name), ""), "") for name in columns]
-        cells = [Text(_text(frame, row, name), style) for name, style in zip(columns, styles, strict=True)]
-        table.add_row(Text(_label(frame, row)), *cells, style="dim" if is_control(method) else None)
+        line = (cells[row, name] for name in columns)
+        table.add_row(Text(_label(frame, row)), *line, style="dim" if is_control(method) else None)
     return table
 
 
@@ -131,6 +137,15 @@ def _heading(frame: pd.DataFrame, column: str) -> str:
 
 def _label(frame: pd.DataFrame, row: int) -> str:
     return str(frame["label"][row]) + (" (control)" if is_control(frame["method"][row]) else "")
+
+
+def _cell(
+    frame: pd.DataFrame, row: int, column: str, groups: Mapping[tuple[str, str], str], marks: Mapping[str, str]
+) -> Text:
+    """A cell in the style of its group; ``marks`` are put behind it, a blank where it has none."""
+    group = groups.get((frame["method"][row], column), "")
+    mark = marks.get(group, " ") if marks and any(groups.get((other, column)) for other in frame["method"]) else ""
+    return Text(_text(frame, row, column) + mark, STYLES.get(group, ""))
 
 
 def _text(frame: pd.DataFrame, row: int, column: str) -> str:

@@ -1,7 +1,7 @@
 """Scores of single test cases, row by row, worst case first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,10 +22,12 @@ class CaseScores:
 
     values: index case, the worst of ``semiseg.report.cells.main_column`` first; columns as in the table, without
     organs whose Dice is not known of any case; NaN where nothing of the case counts. They are averaged over the runs of
-    the row. unit: of distances.
+    the row. runs: the same cases in the same order, per seed the value of the main column; no columns where the row has
+    one run. unit: of distances.
     """
 
     values: pd.DataFrame
+    runs: pd.DataFrame
     rule: str
     unit: str
 
@@ -43,7 +45,8 @@ def read_case_scores(spec: TableSpec) -> dict[str, dict[str, CaseScores]]:
     here = set(lines["method"])
     return {
         method: {
-            name: _shown(spec, rule, case_table.scores_of(lines, method, name, rule)) for name, rule in rules.items()
+            name: _shown(spec, method, rule, case_table.scores_of(lines, method, name, rule))
+            for name, rule in rules.items()
         }
         if method in here
         else {}
@@ -57,10 +60,10 @@ def _of_runs(spec: TableSpec, method: str) -> dict[str, CaseScores]:
         return {}
     runs = [read_cases(path) for path in paths]
     rules = scoring_rules(spec.published)
-    return {name: _shown(spec, rule, gather(rule, runs, spec.abbreviations)) for name, rule in rules.items()}
+    return {name: _shown(spec, method, rule, gather(rule, runs, spec.abbreviations)) for name, rule in rules.items()}
 
 
-def _shown(spec: TableSpec, rule: str, scores: Scores) -> CaseScores:
+def _shown(spec: TableSpec, method: str, rule: str, scores: Scores) -> CaseScores:
     means, main = mean_columns(spec), main_column(spec)
     organs = [column for column in printed_columns(spec) if column not in means]
     values = per_case(scores).rename(columns=METRICS).reindex(columns=[*means, *organs])
@@ -68,7 +71,17 @@ def _shown(spec: TableSpec, rule: str, scores: Scores) -> CaseScores:
     ordered = values[[*means, *known]].sort_values(
         main, ascending=main not in LOWER_IS_BETTER, kind="stable", na_position="last"
     )
-    return CaseScores(ordered, rule, scores.rule.unit)
+    runs = _per_run(spec, method, scores).reindex(ordered.index)
+    return CaseScores(ordered, runs, rule, scores.rule.unit)
+
+
+def _per_run(spec: TableSpec, method: str, scores: Scores) -> pd.DataFrame:
+    seeds = [Path(folder).name.removeprefix("seed") for folder in spec.runs[method]]
+    if not len(scores.values) == len(seeds) > 1:
+        return pd.DataFrame(index=list(scores.cases))
+    main = next(metric for metric, name in METRICS.items() if name == main_column(spec))
+    parts = [replace(scores, values=scores.values[[run]]) for run in range(len(seeds))]
+    return pd.DataFrame({seed: per_case(part)[main] for seed, part in zip(seeds, parts, strict=True)})
 
 
 def worst_case(scores: Mapping[str, CaseScores]) -> str | None:

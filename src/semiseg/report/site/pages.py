@@ -16,7 +16,7 @@ from semiseg.base.texts import counted, listed
 from semiseg.jobs.record import Record, read_record
 from semiseg.params.table_spec import TableSpec, as_whole_json
 from semiseg.paths import record_path
-from semiseg.report.cells import lines_of, mean_columns, methods_in_order, shown, under
+from semiseg.report.cells import lines_of, main_column, mean_columns, methods_in_order, shown, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
 from semiseg.report.notes import about_few_cases, about_marks, about_print, about_splits, about_training, why_unbuilt
 from semiseg.report.pictures import organ_colours
@@ -149,7 +149,8 @@ class Pages:
     def row(self, built: Built, method: str, volumes: Mapping[str, Volumes]) -> None:
         """The page of a row. volumes: case -> what of it is in the site. A case without volumes is not among them."""
         spec, told, scores = built.spec, built.origins[method], built.cases[method]
-        tables = [(case_table(convention, found), rule_text(found.rule)) for convention, found in scores.items()]
+        main = main_column(spec)
+        tables = [(case_table(convention, found, main), rule_text(found.rule)) for convention, found in scores.items()]
         hashes = _hashes(built, method)
         origin = [("Numbers", told["numbers"])]
         origin += [(f"Run with seed {run['seed']}", run["files"]) for run in told["runs"]]

@@ -177,14 +177,17 @@ def _cases_link(spec: TableSpec, method: str, convention: str, column: str) -> s
     return f"../{row_page(spec.table, method)}#{convention}.sort={quote(column)}-{order}"
 
 
-def case_table(convention: str, scores: CaseScores) -> DataTable:
-    """The test cases of a row under one convention, the worst first."""
+def case_table(convention: str, scores: CaseScores, main: str) -> DataTable:
+    """The test cases of a row under one convention, the worst first; behind, the main column of each run."""
     columns = [Column("case", "Case", "case")]
     names = list(scores.values.columns)
     columns += [Column(name, heading(name, scores.unit), name if name in DEFINITIONS else "organ") for name in names]
+    columns += [Column(f"seed {seed}", f"{main}, seed {seed}", main) for seed in scores.runs]
     rows = tuple(
-        (Cell(str(case)), *(Cell(number(value)) for value in values))
-        for case, values in zip(scores.values.index, scores.values.to_numpy(float), strict=True)
+        (Cell(str(case)), *(Cell(number(value)) for value in (*values, *runs)))
+        for case, values, runs in zip(
+            scores.values.index, scores.values.to_numpy(float), scores.runs.to_numpy(float), strict=True
+        )
     )
     title = f"{convention.capitalize()} rule, case by case"
     return DataTable(convention, title, tuple(columns), rows, ("",) * len(rows), cases=True)
