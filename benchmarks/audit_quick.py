@@ -139,7 +139,7 @@ def _work(rule: str, spec: dict[str, object], job: object, size: int) -> None:
         case "row":
             row(spec, [Path(path) for path in job.inputs["cases"]], Path(job.inputs["split"]), main)
         case "table":
-            _tables(job)
+            _tables(spec, job)
 
 
 def _drawn(folder: Path, suffix: str, size: int) -> dict[str, str]:
@@ -173,13 +173,21 @@ def _scores(dataset: object, out: Path) -> None:
     pd.DataFrame(lines, columns=list(COLUMNS)).to_csv(out, index=False)
 
 
-def _tables(job: object) -> None:
-    """The rows of a table below each other, under each convention."""
+def _tables(content: dict[str, object], job: object) -> None:
+    """The rows of a table below each other, under each convention, and its values per case."""
     import pandas as pd
+
+    from semiseg.base.files import write_text
+    from semiseg.params.table_spec import TableSpec, read_spec
+    from semiseg.report.views import read_scores
+    from semiseg.scoring import case_table
 
     rows = pd.concat([pd.read_csv(path, dtype=str) for path in job.inputs["rows"]])
     for form, convention in (("csv", "published"), (".sound.csv", "sound")):
         rows[rows["convention"] == convention].to_csv(job.outputs[form], index=False)
+    spec = read_spec(TableSpec, content, "the table's specification")
+    values = case_table.as_csv(read_scores(spec), spec.seeds, spec.metrics)
+    write_text(Path(job.main).with_suffix(case_table.SUFFIX), values)
 
 
 if __name__ == "__main__":
