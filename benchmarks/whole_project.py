@@ -24,8 +24,6 @@ METHODS, SEEDS = 48, 3
 TABLES = 26  # beside those of params.yaml, whose runs make up for the other four
 DATASETS = ("flare22", "amos22", "btcv", "mmwhs")
 BARE = "--bare"  # what a call of this script in the project's folder writes elsewhere
-# In the order of the graph's main outputs.
-RULES = ["standin", "download", "raw", "prepare", "split", "train", "predict", "evaluate", "row", "table", "figure"]
 # After a plan is made, have Snakemake note of every job what it notes when a job has ended, and end.
 REMEMBER = """
 
@@ -135,11 +133,12 @@ def _jobs() -> dict[str, Any]:
 
 def write_bare(folder: Path) -> None:
     """Write a Snakefile with the rules of the project in this folder, and a list of the inputs of their jobs."""
-    from semiseg.graph.graph import MAIN_OUTPUTS, WILDCARDS, WORD
+    from semiseg.graph.graph import WILDCARDS, WORD
+    from semiseg.stages.rules import RULES
 
     jobs = _jobs()
     (folder / "inputs.json").write_text(json.dumps({main: job.read for main, job in jobs.items()}), encoding="utf-8")
-    mains = dict(zip(RULES, MAIN_OUTPUTS, strict=True))
+    mains = {name: rule.outputs[0].template for name, rule in RULES.items()}
     names = sorted({name for main in mains.values() for name in re.findall(r"{(\w+)}", main)})
     constraints = "".join(f"    {name}=r'{WILDCARDS.get(name, WORD)}',\n" for name in names)
     rules = (_bare_rule(job, mains[job.rule]) for job in {job.rule: job for job in jobs.values()}.values())

@@ -117,3 +117,20 @@ def test_a_job_that_waited_is_done_only_if_it_brings_what_the_other_had_not(
     monkeypatch.setattr(jobs, "held", held)
     jobs.run(jobs.Call("row", SPEC, [], [OUT], brings=brings), lambda: done.append(1))
     assert len(done) == brings
+
+
+@pytest.mark.parametrize(
+    ("redone", "times"), [(None, 2), ("all", 2), ("row", 2), ("train row", 2), ("", 1), ("train", 1)]
+)
+def test_in_a_workflow_a_job_whose_outputs_are_made_is_done_only_where_it_is_forced(
+    redone: str | None, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if redone is not None:
+        monkeypatch.setenv(jobs.REDONE, redone)
+    done = []
+    for _ in range(2):
+        do(lambda: write() or done.append(1))
+    assert len(done) == times
+    OUT.write_text("2\n", encoding="utf-8")  # by another hand
+    do(lambda: write() or done.append(1))
+    assert len(done) == times + 1 and OUT.read_text(encoding="utf-8") == "1\n"

@@ -224,6 +224,20 @@ def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
     assert sentence in result.stdout + result.stderr
 
 
+def test_what_is_made_from_files_that_came_out_as_before_is_not_made_anew(built):
+    """Costs hold measured times, so equal ones are those of the same training."""
+    costs = {path: path.read_bytes() for path in built.glob("results/runs/**/cost.json")}
+    result = snakemake(built, "--forcerun", "prepare", "--", TABLE)
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert "/cps/seed1/weights.safetensors stays, since all that it is made from is as it was" in result.stderr
+    assert "index.json stays" not in result.stderr
+    assert {path: path.read_bytes() for path in costs} == costs and costs
+    assert "train" not in planned(built)
+    (cps,) = (path for path in costs if "/cps/" in str(path))
+    assert snakemake(built, "--force", str(cps.relative_to(built))).returncode == 0
+    assert cps.read_bytes() != costs[cps], "a forced training is done anew"
+
+
 def test_a_failing_row_does_not_stop_the_others(built):
     params = tiny_params()
     params["variants"]["cps_wild"] = {"method": "cps", "parameters": {"weight": 1e38}}

@@ -46,6 +46,15 @@ def will_run_jobs(workflow: Any) -> bool:
 
 
 @undocumented()
+def forced_rules(workflow: Any) -> set[str] | None:
+    """Rules that the user's call makes anew by ``--forcerun``; None where it forces other jobs than those of rules."""
+    settings = workflow.dag_settings
+    named = set(settings.forcerun)
+    known = {rule.name for rule in workflow.rules}
+    return None if settings.forceall or settings.forcetargets or named - known else named
+
+
+@undocumented()
 def locks_its_folder(workflow: Any) -> bool:
     """Whether the call keeps others out of its folder, as it does without ``--nolock``."""
     return bool(workflow.execution_settings.lock)

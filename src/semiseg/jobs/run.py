@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 Facts = dict[str, Any]
 RUNS = ("results", "runs")  # where every file was made by a job; raw data may have come by hand
+REDONE = "SEMISEG_REDONE"  # environment variable of a workflow's jobs: rules whose jobs are done anew although made
+ALL_RULES = "all"
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,24 @@ class Call:
 def run(call: Call, work: Callable[[], Facts | None]) -> None:
     """Do the work of a job while no other process makes the same outputs, then write its lineage record.
 
-    A job that waited for another one, which made exactly the same outputs, has nothing left to do. work: does the job;
-    it may return facts for the record (device, ...). Raises UserError when the code here is not the planned one.
+    A job whose outputs are already made by the same code from the same parameters and inputs has nothing to do:
+    another job made them while it waited, or Snakemake planned it because an input was made anew and came out as
+    before. work: does the job; it may return facts for the record (device, ...). Raises UserError when the code here is
+    not the planned one.
     """
     _check_code(call)
     with held(call.lock, f"{call.rule} {call.outputs[0]}") as waited:
-        if waited and not call.brings and _is_made(call):
-            logger.info(f"{call.outputs[0]} was made meanwhile")
+        if (waited or not _is_redone(call.rule)) and not call.brings and _is_made(call):
+            why = "was made meanwhile" if waited else "stays, since all that it is made from is as it was"
+            logger.info(f"{call.outputs[0]} {why}")
         else:
             _make(call, work)
         _let_inputs_look_older(call)
+
+
+def _is_redone(rule: str) -> bool:
+    """Whether a job of this rule is done although its outputs are made; always, where no workflow runs it."""
+    return not {ALL_RULES, rule}.isdisjoint(os.environ.get(REDONE, ALL_RULES).split())
 
 
 def _check_code(call: Call) -> None:
