@@ -15,7 +15,7 @@ RUNS = "results/runs/phantom_mri"
 POINTER, SPLITS = f"{RUNS}.dvc", "data/splits/phantom_mri.dvc"
 PAGE = (ROOT / "docs/share.md").read_text(encoding="utf-8").partition("## Merge")[2]
 TELL, steps, BY_HAND = re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
-MERGE = steps.splitlines()
+MERGE = re.findall(r"^for .*?^done$|^[^\n]+$", steps, re.MULTILINE | re.DOTALL)
 ROWS = {"base": "control_perfect", "left": "cps", "right": "control_empty", "twin": "cps"}
 """The one row of each table."""
 SPLIT = {"base": "tiny", "left": "odd", "right": "even", "twin": "odd"}
