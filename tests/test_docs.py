@@ -168,7 +168,7 @@ def test_the_page_on_methods_lists_every_block_with_what_it_defines():
 
 
 def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
-    """The command, as printed, plans one training of ten steps of the printed method."""
+    """The command, as printed, plans one training of ten steps of the printed method, in a folder of its own."""
     source = finished_project.copy_of_source(tmp_path / "copy")
     name, code = re.search(
         r"Write `src/semiseg/(methods/\w+\.py)`.*?^```python\n(.*?)^```", METHOD, re.M | re.S
@@ -183,5 +183,10 @@ def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
     surroundings = {**os.environ, "PYTHONPATH": str(source)}
     done = subprocess.run(call, cwd=folder, env=surroundings, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
+    jobs = re.findall(r"semiseg --log \S+ (\w+) ", done.stdout + done.stderr)
+    assert "train" in jobs and not {"predict", "row", "table"} & set(jobs)
     trainings = re.findall(r"semiseg .*train .*", done.stdout + done.stderr)
+    (folder,) = re.findall(r"--out (\S+)/weights\.safetensors", trainings[0])
+    seeds = {seed for table in PARAMS.tables.values() for seed in table.seeds}
+    assert int(folder.rpartition("/seed")[2]) not in seeds, "the trial would replace a finished run"
     assert len(trainings) == 1 and '"iterations":10' in trainings[0].replace(" ", "").replace("\\", "")
