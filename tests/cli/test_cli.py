@@ -143,7 +143,10 @@ def test_help_names_every_verb(capsys):
         ),
         ("plan dmeo", "unknown table 'dmeo'; did you mean demo?"),
         ("rehearse dmeo", "unknown table 'dmeo'; did you mean demo?"),
-        ("rehearse openkbp_small", "table openkbp_small cannot be rehearsed: openkbp has no stand-in"),
+        (
+            "rehearse openkbp_small",
+            "openkbp has no stand-in: train a row for ten steps on the data themselves (docs/add",
+        ),
         ("keep dmeo", "unknown table 'dmeo'; did you mean demo?"),
         ("keep-raw btv", "unknown dataset 'btv'; known: "),
         ("check-split la 8lb", "dataset la: unknown split '8lb'; known: 16lab, "),
