@@ -147,7 +147,8 @@ def test_patients_who_cannot_be_kept_together_are_refused() -> None:
     with pytest.raises(
         UserError,
         match=r"^s: asks for 2 labelled, 1 unlabelled, 3 val, 2 test cases, and none of 100 draws keeps each of 2 "
-        r"patients \(10 cases\) on one side .*: a patient of several scans takes them all to one side, so ask for fewer cases$",
+        r"patients \(10 cases\) on one side .*: a patient of several scans takes them all to one "
+        r"side, so ask for fewer cases$",
     ):
         draw(Drawn(labelled=2, unlabelled=1, val=3, test=2, seed=1), cases, "s", patient)
 
