@@ -1,11 +1,13 @@
 """What the pages say about files, commands and messages is so."""
 
+import ast
 import io
 import os
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from semiseg.cli.main import _parser, main
 from semiseg.describe.command import describe
 from semiseg.graph.graph import Graph
 from semiseg.graph.plan import Plan
+from semiseg.method import Batch, Context, TrainingTime
 from semiseg.params.reading import read
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -161,14 +164,23 @@ def test_the_page_on_methods_lists_every_block_with_what_it_defines():
     folder = ROOT / "src/semiseg/blocks"
     assert list(rows) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
     for module, text in rows.items():
-        source = (folder / f"{module}.py").read_text(encoding="utf-8")
-        for name, arguments in re.findall(r"`(\w+)\(([\w, ]*)\)`", text):
-            signature = re.search(rf"^def {name}\((.*)\) ->", source, re.M)
-            assert signature and re.findall(r"(\w+):", signature[1]) == arguments.split(", "), name
+        tree = ast.parse((folder / f"{module}.py").read_text(encoding="utf-8"))
+        defined = {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+        for name, arguments in re.findall(r"`(\w+)(?:\(([\w, ]*)\))?`", text):
+            found = defined[name]
+            if isinstance(found, ast.FunctionDef):
+                assert [each.arg for each in (*found.args.args, *found.args.kwonlyargs)] == arguments.split(", "), name
+
+
+def test_the_page_on_methods_lists_all_that_a_method_can_read():
+    for name, kind in {"batch": Batch, "time": TrainingTime, "context": Context}.items():
+        own = {key for key, value in vars(kind).items() if isinstance(value, property)}
+        listed = re.findall(rf"^\| `{name}\.(\w+)` \| ", METHOD, re.M)
+        assert sorted(listed) == sorted({field.name for field in fields(kind)} | own)
 
 
 def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
-    """The command, as printed, plans one training of ten steps of the printed method."""
+    """The command, as printed, plans one training of ten steps of the printed method, in a folder of its own."""
     source = finished_project.copy_of_source(tmp_path / "copy")
     name, code = re.search(
         r"Write `src/semiseg/(methods/\w+\.py)`.*?^```python\n(.*?)^```", METHOD, re.M | re.S
@@ -183,5 +195,10 @@ def test_the_method_of_the_page_is_planned_by_the_command_of_the_page(tmp_path):
     surroundings = {**os.environ, "PYTHONPATH": str(source)}
     done = subprocess.run(call, cwd=folder, env=surroundings, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
+    jobs = re.findall(r"semiseg --log \S+ (\w+) ", done.stdout + done.stderr)
+    assert "train" in jobs and not {"predict", "row", "table"} & set(jobs)
     trainings = re.findall(r"semiseg .*train .*", done.stdout + done.stderr)
+    (folder,) = re.findall(r"--out (\S+)/weights\.safetensors", trainings[0])
+    seeds = {seed for table in PARAMS.tables.values() for seed in table.seeds}
+    assert int(folder.rpartition("/seed")[2]) not in seeds, "the trial would replace a finished run"
     assert len(trainings) == 1 and '"iterations":10' in trainings[0].replace(" ", "").replace("\\", "")

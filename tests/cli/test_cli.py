@@ -1,12 +1,15 @@
 """The command line: mistakes are one sentence and a status, and every job leaves a log."""
 
+import multiprocessing
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from support import ROOT
 
+from semiseg.base import sources
 from semiseg.cli.main import main
 
 
@@ -30,6 +33,49 @@ def test_a_crash_is_a_traceback_status_1_and_in_the_log(tmp_path, capfd, monkeyp
     assert shown.startswith("error: AttributeError was not expected") and "Traceback (most recent call last)" in shown
     assert shown.endswith("AttributeError: 'Batch' object has no attribute 'nothing'\n")
     assert log.read_text(encoding="utf-8") == shown
+
+
+NEW = """
+class New:
+    def _strong(self):
+        return {}["a"]
+
+def work(given):
+    return New()._strong() if given == "key" else New()._stong()
+"""
+
+
+def users_code(given):
+    space = {}
+    exec(compile(NEW, str(sources.PACKAGE / "methods/new.py"), "exec"), space)
+    return space["work"](given)
+
+
+def in_a_worker(given):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        pool.submit(users_code, given).result()
+
+
+@pytest.mark.parametrize(
+    ("work", "given", "words"),
+    [
+        (users_code, "name", "line 7: AttributeError: 'New' object has no attribute '_stong'; did you mean _strong?"),
+        (users_code, "key", "line 4: KeyError: 'a'"),
+        (in_a_worker, "key", "line 4: KeyError: 'a'"),
+    ],
+)
+def test_an_error_in_a_users_file_ends_with_its_line_and_words(tmp_path, capfd, monkeypatch, work, given, words):
+    """The traceback is in the job's log, and printed where there is none."""
+    monkeypatch.setattr("semiseg.report.show.show", lambda table: work(given))
+    monkeypatch.chdir(sources.PACKAGE.parents[1])
+    table, log = tmp_path / "table.csv", tmp_path / "show.log"
+    table.touch()
+    assert main(["--log", str(log), "show", str(table)]) == 1
+    sentence = f"error: src/semiseg/methods/new.py, {words}\n"
+    assert capfd.readouterr().err == sentence
+    assert "Traceback (most recent call last)" in (text := log.read_text(encoding="utf-8")) and text.endswith(sentence)
+    assert main(["show", str(table)]) == 1
+    assert "Traceback (most recent call last)" in (shown := capfd.readouterr().err) and shown.endswith(sentence)
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path, capfd):
@@ -97,7 +143,10 @@ def test_help_names_every_verb(capsys):
         ),
         ("plan dmeo", "unknown table 'dmeo'; did you mean demo?"),
         ("rehearse dmeo", "unknown table 'dmeo'; did you mean demo?"),
-        ("rehearse openkbp_small", "table openkbp_small cannot be rehearsed: openkbp has no stand-in"),
+        (
+            "rehearse openkbp_small",
+            "openkbp has no stand-in: train a row for ten steps on the data themselves (docs/add",
+        ),
         ("keep dmeo", "unknown table 'dmeo'; did you mean demo?"),
         ("keep-raw btv", "unknown dataset 'btv'; known: "),
         ("check-split la 8lb", "dataset la: unknown split '8lb'; known: 16lab, "),

@@ -261,6 +261,25 @@ def test_the_entries_of_the_page_are_valid() -> None:
     assert all(np.array(plan.protocol("liver").training.patch) % 16 == 0)
 
 
+def test_the_page_trains_ten_steps_on_the_data_themselves_and_replaces_no_run() -> None:
+    """The order of spacing and patch, and the command for a dataset without a stand-in, belong to the entries above."""
+    page = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")
+    entries = yaml.safe_load(blocks("yaml")[0])
+    protocol, preparation = entries["protocols"]["liver"], entries["preparations"]["liver"]
+    spacing = next(step["spacing"] for step in preparation["steps"] if step["step"] == "resample")
+    assert preparation["axes"] == "zyx" and f"z y x: a spacing of `{spacing}` has its slices {spacing[2]} mm" in page
+    assert f"a patch of `{protocol['training']['patch']}` has {protocol['training']['patch'][0]} of them" in page
+    run, given = re.findall(r"^snakemake results/runs/(\S+)/cases\.csv --config \"protocols=(.*)\"$", page, re.M)[0]
+    dataset, name, split, method, seed = run.split("/")
+    table = entries["tables"]["liver_4"]
+    assert (table["dataset"], table["protocol"], table["split"]) == (dataset, name, split) and method in table["rows"]
+    assert int(seed.removeprefix("seed")) not in table["seeds"]
+    few = yaml.safe_load(given)[name]["training"]
+    protocol["training"] |= {**few, "validation": protocol["training"]["validation"] | few["validation"]}
+    text = yaml.safe_dump({"methods": {}, **entries}).replace("mine", "phantom")
+    assert Plan(parse_params(yaml.safe_load(text))).protocol(name).training.iterations == 10
+
+
 def test_the_page_lists_every_preparation_step() -> None:
     steps = re.findall(
         r"^## `preparations.* with `step: (\w+)`", (ROOT / "docs/params.md").read_text(encoding="utf-8"), re.M

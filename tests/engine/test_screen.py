@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from semiseg.base.progress import WHERE
 from semiseg.engine.screen import COMMAND_CHARACTERS, Screen
 
 COMMAND = "semiseg train --spec " + "x" * 3000
@@ -69,6 +70,13 @@ def test_errors_and_warnings_are_whole_but_for_the_parameters_in_a_command(scree
         f"snakemake: Error in rule train, log: a.log, shell: {COMMAND[:COMMAND_CHARACTERS]} ... failed",
         "snakemake: Using shell nobody knows",
     ]
+
+
+def test_a_traceback_that_has_a_sentence_is_left_to_the_log(screen):
+    trace = "Traceback (most recent call last):\n  File x.py\nKeyError: 1"
+    shown = f"Logfile a.log:\n====\ndevice: CPU\n{{}}error: x.py, line 1: KeyError: 1\n====\nLogfile b.log:\n{trace}"
+    log(screen, shown.format(f"{WHERE}\n{trace}\n\n{trace}\n"), logging.ERROR, LogEvent.JOB_ERROR)
+    assert lines(screen) == f"snakemake: {shown.format('')}".splitlines()
 
 
 def test_what_is_not_known_to_be_chatter_is_shown(screen):

@@ -103,6 +103,34 @@ def test_a_missing_part_is_reported_as_unavailable(question):
         question(SimpleNamespace())
 
 
+def test_a_row_says_whether_its_job_was_started_and_names_no_log_that_is_not_there(tmp_path):
+    """As after a call that was interrupted: one job failed, one was ended before its log, one still waited."""
+
+    def job(rule, name, log="none.log"):
+        names = SimpleNamespace(method=name, table="toy")
+        return Job(rule=SimpleNamespace(name=rule), log=[log], wildcards=names, output=[f"results/toy/{name}.csv"])
+
+    class Job(SimpleNamespace):
+        __hash__ = object.__hash__
+
+    (tmp_path / "cps.log").touch()
+    jobs = [job("train", "cps", str(tmp_path / "cps.log")), job("train", "mt"), job("evaluate", "dtc")]
+    rows = [job("row", each.wildcards.method) for each in jobs]
+    table, ready = job("table", ""), job("row", "sup_only")
+    needs = {table: [ready, *rows], **{row: [each] for row, each in zip(rows, jobs, strict=True)}, ready: []}
+    dag = SimpleNamespace(
+        needrun_jobs=lambda: [table, *rows, *jobs], dependencies={**needs, **{each: [] for each in jobs}}
+    )
+    scheduler = SimpleNamespace(failed={jobs[0]}, running={jobs[1]})
+    (unbuilt,) = adapter.unbuilt_tables(SimpleNamespace(dag=dag, scheduler=scheduler))
+    assert unbuilt.ready == {"sup_only": "results/toy/sup_only.csv"}
+    assert unbuilt.failed == {
+        "cps": f"train did not finish, see {tmp_path / 'cps.log'}",
+        "mt": "train did not finish",
+        "dtc": "evaluate was not started",
+    }
+
+
 def test_conda_is_told_from_other_ways_to_deploy():
     from snakemake.settings.types import DeploymentMethod
 

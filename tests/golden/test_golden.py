@@ -94,7 +94,11 @@ def test_case(golden: tuple[str, dict[str, Any]]) -> None:
 
 def test_every_method_has_cases_or_a_reason_to_have_none() -> None:
     with_cases = {key for key, _ in recipes.cases(CASES)} - {"backbones"}
-    assert with_cases | set(WITHOUT_CASES) == set(catalogue.entries("methods"))
+    methods = set(catalogue.entries("methods"))
+    lacking = methods - with_cases - set(WITHOUT_CASES)
+    advice = "add golden cases, or enter the reason in WITHOUT_CASES of tests/golden/test_golden.py"
+    assert not lacking, f"{sorted(lacking)}: {advice}"
+    assert with_cases | set(WITHOUT_CASES) == methods, "WITHOUT_CASES or the cases name a method that is not here"
     assert not with_cases & set(WITHOUT_CASES), "these have cases now: take them from the list"
 
 

@@ -202,6 +202,7 @@ def test_the_cost_of_a_table_counts_the_pre_training(tmp_path: Path, monkeypatch
     expected = f"4 of 4 runs, about {steps / 3600:.1f} hours"
     assert expected in next(line for line in lines if "left to train" in line)
     assert any(line.rstrip().endswith("weights 4.0 GiB") for line in lines)
+    assert any(line.rstrip().endswith("TFLOP/s (assumed for a GPU, no estimate for CPUs)") for line in lines)
 
 
 def test_a_rehearsal_has_the_pre_training_too() -> None:

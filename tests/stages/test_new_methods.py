@@ -1,6 +1,7 @@
 """Methods of other forms than the ones here, through training and prediction: what they receive, and what predicts."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,8 @@ class Unequal(Method):
         logits["c"] = self.c(torch.cat([batch.images, batch.images], 1))
         return {name: self.context.supervised(each, batch.labels) for name, each in logits.items()}
 '''
+PAGE = (ROOT / "docs/add-a-method.md").read_text(encoding="utf-8")
+OF_THE_PAGE = dict(re.findall(r"`src/semiseg/methods/(\w+)\.py`(?:(?!```).)*```python\n(.*?)^```", PAGE, re.M | re.S))
 UNTRAINED = '''
 """A method that forgot its networks."""
 from semiseg.method import Method
@@ -135,6 +138,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     methods = {"keeps_facts": FACTS, "composite": COMPOSITE, "untrained": UNTRAINED, "unequal": UNEQUAL}
+    methods |= OF_THE_PAGE
     files = {"networks/tiny_net.py": TINY_NET} | {f"methods/{name}.py": text for name, text in methods.items()}
     with added(tmp_path_factory.mktemp("package"), files):
         yield
@@ -270,3 +274,19 @@ def test_a_network_that_cannot_be_built_is_one_sentence_and_a_computed_one_is_le
             return
         with pytest.raises(UserError, match=rf"methods/wrong\.py(:|,) {sentence}"):
             check_declared("wrong")
+
+
+@pytest.mark.parametrize(("name", "terms", "networks"), [
+    ("entropy_min", ["supervised", "entropy"], ["network"]),
+    ("weak_strong", ["supervised", "pseudo"], ["teacher"]),
+])  # fmt: skip
+def test_the_methods_of_the_page_are_trained_and_predict(package, cases, tmp_path, name, terms, networks) -> None:
+    """Each has its terms in the history, predicts with its networks, and its work can be counted."""
+    assert sorted(OF_THE_PAGE) == ["entropy_min", "weak_strong"]
+    check_declared(name)
+    spec = train_spec(name, iterations=3)
+    path = trained(spec, cases, tmp_path)
+    header, *rows = (path.parent / "history.csv").read_text(encoding="utf-8").splitlines()
+    assert header.split(",")[3:-1] == [f"loss_{term}" for term in terms] and len(rows) == 3
+    assert weights.load(path)[1]["networks"] == networks and predicted(spec, path, cases)
+    assert count(spec, 3, (16, 16, 32)).parameters > 0

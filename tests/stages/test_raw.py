@@ -11,11 +11,14 @@ from support.raw_folders import import_raw
 from support.raw_forms import AFFINE, block, ct
 
 from semiseg.base.errors import UserError
+from semiseg.base.files import read_json
 from semiseg.base.volume import Volume
 from semiseg.data.arrival import arrivals
 from semiseg.data.images import read_nifti, write_nifti
 from semiseg.data.layouts import nnunet
-from semiseg.dataset import Organ
+from semiseg.data.raw_case import read_case
+from semiseg.dataset import Organ, RawCase
+from semiseg.stages.raw import build_raw
 
 MINE = nnunet("mine", title="Mine", modality="CT", organs=(Organ(1, "liver", "Liv"), Organ(2, "left kidney", "L.kid")))
 DESCRIPTION = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "left kidney": 2}}
@@ -125,6 +128,25 @@ def test_a_file_that_was_packed_in_pieces_or_twice_is_read(tmp_path: Path, raw: 
     import_raw("mine", tmp_path / "good", raw)
     assert (read_nifti(raw / "imagesTr/c_0000.nii.gz").array == ct()).all()
     assert (raw / "imagesTr/d_0000.nii.gz").exists()
+
+
+def test_a_case_whose_files_are_deleted_is_listed_no_more(tmp_path: Path, raw: Path) -> None:
+    for name in (IMAGE, LABEL):
+        (raw / name).unlink()
+    build_raw({"dataset": "mine", "options": {}, "standin": False, "wanted": None}, raw)
+    assert [case["id"] for case in read_json(raw / "manifest.json")["cases"]] == ["a"]
+
+
+@pytest.mark.parametrize("fault", ["differ in shape", "has label ids"])
+def test_shapes_and_ids_are_looked_at_when_cases_are_read(fault: str, tmp_path: Path, raw: Path) -> None:
+    """The import takes such a label map, because it reads no voxels of a new case; its own reader refuses it."""
+    label = block((1, 7)) if "ids" in fault else block((1, 2))[:-1]
+    for name, array in (("imagesTr/c_0000.nii.gz", ct()), ("labelsTr/c.nii.gz", label)):
+        write_nifti(tmp_path / "new" / name, Volume(array, AFFINE))
+    import_raw("mine", tmp_path / "new", raw)
+    case = RawCase("c", "imagesTr/c_0000.nii.gz", "labelsTr/c.nii.gz")
+    with pytest.raises(UserError, match=f"^case c: .*{fault}"):
+        read_case(MINE, case, raw)
 
 
 def test_what_a_killed_import_has_left_is_no_part_of_the_next(tmp_path: Path, raw: Path) -> None:

@@ -179,6 +179,8 @@ def test_a_partial_table_has_its_own_files_and_show_names_what_is_missing(projec
     text = shown(out, 200)
     assert "MT & co_1 was not rebuilt: train did not finish\n" in text
     assert "DHC was not rebuilt: it asks for equal halves\n" in text
+    tabulate(finished_table.tabulation(), write_rows(), tmp_path / "toy.csv")
+    assert not list(tmp_path.glob("toy.partial.*"))
 
 
 def test_same_runs_same_bytes(project, tmp_path):

@@ -1,6 +1,7 @@
 """A try that fails, crashes or is killed costs nothing of the finished run before it; to undo the edit is enough."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def test_a_method_that_crashes_leaves_the_old_run_and_its_traceback_in_the_log(p
     method.write_text(
         text.replace("def terms(", "def losses(self, *given):\n        return 1 / 0\n\n    def terms(", 1)
     )
-    assert snakemake(project, f"{RUN}/weights.safetensors", source=source).endswith("exit 1")
+    said = snakemake(project, f"{RUN}/weights.safetensors", source=source)
+    assert said.endswith("exit 1") and "Traceback" not in said
+    assert re.search(r"^error: \S+/methods/cps\.py, line \d+: ZeroDivisionError: division by zero$", said, re.M)
     log = (project / LOG).read_text(encoding="utf-8")
     assert "Traceback" in log and "ZeroDivisionError: division by zero" in log
 

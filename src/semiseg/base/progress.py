@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 MB = 1_000_000
+IN_THE_LOG = {"in_the_log": True}  # ``extra`` of a record that a job with a log file does not print
+WHERE = "Where the error below arose:"  # the line above the traceback of an error that has a sentence
 
 package_logger = logging.getLogger("semiseg")
 logger = logging.getLogger(__name__)
@@ -32,6 +34,8 @@ class _Terminal(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "in_the_log", False) and log_file() is not None:
+            return
         with contextlib.suppress(OSError):
             print(self.format(record), file=sys.stderr, flush=True)
 

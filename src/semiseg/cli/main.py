@@ -7,13 +7,14 @@ import gc
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import set_up_logging
+from semiseg.base.progress import IN_THE_LOG, WHERE, set_up_logging
 from semiseg.base.surroundings import complete
-from semiseg.cli import proofs, questions, rules, sharing
+from semiseg.cli import plug_in_faults, proofs, questions, rules, sharing
 from semiseg.jobs.checkout import check_checkout
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb and return its exit status.
 
     A user's mistake, and a file that is closed to the user, are one sentence and status 2. An unexpected error is a
-    traceback and status 1. Both are printed to the terminal and written to the job's log.
+    traceback and status 1. Both are printed to the terminal and written to the job's log. Where the error arose in the
+    file of a method or dataset, a sentence with its line and words comes last; the traceback of a job with a log is in
+    the log alone.
     """
     complete()
     # Python would look through all objects for garbage once more before it ends, an eighth of the time of a table. The
@@ -53,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, PermissionError) and error.filename is not None:
             logger.error(f"error: {_closed(error)}")
             return BAD_INPUT
-        logger.exception(f"error: {type(error).__name__} was not expected, this is where it arose")
+        if (fault := plug_in_faults.sentence(error)) is not None:
+            whole = "".join(traceback.format_exception(error)).rstrip()
+            logger.error(f"{WHERE}\n{whole}", extra=IN_THE_LOG)
+            logger.error(f"error: {fault}")
+        else:
+            logger.exception(f"error: {type(error).__name__} was not expected, this is where it arose")
         return CRASHED
     return status or 0
 

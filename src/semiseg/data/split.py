@@ -78,8 +78,9 @@ def draw(
             notes = [] if patients == len(cases) else [TOGETHER]
             return {"source": [f"drawn with seed {drawn.seed}"], "notes": notes, **parts}
     raise UserError(
-        f"{where}: none of {DRAWS} draws keeps each of {patients} patients ({len(cases)} cases) on one side of "
-        "training, validation and test: ask for fewer cases"
+        f"{where}: asks for {', '.join(f'{getattr(drawn, part)} {part}' for part in PARTS)} cases, and none of {DRAWS} "
+        f"draws keeps each of {patients} patients ({len(cases)} cases) on one side of training, validation and test: a "
+        "patient of several scans takes them all to one side, so ask for fewer cases"
     )
 
 

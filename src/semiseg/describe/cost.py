@@ -85,7 +85,8 @@ def plan_table(plan: Plan, table: str, speed: float | None, runs_per_gpu: int = 
     pace = speed or measured.pace(works) or ASSUMED_SPEED
     trained = view.trained()
     lines = [_line(view, method, works[method], measured, pace, trained) for method in works]
-    origin = "given" if speed else "of finished runs here" if measured.pace(works) else "assumed"
+    assumed = "assumed for a GPU, no estimate for CPUs"
+    origin = "given" if speed else "of finished runs here" if measured.pace(works) else assumed
     for block in _page(view, lines, f"{pace / 1e12:.2g} TFLOP/s ({origin})", runs_per_gpu):
         terminal().print(block)
 

@@ -154,7 +154,10 @@ def rehearse(params: Params, table: str, folder: Path, cores: str) -> Path:
     dataset = Plan(params).table(table).dataset
     if get_dataset(dataset).generate is None and dataset not in catalogue.entries("standins"):
         known = ", ".join(catalogue.entries("standins"))
-        raise UserError(f"table {table} cannot be rehearsed: {dataset} has no stand-in; datasets with one: {known}")
+        raise UserError(
+            f"table {table} cannot be rehearsed: {dataset} has no stand-in: train a row for ten steps on the data "
+            f"themselves (docs/add-a-dataset.md); datasets with a stand-in: {known}"
+        )
     text = dump(shrunk(params, table).model_dump(mode="json"))
     write_text(folder / "params.yaml", f"# Written by `semiseg rehearse {table}`.\n{text}")
     target = TABLE.format(table=table)

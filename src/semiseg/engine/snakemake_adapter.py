@@ -156,17 +156,25 @@ class UnbuiltTable:
 @undocumented()
 def unbuilt_tables(workflow: Any) -> list[UnbuiltTable]:
     """The tables that were planned and not built, at the end of a call that failed."""
-    dag = workflow.dag
-    unfinished = set(dag.needrun_jobs())
-    return [_unbuilt_table(dag, job, unfinished) for job in unfinished if job.rule.name == "table"]
+    dag, scheduler = workflow.dag, workflow.scheduler
+    unfinished, started = set(dag.needrun_jobs()), scheduler.failed | scheduler.running
+    return [_unbuilt_table(dag, job, unfinished, started) for job in unfinished if job.rule.name == "table"]
 
 
-def _unbuilt_table(dag: Any, table: Any, unfinished: set[Any]) -> UnbuiltTable:
+def _unbuilt_table(dag: Any, table: Any, unfinished: set[Any], started: set[Any]) -> UnbuiltTable:
     rows = [job for job in dag.dependencies[table] if job.rule.name == "row"]
     ready = {row.wildcards.method: str(row.output[0]) for row in rows if row not in unfinished}
     culprits = {row.wildcards.method: _first_unfinished(dag, row, unfinished) for row in rows if row in unfinished}
-    failed = {method: f"{job.rule.name} did not finish, see {job.log[0]}" for method, job in culprits.items()}
+    failed = {method: _why_unfinished(job, started) for method, job in culprits.items()}
     return UnbuiltTable(table.wildcards.table, ready, failed)
+
+
+def _why_unfinished(job: Any, started: set[Any]) -> str:
+    """Whether the job was begun by this call, and its log where it wrote one."""
+    if job not in started:
+        return f"{job.rule.name} was not started"
+    log = str(job.log[0])
+    return f"{job.rule.name} did not finish" + (f", see {log}" if Path(log).exists() else "")
 
 
 def _first_unfinished(dag: Any, job: Any, unfinished: set[Any]) -> Any:

@@ -53,9 +53,10 @@ def _same_scan(kind: Dataset, parts: Parts, facts: Mapping[str, Facts], pairs: S
         equal = facts[pair.one].content == facts[pair.other].content
         if not equal and pair.score < SAME:
             continue
-        how = "identical voxels" if equal else f"similarity {pair.score:.3f}"
+        may = f"may show the same scan: similarity {pair.score:.3f}, and {SAME} is suspicious"
+        how = "show the same scan: identical voxels" if equal else may
         severity = severity_of(parts, cases)
-        text = f"{with_part(parts, pair.one)} and {with_part(parts, pair.other)} show the same scan: {how}"
+        text = f"{with_part(parts, pair.one)} and {with_part(parts, pair.other)} {how}"
         if not equal and kind.patient(pair.one) == kind.patient(pair.other):
             severity = "note" if severity == "warning" else severity
             text += ", of one patient by their names"
