@@ -475,7 +475,7 @@ def test_a_clone_without_its_runs_has_one_line_on_them_and_one_on_what_to_do(pro
     assert lines[:3] == [
         f"{TABLE}: missing",
         "  missing: cps, control_perfect (80 cells)",
-        "missing, 25 times: is missing",
+        "missing: 25 files",
     ]
     assert sentence in lines and len(lines) == 12
     Path(TABLE).write_text("")

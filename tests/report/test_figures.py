@@ -208,7 +208,25 @@ def test_bars_are_the_published_means(project):
         "(base)",
     ):
         assert part in text
-    assert "population SD over runs" in text
+    assert "whiskers: population SD over runs" in text
+
+
+def test_bars_of_one_run_speak_of_no_whiskers(project):
+    rows = write_rows({"high": 70.0, "base": 80.0, "off": 75.5, "low": 81.25, "both": 60.0})
+    for path in rows:
+        finished_table.write_table(path, pd.read_csv(path).assign(**{"Dice SD": np.nan, "Jaccard SD": np.nan}))
+    text = drawn("bars", ablation(), rows)
+    assert "Rule guidednet" in text and "whiskers" not in text
+
+
+def test_panels_of_several_methods_are_named_as_their_rows(project):
+    spec = ablation()
+    spec["variants"]["both"]["base"] = "off"
+    spec["variants"]["low"]["base"] = "elsewhere"
+    rows = write_rows({"high": 70.0, "base": 80.0, "off": 75.5, "low": 81.25, "both": 60.0})
+    text = drawn("bars", spec, rows)
+    assert "BASE: weight" in text and "OFF: m, n" in text
+    assert "elsewhere: weight" in text, "it is no row of the table, so it has no label"
 
 
 def test_bars_of_a_rule_without_jaccard(project):
