@@ -20,6 +20,7 @@ from semiseg.graph.figures import check_figure
 from semiseg.jobs.record import write_record
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.bars import find_panels
+from semiseg.report.figures.panels import draw_boxes
 from semiseg.report.figures.surfaces import aim, render
 from semiseg.report.pictures import Scan
 from semiseg.stages.figure import figure
@@ -209,6 +210,17 @@ def test_bars_are_the_published_means(project):
     ):
         assert part in text
     assert "whiskers: population SD over runs" in text
+
+
+def test_a_long_name_of_the_only_row_is_not_cut(project):
+    spec = {**tabulation(), "rows": ["mt"], "names": {"mt": ["MT with weights of the authors, as published"]}}
+    drawing = draw_boxes(TableSpec.model_validate({**spec, "runs": {"mt": spec["runs"]["mt"]}}))
+    drawing.draw_without_rendering()
+    for axes in drawing.axes:
+        (name,) = axes.get_xticklabels()
+        box, whole = name.get_window_extent(), axes.figure.bbox
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+        assert name.get_text().replace("\n", " ") == "MT with weights of the authors, as published"
 
 
 def test_bars_of_one_run_speak_of_no_whiskers(project):
