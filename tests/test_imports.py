@@ -81,3 +81,11 @@ def test_the_command_line_and_the_planner_load_none_of_them(modules):
         )
         == []
     )
+
+
+def test_showing_a_table_and_checking_it_loads_no_torch(project):
+    script = (
+        "import json, sys; from semiseg.cli.main import main; main(['show', 'results/tiny.csv']);"
+        "print(json.dumps([name for name in ('torch', 'monai', 'matplotlib') if name in sys.modules]))"
+    )
+    assert json.loads(printed(script, cwd=project).splitlines()[-1]) == []

@@ -255,3 +255,30 @@ def test_check_params_finds_what_no_job_could_use(tmp_path, monkeypatch) -> None
         forget()
         assert "methods/unused.py must define exactly one Method, it defines 0" in wrong({})
     forget()
+
+
+def test_a_name_of_several_things_says_so_first() -> None:
+    first = "guidednet is the name of 3 things, one page each: protocol, method and preparation"
+    assert page("guidednet").startswith(first)
+    assert "things, one page each" not in page("la_8")
+
+
+def test_a_row_on_another_split_tells_why() -> None:
+    sentence = "Sup only reads no unlabelled case, and the other cases of {} are those of {}: one training serves both."
+    assert sentence.format("50pct", "10pct") in page("flare22_10pct")
+    assert "rows on another split" not in page("flare22_50pct")
+    assert "V-Net (fully) reads no" not in page("amos_5pct"), "its labelled cases are others"
+
+
+def test_a_ramp_that_the_training_does_not_end_tells_how_far_it_gets() -> None:
+    demo = training(PARAMS.protocols["demo"], "x y z")["ramp"]
+    # the last of 150 iterations has s = 149 / 300, and exp(-5 (151 / 300)^2) = exp(-1.26672) = 0.28175
+    assert demo.endswith("; the training ends at s = 0.50, weight 0.28")
+    assert "ends at" not in training(PARAMS.protocols["dhc_amos"], "x y z")["ramp"]
+    ended = PARAMS.protocols["demo"].training.model_copy(update={"iterations": 301})
+    ended = PARAMS.protocols["demo"].model_copy(update={"training": ended})
+    assert "ends at" not in training(ended, "x y z")["ramp"]
+
+
+def test_distances_in_voxels_are_told_without_a_stray_comma() -> None:
+    assert "Distances (ASD) are in voxels, not mm." in page("amos_5pct")

@@ -1,5 +1,6 @@
 """Claims in the printed tables: probabilities worked by hand, the rows compared, and what our tables measure."""
 
+import io
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -7,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from support import ROOT, finished_table
 
 from semiseg.base.errors import UserError
 from semiseg.base.files import write_text
 from semiseg.cli.main import main
 from semiseg.jobs.record import write_record
-from semiseg.papers.check.page import markdown
 from semiseg.papers.check.prints import Print, read
 from semiseg.papers.outperformance import between_runs, measured, model, page
 from semiseg.papers.outperformance.claims import claims
-from semiseg.papers.outperformance.introduction import introduction
+from semiseg.papers.outperformance.command import show_claims
+from semiseg.papers.outperformance.markdown_page import claims_markdown
 
 PAPERS = ("crln", "dvcl", "guidednet", "plbopt", "skcdf")
 
@@ -219,7 +221,7 @@ def test_rows_that_never_differ_have_no_correlation():
 
 def test_the_page_is_up_to_date():
     written = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    assert written == markdown(page.sections(PAPERS, ROOT), introduction()), (
+    assert written == claims_markdown(page.sections(PAPERS, ROOT)), (
         "run `semiseg published claims --write docs/claims.md`"
     )
 
@@ -233,3 +235,33 @@ def test_the_verb_prints_or_writes(tmp_path, capfd, monkeypatch):
     assert Path("claims.md").read_text(encoding="utf-8").startswith("# Printed claims")
     assert main(["published", "claims", "skdf"]) == 2
     assert "unknown paper 'skdf'" in capfd.readouterr().err
+
+
+def test_the_first_section_counts_the_claims_of_each_table(found):
+    first, second = page.sections(PAPERS, ROOT)[:2]
+    assert first.title == "Claims by table" and "137 claims" in first.summary and "not" in first.summary
+    *tables, every = [[*line[:2], *map(int, line[2:])] for line in first.lines]
+    assert every == ["all", "", *(sum(line[place] for line in tables) for place in (2, 3, 4))]
+    own = [one.over_cases(0.5) for one in found if (one.first.paper, one.first.table) == ("crln", "2")]
+    assert ["crln", "2", len(own), sum(chance <= 0.05 for chance in own)] in [line[:4] for line in tables]
+    assert f"{every[2] - every[3]} at r = 0.5 and {every[2] - every[4]} at r = 0.9 of 137" in second.summary
+    text = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
+    assert text.index("## Claims by table") < text.index("## The model") < text.index("## Claims\n")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 180])
+def test_no_word_is_broken_on_the_terminal(width):
+    shown = io.StringIO()
+    show_claims(console=Console(file=shown, width=width))
+    texts = shown.getvalue()
+    known = {
+        word
+        for one in page.sections(PAPERS, Path())
+        for line in [one.heads, *one.lines]
+        for word in " ".join(line).split()
+    }
+    tables = [line for line in texts.splitlines() if line.startswith("  ")]
+    assert tables and {word for line in tables for word in line.split()} <= known
+    assert texts.splitlines()[-1] == "The model behind these numbers: docs/claims.md"
+    for line in page.CLAIMS_LEGEND:
+        assert line in [shown.rstrip() for shown in texts.splitlines()]

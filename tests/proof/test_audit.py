@@ -475,7 +475,7 @@ def test_a_clone_without_its_runs_has_one_line_on_them_and_one_on_what_to_do(pro
     assert lines[:3] == [
         f"{TABLE}: missing",
         "  missing: cps, control_perfect (80 cells)",
-        "missing, 25 times: is missing",
+        "missing: 25 files",
     ]
     assert sentence in lines and len(lines) == 12
     Path(TABLE).write_text("")
@@ -963,3 +963,42 @@ def test_the_tree_tells_where_raw_files_came_from(project, capsys, params, input
     resealed(record_path(path), params=changed, inputs=entries)
     assert main(["lineage", path]) == 0
     assert words in capsys.readouterr().out
+
+
+def test_show_names_a_file_of_the_table_that_is_not_the_recorded_one_after_the_table(project, capsys):
+    for path in (TABLE, "results/tiny/cps.csv", "results/tiny.sound.csv"):
+        kept = Path(path).read_bytes()
+        assert main(["show", TABLE]) == 0
+        assert "`semiseg audit" not in capsys.readouterr().out.splitlines()[-1]
+        Path(path).write_bytes(kept.replace(b".", b"1.", 1))
+        assert main(["show", TABLE]) == 1
+        shown = capsys.readouterr().out.splitlines()[-2:]
+        assert main(["lineage", TABLE]) == 1
+        told = capsys.readouterr().out.splitlines()[:2]
+        told[0] = told[0].replace("its record", f"the record of {TABLE}" if path.endswith("cps.csv") else "its record")
+        assert shown == told and shown[0].startswith(f"{path} is not the file that ")
+        Path(path).write_bytes(kept)
+
+
+def test_show_compares_a_table_of_another_folder_with_its_record_there(project, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", str(project / TABLE)]) == 0
+    (project / "results/tiny.md").write_text("better\n")
+    assert main(["show", str(project / TABLE)]) == 1
+    assert "results/tiny.md is not the file that its record names: expected " in capsys.readouterr().out
+
+
+def test_show_says_where_nothing_tells_what_a_table_was_made_from(project, capsys):
+    Path(record_path(TABLE)).unlink()
+    assert main(["show", TABLE]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"{TABLE} has no lineage record, so nothing tells what it was made from"
+
+
+def test_a_tree_tells_a_file_that_is_not_here_from_one_without_a_record(project, capsys):
+    Path("results/tiny/cps.csv").unlink()
+    Path(record_path("results/tiny/cps.csv")).unlink()
+    assert main(["lineage", TABLE]) == 0
+    text = capsys.readouterr().out
+    assert "results/tiny/cps.csv is not here, nor is its record: build it with `snakemake results/tiny/cps.csv`" in text
+    assert "has no lineage record" not in text

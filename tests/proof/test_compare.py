@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from support import finished_project
 from support.records import resealed
@@ -16,8 +17,10 @@ from semiseg.cli.main import main
 from semiseg.paths import record_path
 from semiseg.proof.compare.command import check_comparable
 from semiseg.proof.compare.sides import open_side
+from semiseg.proof.compare.texts import CASE_HEADS, ROW_HEADS, about_rows, cases_title, line_texts, notes
 from semiseg.proof.crate.contents import WORKFLOW
 from semiseg.proof.crate.export import export
+from semiseg.scoring.paired import Line, Pairs
 
 TABLE = finished_project.TABLE
 ROW = "results/tiny/cps.csv"
@@ -90,7 +93,8 @@ def test_two_rows_are_compared_column_by_column_and_case_by_case(project, capfd)
     assert "2 test cases in both, 2 runs of each" in text and "sound (rule sound)" in text
     assert re.search(r"Dice \d+\.\d\d \d+\.\d\d −\d+\.\d\d undefined undefined: too few cases", text)
     assert "Mean Dice is higher in A in 0 cases, in B in 2, equal in 0." in text
-    assert "The 2 cases that differ most" in text and "`--page FILE.html` draws these cases" in text
+    assert "Both cases (Dice, percentage points" in text and "`--page FILE.html` draws these cases" in text
+    assert "Only 2 test cases: a rare failure may be in none of them, so that intervals may be too short." in text
 
 
 def test_no_line_is_wider_than_eighty_characters(project, build, capfd):
@@ -109,6 +113,7 @@ def test_the_page_and_the_plot_show_the_cases_with_their_pictures(project, tmp_p
     page, plot = tmp_path / "page.html", tmp_path / "plot.svg"
     status, text = told(capfd, f"{TABLE}:cps", f"{TABLE}:control_perfect", "--page", page, "--plot", plot)
     assert status == 0 and f"page: {page}" in text and f"plot: {plot}" in text
+    assert "--page FILE" not in text  # it was given
     content = page.read_text(encoding="utf-8")
     assert content.count('<img src="data:image/png;base64,') == 3  # the plot and two cases
     assert "http" not in content and "<script" not in content
@@ -350,3 +355,59 @@ def test_numbers_of_different_kinds_are_refused(project, changed, convention, se
     other = replace(one, record={**one.record, "params": one.record["params"] | changed})
     with pytest.raises(UserError, match=sentence) if sentence else contextlib.nullcontext():
         check_comparable(one, other, convention)
+
+
+# the words about two rows
+
+
+@pytest.fixture
+def few() -> Pairs:
+    """Seven cases of one organ: A is a little farther in six, and far nearer in one. Without p for Jaccard."""
+    far = Line("ASD", 5.0, 6.0, -1.0, -40.3, 7.65, 0.03, 7, 1, 6)
+    near = replace(far, column="Dice", low=-3.0, high=-0.5)
+    frame = pd.DataFrame({"LA": [-1.0] * 7, "mean": [-1.0] * 7}, index=[f"case{n}" for n in range(7)])
+    return Pairs((near, replace(near, column="Jaccard", p=float("nan")), far), frame, frame, frame, 1)
+
+
+def test_few_cases_and_the_least_p_are_told(few):
+    text = " ".join(notes(few))
+    assert "Only 7 test cases: a rare failure" in text and "with 7 cases no p below 0.016 is possible." in text
+    many = replace(few, lines=tuple(replace(line, pairs=10) for line in few.lines))
+    assert "Only" not in " ".join(notes(many))
+
+
+def test_an_interval_that_holds_zero_beside_a_small_p_is_explained(few):
+    assert "Interval and p disagree on ASD: the interval is of the mean difference" in " ".join(notes(few))
+    agreed = replace(few, lines=few.lines[:2])
+    assert "disagree" not in " ".join(notes(agreed))
+    for low, high, p in ((-2.0, 1.0, 0.2), (0.5, 1.0, 0.01)):
+        both = replace(few, lines=(replace(few.lines[0], low=low, high=high, p=p),))
+        assert "disagree" not in " ".join(notes(both))
+    other = replace(few, lines=(replace(few.lines[0], low=0.5, high=1.0, p=0.2),))
+    assert "disagree on Dice" in " ".join(notes(other))
+
+
+def test_no_note_asserts_that_the_two_rows_differ(few):
+    assert "may not part two rows that have a small p here" in " ".join(notes(few))
+
+
+def test_all_numbers_have_one_kind_of_minus(few):
+    texts = [text for line in few.lines for text in line_texts(line)]
+    assert "[−40.30, 7.65]" in texts and not any("-" in text for text in texts)
+    assert "-" not in "".join((*ROW_HEADS, *CASE_HEADS))
+
+
+@pytest.mark.parametrize(
+    ("shown", "cases", "words"), [(1, 1, "The only case"), (2, 2, "Both"), (6, 6, "All 6"), (10, 11, "The 10 cases")]
+)
+def test_the_list_of_cases_says_how_many_there_are(shown, cases, words):
+    assert cases_title(shown, cases).startswith(f"{words} ") and ("most" in cases_title(shown, cases)) == (cases == 11)
+
+
+def test_units_are_told_of_the_columns_that_are_there(project, few):
+    with contextlib.ExitStack() as stack:
+        sides = [open_side(f"{TABLE}:{row}", stack) for row in ("cps", "control_perfect")]
+        told = about_rows(*sides, "sound", few)["convention"]
+        assert told == "sound (rule sound); Dice and Jaccard in percent, distances in mm"
+        told = about_rows(*sides, "sound", replace(few, lines=few.lines[:1]))["convention"]
+        assert told == "sound (rule sound); Dice in percent"

@@ -289,7 +289,7 @@ def test_what_does_not_hold_is_not_exported(inside: Path, tmp_path: Path, name: 
 
 def test_a_missing_record_is_told(inside: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"results/other\.csv cannot be exported: results/other\.csv has no lineage record"
+        UserError, match=r"results/other\.csv cannot be exported: results/other\.csv is not here, nor is its record"
     ):
         export("results/other.csv", tmp_path / "crate")
 

@@ -20,6 +20,7 @@ from semiseg.graph.figures import check_figure
 from semiseg.jobs.record import write_record
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.bars import find_panels
+from semiseg.report.figures.panels import draw_boxes
 from semiseg.report.figures.surfaces import aim, render
 from semiseg.report.pictures import Scan
 from semiseg.stages.figure import figure
@@ -208,7 +209,36 @@ def test_bars_are_the_published_means(project):
         "(base)",
     ):
         assert part in text
-    assert "population SD over runs" in text
+    assert "whiskers: population SD over runs" in text
+
+
+def test_a_long_name_of_the_only_row_is_not_cut(project):
+    spec = {**tabulation(), "rows": ["mt"], "names": {"mt": ["MT with weights of the authors, as published"]}}
+    drawing = draw_boxes(TableSpec.model_validate({**spec, "runs": {"mt": spec["runs"]["mt"]}}))
+    drawing.draw_without_rendering()
+    for axes in drawing.axes:
+        (name,) = axes.get_xticklabels()
+        box, whole = name.get_window_extent(), axes.figure.bbox
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0
+        assert name.get_text().replace("\n", " ") == "MT with weights of the authors, as published"
+
+
+def test_bars_of_one_run_speak_of_no_whiskers(project):
+    rows = write_rows({"high": 70.0, "base": 80.0, "off": 75.5, "low": 81.25, "both": 60.0})
+    for path in rows:
+        finished_table.write_table(path, pd.read_csv(path).assign(**{"Dice SD": np.nan, "Jaccard SD": np.nan}))
+    text = drawn("bars", ablation(), rows)
+    assert "Rule guidednet" in text and "whiskers" not in text
+
+
+def test_panels_of_several_methods_are_named_as_their_rows(project):
+    spec = ablation()
+    spec["variants"]["both"]["base"] = "off"
+    spec["variants"]["low"]["base"] = "elsewhere"
+    rows = write_rows({"high": 70.0, "base": 80.0, "off": 75.5, "low": 81.25, "both": 60.0})
+    text = drawn("bars", spec, rows)
+    assert "BASE: weight" in text and "OFF: m, n" in text
+    assert "elsewhere: weight" in text, "it is no row of the table, so it has no label"
 
 
 def test_bars_of_a_rule_without_jaccard(project):

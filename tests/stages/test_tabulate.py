@@ -227,6 +227,16 @@ def test_show_prints_every_number_at_any_width(project, width):
     assert max(map(len, table)) <= max(width, len("published convention: results/toy.csv"))
 
 
+def test_show_breaks_no_title_and_leaves_no_count_alone(project):
+    counts = ("Labelled", "Unlabelled", "n", "Absent", "Missed", "False pos.")
+    for width in range(72, 160):
+        lines = [line.rstrip() for line in shown(OUT.with_suffix(".sound.csv"), width).splitlines()]
+        assert lines[0] == "toy (sound convention, rule sound)"
+        (heads,) = [line for line in lines if "False pos." in line]
+        assert all(count in heads for count in counts)
+        assert ("Dice (%)" in heads) != ("Cases and counts of organs" in lines)
+
+
 def test_show_names_its_marks_and_has_none_without_groups(project, tmp_path, monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -7,6 +7,7 @@ from typing import Any
 from semiseg.cli.parsing import add_verb
 
 FOUND = 1  # exit status of check-split when it finds something serious
+UNPROVEN = 1  # exit status of show, as that of lineage, when a file of the table is not the recorded one
 
 
 def add(verbs: Any) -> None:
@@ -109,13 +110,18 @@ def _plan(options: argparse.Namespace) -> None:
     plan_table(Plan(read(Path("params.yaml"))), options.table, speed, options.runs_per_gpu)
 
 
-def _show(options: argparse.Namespace) -> None:
-    """Print a finished table."""
+def _show(options: argparse.Namespace) -> int:
+    """Print a finished table; the exit status is 0 only if its files are the recorded, as that of `lineage`."""
     from semiseg.graph.targets import check_target
+    from semiseg.proof.lineage.here import doubts
     from semiseg.report.show import show
 
     check_target(options.table)
     show(options.table)
+    lines = doubts(options.table)
+    for line in lines:
+        print(line)
+    return UNPROVEN if lines else 0
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from rich.rule import Rule
 from semiseg import catalogue
 from semiseg.base.errors import UserError
 from semiseg.base.terminal import Page, terminal
+from semiseg.base.texts import listed
 from semiseg.data.split_lists import list_names
 from semiseg.describe import dataset, method, preparation, protocol, split, table
 from semiseg.graph.plan import Plan
@@ -26,7 +27,10 @@ def describe(plan: Plan, name: str, console: Console | None = None) -> None:
             f"{name!r} is no table, dataset, split (DATASET/SPLIT or a list), protocol, preparation or method: {hint}"
         )
     console = console or terminal()
-    for place, draw in enumerate(named[name] for named in pages.values() if name in named):
+    kinds = [kind for kind, named in pages.items() if name in named]
+    if len(kinds) > 1:
+        console.print(f"{name} is the name of {len(kinds)} things, one page each: {listed(kinds)}")
+    for place, draw in enumerate(pages[kind][name] for kind in kinds):
         if place:
             console.print(Rule(style="dim"))
         for block in draw():

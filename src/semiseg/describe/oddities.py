@@ -101,8 +101,8 @@ class Oddities:
         rule = self.plan.protocol(self._table.protocol).scoring
         distances = [METRICS[metric] for metric in self._table.metrics if METRICS[metric] in LOWER_IS_BETTER]
         if get_rule(rule).unit == "voxel" and distances:
-            empty = " and an empty prediction counts as distance 0" if rule == "la" else ""
-            yield f"Distances ({listed(distances)}) are in voxels, not mm,{empty}.{self._in_mm(distances)}"
+            empty = ", and an empty prediction counts as distance 0" if rule == "la" else ""
+            yield f"Distances ({listed(distances)}) are in voxels, not mm{empty}.{self._in_mm(distances)}"
 
     def _in_mm(self, distances: list[str]) -> str:
         """One distance of one row under both rules, in the first table here that has it."""

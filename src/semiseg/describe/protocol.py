@@ -5,10 +5,11 @@ import ast
 from semiseg.base import sources
 from semiseg.base.terminal import Page, facts, heading, items, title
 from semiseg.base.texts import counted, times
+from semiseg.blocks.ramps import sigmoid_rampup
 from semiseg.describe.preparation import steps
 from semiseg.params.augmentation import Blur, Brightness, Contrast, Gamma, Rotate, Strong, Zoom
 from semiseg.params.augmentation import Step as StrongStep
-from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Ramp, Schedule, Training
+from semiseg.params.config import Hypers, Optimiser, Params, Protocol, Schedule, Training
 from semiseg.report.texts import ORDERS, PRECISIONS, initial_weights
 from semiseg.scoring.scoring_rule_texts import rule_text
 
@@ -18,6 +19,7 @@ SUPERVISED = {
     "ce_dice_organs": "cross-entropy plus Dice loss over the organs",
     "half_ce_dice_organs": "half of cross-entropy plus Dice loss over the organs",
 }
+ENDED = 0.99  # a ramp that comes so far counts as ended
 ABSENT = {"zero": "counts as Dice 0", "half": "counts as Dice 0.5"}
 
 
@@ -59,7 +61,7 @@ def training(protocol: Protocol, axes: str) -> dict[str, str]:
         "supervised": SUPERVISED[one.supervised],
         "optimiser": _optimiser(one.optimiser, one.accumulate),
         "schedule": _schedule(one.schedule),
-        "ramp": _ramp(one.ramp),
+        "ramp": _ramp(one),
         "augmentation": _augmentation(one),
         "precision": PRECISIONS[one.precision, one.amp],
         "checkpoint": _checkpoint(one),
@@ -121,10 +123,16 @@ def _schedule(one: Schedule) -> str:
             return f"falls as (1 - t / T)^{one.power:g}, per {one.per}{more}"
 
 
-def _ramp(one: Ramp) -> str:
+def _ramp(training: Training) -> str:
+    one = training.ramp
     length = "the whole training" if one.length is None else f"{one.length} steps"
     lag = f", counted from t {'-' if one.lag > 0 else '+'} 1" if one.lag else ""
-    return f"exp(-5 (1 - s)^2), s from 0 to 1 over {length}, a step every {counted(one.every, one.per)}{lag}"
+    text = f"exp(-5 (1 - s)^2), s from 0 to 1 over {length}, a step every {counted(one.every, one.per)}{lag}"
+    whole = training.iterations if one.per == "iteration" else training.epochs
+    if one.length is None or whole is None:
+        return text
+    end = max(whole - 1 - one.lag, 0) // one.every / one.length
+    return f"{text}; the training ends at s = {end:.2f}, weight {sigmoid_rampup(end, 1):.2f}" if end < ENDED else text
 
 
 def _augmentation(one: Training) -> str:

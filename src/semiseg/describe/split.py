@@ -49,6 +49,14 @@ def in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[part]} {WORDS[part]}" for part in PARTS if counts[part])
 
 
+def same_but_unlabelled(first: Split, second: Split) -> bool:
+    """Whether two lists have the same labelled, validation and test cases, in one order; False of drawn splits."""
+    if first.list is None or second.list is None:
+        return False
+    one, other = read_list(first.list), read_list(second.list)
+    return all(one[part] == other[part] for part in PARTS if part != "unlabelled")
+
+
 def origin_of(split: Split) -> str:
     """List or seed that a split comes from."""
     if split.list is not None:

@@ -5,7 +5,7 @@ from semiseg.dataset import get_dataset
 from semiseg.describe.oddities import Oddities
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
-from semiseg.describe.split import caveats, counts_of, origin_of
+from semiseg.describe.split import caveats, counts_of, origin_of, same_but_unlabelled
 from semiseg.graph.plan import Plan
 from semiseg.graph.shown import imported, label
 from semiseg.graph.specs import Specs
@@ -62,6 +62,17 @@ def page(params: Params, name: str) -> Page:
                 )
                 for method, run in runs.items()
             ),
+        ),
+        *items(
+            "rows on another split",
+            [
+                f"{labels[method]} reads no unlabelled case, and the other cases of {run.split} are those of"
+                f" {table.split}: one training serves both."
+                for method, run in runs.items()
+                if run.split != table.split
+                and plan.labelled_only(method)
+                and same_but_unlabelled(splits[run.split], splits[table.split])
+            ],
         ),
         *items(
             "rows with a protocol of their own",

@@ -124,6 +124,12 @@ def recorded_chain(target: Path | str, records: Records | None = None, maker: Ma
     return list(links.values())
 
 
+def own_link(target: Path | str) -> Link:
+    """The job that made a file of the working folder, without those behind it: a few files are read."""
+    path, records = Path(target).as_posix(), Records()
+    return _link(path, records.of(path) or record_path(path), records, None)
+
+
 def _job_by_parameters(maker: Maker | None, path: str) -> Job | None:
     """The job that makes a file by the current parameters, or None if no job does."""
     try:
@@ -134,7 +140,7 @@ def _job_by_parameters(maker: Maker | None, path: str) -> Job | None:
 
 def _link(path: str, place: str, records: Records, job: Job | None) -> Link:
     """The link of the record at ``place``, or a link with the reason why that record cannot be used."""
-    record = records.read(place) if Path(place).exists() else f"{path} has no lineage record"
+    record = records.read(place) if Path(place).exists() else _without_record(path)
     if isinstance(record, str):
         return Link(job.main if job else path, Path(place), None, record, tuple(job.read) if job else ())
     main = record["outputs"][0]["path"]
@@ -142,6 +148,12 @@ def _link(path: str, place: str, records: Records, job: Job | None) -> Link:
         return Link(main, Path(place), record)
     fault = f"{place} is the record of another file ({main}): restore it, or build {place.removesuffix(LINEAGE)} again"
     return Link(place.removesuffix(LINEAGE), Path(place), None, fault, tuple(job.read) if job else ())
+
+
+def _without_record(path: str) -> str:
+    if not Path(path).exists():
+        return f"{path} is not here, nor is its record: build it with `snakemake {path}`"
+    return f"{path} has no lineage record"
 
 
 def _entries(record: Record | None, side: str) -> list[Entry]:

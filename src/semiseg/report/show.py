@@ -43,10 +43,15 @@ def show(path: Path, console: Console | None = None) -> None:
     marks = {} if console.is_terminal else MARKS
     printed = [*means, *WHOLE, *organs]
     cells = {(row, name): _cell(frame, row, name, groups, marks) for row in range(len(frame)) for name in printed}
-    for part in _fitting(frame, [*means, *WHOLE], cells, console.width):
-        console.print(_block(frame, title, part, cells))
-    for part in _fitting(frame, organs, cells, console.width) if len(organs) > 1 else ():
-        console.print(_block(frame, "Dice per organ (%)", part, cells))
+    whole = [*means, *WHOLE]
+    together = len(list(_fitting(frame, whole, cells, console.width))) == 1
+    blocks = {title: whole} if together else {title: means, "Cases and counts of organs": [*WHOLE]}
+    if len(organs) > 1:
+        blocks["Dice per organ (%)"] = list(organs)
+    for head, names in blocks.items():
+        console.print(Text(head, "italic"), soft_wrap=True, highlight=False)  # not as narrow as the table below
+        for part in _fitting(frame, names, cells, console.width):
+            console.print(_block(frame, part, cells))
     if any(groups.values()):
         console.print(LEGEND if console.is_terminal else MARKS_LEGEND, highlight=False)
     for line in _unbuilt(views):
@@ -120,8 +125,8 @@ def _fitting(frame: pd.DataFrame, columns: Sequence[str], cells: Cells, width: i
     yield group
 
 
-def _block(frame: pd.DataFrame, title: str, columns: Sequence[str], cells: Cells) -> Table:
-    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+def _block(frame: pd.DataFrame, columns: Sequence[str], cells: Cells) -> Table:
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(Text(_heading(frame, column)), justify="right", no_wrap=True)

@@ -42,9 +42,9 @@ def terminal_page(found: Sequence[Section]) -> Page:
     """Blocks for the terminal."""
     page: Page = []
     for section in found:
-        page += [heading(section.title), section.summary]
+        page += [heading(section.title), section.summary, *section.legend]
         if section.lines:
-            page.append(columns(section.heads, section.lines))
+            page.append(columns(section.heads, section.lines, section.spare))
         page.append("")
     return page
 
@@ -56,6 +56,8 @@ def markdown(found: Sequence[Section], introduction: str = INTRODUCTION) -> str:
 
 def _section(section: Section) -> Iterator[str]:
     yield from ("", f"## {_plain(section.title)}", "", _plain(section.rule), "", f"**{_plain(section.summary)}**")
+    if section.legend:
+        yield from ("", *(f"- {_plain(line)}" for line in section.legend))
     if section.lines:
         yield from ("", _row(section.heads), _row(("---",) * len(section.heads)))
         yield from (_row(tuple(map(_plain, line))) for line in section.lines)

@@ -12,6 +12,7 @@ class Section:
     """title and rule: what is compared and when two numbers count as equal; summary: counts in words.
 
     heads and lines: a table, largest disagreement first where sizes can be compared; lines may be empty.
+    legend: what a column is, a line each. spare: the head of a column that a narrow terminal leaves out.
     """
 
     title: str
@@ -19,6 +20,8 @@ class Section:
     summary: str
     heads: Line
     lines: tuple[Line, ...]
+    legend: Line = ()
+    spare: str = ""
 
 
 def largest_first(found: Iterable[tuple[Decimal, Line]]) -> tuple[Line, ...]:

@@ -8,8 +8,8 @@ from rich.console import Console
 from semiseg import catalogue
 from semiseg.base.files import write_text
 from semiseg.base.terminal import terminal
-from semiseg.papers.check.page import markdown, terminal_page
-from semiseg.papers.outperformance.introduction import introduction
+from semiseg.papers.check.page import terminal_page
+from semiseg.papers.outperformance.markdown_page import claims_markdown
 from semiseg.papers.outperformance.page import sections
 
 
@@ -21,8 +21,9 @@ def show_claims(papers: Sequence[str] = (), out: Path | None = None, console: Co
     """
     found = sections(papers or catalogue.entries("published"), Path())
     if out is not None:
-        write_text(out, markdown(found, introduction()))
+        write_text(out, claims_markdown(found))
         return
     console = console or terminal()
     for block in terminal_page(found):
         console.print(block)
+    console.print("The model behind these numbers: docs/claims.md")

@@ -17,9 +17,19 @@ DOUBTFUL = 0.05  # claims above it are counted
 CLAIMS_RULE = (
     "Each block and column of means in which the paper's own row is the best, against the second: rows of other "
     "methods, or of the paper's own ablations; CRLN's last and best checkpoints are compared within their own part of"
-    " the table, and a row X + PLBOpt is compared with X. 'from print': how many of the two deviations over cases "
-    "follow from a printed spread; the others are approximated. The largest probability (at r = 0.5) first."
+    " the table, and a row X + PLBOpt is compared with X. The largest probability (at r = 0.5) first."
 )
+CLAIMS_LEGEND = (
+    "from print: how many of the two deviations are printed, not approximated.",
+    "r 0.5, r 0.9: probability that the claim is false at this correlation.",
+    "measured r: a correlation in a table of this project, the probability by it.",
+    "runs: probability that other trainings turn the order round.",
+)
+SUMMARY_RULE = (
+    "A claim stays below 5 % where the probability that it is false does; r is the correlation of the two methods' "
+    "values over the cases."
+)
+SUMMARY_HEADS = ("paper", "table", "claims", *(f"below 5 % at r = {r}" for r in ASSUMED))
 CLAIMS_HEADS = ("where", "column", "own row", "second", "n", "from print", "r 0.5", "r 0.9", "measured r", "runs")
 OTHERS_RULE = (
     "Own rows that are not the best of their block in a column: there is no claim. A negative margin is a worse number."
@@ -38,12 +48,30 @@ def sections(papers: Sequence[str], folder: Path) -> list[Section]:
     found, others = claims(numbers)
     tables = measure(folder)
     return [
+        _summary(found),
         _claims(found, tables),
         same_computation(numbers),
         small_margins(numbers, found),
         _others(others),
         _tables(tables),
     ]
+
+
+def _summary(found: Sequence[Claim]) -> Section:
+    """How many claims each table makes, and how many of them are probably true."""
+    tables: dict[tuple[str, str], list[Claim]] = {}
+    for claim in found:
+        tables.setdefault((claim.first.paper, claim.first.table), []).append(claim)
+    lines = [(*table, str(len(own)), *map(str, _below(own))) for table, own in tables.items()]
+    lines.append(("all", "", str(len(found)), *map(str, _below(found))))
+    summary = f"{counted(len(found), 'claim')}, each looked at by itself: nothing is corrected for their number."
+    return Section("Claims by table", SUMMARY_RULE, summary, SUMMARY_HEADS, tuple(lines))
+
+
+def _below(found: Sequence[Claim]) -> list[int]:
+    """How many claims are false with a probability of at most 5 %, at each correlation."""
+    chances = [[claim.over_cases(r) for claim in found] for r in ASSUMED]
+    return [sum(chance is not None and chance <= DOUBTFUL for chance in ones) for ones in chances]
 
 
 def _claims(found: Sequence[Claim], tables: Sequence[Measured]) -> Section:
@@ -55,7 +83,8 @@ def _claims(found: Sequence[Claim], tables: Sequence[Measured]) -> Section:
         texts = (str(claim.cases or ""), str(2 - claim.approximated), *map(_chance, framed), measured)
         size = Decimal(str(framed[0] or 0.0))
         lines.append((size, (*_head(claim), *texts, _chance(claim.over_runs()))))
-    return Section("Claims", CLAIMS_RULE, _counts(found), CLAIMS_HEADS, largest_first(lines))
+    ordered = largest_first(lines)
+    return Section("Claims", CLAIMS_RULE, _counts(found), CLAIMS_HEADS, ordered, CLAIMS_LEGEND, "measured r")
 
 
 def _counts(found: Sequence[Claim]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from semiseg.base.texts import counted, some
 from semiseg.proof.audit.check_cells import Cell
-from semiseg.proof.audit.verdicts import Finding, Note, Verdict, worst
+from semiseg.proof.audit.verdicts import MISSING, Finding, Note, Verdict, worst
 
 SHOWN = 5  # files, cells or sentences before "and more"
 
@@ -119,7 +119,7 @@ def _findings(findings: Sequence[Finding]) -> Iterator[str]:
         if len(paths) == 1:
             yield f"{verdict}: {paths[0]} {text}"
             continue
-        yield f"{verdict}, {len(paths)} times: {text}"
+        yield f"{verdict}: {len(paths)} files" if text == MISSING else f"{verdict}, {len(paths)} times: {text}"
         yield from (f"    {path}" for path in paths[:SHOWN])
         if len(paths) > SHOWN:
             yield f"    and {len(paths) - SHOWN} more"

@@ -17,6 +17,7 @@ from semiseg.proof.compare.texts import (
     ROW_HEADS,
     about_rows,
     case_texts,
+    cases_title,
     cell_texts,
     line_texts,
     notes,
@@ -98,8 +99,9 @@ def _rows(first: Side, second: Side, convention: str, page: Path | None, plot: P
     _print(console, [title("compare", " and ".join(labels(first, second))), facts(named), ""])
     _print(console, [columns(ROW_HEADS, [line_texts(line) for line in pairs.lines]), *map(Text, notes(pairs)), ""])
     cases = list(pairs.cases.index[:MOST_CASES])
-    _print(console, [heading(f"The {len(cases)} cases that differ most (Dice, percentage points)")])
-    _print(console, [columns(CASE_HEADS, case_texts(pairs, cases)), Text(_about_pictures(first, second, cases[0]))])
+    _print(console, [heading(cases_title(len(cases), len(pairs.cases)))])
+    _print(console, [columns(CASE_HEADS, case_texts(pairs, cases))])
+    _print(console, [Text(line) for line in _about_pictures(first, second, cases[0], page)])
     heads = f"{first.label} ({first.name}) and {second.label} ({second.name}), {convention} convention"
     if plot is not None:
         from semiseg.report.figures.paired import draw_pairs
@@ -132,11 +134,11 @@ def check_comparable(first: Side, second: Side, convention: str) -> None:
         )
 
 
-def _about_pictures(first: Side, second: Side, case: str) -> str:
-    """Where the pictures of these cases are, or why there are none."""
+def _about_pictures(first: Side, second: Side, case: str, page: Path | None) -> list[str]:
+    """How to get pictures of these cases, or why there are none; nothing where a page with them is asked for."""
     if reason := missing(first, second, case):
-        return f"No pictures: {reason}."
-    return "`--page FILE.html` draws these cases with the truth and both predictions."
+        return [f"No pictures: {reason}."]
+    return [] if page else ["`--page FILE.html` draws these cases with the truth and both predictions."]
 
 
 def _print(console: Console, page: Page) -> None:

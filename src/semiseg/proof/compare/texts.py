@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from semiseg.base.metric_names import METRICS
-from semiseg.base.texts import counted, some
+from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
+from semiseg.base.texts import counted, listed, some
 from semiseg.proof.compare.builds import Cell
 from semiseg.proof.compare.sides import Side
-from semiseg.report.cells import interval, number, probability, signed
+from semiseg.report.cells import MINUS, interval, number, probability, signed
+from semiseg.scoring.comparison import FEWEST_PAIRS, LEVEL
 from semiseg.scoring.conventions import scoring_rules
+from semiseg.scoring.intervals import FEW_CASES
 from semiseg.scoring.paired import Line, Pairs
 from semiseg.scoring.scoring_rules import get_rule
 
-ROW_HEADS = ("column", "A", "B", "A - B", "95 % interval", "p")
-CASE_HEADS = ("case", "A", "B", "A - B", "largest in")
+ROW_HEADS = ("column", "A", "B", "A − B", "95 % interval", "p")
+CASE_HEADS = ("case", "A", "B", "A − B", "largest in")
 CELL_HEADS = ("row", "column", "convention", "A", "B")
 
 
@@ -27,14 +29,22 @@ def about_rows(first: Side, second: Side, convention: str, pairs: Pairs) -> dict
         "B": f"{second.label}: {second.name}",
         "cases": f"{counted(len(pairs.cases), 'test case')} in both, {each}",
         "organs": some(organs, 15),
-        "convention": f"{convention} (rule {', '.join(sorted(rules))}); Dice and Jaccard in percent, distances in "
-        + " or ".join(sorted({get_rule(rule).unit for rule in rules})),
+        "convention": f"{convention} (rule {', '.join(sorted(rules))}); {_units(rules, pairs)}",
     }
+
+
+def _units(rules: set[str], pairs: Pairs) -> str:
+    """Units of the columns that the two rows have."""
+    means = [line.column for line in pairs.lines if line.column in METRICS.values()]
+    texts = [f"{listed([name for name in means if name not in LOWER_IS_BETTER])} in percent"]
+    if LOWER_IS_BETTER & set(means):
+        texts.append(f"distances in {' or '.join(sorted({get_rule(rule).unit for rule in rules}))}")
+    return ", ".join(texts)
 
 
 def line_texts(line: Line) -> tuple[str, ...]:
     """The texts of a line under ``ROW_HEADS``."""
-    bounds = interval(line.low, line.high).strip() or "undefined"
+    bounds = interval(line.low, line.high).strip().replace("-", MINUS) or "undefined"
     p = line.why_undefined or probability(line.p)
     return line.column, number(line.first), number(line.second), signed(line.difference), bounds, p
 
@@ -47,10 +57,41 @@ def notes(pairs: Pairs) -> Iterator[str]:
     over = "cases, since there is one run of each" if pairs.runs == 1 else over
     test = "Wilcoxon's signed-rank test over the cases, each line by itself and not corrected for their number"
     yield f"Interval: of the difference, over {over}; undefined with fewer than three cases. p: {test}."
-    yield "A table corrects for all pairs of its rows, so its marks may leave two rows together that differ here."
+    if split := [line.column for line in pairs.lines if _disagrees(line)]:
+        yield (
+            f"Interval and p disagree on {listed(split)}: the interval is of the mean difference, which a few cases can"
+            " move far, and p of signs and ranks alone."
+        )
+    yield from _about_few_cases(max(line.pairs for line in pairs.lines))
+    yield "A table corrects for all pairs of its rows, so its marks may not part two rows that have a small p here."
     mean = next(line for line in pairs.lines if line.column == METRICS["dice"])
     equal = mean.pairs - mean.better - mean.worse
     yield f"Mean Dice is higher in A in {counted(mean.better, 'case')}, in B in {mean.worse}, equal in {equal}."
+
+
+def _disagrees(line: Line) -> bool:
+    """Whether one of interval and p tells the two rows apart and the other does not; False where one is undefined."""
+    if line.p != line.p or line.low != line.low:  # NaN differs from itself
+        return False
+    return (line.p <= LEVEL) == (line.low <= 0 <= line.high)
+
+
+def _about_few_cases(cases: int) -> Iterator[str]:
+    """A warning where the cases are few, as the page of a table has it; the least p is that of equal signs."""
+    if cases < FEW_CASES:
+        least = f"; with {cases} cases no p below {probability(2.0 ** (1 - cases))} is possible"
+        yield (
+            f"Only {counted(cases, 'test case')}: a rare failure may be in none of them, so that intervals may be too"
+            f" short{least if cases >= FEWEST_PAIRS else ''}."
+        )
+
+
+def cases_title(shown: int, cases: int) -> str:
+    """Heading of the list of cases, of which the first are shown."""
+    if shown < cases:
+        return f"The {shown} cases that differ most (Dice, percentage points)"
+    which = {1: "The only case", 2: "Both cases"}.get(cases, f"All {cases} cases")
+    return f"{which} (Dice, percentage points{', the largest difference first' if cases > 1 else ''})"
 
 
 def case_texts(pairs: Pairs, cases: Sequence[str]) -> list[tuple[str, ...]]:

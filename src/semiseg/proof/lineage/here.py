@@ -1,5 +1,6 @@
 """Whether the files of a tree that are here are those that the records name, because a tree shows recorded hashes."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from semiseg.base.files import sha256
 from semiseg.jobs.record import kind_of
 from semiseg.paths import record_path
 from semiseg.proof.audit.verdicts import short
-from semiseg.proof.lineage.tree import Node
+from semiseg.proof.lineage.tree import Node, job_node
+from semiseg.proof.provenance import own_link
 
 SHOWN = 5  # files in the text
 
@@ -35,6 +37,20 @@ def other_files(root: Node, whole: bool) -> list[str]:
                     whose = "its record" if side == "outputs" else f"the record of {main}"
                     found[path] = f"{path} is not the file that {whose} names: {fault}"
     return list(found.values())
+
+
+def doubts(target: Path) -> list[str]:
+    """Lines on a table that is shown without its tree, which may lie in another project; none where its record holds.
+
+    They name the outputs of the table's job and the inputs that other jobs made, as ``other_files`` does for a tree,
+    or the reason why no record can be used.
+    """
+    folder = target.absolute().parent.parent if target.absolute().parent.name == "results" else Path()
+    with contextlib.chdir(folder):
+        link = own_link(target.absolute().relative_to(folder) if folder.is_absolute() else target)
+        if link.record is None:
+            return [f"{link.fault}, so nothing tells what it was made from"]
+        return list(as_lines(other_files(job_node(link), whole=False), target))
 
 
 def as_lines(sentences: list[str], target: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from semiseg.base.texts import some
@@ -58,7 +59,8 @@ class TreeBuilder:
         """The node of the job that made a file, with the nodes of all jobs that this job was made from."""
         link = self._makers[path]
         if link.record is None:
-            return Node(f"no usable record: {link.fault}", link.main, {"path": link.main, "fault": link.fault})
+            text = f"no usable record: {link.fault}" if Path(link.main).exists() else str(link.fault)
+            return Node(text, link.main, {"path": link.main, "fault": link.fault})
         if link.main in self._built:
             return Node(f"{link.main}: as above", "", {"path": link.main, "record": link.record["id"]})
         self._built.add(link.main)

@@ -79,12 +79,17 @@ def draw_bars(spec: TableSpec, table: pd.DataFrame) -> Figure:
         for place, panel in enumerate(panels, start=1):
             axes = figure.add_subplot(lines, columns, place)
             several = len({each.base for each in panels}) > 1
-            axes.set_title((f"{panel.base}: " if several else "") + ", ".join(panel.parameters), loc="left")
+            base = spec.label(panel.base) if panel.base in spec.names else panel.base  # it may be no row of the table
+            axes.set_title((f"{base}: " if several else "") + ", ".join(panel.parameters), loc="left")
             _plot(axes, panel, frame, shown)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
         rule, over = frame["rule"].iloc[0], frame["spread_over"].replace("bootstrap", "bootstrap means").iloc[0]
-        add_heading(figure, spec.title, f"Rule {rule}; whiskers: population SD over {over}")
+        spreads = _spreads(frame[frame["method"].isin([name for panel in panels for _, name in panel.bars])], shown)
+        whiskers = (
+            f"; whiskers: population SD over {over}" if spreads.any(axis=None) else ""
+        )  # of one run there is none
+        add_heading(figure, spec.title, f"Rule {rule}{whiskers}")
     return figure
 
 
@@ -99,7 +104,7 @@ def _panel(spec: TableSpec, base: str, parameters: tuple[str, ...], variants: Se
 def _plot(axes: Axes, panel: Panel, frame: pd.DataFrame, shown: Sequence[str]) -> None:
     rows = frame.set_index("method").loc[[name for _, name in panel.bars]]
     means = rows[list(shown)].astype(float)
-    spreads = rows[[f"{metric} SD" for metric in shown]].astype(float).fillna(0).set_axis(list(shown), axis=1)
+    spreads = _spreads(rows, shown)
     low, high = float(np.nanmin(means - spreads)), float(np.nanmax(means + spreads))
     floor = max(FLOOR_STEP * math.floor((low - 0.2 * (high - low)) / FLOOR_STEP), 0)
     for number, metric in enumerate(shown):
@@ -115,6 +120,11 @@ def _plot(axes: Axes, panel: Panel, frame: pd.DataFrame, shown: Sequence[str]) -
     axes.set_ylabel(f"%, axis from {floor}" if floor else "%")
     axes.set_xticks(range(len(rows)), [_label(panel, values, name) for values, name in panel.bars])
     axes.grid(visible=False, axis="x")
+
+
+def _spreads(rows: pd.DataFrame, shown: Sequence[str]) -> pd.DataFrame:
+    """The spread of each mean, 0 where it has none."""
+    return rows[[f"{metric} SD" for metric in shown]].astype(float).fillna(0).set_axis(list(shown), axis=1)
 
 
 def _label(panel: Panel, values: Sequence[Any], name: str) -> str:

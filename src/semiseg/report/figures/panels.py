@@ -1,6 +1,7 @@
 """Box plots per organ and learning curves of a table, as one figure each."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib
@@ -20,12 +21,13 @@ from semiseg.report.charts import (
     smoothing_window,
     was_validated,
 )
-from semiseg.report.figures.saving import FILE_STYLE, add_heading
+from semiseg.report.figures.saving import FILE_STYLE, LETTERS_PER_INCH, add_heading
 from semiseg.report.sources import read_dice, read_histories
 
 SHEET_INCHES = 16.0  # width that panels beside each other should not exceed
 BOX_INCHES, PANEL_INCHES, NARROWEST_INCHES = 0.19, 0.7, 2.2  # per method, beside its boxes, of a panel
 NARROWEST_SHEET_INCHES = 4.0
+SCALE_INCHES = 0.5  # of a panel, left of its boxes
 PANEL_HEIGHT_INCHES, NAMES_HEIGHT_INCHES = 1.9, 0.9
 CURVE_INCHES = (6.2, 3.8)
 ENTRY_INCHES, ENTRY_HEIGHT_INCHES = 1.5, 0.2
@@ -57,6 +59,11 @@ def draw_boxes(spec: TableSpec) -> Figure:
         for place, organ in enumerate(organs, start=1):
             axes = figure.add_subplot(rows, columns, place)
             plot_boxes(axes, dice, organ, look)
+            names = axes.get_xticklabels()
+            if not names[0].get_rotation():  # few methods: a level name that is wider than its place would be cut
+                letters = max(int(LETTERS_PER_INCH * (across - SCALE_INCHES) / len(look)), 1)
+                lines = [textwrap.fill(name.get_text(), letters, break_long_words=False) for name in names]
+                axes.set_xticks(range(len(look)), lines)
             axes.tick_params(axis="x", labelbottom=place + columns > len(organs))
             # names below a panel of an upper line reach into an empty place, so the layout keeps no room for them
             for name in axes.get_xticklabels():

@@ -1,15 +1,20 @@
-"""The head of docs/claims.md: the model in words, with its formula and what it leaves out."""
+"""docs/claims.md: its head, and the model in words, with its formula and what it leaves out."""
 
+from collections.abc import Sequence
+
+from semiseg.papers.check.page import markdown
+from semiseg.papers.check.section import Section
 from semiseg.papers.outperformance.model import factors
 
-INTRODUCTION = """# Printed claims: how probable is it that the order is due to chance?
+HEAD = """# Printed claims: how probable is it that the order is due to chance?
 
 A paper that prints its own method above all others claims that the method is better. This page gives for each such
 pair of printed means the probability that the claim is false: that the second method is as good or better on the
 whole population of scans, given what is printed. It says nothing about the methods beyond the printed numbers, and
 nothing about right or wrong of a paper. `semiseg published claims --write docs/claims.md` writes the page; a test
 fails when it is out of date. [published-numbers.md](published-numbers.md) checks the same numbers with arithmetic.
-
+"""
+MODEL = """
 ## The model
 
 The model follows Christodoulou et al., *False Promises in Medical Imaging AI? Assessing Validity of Outperformance
@@ -48,8 +53,11 @@ only, make a mean too good without showing in any spread.
 """
 
 
-def introduction() -> str:
-    """The text, with the factors by which deviations are approximated."""
+def claims_markdown(found: Sequence[Section]) -> str:
+    """The page of these sections: the summary, which comes first, then the model, then all others.
+
+    The model names the factors by which deviations are approximated.
+    """
     known = factors()
-    text = INTRODUCTION.replace("FACTOR_PERCENT", f"{known['percent']:.3f}")
-    return text.replace("FACTOR_DISTANCE", f"{known['distance']:.3f}")
+    model = MODEL.replace("FACTOR_PERCENT", f"{known['percent']:.3f}")
+    return markdown(found[:1], HEAD) + markdown(found[1:], model.replace("FACTOR_DISTANCE", f"{known['distance']:.3f}"))
