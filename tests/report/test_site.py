@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from support import ROOT, finished_project
 from support.project_folder import write_params
 
@@ -23,8 +24,10 @@ from semiseg.paths import SITE, SITE_FILES, record_path
 from semiseg.report.groups import PLACES
 from semiseg.report.site import documents
 from semiseg.report.site.data import Built, Definition, read_built
+from semiseg.report.site.documents import Document
+from semiseg.report.site.pages import Pages
 from semiseg.report.site.tables import all_rows, all_tables, checkpoint_of, score_table, summary
-from semiseg.stages.site import write_site
+from semiseg.stages.site import define, write_site
 
 PACKAGE = ROOT / "src/semiseg/report/site"
 DEFINITION = Definition("tiny", "Tiny", None, "phantom_mri", "la_small", "la", (), {"cps": "cps"})
@@ -71,6 +74,22 @@ def test_planning_asks_for_no_table_and_notices_when_one_is_built(project):
     assert "not built yet" in page("index.html") and "snakemake --cores all results/tiny.csv" in page(
         "tables/tiny.html"
     )
+
+
+def test_a_table_whose_list_cannot_be_formed_says_so_and_names_one_that_can(project):
+    plan = Plan(read(ROOT / "params.yaml"))
+    lacking, whole = (define(plan, name) for name in ("flare22_10pct", "flare22_10pct_open"))
+    assert not whole.unformed and lacking.instead == "flare22_10pct_open"
+    pages = Pages(Path("results/site"), [Document("published-numbers", "Published numbers", "numbers.html", Markup())])
+    pages.planned(lacking)
+    pages.planned(whole)
+    pages.index([lacking, whole])
+    text = page("tables/flare22_10pct.html")
+    assert "cannot be formed from the official files" in text and 'href="flare22_10pct_open.html"' in text
+    assert "the list cannot be formed from the official archives" in text and "This builds it" not in text
+    assert '<a href="../numbers.html">Published numbers</a>' in text
+    assert "cannot be formed" not in page("tables/flare22_10pct_open.html").partition("<h2>")[0]
+    assert "2 more tables are defined, 1 of them over lists of cases that cannot be formed" in page("index.html")
 
 
 def test_only_an_audit_of_this_record_makes_a_row_proven(project):

@@ -39,8 +39,12 @@ WORDS = {  # what a verdict on a row means
 
 @dataclass(frozen=True)
 class Definition:
-    """A table as params.yaml defines it. rows: method -> label. error: why its files cannot be shown, where they are
-    here all the same."""
+    """A table as params.yaml defines it. rows: method -> label.
+
+    unformed: that its list of cases cannot be formed from what the publisher offers, in a sentence, where it cannot.
+    instead: a table with a list that can be. caveats: of the table and of its list. error: why its files cannot be
+    shown, where they are here all the same.
+    """
 
     name: str
     title: str
@@ -50,6 +54,9 @@ class Definition:
     published: str
     printed: tuple[Printed, ...]
     rows: Mapping[str, str]
+    unformed: str = ""
+    instead: str | None = None
+    caveats: tuple[str, ...] = ()
     error: str | None = None
 
     @property

@@ -95,9 +95,13 @@ class Pages:
         built = [table for table in tables if isinstance(table, Built)]
         proven = sum(summary(table) == PROVEN for table in built)
         rows = sum(len(table.spec.runs) for table in built)
+        more = [table for table in tables if isinstance(table, Definition)]
+        unformed = sum(bool(table.unformed) for table in more)
         text = (
             f"{counted(len(built), 'table')} with {counted(rows, 'row')} {'is' if len(built) == 1 else 'are'} built,"
-            f" {proven} of them proven by an audit; {counted(len(tables) - len(built), 'more table')} can be built."
+            f" {proven} of them proven by an audit;"
+            f" {counted(len(more), 'more table')} {'is' if len(more) == 1 else 'are'} defined"
+            + (f", {unformed} of them over lists of cases that cannot be formed today." if unformed else ".")
         )
         shown_tables, shown_rows = all_tables(tables), all_rows(built)
         meaning = _meanings([shown_tables, shown_rows])
