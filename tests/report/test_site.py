@@ -176,16 +176,19 @@ def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
     table = built("proven")
     before = table.views.assign(published_group="", sound_group="")
     table = replace(table, views=before)
-    assert "Told from the best" not in [column.label for column in score_table(table, "sound").columns]
+    assert "Group" not in [column.label for column in score_table(table, "sound").columns]
     groups = {"cps": "tied", "control_perfect": ""}
     views = before.assign(sound_group=before["method"].map(groups))
     table = replace(table, views=views)
     shown = score_table(table, "sound")
-    place = [column.key for column in shown.columns].index("apart")
-    assert [row[place].text for row in shown.rows] == ["no", "–"]
+    place = [column.key for column in shown.columns].index("group")
+    assert [row[place].text for row in shown.rows] == ["tied", "–"]
+    assert [column.key for column in shown.columns][place - 1 : place + 2] == ["95HD", "group", "proof"]
     dice = shown.rows[0][3]
     assert dice.kind == "tied" and "cannot be told from the best" in dice.more
-    assert [row[-2].text for row in all_rows([table]).rows] == ["no", "–"]
+    assert [row[-1].text for row in all_rows([table]).rows] == ["tied", "–"]
+    for listed in (all_rows([table]), all_tables([table])):
+        assert listed.columns[1].key == "proof" and listed.rows[0][1].text == "proven"
 
 
 def test_printed_numbers_stand_as_printed():

@@ -28,8 +28,8 @@ DEFINITIONS = {
     "missed": "Pairs of a case and an organ that the case contains and of which nothing was predicted.",
     "checkpoint": "Which weights were tested: the last, the best on validation cases, or the best on the test list,"
     " which is optimistic.",
-    "apart": "Whether the row's Dice, or the first mean of a table without Dice, can be told from the best one of its"
-    " table: best, no (it is underlined), or"
-    " yes. Paired over cases and corrected for the number of rows; of every table, the list shows the sound rule.",
+    "group": "Where the row's Dice, or the first mean of a table without Dice, stands. best: the best number of the"
+    " table; tied: it cannot be told from the best, and is underlined; apart: another row is better. Paired over cases and"
+    " corrected for the number of rows; of every table, the list shows the sound rule.",
     "proof": ". ".join(f"{word.capitalize()}: {text}" for word, text in WORDS.items()) + ".",
 }

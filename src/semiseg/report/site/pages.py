@@ -56,7 +56,7 @@ LABELS = {
     "method": "Method", "table": "Table", "dataset": "Dataset", "family": "Family", "paper": "Paper", "rows": "Rows",
     "case": "Case", "labelled": "Lab.", "unlabelled": "Unlab.", "organ": "An organ's column", "printed": "In print",
     "published": "Published rule", "sound": "Sound rule", "n": "n", "missed": "Missed", "checkpoint": "Checkpoint",
-    "apart": "Told from the best", "proof": "Proof",
+    "group": "Group", "proof": "Proof",
 }  # fmt: skip
 
 

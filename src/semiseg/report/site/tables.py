@@ -24,7 +24,6 @@ from semiseg.report.cells import (
     under,
     with_unbuilt,
 )
-from semiseg.report.groups import APART, BEST, TIED
 from semiseg.report.groups import WORDS as GROUP_WORDS
 from semiseg.report.site.cases import CaseScores
 from semiseg.report.site.data import WORDS, Built, Definition
@@ -35,7 +34,6 @@ from semiseg.scoring.conventions import CONVENTIONS
 CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
 NOT_BUILT = "not built yet"
 DICE = METRICS["dice"]
-TOLD = {BEST: "best", TIED: "no", APART: "yes"}  # told from the best?
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,10 @@ class Column:
     def is_words(self) -> bool:
         """Whether its cells are words and not numbers."""
         return self.text or self.filtered
+
+
+GROUP = Column("group", "Group", "group", filtered=True)
+PROOF = Column("proof", "Proof", "proof", filtered=True)
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,20 @@ def score_table(built: Built, convention: str) -> DataTable:
     spec, means = built.spec, mean_columns(built.spec)
     frame = with_unbuilt(spec, under(built.table, convention))
     unit, reasons = str(frame["unit"][0]), unbuilt(spec)
-    shown = [*means, *(column for column in printed_columns(spec) if column not in means)]
+    organs = [column for column in printed_columns(spec) if column not in means]
+    verdicts = [*([GROUP] if built.groups else []), PROOF]
     in_print = convention == "published" and [c for c in means if of_column(built.views, c)["printed"].notna().any()]
     columns = [
         Column("method", "Method", "method"),
         Column("lab", "Lab.", "labelled"),
         Column("unlab", "Unlab.", "unlabelled"),
-        *(Column(name, heading(name, unit), name if name in means else "organ") for name in shown),
+        *(Column(name, heading(name, unit), name) for name in means),
+        *verdicts,
+        *(Column(name, heading(name, unit), "organ") for name in organs),
         *(Column(f"printed {name}", f"{name} in print", "printed") for name in in_print or ()),
         Column("n", "n", "n"),
         Column("missed", "Missed", "missed"),
         Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if built.groups else []),
-        Column("proof", "Proof", "proof", filtered=True),
     ]
     intervals = {
         (line.method, line.column): interval(getattr(line, f"{convention}_low"), getattr(line, f"{convention}_high"))
@@ -151,20 +154,23 @@ def score_table(built: Built, convention: str) -> DataTable:
         label = str(frame["label"][row])
         cells = [Cell(label, href=f"../{row_page(spec.table, method)}" if method not in reasons else "")]
         cells += [Cell(count(frame[name][row])) for name in ("labelled", "unlabelled")]
-        for column in shown:
+        numbers = {}
+        for column in (*means, *organs):
             text, wide = number(frame[column][row]), column in means
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
             group = built.groups.get((convention, method, column), "")
             spoken = f", {GROUP_WORDS[group]}" if group in GROUP_WORDS else ""
             more = f"{column} of {label}{spoken}: cases and origin"
-            cells.append(Cell(text, beside, link, more, group if spoken else ""))
+            numbers[column] = Cell(text, beside, link, more, group if spoken else "")
+        cells += [numbers[column] for column in means]
+        if built.groups:
+            cells.append(Cell(built.groups.get((convention, method, main_column(spec)), "–")))
+        cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
+        cells += [numbers[column] for column in organs]
         cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
         cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
         cells.append(Cell(checkpoint_of(spec, method)))
-        if built.groups:
-            cells.append(Cell(TOLD.get(built.groups.get((convention, method, main_column(spec)), ""), "–")))
-        cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
         rows.append(tuple(cells))
         kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
     title = f"{convention.capitalize()} rule"
@@ -197,12 +203,12 @@ def all_tables(tables: Sequence[Built | Definition]) -> DataTable:
     """One line per table of the project, those that are built first."""
     columns = (
         Column("table", "Table", "table"),
+        PROOF,
         Column("title", "Title", text=True),
         Column("dataset", "Dataset", "dataset", filtered=True),
         Column("family", "Family", "family", filtered=True),
         Column("paper", "Paper", "paper", filtered=True),
         Column("rows", "Rows", "rows"),
-        Column("proof", "Proof", "proof", filtered=True),
     )
     rows = [(table_line(table), "" if isinstance(table, Built) else "unbuilt") for table in tables]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
@@ -216,7 +222,7 @@ def table_line(table: Built | Definition) -> tuple[Cell, ...]:
     else:
         spec, rows = table, f"{len(table.rows)}"  # type: ignore[assignment]
         proof = "cannot be read" if table.error else NOT_BUILT
-    texts = (spec.title, spec.dataset, spec.published, spec.paper or "own table", rows, proof)
+    texts = (proof, spec.title, spec.dataset, spec.published, spec.paper or "own table", rows)
     return Cell(table.name, href=table_page(table.name)), *map(Cell, texts)
 
 
@@ -235,6 +241,7 @@ def all_rows(tables: Sequence[Built]) -> DataTable:
     mixed = any(main_column(table.spec) != DICE for table in tables)
     columns = (
         Column("method", "Method", "method"),
+        PROOF,
         Column("table", "Table", "table", filtered=True),
         Column("dataset", "Dataset", "dataset", filtered=True),
         Column("family", "Family", "family", filtered=True),
@@ -245,8 +252,7 @@ def all_rows(tables: Sequence[Built]) -> DataTable:
         Column("printed", "In print" if mixed else f"{DICE} in print", "printed"),
         Column("published", "Published rule" if mixed else f"{DICE}, published rule (%)", "published"),
         Column("sound", "Sound rule" if mixed else f"{DICE}, sound rule (%)", "sound"),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if ranked else []),
-        Column("proof", "Proof", "proof", filtered=True),
+        *([GROUP] if ranked else []),
     )
     rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked, mixed)]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
@@ -267,6 +273,7 @@ def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[
         yield (
             (
                 Cell(spec.label(method), href=page),
+                Cell(built.verdicts[method]),
                 Cell(spec.table, href=table_page(spec.table)),
                 Cell(spec.dataset),
                 Cell(spec.published),
@@ -277,8 +284,7 @@ def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
                 Cell(number(line.sound), interval(line.sound_low, line.sound_high)),
-                *([Cell(TOLD.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
-                Cell(built.verdicts[method]),
+                *([Cell(built.groups.get(("sound", method, main), "–"))] if ranked else []),
             ),
             "control" if is_control(method) else "",
         )
