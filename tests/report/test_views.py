@@ -16,7 +16,15 @@ from semiseg.report.cost import COST, cost_as_csv, read_cost
 from semiseg.report.grids import views_grid
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
-from semiseg.report.notes import about_controls, about_few_cases, about_groups, about_vanished, about_views, rule_change
+from semiseg.report.notes import (
+    about_controls,
+    about_few_cases,
+    about_groups,
+    about_never_found,
+    about_vanished,
+    about_views,
+    rule_change,
+)
 from semiseg.report.sources import read_vanished
 from semiseg.report.views import OPTIMISM, VIEWS, as_csv, build_views, largest_rule_change, optimistic
 from semiseg.stages.row import row
@@ -265,10 +273,26 @@ def test_five_cases_have_no_p_and_two_no_interval_in_words(project, tmp_path):
         texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}
         assert texts["MT & co_1"][4] == expected and texts["MT & co_1"][3] == "1–2"
         assert set(views.loc[views["method"].isin(["mt", "sup_only"]), "sound_group"]) <= {"best", "tied"}
-        assert f"Only {count} test cases" in about_few_cases(views)[0]
+        (few,) = about_few_cases(views)
+        assert f"Only {count} test cases" in few
+        assert ("intervals may be too short" in few) == (count > 2), "those that are undefined are not too short"
+        assert "an effect of ±1.00" in few and "±" not in about_few_cases(views.assign(effect=float("nan")))[0]
+        assert f"{count} test cases estimate that covariance roughly" in " ".join(about_views(spec, views))
         assert ("Intervals are undefined" in " ".join(about_views(spec, views))) == (count == 2)
         assert f"{count} cases are too few to tell any two of these rows apart." in about_groups(spec, views)
     assert about_few_cases(views.assign(n=10.0)) == []
+    assert "covariance as estimated over test cases and runs" in " ".join(about_views(spec, views.assign(n=10.0)))
+    assert "roughly" not in " ".join(about_views(spec, views.assign(n=10.0)))
+
+
+def test_an_organ_that_no_row_found_is_named_in_every_form(project, default):
+    spec, table = spec_with(), table_of()
+    assert about_never_found(spec, default) == [] and "No row found" not in markdown(spec, table, default)
+    lost = default.copy()
+    lost.loc[(lost["column"] == "Rod") & (lost["method"] != "control_perfect"), "sound"] = 0.0
+    assert about_never_found(spec, lost) == ["No row found rod."]
+    for form in (markdown, latex):
+        assert "No row found rod." in form(spec, table, lost)
 
 
 def test_controls_and_missed_organs_are_explained_where_they_stand(project, default):

@@ -13,6 +13,7 @@ from semiseg.report.notes import (
     WORSE,
     about_controls,
     about_few_cases,
+    about_never_found,
     about_optimism,
     about_splits,
     about_training,
@@ -48,7 +49,8 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         ]
         caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
         parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame, views)])
-    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_few_cases(views)]
+    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_never_found(spec, views)]
+    caption += about_few_cases(views)
     caption += [*about_views(spec, views), *about_records(spec)]
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
     parts += _float(f"{spec.table}:views", caption, grids)

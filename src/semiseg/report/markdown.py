@@ -9,6 +9,7 @@ from semiseg.report.notes import (
     OPTIMISM,
     about_controls,
     about_few_cases,
+    about_never_found,
     about_optimism,
     about_splits,
     about_training,
@@ -51,7 +52,7 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
     for column in mean_columns(spec):
         lines += _table(views_grid(spec, table, views, column))
-    lines += _notes([*about_few_cases(views), *about_views(spec, views)])
+    lines += _notes([*about_never_found(spec, views), *about_few_cases(views), *about_views(spec, views)])
     if optimistic(spec):
         lines += [f"## {OPTIMISM}", "", *_table(optimism_grid(spec, table, views)), *_notes([about_optimism(views)])]
     return "\n".join([*lines, *_notes(about_records(spec))])

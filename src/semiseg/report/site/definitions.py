@@ -29,7 +29,7 @@ DEFINITIONS = {
     "checkpoint": "Which weights were tested: the last, the best on validation cases, or the best on the test list,"
     " which is optimistic.",
     "group": "Where the row's Dice, or the first mean of a table without Dice, stands. best: the best number of the"
-    " table; tied: it cannot be told from the best, and is underlined; apart: another row is better. Paired over cases and"
-    " corrected for the number of rows; of every table, the list shows the sound rule.",
+    " table; tied: it cannot be told from the best, and is underlined; apart: another row is better. Paired over cases"
+    " and corrected for the number of rows; of every table, the list shows the sound rule.",
     "proof": ". ".join(f"{word.capitalize()}: {text}" for word, text in WORDS.items()) + ".",
 }

@@ -10,23 +10,27 @@ from markupsafe import Markup, escape
 
 from semiseg import __version__
 from semiseg.base.controls import is_control
-from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_text
 from semiseg.base.texts import counted, listed
-from semiseg.jobs.record import Record, read_record
-from semiseg.params.table_spec import TableSpec, as_whole_json
-from semiseg.paths import record_path
-from semiseg.report.cells import lines_of, main_column, mean_columns, methods_in_order, shown, under
+from semiseg.params.table_spec import TableSpec
+from semiseg.report.cells import main_column, methods_in_order, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
-from semiseg.report.notes import about_few_cases, about_marks, about_print, about_splits, about_training, why_unbuilt
+from semiseg.report.notes import (
+    about_few_cases,
+    about_marks,
+    about_never_found,
+    about_print,
+    about_splits,
+    about_training,
+    why_unbuilt,
+)
 from semiseg.report.pictures import organ_colours
 from semiseg.report.site.cases import CaseScores, worst_case
 from semiseg.report.site.data import PROVEN, WORDS, Built, Definition, table_files
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.site.documents import Document
+from semiseg.report.site.making import cost_table, hashes_of, protocol_pairs
 from semiseg.report.site.tables import (
-    Cell,
-    Column,
     DataTable,
     all_rows,
     all_tables,
@@ -126,8 +130,9 @@ class Pages:
         look = choose_looks({method: spec.label(method) for method in methods_in_order(spec) if not is_control(method)})
         histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
         drawn = [draw_totals(histories, look), draw_validations(histories, look)] if histories else []
-        cost = _cost_table(built)
-        marks = [EARLIER] if built.is_earlier else [*about_few_cases(built.views), *about_marks(spec, built.views)]
+        cost = cost_table(built)
+        few = [] if built.is_earlier else about_few_cases(built.views)
+        marks = [EARLIER] if built.is_earlier else about_marks(spec, built.views)
         self.write(
             table_page(spec.table),
             "table",
@@ -136,7 +141,7 @@ class Pages:
             proof=f"{summary(built)}: {WORDS[summary(built)]}",
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
-            leaks=about_splits(spec),
+            warnings=[*about_splits(spec), *about_never_found(spec, built.views), *few],
             notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks],
             scores=scores,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
@@ -144,7 +149,7 @@ class Pages:
             cost=cost,
             curves=[Markup(drawing) for drawing in drawn if drawing],
             look=[style for method, style in look.items() if method in histories],
-            protocol=_protocol(spec),
+            protocol=protocol_pairs(spec),
             parts=[(name, read_json(split)[part]) for part, name in PARTS.items()] if split.exists() else [],
             meaning=_meanings([table for table, _ in scores]),
             file_stem=f"{spec.table}-",
@@ -155,7 +160,7 @@ class Pages:
         spec, told, scores = built.spec, built.origins[method], built.cases[method]
         main = main_column(spec)
         tables = [(case_table(convention, found, main), rule_text(found.rule)) for convention, found in scores.items()]
-        hashes = _hashes(built, method)
+        hashes = hashes_of(built, method)
         origin = [("Numbers", told["numbers"])]
         origin += [(f"Run with seed {run['seed']}", run["files"]) for run in told["runs"]]
         origin += [("Data", told["data"])]
@@ -223,70 +228,6 @@ def _record(built: Built) -> dict[str, Any]:
     return {"id": identity, "short": identity[:12], "time": time, **commit}
 
 
-def _hashes(built: Built, method: str) -> dict[str, str]:
-    """sha256 of the files behind a row, by path: from the record of its table and from those that are here."""
-    runs = (folder for one in (built.spec.runs[method], built.spec.trainings(method)) for folder in one)
-    behind = [
-        f"{folder}/{name}" for folder in runs for name in ("cases.csv", "predictions.json", "weights.safetensors")
-    ]
-    records = [built.record, *filter(None, map(_record_of, behind))]
-    entries = (entry for record in records for side in ("inputs", "outputs") for entry in record[side])
-    return {entry["path"]: entry["sha256"] for entry in entries}
-
-
-def _record_of(path: str) -> Record | None:
-    """The record beside a file; None where none can be read; an audit reports that."""
-    try:
-        return read_record(record_path(path))
-    except (UserError, OSError):
-        return None
-
-
 def _meanings(tables: Iterable[DataTable]) -> list[tuple[str, str]]:
     used = dict.fromkeys(column.meaning for table in tables for column in table.columns if column.meaning)
     return [(name, LABELS.get(name, name)) for name in used]
-
-
-def _cost_table(built: Built) -> DataTable:
-    columns = (
-        Column("method", "Method"),
-        Column("parameters", "Parameters (million)"),
-        Column("seconds", "Seconds per step"),
-        Column("waiting", "Waiting for data (%)"),
-        Column("memory", "Peak memory (GiB)"),
-        Column("hours", "Hours"),
-        Column("device", "Device", text=True),
-    )
-    lines = [line for line in lines_of(built.cost) if not is_control(line.method)]
-    rows = tuple(
-        (
-            Cell(built.spec.label(line.method)),
-            Cell(shown(line.parameters / 1e6, ".2f")),
-            Cell(shown(line.seconds_per_iteration, ".3f")),
-            Cell(shown(100 * line.waiting_share, ".1f")),
-            Cell(shown(line.peak_memory_gib, ".2f")),
-            Cell(shown(line.hours, ".2f")),
-            Cell(line.device or "–"),
-        )
-        for line in lines
-    )
-    return DataTable("costs", "Cost of training, as measured", columns, rows, ("",) * len(rows))
-
-
-def _protocol(spec: TableSpec) -> list[tuple[str, str]]:
-    """What all rows of a table share, key by key, as params.yaml names it."""
-    parts = {"preparation": spec.preparation, "network": spec.network, "training": spec.training}
-    parts |= {"inference": spec.inference}
-    flat = [pair for name, part in parts.items() for pair in _flat(name, as_whole_json(part))]
-    means = listed(mean_columns(spec))
-    return [("scoring", spec.published), ("means", means), ("seeds", ", ".join(map(str, spec.seeds))), *flat]
-
-
-def _flat(name: str, value: Any) -> list[tuple[str, str]]:
-    """A part of params.yaml as pairs of a key and what stands there. Steps of a preparation are keys of their own."""
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "step" in one for one in value):
-        steps = ({key: each for key, each in one.items() if each is not None} for one in value)
-        return [pair for at, one in enumerate(steps, 1) for pair in _flat(f"{name}.{at} {one.pop('step')}", one)]
-    if isinstance(value, Mapping) and value:
-        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
-    return [(name, value_text(value))]
