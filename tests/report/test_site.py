@@ -191,6 +191,15 @@ def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
         assert listed.columns[1].key == "proof" and listed.rows[0][1].text == "proven"
 
 
+def test_a_distance_that_counts_missed_cases_as_zero_has_a_sign(project):
+    table = built()
+    table = replace(table, spec=table.spec.model_copy(update={"published": "la"}), views=table.views.assign(missed=3.0))
+    keys = [column.key for column in score_table(table, "published").columns]
+    found = {name: score_table(table, name).rows[0] for name in ("published", "sound")}
+    assert [cells[keys.index("95HD")].beside[:1] == "†" for cells in found.values()] == [True, False]
+    assert not found["published"][keys.index("Dice")].beside.startswith("†")
+
+
 def test_printed_numbers_stand_as_printed():
     block = replace(DEFINITION, printed=(Printed(paper="crln", table="1", labelled=8, unlabelled=72),)).numbers[0]
     assert block["title"] == "crln, table 1" and block["counts"] == "8 labelled, 72 unlabelled"

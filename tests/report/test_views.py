@@ -13,7 +13,7 @@ from semiseg.base.errors import UserError
 from semiseg.papers.reading import printed
 from semiseg.report.cells import read_rows
 from semiseg.report.cost import COST, cost_as_csv, read_cost
-from semiseg.report.grids import views_grid
+from semiseg.report.grids import about_cells, views_grid
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
 from semiseg.report.notes import (
@@ -23,6 +23,7 @@ from semiseg.report.notes import (
     about_never_found,
     about_vanished,
     about_views,
+    about_zeros,
     rule_change,
 )
 from semiseg.report.sources import read_vanished
@@ -232,9 +233,31 @@ def test_equal_rows_are_both_best_or_share_a_group_and_a_copy_does_not_count(pro
 
 def test_lower_is_better_in_columns_of_distances_and_controls_have_no_place(project, views):
     assert views.loc[("mt", "ASD"), ["published_group", "published_rank_high"]].tolist() == ["best", 1]
-    assert views.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["apart", "tied"]
+    assert views.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["", "tied"]
     controls = views.loc[["control_perfect", "control_empty"]]
     assert controls["sound_rank_low"].isna().all() and set(controls["sound_group"]) == {""}
+
+
+def test_a_distance_that_counts_missed_cases_as_zero_is_marked_and_is_never_the_best(project, default):
+    """The rule of the LA papers counts an empty prediction as distance 0; sup_only missed one organ in each run."""
+    spec, table = spec_with(), table_of()
+    shown = default.set_index(["method", "column"])
+    assert shown.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["", "tied"]
+    assert (
+        pd.isna(shown.loc[("sup_only", "ASD"), "published_first"])
+        and shown.loc["sup_only", "published_first"]["Dice"] >= 0
+    )
+    assert shown.loc[("mt", "ASD"), ["published_first", "published_group"]].tolist() == [1.0, "best"]
+    (note,) = about_zeros(spec, default)
+    assert note.startswith("†: ") and note.endswith("So many are counted as 0: Sup only 2.")
+    for text in (markdown(spec, table, default), latex(spec, table, default).replace(r"$\dagger$", "†")):
+        (line, *_) = (line for line in text.splitlines() if line.lstrip("| ").startswith("Sup only"))
+        assert line.count("†") == 2 and note.partition(",")[0] in text, "ASD and 95HD"
+    other = spec_with(published="dhc")
+    assert about_zeros(other, default) == [] and "†" not in markdown(other, table, default)
+    whole = default[default["method"] != "sup_only"].assign(missed=0.0)
+    assert about_zeros(spec, whole) == []
+    assert "×2" in about_cells(spec, default) and "×" not in about_cells(spec, whole)
 
 
 def test_no_row_is_best_where_a_row_lacks_its_scores_or_has_other_cases(project, tmp_path):

@@ -6,7 +6,8 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import MINUS, UNDEFINED, mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
+from semiseg.report.grids import Grid, about_cells, optimism_grid, scores_grid, views_grid
+from semiseg.report.groups import ZERO
 from semiseg.report.notes import (
     BETTER,
     OPTIMISM,
@@ -18,6 +19,7 @@ from semiseg.report.notes import (
     about_splits,
     about_training,
     about_views,
+    about_zeros,
     rule_change,
     views_title,
     why_unbuilt,
@@ -29,8 +31,15 @@ from semiseg.scoring.scoring_rule_texts import rule_text
 
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
-    | {"^": r"\textasciicircum{}", "±": r"$\pm$", UNDEFINED: "--", "×": r"$\times$", "≥": r"$\geq$", MINUS: "$-$"}
-    | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$"}
+    | {
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        UNDEFINED: "--",
+        "×": r"$\times$",
+        "≥": r"$\geq$",
+        MINUS: "$-$",
+    }
+    | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$", ZERO: r"$\dagger$"}
 )
 MARKUP = {"best": r"\textbf{%s}", "tied": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
 
@@ -44,7 +53,8 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         caption = [
             f"{spec.title}, {convention} convention.",
             rule_text(*frame.loc[0, ["rule", "spread_over"]]),
-            NOTE,
+            about_cells(spec, views),
+            *about_zeros(spec, views),
             *about_controls(spec, table),
         ]
         caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]

@@ -4,7 +4,7 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
+from semiseg.report.grids import Grid, about_cells, optimism_grid, scores_grid, views_grid
 from semiseg.report.notes import (
     OPTIMISM,
     about_controls,
@@ -14,6 +14,7 @@ from semiseg.report.notes import (
     about_splits,
     about_training,
     about_views,
+    about_zeros,
     rule_change,
     views_title,
     why_unbuilt,
@@ -42,7 +43,8 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         lines += _table(scores_grid(spec, frame, views))
     lines += _notes(
         [
-            NOTE,
+            about_cells(spec, views),
+            *about_zeros(spec, views),
             *about_controls(spec, table),
             *about_splits(spec),
             *about_training(spec),

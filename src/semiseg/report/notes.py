@@ -9,7 +9,7 @@ from semiseg.base.metric_names import METRICS
 from semiseg.base.texts import counted, listed, some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, mean_columns, number, unbuilt, under, unit_of
-from semiseg.report.groups import is_ranked
+from semiseg.report.groups import ZERO, is_ranked, zeros
 from semiseg.report.sources import read_vanished, split_files
 from semiseg.report.texts import (
     describe_checkpoints,
@@ -18,7 +18,7 @@ from semiseg.report.texts import (
     describe_same,
     describe_shared,
 )
-from semiseg.report.views import Views, is_printed, largest_rule_change
+from semiseg.report.views import Views, is_printed, largest_rule_change, of_column
 from semiseg.scoring import comparison, intervals, ties
 from semiseg.scoring.coverage import NEAR_MISSES, simulated
 
@@ -212,6 +212,23 @@ def about_few_cases(views: Views) -> list[str]:
             if views["effect"].notna().any()
             else "."
         )
+    ]
+
+
+def about_zeros(spec: TableSpec, views: Views) -> list[str]:
+    """Which distances count missed cases as 0, and how many each; nothing where none does."""
+    counted_as_zero: dict[str, int] = {}
+    for column in mean_columns(spec):
+        lines = of_column(views, column)
+        found = zip(lines["label"], zeros(spec, lines, "published"), strict=True)
+        counted_as_zero |= {label: number for label, number in found if number}
+    if not counted_as_zero:
+        return []
+    pairs = "missed cases" if len(spec.organs) == 1 else "missed pairs of case and organ"
+    rows = ", ".join(f"{label} {number}" for label, number in counted_as_zero.items())
+    return [
+        f"{ZERO}: under the published rule this distance counts {pairs} as 0, and the row is left out when the rows of"
+        f" the column are compared. So many are counted as 0: {rows}."
     ]
 
 

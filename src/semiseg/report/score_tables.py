@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from semiseg.base.controls import is_control
@@ -25,7 +26,7 @@ from semiseg.report.cells import (
     with_unbuilt,
 )
 from semiseg.report.grids import missed_texts
-from semiseg.report.groups import marks
+from semiseg.report.groups import ZERO, marks, zeros
 from semiseg.report.notes import FLAGS, MARKS, SPREADS, about_print, printed_over
 from semiseg.report.views import Views, is_printed, of_column, verdict
 from semiseg.scoring.conventions import CONVENTIONS
@@ -86,8 +87,12 @@ def shade(end: str, share: float | None) -> str:
 
 
 def score_cells(frame: pd.DataFrame, column: str, groups: Sequence[str], signs: Sequence[str]) -> Cells:
-    """Mean, spread, group, background and a sign beside it of each cell of a column."""
-    places = zip(groups, shares(frame, column), signs, strict=True)
+    """Mean, spread, group, background and a sign beside it of each cell of a column.
+
+    A distance that counts missed cases as 0 has no background, and no other one is measured by it.
+    """
+    compared = frame.assign(**{column: frame[column].mask(np.array([sign == ZERO for sign in signs]))})
+    places = zip(groups, shares(compared, column), signs, strict=True)
     return [
         {
             "mean": number(frame[column][row]),
@@ -106,7 +111,9 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
 
     def cells(column: str) -> Cells:
         lines = of_column(views, column)
-        signs = [MARKS[verdict(line)] if name == "sound" else "" for line in lines_of(lines)]
+        flattered = zeros(spec, lines, name)
+        marked = [MARKS[verdict(line)] if name == "sound" else "" for line in lines_of(lines)]
+        signs = [ZERO if number else sign for number, sign in zip(flattered, marked, strict=True)]
         made = score_cells(frame, column, marks(lines, name), signs)
         lost = missed_texts(spec, lines, column)
         return [{**cell, "missed": text.strip()} for cell, text in zip(made, lost, strict=True)]

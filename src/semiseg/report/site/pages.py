@@ -22,6 +22,7 @@ from semiseg.report.notes import (
     about_print,
     about_splits,
     about_training,
+    about_zeros,
     why_unbuilt,
 )
 from semiseg.report.pictures import organ_colours
@@ -132,6 +133,7 @@ class Pages:
         drawn = [draw_totals(histories, look), draw_validations(histories, look)] if histories else []
         cost = cost_table(built)
         few = [] if built.is_earlier else about_few_cases(built.views)
+        zero = about_zeros(spec, built.views)
         marks = [EARLIER] if built.is_earlier else about_marks(spec, built.views)
         self.write(
             table_page(spec.table),
@@ -144,6 +146,7 @@ class Pages:
             warnings=[*about_splits(spec), *about_never_found(spec, built.views), *few],
             notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks],
             scores=scores,
+            zeros=zero,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
             files=names,
             cost=cost,

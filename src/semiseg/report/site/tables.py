@@ -25,6 +25,7 @@ from semiseg.report.cells import (
     with_unbuilt,
 )
 from semiseg.report.groups import WORDS as GROUP_WORDS
+from semiseg.report.groups import ZERO, zeros
 from semiseg.report.site.cases import CaseScores
 from semiseg.report.site.data import WORDS, Built, Definition
 from semiseg.report.site.definitions import DEFINITIONS
@@ -149,6 +150,7 @@ def score_table(built: Built, convention: str) -> DataTable:
         + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
         for line in lines_of(built.views)
     }
+    zero = {column: zeros(spec, of_column(built.views, column), convention) for column in means}
     rows, kinds = [], []
     for row, method in enumerate(frame["method"]):
         label = str(frame["label"][row])
@@ -158,11 +160,12 @@ def score_table(built: Built, convention: str) -> DataTable:
         for column in (*means, *organs):
             text, wide = number(frame[column][row]), column in means
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
+            sign = ZERO * (wide and zero[column][row] > 0)
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
             group = built.groups.get((convention, method, column), "")
             spoken = f", {GROUP_WORDS[group]}" if group in GROUP_WORDS else ""
             more = f"{column} of {label}{spoken}: cases and origin"
-            numbers[column] = Cell(text, beside, link, more, group if spoken else "")
+            numbers[column] = Cell(text, sign + beside, link, more, group if spoken else "")
         cells += [numbers[column] for column in means]
         if built.groups:
             cells.append(Cell(built.groups.get((convention, method, main_column(spec)), "–")))
