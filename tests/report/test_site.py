@@ -97,6 +97,10 @@ def test_only_an_audit_of_this_record_makes_a_row_proven(project):
     assert main(["audit", finished_project.TABLE]) == 0
     state = finished_project.graph().maker(SITE).spec["tables"]["tiny"]
     assert state["audit"] == "proven" and summary(built(state["audit"])) == "proven"
+    build()
+    for name, rows in (("tables/tiny.html", "its rows"), ("rows/tiny/cps.html", "the row")):
+        assert f"found every number of {rows} proven" in page(name)
+        assert f"(last audit: {state['audited']})" in page(name) and re.fullmatch(r"\d{4}-\d\d-\d\d", state["audited"])
     verdicts = Path("results/.audit/verdicts.json")
     known = json.loads(verdicts.read_text(encoding="utf-8"))
     known["results/tiny.csv"]["rows"]["cps"] = "stale"
@@ -198,6 +202,38 @@ def test_a_distance_that_counts_missed_cases_as_zero_has_a_sign(project):
     found = {name: score_table(table, name).rows[0] for name in ("published", "sound")}
     assert [cells[keys.index("95HD")].beside[:1] == "†" for cells in found.values()] == [True, False]
     assert not found["published"][keys.index("Dice")].beside.startswith("†")
+
+
+def test_controls_have_no_training_cases(project):
+    table = built()
+    for shown in (score_table(table, "sound"), all_rows([table])):
+        places = [at for at, column in enumerate(shown.columns) if column.key in ("lab", "unlab")]
+        trained, control = ([row[at].text for at in places] for row in shown.rows)
+        assert "–" not in trained and control == ["–", "–"]
+
+
+def test_p_and_effect_stand_beside_the_sound_numbers_where_there_are_tests(project):
+    table = built()
+    assert "Effect" not in [column.label for column in score_table(table, "sound").columns]
+    tested = replace(table, views=table.views.assign(p_holm=0.5, effect=-1.0))
+    shown = score_table(tested, "sound")
+    place = [column.label for column in shown.columns].index("p (Holm)")
+    assert [cell.text for cell in shown.rows[-1][place : place + 2]] == ["0.500", "−1.00"]
+    assert "Effect" not in [column.label for column in score_table(tested, "published").columns]
+
+
+def test_the_cases_lie_beside_the_page_of_their_table(project):
+    build()
+    assert Path("results/site/tables/tiny.cases.csv").read_bytes() == Path("results/tiny.cases.csv").read_bytes()
+    assert 'href="tiny.cases.csv"' in page("tables/tiny.html")
+
+
+def test_the_command_for_missing_scores_says_what_it_needs(project):
+    Path("results/tiny.cases.csv").unlink()
+    for path in Path("results/runs").rglob("cases.csv"):
+        path.unlink()
+    build()
+    assert "which needs the data, and trains each run whose weights are not there." in page("rows/tiny/cps.html")
 
 
 def test_printed_numbers_stand_as_printed():

@@ -20,7 +20,7 @@ def site_spec(plan: Plan) -> dict[str, Any]:
 
     definition: a hash of what params.yaml, its list of cases and the printed numbers say of it. record: the id of its
     record, where it is built. error: why that record cannot be read. audit: the verdict of the last audit of this
-    record, for all rows or row by row; what is no word there is left out.
+    record, for all rows or row by row; what is no word there is left out. audited: the day of that audit.
     """
     verdicts = _verdicts()
     return {"tables": {name: _state(plan, name, verdicts) for name in plan.params.tables}}
@@ -52,6 +52,8 @@ def _state(plan: Plan, name: str, verdicts: dict[str, Any]) -> dict[str, Any]:
     if isinstance(known, dict) and known.get("record") == record["id"] and isinstance(known.get("rows"), dict):
         rows = {row: word for row, word in known["rows"].items() if isinstance(word, str)}
         words = set(rows.values())
+        if isinstance(known.get("day"), str):
+            state["audited"] = known["day"]
         state["audit"] = words.pop() if len(words) == 1 and rows == known["rows"] else rows
     return state
 

@@ -93,7 +93,7 @@ def about_views(spec: TableSpec, views: Views) -> list[str]:
     """How to read the views: where the printed numbers stand, what intervals and tests are, which organs were lost."""
     brackets, groups = about_marks(spec, views)
     ranks = f" {_ranks(views)}" if is_ranked(views) else ""
-    return [*about_print(spec, views), brackets, f"{groups}{ranks}", _tests(spec, views), *about_vanished(spec)]
+    return [*about_print(spec, views), brackets, f"{groups}{ranks}", about_tests(spec, views), *about_vanished(spec)]
 
 
 def about_marks(spec: TableSpec, views: Views) -> list[str]:
@@ -273,7 +273,8 @@ def _units(views: Views) -> str:
     return "test cases and runs" if views["seeds"].max() > 1 else "test cases"
 
 
-def _tests(spec: TableSpec, views: Views) -> str:
+def about_tests(spec: TableSpec, views: Views) -> str:
+    """Which test gives p and effect."""
     reference = spec.label(spec.reference)
     if spec.reference not in spec.runs:
         return f"No tests: the reference {reference} was not rebuilt."

@@ -69,7 +69,9 @@ def _tables(spec: Mapping[str, Any]) -> list[Built | Definition]:
 def _table(definition: Definition, state: Mapping[str, Any]) -> Built | Definition:
     if "error" in state:
         return with_error(definition, state["error"])
-    return read_built(definition, state["record"], state.get("audit")) if "record" in state else definition
+    if "record" not in state:
+        return definition
+    return read_built(definition, state["record"], state.get("audit"), state.get("audited", ""))
 
 
 def define(plan: Plan, name: str) -> Definition:

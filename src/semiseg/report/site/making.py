@@ -11,7 +11,7 @@ from semiseg.params.table_spec import TableSpec, as_whole_json
 from semiseg.paths import record_path
 from semiseg.report.cells import lines_of, mean_columns, shown
 from semiseg.report.site.data import Built
-from semiseg.report.site.tables import Cell, Column, DataTable
+from semiseg.report.site.data_table import Cell, Column, DataTable
 from semiseg.report.texts import value_text
 
 

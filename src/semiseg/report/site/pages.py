@@ -21,21 +21,23 @@ from semiseg.report.notes import (
     about_never_found,
     about_print,
     about_splits,
+    about_tests,
     about_training,
     about_zeros,
     why_unbuilt,
 )
 from semiseg.report.pictures import organ_colours
 from semiseg.report.site.cases import CaseScores, worst_case
-from semiseg.report.site.data import PROVEN, WORDS, Built, Definition, table_files
+from semiseg.report.site.data import PROVEN, Built, Definition, copied_files
+from semiseg.report.site.data_table import DataTable
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.site.documents import Document
 from semiseg.report.site.making import cost_table, hashes_of, protocol_pairs
 from semiseg.report.site.tables import (
-    DataTable,
     all_rows,
     all_tables,
     case_table,
+    has_tests,
     row_page,
     score_table,
     summary,
@@ -60,8 +62,8 @@ EARLIER = (
 LABELS = {
     "method": "Method", "table": "Table", "dataset": "Dataset", "family": "Family", "paper": "Paper", "rows": "Rows",
     "case": "Case", "labelled": "Lab.", "unlabelled": "Unlab.", "organ": "An organ's column", "printed": "In print",
-    "published": "Published rule", "sound": "Sound rule", "n": "n", "missed": "Missed", "checkpoint": "Checkpoint",
-    "group": "Group", "proof": "Proof",
+    "published": "Published rule", "sound": "Sound rule", "n": "n", "p": "p (Holm)", "effect": "Effect",
+    "missed": "Missed", "checkpoint": "Checkpoint", "group": "Group", "proof": "Proof",
 }  # fmt: skip
 
 
@@ -125,8 +127,9 @@ class Pages:
             words = rule_text(str(frame["rule"][0]), frame["spread_over"][0])
             scores.append((score_table(built, convention), words))
         split = Path(spec.split)
-        names = [Path(path).name for path in table_files(spec.table)]
-        for path, name in zip(table_files(spec.table), names, strict=True):
+        copied = copied_files(spec.table)
+        names = [Path(path).name for path in copied]
+        for path, name in zip(copied, names, strict=True):
             self.copy(f"tables/{name}", Path(path).read_text(encoding="utf-8"))
         look = choose_looks({method: spec.label(method) for method in methods_in_order(spec) if not is_control(method)})
         histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
@@ -134,17 +137,18 @@ class Pages:
         cost = cost_table(built)
         few = [] if built.is_earlier else about_few_cases(built.views)
         zero = about_zeros(spec, built.views)
+        tests = [about_tests(spec, built.views)] if has_tests(built) else []
         marks = [EARLIER] if built.is_earlier else about_marks(spec, built.views)
         self.write(
             table_page(spec.table),
             "table",
             spec=spec,
             record=_record(built),
-            proof=f"{summary(built)}: {WORDS[summary(built)]}",
+            proof=f"{summary(built)}: {built.meaning_of(summary(built)).replace('of the row', 'of its rows')}",
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
             warnings=[*about_splits(spec), *about_never_found(spec, built.views), *few],
-            notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks],
+            notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks, *tests],
             scores=scores,
             zeros=zero,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
@@ -177,7 +181,7 @@ class Pages:
             method=method,
             label=spec.label(method),
             record=_record(built),
-            proof=f"{built.verdicts[method].capitalize()}: {WORDS[built.verdicts[method]]}",
+            proof=f"{built.verdicts[method].capitalize()}: {built.meaning_of(built.verdicts[method])}",
             notes=[CONTROLS] if is_control(method) else [],
             cases=tables,
             seeds=spec.seeds,
@@ -207,7 +211,10 @@ def _missing(spec: TableSpec, method: str, scores: Mapping[str, CaseScores], vol
     """What a reader does not find on the page of a row, and the command that brings it; empty where all is there."""
     if not scores:
         paths = " ".join(f"{folder}/cases.csv" for folder in spec.runs[method])
-        return f"The scores of single cases were not on the machine where the site was built: `snakemake {paths}`."
+        return (
+            f"The scores of single cases were not on the machine where the site was built: `snakemake {paths}`,"
+            " which needs the data, and trains each run whose weights are not there."
+        )
     if is_control(method):
         return "A control's prediction is known without a picture."
     if unfit := [case for case, one in volumes.items() if method in one.unfit]:
@@ -218,7 +225,8 @@ def _missing(spec: TableSpec, method: str, scores: Mapping[str, CaseScores], vol
     if not any(method in one.predictions for one in volumes.values()):
         return (
             "The scans or this row's predictions were not on the machine where the site was built:"
-            f" `snakemake --force {spec.runs[method][0]}/predictions.json`, then build the site again."
+            f" `snakemake --force {spec.runs[method][0]}/predictions.json`, which needs the data, and trains where the"
+            " weights are not there; then build the site again."
         )
     return ""
 

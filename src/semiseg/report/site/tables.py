@@ -1,7 +1,6 @@
-"""Tables of the site as columns and cells; their rows are in the pages, so that no script is needed to read them."""
+"""The tables of the site; their rows are in the pages, so that no script is needed to read them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import pandas as pd
@@ -11,6 +10,7 @@ from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.checkpoints import own_checkpoint
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
+    DATA,
     count,
     heading,
     interval,
@@ -18,7 +18,9 @@ from semiseg.report.cells import (
     main_column,
     mean_columns,
     number,
+    p_text,
     printed_columns,
+    signed,
     spread,
     unbuilt,
     under,
@@ -28,6 +30,7 @@ from semiseg.report.groups import WORDS as GROUP_WORDS
 from semiseg.report.groups import ZERO, zeros
 from semiseg.report.site.cases import CaseScores
 from semiseg.report.site.data import WORDS, Built, Definition
+from semiseg.report.site.data_table import GROUP, PROOF, Cell, Column, DataTable
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.views import of_column
 from semiseg.scoring.conventions import CONVENTIONS
@@ -35,65 +38,6 @@ from semiseg.scoring.conventions import CONVENTIONS
 CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
 NOT_BUILT = "not built yet"
 DICE = METRICS["dice"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """key: names it in addresses. meaning: of ``DEFINITIONS``. filtered: a reader chooses among its values.
-
-    text: its cells are words.
-    """
-
-    key: str
-    label: str
-    meaning: str = ""
-    filtered: bool = False
-    text: bool = False
-
-    @property
-    def is_words(self) -> bool:
-        """Whether its cells are words and not numbers."""
-        return self.text or self.filtered
-
-
-GROUP = Column("group", "Group", "group", filtered=True)
-PROOF = Column("proof", "Proof", "proof", filtered=True)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """text; beside: spread or interval; href: where a click leads; more: what a screen reader adds to the link.
-
-    kind: a class of the style: best, or tied with it.
-    """
-
-    text: str
-    beside: str = ""
-    href: str = ""
-    more: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class DataTable:
-    """id: in addresses, and of the file that a reader downloads. kinds: per row a class of the style."""
-
-    id: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    kinds: tuple[str, ...]
-    cases: bool = False
-
-    @property
-    def beside(self) -> int:
-        """Letters of the longest text beside a number, so that the numbers of a column stand below each other."""
-        return max((len(cell.beside.strip()) for row in self.rows for cell in row), default=0)
-
-    @property
-    def classes(self) -> str:
-        """Classes of the style."""
-        return "data cases" if self.cases else "data"
 
 
 def row_page(table: str, method: str) -> str:
@@ -127,6 +71,7 @@ def score_table(built: Built, convention: str) -> DataTable:
     frame = with_unbuilt(spec, under(built.table, convention))
     unit, reasons = str(frame["unit"][0]), unbuilt(spec)
     organs = [column for column in printed_columns(spec) if column not in means]
+    tested = convention == "sound" and has_tests(built)
     verdicts = [*([GROUP] if built.groups else []), PROOF]
     in_print = convention == "published" and [c for c in means if of_column(built.views, c)["printed"].notna().any()]
     columns = [
@@ -139,8 +84,11 @@ def score_table(built: Built, convention: str) -> DataTable:
         *(Column(f"printed {name}", f"{name} in print", "printed") for name in in_print or ()),
         Column("n", "n", "n"),
         Column("missed", "Missed", "missed"),
+        *((Column("p", "p (Holm)", "p"), Column("effect", "Effect", "effect")) if tested else ()),
         Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
     ]
+    lines = of_column(built.views, main_column(spec))
+    tests = {line.method: (p_text(line), signed(line.effect)) for line in lines_of(lines)} if tested else {}
     intervals = {
         (line.method, line.column): interval(getattr(line, f"{convention}_low"), getattr(line, f"{convention}_high"))
         for line in lines_of(built.views)
@@ -173,11 +121,18 @@ def score_table(built: Built, convention: str) -> DataTable:
         cells += [numbers[column] for column in organs]
         cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
         cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
+        p, effect = tests.get(method, ("", ""))
+        cells += [Cell("reference" if method == spec.reference else p), Cell(effect)] if tested else []
         cells.append(Cell(checkpoint_of(spec, method)))
         rows.append(tuple(cells))
         kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
     title = f"{convention.capitalize()} rule"
     return DataTable(f"{convention}", title, tuple(columns), tuple(rows), tuple(kinds))
+
+
+def has_tests(built: Built) -> bool:
+    """Whether any row of the table was tested against the reference."""
+    return bool(of_column(built.views, main_column(built.spec))["effect"].notna().any())
 
 
 def _cases_link(spec: TableSpec, method: str, convention: str, column: str) -> str:
@@ -281,8 +236,7 @@ def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[
                 Cell(spec.dataset),
                 Cell(spec.published),
                 Cell(checkpoint_of(spec, method)),
-                Cell(count(int(counts["labelled"][method]))),
-                Cell(count(int(counts["unlabelled"][method]))),
+                *(Cell("–" if is_control(method) else count(int(counts[name][method]))) for name in DATA),
                 *([Cell(metric)] if mixed else []),
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
