@@ -198,10 +198,12 @@ def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
 def test_a_distance_that_counts_missed_cases_as_zero_has_a_sign(project):
     table = built()
     table = replace(table, spec=table.spec.model_copy(update={"published": "la"}), views=table.views.assign(missed=3.0))
+    table.views["published_group"] = "tied"  # as an earlier version had it
     keys = [column.key for column in score_table(table, "published").columns]
     found = {name: score_table(table, name).rows[0] for name in ("published", "sound")}
     assert [cells[keys.index("95HD")].beside[:1] == "†" for cells in found.values()] == [True, False]
     assert not found["published"][keys.index("Dice")].beside.startswith("†")
+    assert [found["published"][keys.index(name)].kind for name in ("Dice", "95HD")] == ["tied", ""]
 
 
 def test_controls_have_no_training_cases(project):

@@ -108,9 +108,9 @@ def score_table(built: Built, convention: str) -> DataTable:
         for column in (*means, *organs):
             text, wide = number(frame[column][row]), column in means
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
-            sign = ZERO * (wide and zero[column][row] > 0)
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
-            group = built.groups.get((convention, method, column), "")
+            sign = ZERO * (wide and zero[column][row] > 0)
+            group = "" if sign else built.groups.get((convention, method, column), "")
             spoken = f", {GROUP_WORDS[group]}" if group in GROUP_WORDS else ""
             more = f"{column} of {label}{spoken}: cases and origin"
             numbers[column] = Cell(text, sign + beside, link, more, group if spoken else "")
