@@ -1,6 +1,7 @@
 """The three views of a table: where each number comes from, what is tested, and what is said of it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -306,6 +307,14 @@ def test_five_cases_have_no_p_and_two_no_interval_in_words(project, tmp_path):
     assert about_few_cases(views.assign(n=10.0)) == []
     assert "covariance as estimated over test cases and runs" in " ".join(about_views(spec, views.assign(n=10.0)))
     assert "roughly" not in " ".join(about_views(spec, views.assign(n=10.0)))
+
+
+def test_captions_in_latex_are_short_and_explanations_stand_once_below_the_tables(project, default):
+    text = latex(spec_with(), table_of(), default)
+    captions = re.findall(r"\\caption\{(.*)\}", text)
+    assert len(captions) == 3 and max(len(caption.split()) for caption in captions) < 70
+    assert text.count("(control) is the truth itself") == 1
+    assert len(re.findall(r"\\parbox\{\\textwidth\}\{\\footnotesize Measured on", text)) == 2
 
 
 def test_an_organ_that_no_row_found_is_named_in_every_form(project, default):

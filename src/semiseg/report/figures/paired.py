@@ -1,6 +1,7 @@
 """Two rows case by case: the Dice of each case in both rows, and the differences of every organ."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -32,8 +33,11 @@ def draw_pairs(pairs: Pairs, labels: Sequence[str], heading: str) -> Figure:
         left, right = figure.subplots(1, 2, width_ratios=(PAIR_INCHES, width - PAIR_INCHES))
         _plot_cases(left, pairs, labels)
         _plot_differences(right, pairs, shown)
-        looks = {f"{labels[0]} better": (BETTER, "solid"), f"{labels[0]} worse": (WORSE, "dashed")}
-        looks["equal"] = (CONTROL_COLOUR, "dotted")
+        looks: dict[str, tuple[str, Literal["solid", "dashed", "dotted"]]] = {
+            f"{labels[0]} better": (BETTER, "solid"),
+            f"{labels[0]} worse": (WORSE, "dashed"),
+            "equal": (CONTROL_COLOUR, "dotted"),
+        }
         lines = [
             Line2D([], [], color=colour, linestyle=dash, marker="o", markersize=3, linewidth=1, label=label)
             for label, (colour, dash) in looks.items()
