@@ -337,6 +337,7 @@ def test_controls_and_missed_organs_are_explained_where_they_stand(project, defa
     assert "empty (control) finds nothing: its 0.00 % Dice under the sound rule is the floor." in text
     assert "| <ins>60.00 ×2</ins> |" in text and "*0.00 ×" not in text, "that a control misses all is known"
     assert "60.00 ×2" in latex(spec, table, default).replace(r"$\times$", "×")
+    assert re.search(r"\| \*perfect \(control\)\* \| \*–\* \| \*–\* \|", text), "no case trains a control"
     trained = table[~table["method"].str.startswith("control_")]
     assert about_controls(spec, trained) == []
 

@@ -82,17 +82,13 @@ def under(table: pd.DataFrame, convention: str) -> pd.DataFrame:
 
 
 def with_unbuilt(spec: TableSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """One convention's rows in the table's order, and among them, without numbers, those that were not built.
-
-    Controls are trained on no case and have no counts of training cases.
-    """
+    """One convention's rows in the table's order, and among them, without numbers, those that were not built."""
     missing = list(unbuilt(spec))
     head = {"method": missing, "label": [spec.label(method) for method in missing]}
     same = {name: frame[name].iloc[0] for name in ("convention", "rule", "unit", "spread_over")}
     every = pd.concat([frame, pd.DataFrame(head).assign(**same)]) if missing else frame
     order = {method: place for place, method in enumerate(methods_in_order(spec))}
     whole = every.sort_values("method", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    whole.loc[whole["method"].map(is_control), list(DATA)] = float("nan")  # no case trains a control
     return whole.astype(dict.fromkeys([*DATA, *COUNTS], "Int64"))
 
 

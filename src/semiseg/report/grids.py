@@ -10,6 +10,7 @@ from semiseg.report.cells import (
     COUNTS,
     DATA,
     MINUS,
+    UNDEFINED,
     count,
     heading,
     interval,
@@ -62,7 +63,7 @@ def scores_grid(spec: TableSpec, frame: pd.DataFrame, views: Views) -> Grid:
     for row, method in enumerate(frame["method"]):
         control = "control" if is_control(method) else ""
         cells = [(_label(frame["label"][row], method), control)]
-        cells += [(count(frame[name][row]), control) for name in DATA]
+        cells += [(UNDEFINED if control else count(frame[name][row]), control) for name in DATA]
         for name in columns:
             text = with_spread(frame, row, name) + lost[name][row] + ZERO * (zero[name][row] > 0)
             cells.append((text, control or places[name][row]))

@@ -12,6 +12,7 @@ from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
     DATA,
+    UNDEFINED,
     competing,
     count,
     heading,
@@ -123,7 +124,8 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
     over = SPREADS[frame["spread_over"][0]] if frame.filter(like=" SD").notna().any(axis=None) else ""
     laid_out = _lay_out(spec, frame, title, text, unit, over, lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
-        row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
+        row["data"] = [UNDEFINED if row["control"] else count(line[name]) for name in DATA]
+        row["counts"] = [count(line[name]) for name in COUNTS]
     return {**laid_out, "counted": True}
 
 

@@ -11,6 +11,7 @@ from semiseg.params.checkpoints import own_checkpoint
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     DATA,
+    UNDEFINED,
     count,
     heading,
     interval,
@@ -103,7 +104,7 @@ def score_table(built: Built, convention: str) -> DataTable:
     for row, method in enumerate(frame["method"]):
         label = str(frame["label"][row])
         cells = [Cell(label, href=f"../{row_page(spec.table, method)}" if method not in reasons else "")]
-        cells += [Cell(count(frame[name][row])) for name in ("labelled", "unlabelled")]
+        cells += [Cell(UNDEFINED if is_control(method) else count(frame[name][row])) for name in DATA]
         numbers = {}
         for column in (*means, *organs):
             text, wide = number(frame[column][row]), column in means
@@ -236,7 +237,7 @@ def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[
                 Cell(spec.dataset),
                 Cell(spec.published),
                 Cell(checkpoint_of(spec, method)),
-                *(Cell("–" if is_control(method) else count(int(counts[name][method]))) for name in DATA),
+                *(Cell(UNDEFINED if is_control(method) else count(int(counts[name][method]))) for name in DATA),
                 *([Cell(metric)] if mixed else []),
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
