@@ -19,9 +19,9 @@ from semiseg.cli.main import main
 from semiseg.dataset import get_dataset
 from semiseg.describe.cost import COUNTED, TableView
 from semiseg.describe.counts import steps_of
-from semiseg.describe.needs import list_of
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
+from semiseg.graph.split_lists import list_state
 from semiseg.learning.counting import count, count_parameters, count_whole
 from semiseg.learning.estimate import Step, _count, prepared_voxels, shipped, work
 from semiseg.learning.work import Work
@@ -212,7 +212,7 @@ def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):
     assert "host memory prepare 4 GB a thread, train 16 GB, predict 16 GB, evaluate 4 GB" in text
     assert float(re.search(r"longest run about ([0-9.]+) hours", text)[1]) > 1
     params = read(ROOT / "params.yaml")
-    lists = {name: list_of(params, get_dataset(one.dataset), params.splits[one.dataset][one.split], name)
+    lists = {name: list_state(params, get_dataset(one.dataset), params.splits[one.dataset][one.split], name).sentence
              for name, one in params.tables.items()}  # fmt: skip
     assert lists["flare22_10pct"].endswith("table flare22_10pct_open has a list that can be formed")
     assert "which lack 2 of its 82 cases" in lists["pancreas_12"] and "pancreas_12_open" in lists["pancreas_12"]

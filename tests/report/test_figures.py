@@ -20,9 +20,12 @@ from semiseg.graph.figures import check_figure
 from semiseg.jobs.record import write_record
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.figures.bars import find_panels
+from semiseg.report.figures.paired import draw_pairs
 from semiseg.report.figures.panels import draw_boxes
 from semiseg.report.figures.surfaces import aim, render
 from semiseg.report.pictures import Scan
+from semiseg.scoring.averages import gather
+from semiseg.scoring.paired import pair
 from semiseg.stages.figure import figure
 
 FOLDER = Path("results/toy/figures")
@@ -359,3 +362,11 @@ def test_bars_of_a_table_without_variants_are_refused_before_anything_runs(workf
     assert result.returncode != 0
     assert "table demo has no row that is a variant" in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_paired_plot_says_what_its_colours_and_dashes_mean():
+    one, other = (gather("sound", [finished_table.score_table(name)], ["Rod", "Box"]) for name in ("mt", "sup_only"))
+    (legend,) = draw_pairs(pair(one, other), ["MT", "Sup only"], "toy").legends
+    looks = {text.get_text(): line for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)}
+    assert list(looks) == ["MT better", "MT worse", "equal"]
+    assert [line.get_linestyle() for line in looks.values()] == ["-", "--", ":"]

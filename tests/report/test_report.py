@@ -333,6 +333,20 @@ def test_page_shows_the_optimism_of_a_choice_on_the_test_list(project, page):
     assert 'id="optimism"' not in page
 
 
+def test_a_leak_and_an_organ_that_no_row_found_are_warnings_above_the_few_cases(project):
+    split = json.loads(Path(SPLIT).read_text())
+    Path(SPLIT).write_text(json.dumps({**split, "serious": ["patient P2 is on both sides"]}))
+    for method in ("mt", "sup_only"):
+        path = Path(f"results/runs/{method}/seed7/cases.csv")
+        scores = pd.read_csv(path)
+        lost = scores["organ"] == "Rod"
+        scores.loc[lost, ["predicted_voxels", "overlap_voxels"]] = 0
+        scores.to_csv(path, index=False)
+    warnings = re.findall(r'<p class="warning">(.*?)</p>', written_page())
+    assert [warning.split()[0] for warning in warnings] == ["Split", "No", "Only"]
+    assert "misleads: patient P2 is on both sides." in warnings[0] and warnings[1] == "No row found rod."
+
+
 def test_page_tells_what_was_not_built_and_what_the_rest_cost(project):
     runs = finished_table.tabulation()["runs"]
     del runs["mt"]

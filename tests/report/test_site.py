@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 from support import ROOT, finished_project
 from support.project_folder import write_params
 
@@ -23,8 +24,10 @@ from semiseg.paths import SITE, SITE_FILES, record_path
 from semiseg.report.groups import PLACES
 from semiseg.report.site import documents
 from semiseg.report.site.data import Built, Definition, read_built
+from semiseg.report.site.documents import Document
+from semiseg.report.site.pages import Pages
 from semiseg.report.site.tables import all_rows, all_tables, checkpoint_of, score_table, summary
-from semiseg.stages.site import write_site
+from semiseg.stages.site import define, write_site
 
 PACKAGE = ROOT / "src/semiseg/report/site"
 DEFINITION = Definition("tiny", "Tiny", None, "phantom_mri", "la_small", "la", (), {"cps": "cps"})
@@ -73,11 +76,31 @@ def test_planning_asks_for_no_table_and_notices_when_one_is_built(project):
     )
 
 
+def test_a_table_whose_list_cannot_be_formed_says_so_and_names_one_that_can(project):
+    plan = Plan(read(ROOT / "params.yaml"))
+    lacking, whole = (define(plan, name) for name in ("flare22_10pct", "flare22_10pct_open"))
+    assert not whole.unformed and lacking.instead == "flare22_10pct_open"
+    pages = Pages(Path("results/site"), [Document("published-numbers", "Published numbers", "numbers.html", Markup())])
+    pages.planned(lacking)
+    pages.planned(whole)
+    pages.index([lacking, whole])
+    text = page("tables/flare22_10pct.html")
+    assert "cannot be formed from the official files" in text and 'href="flare22_10pct_open.html"' in text
+    assert "the list cannot be formed from the official archives" in text and "This builds it" not in text
+    assert '<a href="../numbers.html">Published numbers</a>' in text
+    assert "cannot be formed" not in page("tables/flare22_10pct_open.html").partition("<h2>")[0]
+    assert "2 more tables are defined, 1 of them over lists of cases that cannot be formed" in page("index.html")
+
+
 def test_only_an_audit_of_this_record_makes_a_row_proven(project):
     assert set(built().verdicts.values()) == {"not audited"}
     assert main(["audit", finished_project.TABLE]) == 0
     state = finished_project.graph().maker(SITE).spec["tables"]["tiny"]
     assert state["audit"] == "proven" and summary(built(state["audit"])) == "proven"
+    build()
+    for name, rows in (("tables/tiny.html", "its rows"), ("rows/tiny/cps.html", "the row")):
+        assert f"found every number of {rows} proven" in page(name)
+        assert f"(last audit: {state['audited']})" in page(name) and re.fullmatch(r"\d{4}-\d\d-\d\d", state["audited"])
     verdicts = Path("results/.audit/verdicts.json")
     known = json.loads(verdicts.read_text(encoding="utf-8"))
     known["results/tiny.csv"]["rows"]["cps"] = "stale"
@@ -157,16 +180,62 @@ def test_rows_that_cannot_be_told_apart_are_marked_for_eyes_and_ears(project):
     table = built("proven")
     before = table.views.assign(published_group="", sound_group="")
     table = replace(table, views=before)
-    assert "Told from the best" not in [column.label for column in score_table(table, "sound").columns]
+    assert "Group" not in [column.label for column in score_table(table, "sound").columns]
     groups = {"cps": "tied", "control_perfect": ""}
     views = before.assign(sound_group=before["method"].map(groups))
     table = replace(table, views=views)
     shown = score_table(table, "sound")
-    place = [column.key for column in shown.columns].index("apart")
-    assert [row[place].text for row in shown.rows] == ["no", "–"]
+    place = [column.key for column in shown.columns].index("group")
+    assert [row[place].text for row in shown.rows] == ["tied", "–"]
+    assert [column.key for column in shown.columns][place - 1 : place + 2] == ["95HD", "group", "proof"]
     dice = shown.rows[0][3]
     assert dice.kind == "tied" and "cannot be told from the best" in dice.more
-    assert [row[-2].text for row in all_rows([table]).rows] == ["no", "–"]
+    assert [row[-1].text for row in all_rows([table]).rows] == ["tied", "–"]
+    for listed in (all_rows([table]), all_tables([table])):
+        assert listed.columns[1].key == "proof" and listed.rows[0][1].text == "proven"
+
+
+def test_a_distance_that_counts_missed_cases_as_zero_has_a_sign(project):
+    table = built()
+    table = replace(table, spec=table.spec.model_copy(update={"published": "la"}), views=table.views.assign(missed=3.0))
+    table.views["published_group"] = "tied"  # as an earlier version had it
+    keys = [column.key for column in score_table(table, "published").columns]
+    found = {name: score_table(table, name).rows[0] for name in ("published", "sound")}
+    assert [cells[keys.index("95HD")].beside[:1] == "†" for cells in found.values()] == [True, False]
+    assert not found["published"][keys.index("Dice")].beside.startswith("†")
+    assert [found["published"][keys.index(name)].kind for name in ("Dice", "95HD")] == ["tied", ""]
+
+
+def test_controls_have_no_training_cases(project):
+    table = built()
+    for shown in (score_table(table, "sound"), all_rows([table])):
+        places = [at for at, column in enumerate(shown.columns) if column.key in ("lab", "unlab")]
+        trained, control = ([row[at].text for at in places] for row in shown.rows)
+        assert "–" not in trained and control == ["–", "–"]
+
+
+def test_p_and_effect_stand_beside_the_sound_numbers_where_there_are_tests(project):
+    table = built()
+    assert "Effect" not in [column.label for column in score_table(table, "sound").columns]
+    tested = replace(table, views=table.views.assign(p_holm=0.5, effect=-1.0))
+    shown = score_table(tested, "sound")
+    place = [column.label for column in shown.columns].index("p (Holm)")
+    assert [cell.text for cell in shown.rows[-1][place : place + 2]] == ["0.500", "−1.00"]
+    assert "Effect" not in [column.label for column in score_table(tested, "published").columns]
+
+
+def test_the_cases_lie_beside_the_page_of_their_table(project):
+    build()
+    assert Path("results/site/tables/tiny.cases.csv").read_bytes() == Path("results/tiny.cases.csv").read_bytes()
+    assert 'href="tiny.cases.csv"' in page("tables/tiny.html")
+
+
+def test_the_command_for_missing_scores_says_what_it_needs(project):
+    Path("results/tiny.cases.csv").unlink()
+    for path in Path("results/runs").rglob("cases.csv"):
+        path.unlink()
+    build()
+    assert "which needs the data, and trains each run whose weights are not there." in page("rows/tiny/cps.html")
 
 
 def test_printed_numbers_stand_as_printed():

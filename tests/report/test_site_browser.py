@@ -93,7 +93,7 @@ def test_a_filter_and_hidden_columns_stand_in_the_address(site, browser):
     browser.run(f"{select}.lastChild.dispatchEvent(new Event('change'))")
     assert texts(browser, cases("tables")) == ["tiny"] and texts(browser, "#part-tables output") == ["1 of 2 rows"]
     browser.click("#part-tables summary")
-    browser.click("#part-tables details label")
+    browser.click("#part-tables details label:nth-child(2)")
     assert "Title" not in texts(browser, "#tables thead th")
     address = browser.run("location.href")
     assert set(address.partition("#")[2].split("&")) == {"tables.proof=proven", "tables.hide=title"}

@@ -1,6 +1,7 @@
 """The three views of a table: where each number comes from, what is tested, and what is said of it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,19 @@ from semiseg.base.errors import UserError
 from semiseg.papers.reading import printed
 from semiseg.report.cells import read_rows
 from semiseg.report.cost import COST, cost_as_csv, read_cost
-from semiseg.report.grids import views_grid
+from semiseg.report.grids import about_cells, views_grid
 from semiseg.report.latex import latex
 from semiseg.report.markdown import markdown
-from semiseg.report.notes import about_controls, about_few_cases, about_groups, about_vanished, about_views, rule_change
+from semiseg.report.notes import (
+    about_controls,
+    about_few_cases,
+    about_groups,
+    about_never_found,
+    about_vanished,
+    about_views,
+    about_zeros,
+    rule_change,
+)
 from semiseg.report.sources import read_vanished
 from semiseg.report.views import OPTIMISM, VIEWS, as_csv, build_views, largest_rule_change, optimistic
 from semiseg.stages.row import row
@@ -224,9 +234,31 @@ def test_equal_rows_are_both_best_or_share_a_group_and_a_copy_does_not_count(pro
 
 def test_lower_is_better_in_columns_of_distances_and_controls_have_no_place(project, views):
     assert views.loc[("mt", "ASD"), ["published_group", "published_rank_high"]].tolist() == ["best", 1]
-    assert views.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["apart", "tied"]
+    assert views.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["", "tied"]
     controls = views.loc[["control_perfect", "control_empty"]]
     assert controls["sound_rank_low"].isna().all() and set(controls["sound_group"]) == {""}
+
+
+def test_a_distance_that_counts_missed_cases_as_zero_is_marked_and_is_never_the_best(project, default):
+    """The rule of the LA papers counts an empty prediction as distance 0; sup_only missed one organ in each run."""
+    spec, table = spec_with(), table_of()
+    shown = default.set_index(["method", "column"])
+    assert shown.loc[("sup_only", "ASD"), ["published_group", "sound_group"]].tolist() == ["", "tied"]
+    assert (
+        pd.isna(shown.loc[("sup_only", "ASD"), "published_first"])
+        and shown.loc["sup_only", "published_first"]["Dice"] >= 0
+    )
+    assert shown.loc[("mt", "ASD"), ["published_first", "published_group"]].tolist() == [1.0, "best"]
+    (note,) = about_zeros(spec, default)
+    assert note.startswith("†: ") and note.endswith("So many are counted as 0: Sup only 2.")
+    for text in (markdown(spec, table, default), latex(spec, table, default).replace(r"$\dagger$", "†")):
+        (line, *_) = (line for line in text.splitlines() if line.lstrip("| ").startswith("Sup only"))
+        assert line.count("†") == 2 and note.partition(",")[0] in text, "ASD and 95HD"
+    other = spec_with(published="dhc")
+    assert about_zeros(other, default) == [] and "†" not in markdown(other, table, default)
+    whole = default[default["method"] != "sup_only"].assign(missed=0.0)
+    assert about_zeros(spec, whole) == []
+    assert "×2" in about_cells(spec, default) and "×" not in about_cells(spec, whole)
 
 
 def test_no_row_is_best_where_a_row_lacks_its_scores_or_has_other_cases(project, tmp_path):
@@ -265,10 +297,34 @@ def test_five_cases_have_no_p_and_two_no_interval_in_words(project, tmp_path):
         texts = {cells[0][0]: [text for text, _ in cells[1:]] for cells in grid.rows}
         assert texts["MT & co_1"][4] == expected and texts["MT & co_1"][3] == "1–2"
         assert set(views.loc[views["method"].isin(["mt", "sup_only"]), "sound_group"]) <= {"best", "tied"}
-        assert f"Only {count} test cases" in about_few_cases(views)[0]
+        (few,) = about_few_cases(views)
+        assert f"Only {count} test cases" in few
+        assert ("intervals may be too short" in few) == (count > 2), "those that are undefined are not too short"
+        assert "an effect of ±1.00" in few and "±" not in about_few_cases(views.assign(effect=float("nan")))[0]
+        assert f"{count} test cases estimate that covariance roughly" in " ".join(about_views(spec, views))
         assert ("Intervals are undefined" in " ".join(about_views(spec, views))) == (count == 2)
         assert f"{count} cases are too few to tell any two of these rows apart." in about_groups(spec, views)
     assert about_few_cases(views.assign(n=10.0)) == []
+    assert "covariance as estimated over test cases and runs" in " ".join(about_views(spec, views.assign(n=10.0)))
+    assert "roughly" not in " ".join(about_views(spec, views.assign(n=10.0)))
+
+
+def test_captions_in_latex_are_short_and_explanations_stand_once_below_the_tables(project, default):
+    text = latex(spec_with(), table_of(), default)
+    captions = re.findall(r"\\caption\{(.*)\}", text)
+    assert len(captions) == 3 and max(len(caption.split()) for caption in captions) < 70
+    assert text.count("(control) is the truth itself") == 1
+    assert len(re.findall(r"\\parbox\{\\textwidth\}\{\\footnotesize Measured on", text)) == 2
+
+
+def test_an_organ_that_no_row_found_is_named_in_every_form(project, default):
+    spec, table = spec_with(), table_of()
+    assert about_never_found(spec, default) == [] and "No row found" not in markdown(spec, table, default)
+    lost = default.copy()
+    lost.loc[(lost["column"] == "Rod") & (lost["method"] != "control_perfect"), "sound"] = 0.0
+    assert about_never_found(spec, lost) == ["No row found rod."]
+    for form in (markdown, latex):
+        assert "No row found rod." in form(spec, table, lost)
 
 
 def test_controls_and_missed_organs_are_explained_where_they_stand(project, default):
@@ -281,6 +337,7 @@ def test_controls_and_missed_organs_are_explained_where_they_stand(project, defa
     assert "empty (control) finds nothing: its 0.00 % Dice under the sound rule is the floor." in text
     assert "| <ins>60.00 ×2</ins> |" in text and "*0.00 ×" not in text, "that a control misses all is known"
     assert "60.00 ×2" in latex(spec, table, default).replace(r"$\times$", "×")
+    assert re.search(r"\| \*perfect \(control\)\* \| \*–\* \| \*–\* \|", text), "no case trains a control"
     trained = table[~table["method"].str.startswith("control_")]
     assert about_controls(spec, trained) == []
 

@@ -13,12 +13,13 @@ from semiseg.base.terminal import Page, columns, facts, heading, items, terminal
 from semiseg.base.texts import counted
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
-from semiseg.describe.needs import GIB, disk, host_memory, list_of
+from semiseg.describe.needs import GIB, disk, host_memory
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
 from semiseg.graph.plan import Plan, Run
 from semiseg.graph.shown import label
 from semiseg.graph.specs import Specs
+from semiseg.graph.split_lists import list_state
 from semiseg.learning.estimate import Step, work
 from semiseg.learning.order import Order
 from semiseg.learning.schedule import TrainingSchedule
@@ -214,9 +215,9 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
                 "GPU memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
                 "host memory": host_memory(),
                 "disk": _disk(view, lines),
-                "list of cases": list_of(
+                "list of cases": list_state(
                     view.plan.params, view.dataset, view.plan.split(view.table.dataset, view.table.split), view.name
-                ),
+                ).sentence,
                 "speed": pace,
             }
         ),

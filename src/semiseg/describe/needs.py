@@ -1,16 +1,13 @@
-"""What a table needs beside GPU hours: disk, memory of the machine, and cases that the publisher offers."""
+"""What a table needs beside GPU hours: disk and memory of the machine."""
 
 import re
 from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
-from semiseg.base.texts import some
-from semiseg.data.split_lists import PARTS, read_list
+from semiseg.data.split_lists import PARTS
 from semiseg.dataset import Dataset
 from semiseg.learning.estimate import prepared_voxels
-from semiseg.params.config import Params
-from semiseg.params.data import Split
 from semiseg.params.preparation import Preparation
 
 GIB = 2**30
@@ -49,35 +46,3 @@ def host_memory(rules: Iterable[str] = ("prepare", "train", "predict", "evaluate
 def _megabytes(request: str) -> str:
     number, _, factor = request.partition(" * ")
     return f"{int(number) / 1000:g} GB" + (" a thread" if factor == "threads" else "")
-
-
-def list_of(params: Params, dataset: Dataset, split: Split, table: str) -> str:
-    """Whether the cases of a split are among the files that the publisher offers, in a sentence."""
-    if split.list is None:
-        return "drawn from the cases that are there"
-    content = read_list(split.list)
-    names = list(dict.fromkeys(dataset.case_id(name) for part in PARTS for name in content[part]))
-    offered = {case: part for part in dataset.parts for case in part.cases}
-    missing = [name for name in names if name not in offered]
-    if not offered:
-        return f"{split.list}; what the publisher offers is not known here"
-    if missing:
-        other = _table_with(params, table, content["instead"])
-        return (
-            f"{split.list} cannot be formed from the official files, which lack {len(missing)} of its"
-            f" {len(names)} cases ({some(missing, 3)})"
-            + (f"; table {other} has a list that can be formed" if other else "")
-        )
-    gated = sum(not offered[name].open for name in names)
-    way = "all are open" if not gated else f"{gated} of them on registration"
-    return f"{split.list} can be formed from the official files: {len(names)} cases, {way}"
-
-
-def _table_with(params: Params, table: str, instead: str | None) -> str | None:
-    """A table of the same protocol whose split is this list."""
-    one = params.tables[table]
-    for name, other in params.tables.items():
-        same = (other.dataset, other.protocol) == (one.dataset, one.protocol)
-        if same and instead is not None and params.splits[other.dataset][other.split].list == instead:
-            return name
-    return None

@@ -20,9 +20,9 @@ from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.base.texts import counted, listed
 from semiseg.data.split_lists import PARTS, read_list
 from semiseg.data.store import read_geometry
-from semiseg.describe.split import WORDS
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
+from semiseg.graph.split_lists import WORDS
 from semiseg.params.preparation import CropLabel
 from semiseg.params.table import Table
 from semiseg.paths import PREPARED, TABLE

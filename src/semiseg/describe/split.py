@@ -1,17 +1,16 @@
 """The front page of a split list, and of a dataset's split."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from semiseg.base import sources
 from semiseg.base.files import sha256
 from semiseg.base.terminal import Page, facts, items, title
 from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS, part_counts, read_list
+from semiseg.graph.split_lists import WORDS, caveats_of
 from semiseg.params.config import Params
 from semiseg.params.data import Split
 
-WORDS = {"labelled": "labelled", "unlabelled": "unlabelled", "val": "validation", "test": "test"}
 KINDS = {
     "published": "published; names and order as in its source",
     "ours": "ours, not published by anyone",
@@ -65,11 +64,6 @@ def origin_of(split: Split) -> str:
     return f"drawn from the dataset's cases with seed {split.draw.seed}"
 
 
-def caveats(split: Split) -> list[str]:
-    """Caveats of a split, in sentences."""
-    return [] if split.list is None else _caveats(read_list(split.list))
-
-
 def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
     content = read_list(name)
     file = sources.PACKAGE / "splits" / f"{name}.yaml"
@@ -79,17 +73,5 @@ def _list_blocks(name: str, more: Mapping[str, str]) -> Page:
         ),
         *items("source", content["source"]),
         *items("cases", (f"{WORDS[part]}: {some(content[part], 4)}" for part in PARTS if content[part])),
-        *items("caveats", _caveats(content)),
+        *items("caveats", caveats_of(content)),
     ]
-
-
-def _caveats(content: Mapping[str, Any]) -> list[str]:
-    notes = list(content["notes"])
-    notes += [f"The same scan under several names: {', '.join(group)}." for group in content["twins"]]
-    notes += [
-        f"{shared['cases']} cases are both {WORDS[shared['parts'][0]]} and {WORDS[shared['parts'][1]]}."
-        for shared in content["shared"]
-    ]
-    if content["instead"] is not None:
-        notes.append(f"The nearest sound list is {content['instead']}.")
-    return notes

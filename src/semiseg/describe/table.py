@@ -5,10 +5,11 @@ from semiseg.dataset import get_dataset
 from semiseg.describe.oddities import Oddities
 from semiseg.describe.preparation import steps
 from semiseg.describe.protocol import measuring, training
-from semiseg.describe.split import caveats, counts_of, origin_of, same_but_unlabelled
+from semiseg.describe.split import counts_of, origin_of, same_but_unlabelled
 from semiseg.graph.plan import Plan
 from semiseg.graph.shown import imported, label
 from semiseg.graph.specs import Specs
+from semiseg.graph.split_lists import caveats
 from semiseg.params.config import Params
 from semiseg.report.texts import (
     describe_checkpoints,

@@ -18,19 +18,23 @@ from semiseg.paths import AUDITED, TABLE, VERDICTS, record_path
 def site_spec(plan: Plan) -> dict[str, Any]:
     """Parameters of the rule ``site``: per table of params.yaml its state.
 
-    definition: a hash of what params.yaml and the printed numbers say of it. record: the id of its record, where it is
-    built. error: why that record cannot be read. audit: the verdict of the last audit of this record, for all rows or
-    row by row; what is no word there is left out.
+    definition: a hash of what params.yaml, its list of cases and the printed numbers say of it. record: the id of its
+    record, where it is built. error: why that record cannot be read. audit: the verdict of the last audit of this
+    record, for all rows or row by row; what is no word there is left out. audited: the day of that audit.
     """
     verdicts = _verdicts()
     return {"tables": {name: _state(plan, name, verdicts) for name in plan.params.tables}}
 
 
 def definition_hash(plan: Plan, name: str) -> str:
-    """Hash of what params.yaml and the files of printed numbers say of a table."""
+    """Hash of what params.yaml, the split's list and the files of printed numbers say of a table."""
     table = plan.table(name)
     files = {block.paper: sha256(sources.PACKAGE / "published" / f"{block.paper}.csv") for block in table.printed}
-    return digest({"table": as_json(table), "scoring": plan.protocol(table.protocol).scoring, "printed": files})[:16]
+    split = plan.split(table.dataset, table.split)
+    listed = sources.PACKAGE / "splits" / f"{split.list}.yaml"  # is none for a split that is drawn
+    cases = [as_json(split), sha256(listed) if listed.is_file() else None]
+    parts = {"table": as_json(table), "scoring": plan.protocol(table.protocol).scoring, "printed": files}
+    return digest({**parts, "split": cases})[:16]
 
 
 def _state(plan: Plan, name: str, verdicts: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +52,8 @@ def _state(plan: Plan, name: str, verdicts: dict[str, Any]) -> dict[str, Any]:
     if isinstance(known, dict) and known.get("record") == record["id"] and isinstance(known.get("rows"), dict):
         rows = {row: word for row, word in known["rows"].items() if isinstance(word, str)}
         words = set(rows.values())
+        if isinstance(known.get("day"), str):
+            state["audited"] = known["day"]
         state["audit"] = words.pop() if len(words) == 1 and rows == known["rows"] else rows
     return state
 

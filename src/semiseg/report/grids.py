@@ -10,6 +10,7 @@ from semiseg.report.cells import (
     COUNTS,
     DATA,
     MINUS,
+    UNDEFINED,
     count,
     heading,
     interval,
@@ -22,16 +23,10 @@ from semiseg.report.cells import (
     unit_of,
     with_spread,
 )
-from semiseg.report.groups import first_text, marks, ranks_text
+from semiseg.report.groups import ZERO, first_text, marks, ranks_text, zeros
 from semiseg.report.notes import MARKS
 from semiseg.report.views import Views, is_printed, of_column, optimistic, verdict
 from semiseg.scoring.conventions import CONVENTIONS
-
-NOTE = (
-    "Organ columns are Dice in percent; ×2: the organ was missed in two cases, all runs counted. Best bold; underlined:"
-    " cannot be told from the best. Rows marked as controls do not compete. n: test cases; absent, missed, false"
-    " positive: pairs of case and organ."
-)
 
 
 @dataclass(frozen=True)
@@ -43,18 +38,35 @@ class Grid:
     controls: int
 
 
+def about_cells(spec: TableSpec, views: Views) -> str:
+    """How to read the cells; the sign of missed organs is explained where it occurs."""
+    lost = "; ×2: the organ was missed in two cases, all runs counted" if has_missed(spec, views) else ""
+    return (
+        f"Organ columns are Dice in percent{lost}. Best bold; underlined: cannot be told from the best. Rows marked as"
+        " controls do not compete. n: test cases; absent, missed, false positive: pairs of case and organ."
+    )
+
+
+def has_missed(spec: TableSpec, views: Views) -> bool:
+    """Whether a cell has the sign of missed organs."""
+    return any(any(missed_texts(spec, of_column(views, column), column)) for column in printed_columns(spec))
+
+
 def scores_grid(spec: TableSpec, frame: pd.DataFrame, views: Views) -> Grid:
     """All scores of one convention with what they rest on; frame: `cells.with_unbuilt`'s."""
     columns = printed_columns(spec)
     head = ["Method", *DATA.values(), *(heading(column, frame["unit"][0]) for column in columns), *COUNTS.values()]
     places = {column: marks(of_column(views, column), frame["convention"][0]) for column in columns}
     lost = {column: missed_texts(spec, of_column(views, column), column) for column in columns}
+    zero = {column: zeros(spec, of_column(views, column), frame["convention"][0]) for column in columns}
     rows = []
     for row, method in enumerate(frame["method"]):
         control = "control" if is_control(method) else ""
         cells = [(_label(frame["label"][row], method), control)]
-        cells += [(count(frame[name][row]), control) for name in DATA]
-        cells += [(with_spread(frame, row, name) + lost[name][row], control or places[name][row]) for name in columns]
+        cells += [(UNDEFINED if control else count(frame[name][row]), control) for name in DATA]
+        for name in columns:
+            text = with_spread(frame, row, name) + lost[name][row] + ZERO * (zero[name][row] > 0)
+            cells.append((text, control or places[name][row]))
         rows.append(cells + [(count(frame[name][row]), control) for name in COUNTS])
     return Grid(head, rows, sum(map(is_control, frame["method"])))
 
@@ -67,12 +79,12 @@ def views_grid(spec: TableSpec, table: pd.DataFrame, views: Views, column: str) 
     head = [column, f"Printed ({units['published']})"] if known else [column]
     head += [f"Published ({units['published']})", *(["Difference"] if known else [])]
     head += [f"Sound ({units['sound']})", "First", "Ranks", "p (Holm)", "Effect"]
-    places = {view: marks(lines, view) for view in CONVENTIONS}
+    places, zero = {view: marks(lines, view) for view in CONVENTIONS}, zeros(spec, lines, "published")
     rows = []
     for row, line in enumerate(lines_of(lines)):
         control = "control" if is_control(line.method) else ""
         deviation = "" if pd.isna(line.printed_spread) else f" ± {line.printed_spread:.2f}"
-        published = number(line.published) + interval(line.published_low, line.published_high)
+        published = number(line.published) + interval(line.published_low, line.published_high) + ZERO * (zero[row] > 0)
         sound = number(line.sound) + interval(line.sound_low, line.sound_high)
         cells = [(_label(line.label, line.method), control)]
         cells += [(number(line.printed) + deviation, control)] if known else []

@@ -17,6 +17,8 @@ from semiseg.scoring.influence import influence
 from semiseg.scoring.ties import place
 
 BEST, TIED, APART = "best", "tied", "apart"
+EMPTY_IS_ZERO = frozenset({"la"})  # rules that count an empty prediction as distance 0
+ZERO = "†"  # beside a distance that counts missed cases as 0
 PARTS = ("first", "rank_low", "rank_high", "group")
 PLACES = tuple(f"{convention}_{part}" for convention in CONVENTIONS for part in PARTS)  # columns of the views
 GROUPS = tuple(name for name in PLACES if name.endswith("_group"))
@@ -30,41 +32,64 @@ def add_places(lines: Lines, spec: TableSpec, scores: Mapping[str, Mapping[str, 
     """Probability of being first, ranks and group of every cell under both conventions.
 
     scores: per method and convention. Controls have none. A row that shows the runs of another one has its places, and
-    does not count twice. Nothing is known of a column in which a competing row has a number here, but no standard
-    error, or no scores of the same test cases: the best row might be that one.
+    does not count twice. A distance that counts missed cases as 0 has none, and the other rows are compared without it.
+    Nothing is known of a column in which a competing row has a number here, but no standard error, or no scores of the
+    same test cases: the best row might be that one.
     """
     rows = [name for name in spec.rows if not is_control(name) and name not in spec.same_as]
     for convention in CONVENTIONS:
-        known = _of_same_cases({name: scores[name][convention] for name in rows if name in scores})
-        if not known:
-            continue
-        keys = next(iter(known.values())).columns
-        columns = [column for column in printed_columns(spec) if KEYS.get(column, column) in keys]
-        found = place(
-            [influence(one) for one in known.values()],
-            [key in LOWER_KEYS for key in keys],
-        )
-        for column in columns:
-            values = {name: lines[name, column].get(convention, np.nan) for name in rows}
-            defined = {name: value for name, value in values.items() if not pd.isna(value)}
-            if not defined or not defined.keys() <= known.keys():
-                continue
-            at = keys.index(KEYS.get(column, column))
-            best = min(defined.values()) if column in LOWER_IS_BETTER else max(defined.values())
-            if any(np.isnan(found.low[row, at]) and name in defined for row, name in enumerate(known)):
-                continue  # it might be the best: its number has no error
-            shared = len(defined) > 1 and len(set(defined.values())) == 1
-            for row, name in enumerate(known):
-                first, low, high = (float(part[row, at]) for part in (found.first, found.low, found.high))
-                if name not in defined:
-                    continue
-                group = BEST if defined[name] == best and not shared else TIED if low == 1 else APART
-                told = (first, low, high, group)
-                lines[name, column] |= zip((f"{convention}_{part}" for part in PARTS), told, strict=True)
+        columns = printed_columns(spec)
+        flattered = [column for column in columns if is_flattering(spec, convention, column)]
+        plain = [name for name in rows if not any(lines[name, column].get("missed", 0) > 0 for column in flattered)]
+        alike = columns if plain == rows else [column for column in columns if column not in flattered]
+        _add_places(lines, convention, alike, {name: scores.get(name) for name in rows})
+        if plain != rows:
+            _add_places(lines, convention, flattered, {name: scores.get(name) for name in plain})
     for copy, name in spec.same_as.items():
         for column in printed_columns(spec):
             shown = lines[name, column]
             lines[copy, column] |= {part: shown[part] for part in PLACES if part in shown}
+
+
+def is_flattering(spec: TableSpec, convention: str, column: str) -> bool:
+    """Whether the rule counts a missed organ as distance 0 in this column."""
+    return convention == "published" and spec.published in EMPTY_IS_ZERO and column in LOWER_IS_BETTER
+
+
+def zeros(spec: TableSpec, lines: pd.DataFrame, convention: str) -> list[int]:
+    """Per line of one column the missed cases that its distance counts as 0. Controls, which do not compete, have 0."""
+    if lines.empty or not is_flattering(spec, convention, lines["column"].iloc[0]):
+        return [0] * len(lines)
+    competing = lines["missed"].where(~lines["method"].map(is_control)).fillna(0)
+    return [int(missed) for missed in competing]
+
+
+def _add_places(
+    lines: Lines, convention: str, columns: list[str], scores: Mapping[str, Mapping[str, Scores] | None]
+) -> None:
+    """Places of some columns. scores: of each competing row; None where they are not here."""
+    known = _of_same_cases({name: both[convention] for name, both in scores.items() if both is not None})
+    if not known:
+        return
+    keys = next(iter(known.values())).columns
+    found = place([influence(one) for one in known.values()], [key in LOWER_KEYS for key in keys])
+    for column in (one for one in columns if KEYS.get(one, one) in keys):
+        values = {name: lines[name, column].get(convention, np.nan) for name in scores}
+        defined = {name: value for name, value in values.items() if not pd.isna(value)}
+        if not defined or not defined.keys() <= known.keys():
+            continue
+        at = keys.index(KEYS.get(column, column))
+        best = min(defined.values()) if column in LOWER_IS_BETTER else max(defined.values())
+        if any(np.isnan(found.low[row, at]) and name in defined for row, name in enumerate(known)):
+            continue  # it might be the best: its number has no error
+        shared = len(defined) > 1 and len(set(defined.values())) == 1
+        for row, name in enumerate(known):
+            first, low, high = (float(part[row, at]) for part in (found.first, found.low, found.high))
+            if name not in defined:
+                continue
+            group = BEST if defined[name] == best and not shared else TIED if low == 1 else APART
+            told = (first, low, high, group)
+            lines[name, column] |= zip((f"{convention}_{part}" for part in PARTS), told, strict=True)
 
 
 def _of_same_cases(scores: Mapping[str, Scores]) -> dict[str, Scores]:

@@ -6,17 +6,20 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import MINUS, UNDEFINED, mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
+from semiseg.report.grids import Grid, about_cells, optimism_grid, scores_grid, views_grid
+from semiseg.report.groups import ZERO
 from semiseg.report.notes import (
     BETTER,
     OPTIMISM,
     WORSE,
     about_controls,
     about_few_cases,
+    about_never_found,
     about_optimism,
     about_splits,
     about_training,
     about_views,
+    about_zeros,
     rule_change,
     views_title,
     why_unbuilt,
@@ -28,8 +31,15 @@ from semiseg.scoring.scoring_rule_texts import rule_text
 
 SPECIAL = str.maketrans(
     {"\\": r"\textbackslash{}", **{sign: "\\" + sign for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
-    | {"^": r"\textasciicircum{}", "±": r"$\pm$", UNDEFINED: "--", "×": r"$\times$", "≥": r"$\geq$", MINUS: "$-$"}
-    | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$"}
+    | {
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        UNDEFINED: "--",
+        "×": r"$\times$",
+        "≥": r"$\geq$",
+        MINUS: "$-$",
+    }
+    | {BETTER: r"$\blacktriangle$", WORSE: r"$\blacktriangledown$", ZERO: r"$\dagger$"}
 )
 MARKUP = {"best": r"\textbf{%s}", "tied": r"\underline{%s}", "control": r"\textcolor{gray}{%s}", "": "%s"}
 
@@ -40,26 +50,27 @@ def latex(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     parts = [r"% needs \usepackage{amssymb,booktabs,graphicx,xcolor}"]
     for convention in CONVENTIONS:
         frame = with_unbuilt(spec, under(table, convention))
-        caption = [
-            f"{spec.title}, {convention} convention.",
-            rule_text(*frame.loc[0, ["rule", "spread_over"]]),
-            NOTE,
-            *about_controls(spec, table),
-        ]
-        caption += [*about_splits(spec), *about_training(spec), *why_unbuilt(spec)]
-        parts += _float(f"{spec.table}:{convention}", caption, [scores_grid(spec, frame, views)])
-    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_few_cases(views)]
-    caption += [*about_views(spec, views), *about_records(spec)]
+        notes = [rule_text(*frame.loc[0, ["rule", "spread_over"]]), about_cells(spec, views)]
+        # what holds for both tables stands once: below the one that it belongs to
+        if convention == "published":
+            notes += [*about_zeros(spec, views), *about_training(spec), *why_unbuilt(spec)]
+        else:
+            notes += about_controls(spec, table)
+        caption = [f"{spec.title}, {convention} convention.", *about_splits(spec)]
+        parts += _float(f"{spec.table}:{convention}", caption, notes, [scores_grid(spec, frame, views)])
+    caption = [f"{spec.title}, {views_title(views).lower()}.", rule_change(views), *about_never_found(spec, views)]
+    caption += about_few_cases(views)
     grids = [views_grid(spec, table, views, column) for column in mean_columns(spec)]
-    parts += _float(f"{spec.table}:views", caption, grids)
+    notes = [*about_views(spec, views), *about_zeros(spec, views), *about_records(spec)]
+    parts += _float(f"{spec.table}:views", caption, notes, grids)
     if optimistic(spec):
-        caption = [f"{spec.title}, {OPTIMISM.lower()}.", about_optimism(views)]
-        parts += _float(f"{spec.table}:optimism", caption, [optimism_grid(spec, table, views)])
+        caption = [f"{spec.title}, {OPTIMISM.lower()}."]
+        parts += _float(f"{spec.table}:optimism", caption, [about_optimism(views)], [optimism_grid(spec, table, views)])
     return "\n".join([*parts, ""])
 
 
-def _float(name: str, caption: Sequence[str], grids: Sequence[Grid]) -> list[str]:
-    """A floating table; grids of equal width stand below each other."""
+def _float(name: str, caption: Sequence[str], notes: Sequence[str], grids: Sequence[Grid]) -> list[str]:
+    """A floating table with notes below it; grids of equal width stand below each other."""
     return [
         r"\begin{table*}",
         r"\centering",
@@ -71,6 +82,8 @@ def _float(name: str, caption: Sequence[str], grids: Sequence[Grid]) -> list[str
         *[line for grid in grids for line in (r"\midrule", *_lines(grid))][1:],
         r"\bottomrule",
         r"\end{tabular}}",
+        r"\par\smallskip",
+        rf"\parbox{{\textwidth}}{{\footnotesize {' '.join(notes).translate(SPECIAL)}}}",
         r"\end{table*}",
     ]
 

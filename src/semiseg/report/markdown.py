@@ -4,15 +4,17 @@ import pandas as pd
 
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import mean_columns, under, with_unbuilt
-from semiseg.report.grids import NOTE, Grid, optimism_grid, scores_grid, views_grid
+from semiseg.report.grids import Grid, about_cells, optimism_grid, scores_grid, views_grid
 from semiseg.report.notes import (
     OPTIMISM,
     about_controls,
     about_few_cases,
+    about_never_found,
     about_optimism,
     about_splits,
     about_training,
     about_views,
+    about_zeros,
     rule_change,
     views_title,
     why_unbuilt,
@@ -41,7 +43,8 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
         lines += _table(scores_grid(spec, frame, views))
     lines += _notes(
         [
-            NOTE,
+            about_cells(spec, views),
+            *about_zeros(spec, views),
             *about_controls(spec, table),
             *about_splits(spec),
             *about_training(spec),
@@ -51,7 +54,7 @@ def markdown(spec: TableSpec, table: pd.DataFrame, views: Views) -> str:
     lines += [f"## {views_title(views)}", "", _escape(rule_change(views)), ""]
     for column in mean_columns(spec):
         lines += _table(views_grid(spec, table, views, column))
-    lines += _notes([*about_few_cases(views), *about_views(spec, views)])
+    lines += _notes([*about_never_found(spec, views), *about_few_cases(views), *about_views(spec, views)])
     if optimistic(spec):
         lines += [f"## {OPTIMISM}", "", *_table(optimism_grid(spec, table, views)), *_notes([about_optimism(views)])]
     return "\n".join([*lines, *_notes(about_records(spec))])

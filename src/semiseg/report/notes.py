@@ -5,10 +5,11 @@ import pandas as pd
 
 from semiseg.base.controls import is_control
 from semiseg.base.files import read_json
-from semiseg.base.texts import counted, some
+from semiseg.base.metric_names import METRICS
+from semiseg.base.texts import counted, listed, some
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import lines_of, mean_columns, number, unbuilt, under, unit_of
-from semiseg.report.groups import is_ranked
+from semiseg.report.groups import ZERO, is_ranked, zeros
 from semiseg.report.sources import read_vanished, split_files
 from semiseg.report.texts import (
     describe_checkpoints,
@@ -17,10 +18,9 @@ from semiseg.report.texts import (
     describe_same,
     describe_shared,
 )
-from semiseg.report.views import Views, is_printed, largest_rule_change
-from semiseg.scoring import comparison, intervals
+from semiseg.report.views import Views, is_printed, largest_rule_change, of_column
+from semiseg.scoring import comparison, intervals, ties
 from semiseg.scoring.coverage import NEAR_MISSES, simulated
-from semiseg.scoring.ties import are_enough
 
 BETTER, WORSE = "▲", "▼"
 CONTROLS = {
@@ -93,7 +93,7 @@ def about_views(spec: TableSpec, views: Views) -> list[str]:
     """How to read the views: where the printed numbers stand, what intervals and tests are, which organs were lost."""
     brackets, groups = about_marks(spec, views)
     ranks = f" {_ranks(views)}" if is_ranked(views) else ""
-    return [*about_print(spec, views), brackets, f"{groups}{ranks}", _tests(spec, views), *about_vanished(spec)]
+    return [*about_print(spec, views), brackets, f"{groups}{ranks}", about_tests(spec, views), *about_vanished(spec)]
 
 
 def about_marks(spec: TableSpec, views: Views) -> list[str]:
@@ -155,7 +155,7 @@ def about_groups(spec: TableSpec, views: Views) -> str:
             " and at least two of them."
         )
     rows = {*views.loc[views["sound_rank_low"].notna(), "method"]} - {*spec.same_as}
-    few = not are_enough(np.array(_fewest_cases(views)), len(rows))
+    few = not ties.are_enough(np.array(_fewest_cases(views)), len(rows))
     return (
         "Bold: the best number of a column; underlined: rows that cannot be told from it, because no other row is"
         f" better than they are. Rows are compared in pairs, over {_units(views)}, and corrected for all pairs of a"
@@ -166,9 +166,13 @@ def about_groups(spec: TableSpec, views: Views) -> str:
 
 def _ranks(views: Views) -> str:
     """What the columns first and ranks of the views are."""
+    n = _fewest_cases(views)
+    rough = f" {n} test cases estimate that covariance roughly: a share near 100 % proves nothing."
     return (
-        f"First: how often the row would have the best number if {_units(views)} were drawn anew; ranks: those that"
-        " it may have, by the pairs that differ; both under the sound rule."
+        f"First: the share of {ties.DRAWS:,} draws in which the row has the best number; a draw moves the numbers of"
+        f" all rows at once, by their covariance as estimated over {_units(views)} (Student's t)."
+        + (rough if n < intervals.FEW_CASES else "")
+        + " Ranks: those that the row may have, by the pairs that differ. Both are under the sound rule."
         + (" Print gives no scores per case, so that its numbers are not ranked." if is_printed(views) else "")
     )
 
@@ -201,14 +205,52 @@ def about_few_cases(views: Views) -> list[str]:
     if not 0 < n < intervals.FEW_CASES:
         return []
     return [
-        f"Only {counted(n, 'test case')}: a rare failure may be in none of them, so that intervals may be too short,"
-        " and an effect of ±1.00 means no more than that all of them moved one way."
+        f"Only {counted(n, 'test case')}: a rare failure may be in none of them"
+        + (", so that intervals may be too short" if _has_intervals(views) else "")
+        + (
+            "; an effect of ±1.00 means no more than that all of them moved one way."
+            if views["effect"].notna().any()
+            else "."
+        )
     ]
+
+
+def about_zeros(spec: TableSpec, views: Views) -> list[str]:
+    """Which distances count missed cases as 0, and how many each; nothing where none does."""
+    counted_as_zero: dict[str, int] = {}
+    for column in mean_columns(spec):
+        lines = of_column(views, column)
+        found = zip(lines["label"], zeros(spec, lines, "published"), strict=True)
+        counted_as_zero |= {label: number for label, number in found if number}
+    if not counted_as_zero:
+        return []
+    pairs = "missed cases" if len(spec.organs) == 1 else "missed pairs of case and organ"
+    rows = ", ".join(f"{label} {number}" for label, number in counted_as_zero.items())
+    return [
+        f"{ZERO}: under the published rule this distance counts {pairs} as 0, and the row is left out when the rows of"
+        f" the column are compared. So many are counted as 0: {rows}."
+    ]
+
+
+def about_never_found(spec: TableSpec, views: Views) -> list[str]:
+    """The organs whose Dice is 0 in every row but the controls, in one sentence; nothing where there are none."""
+    columns = spec.abbreviations if len(spec.organs) > 1 else [METRICS["dice"]]
+    rows = views[~views["method"].map(is_control)]
+    lost = [
+        organ.name
+        for organ, column in zip(spec.organs, columns, strict=True)
+        if (values := rows.loc[rows["column"] == column, "sound"].dropna()).size and (values == 0).all()
+    ]
+    return [f"No row found {listed(lost)}."] if lost else []
+
+
+def _has_intervals(views: Views) -> bool:
+    return bool(views[["published_low", "sound_low"]].notna().any(axis=None))
 
 
 def _intervals(views: Views) -> str:
     """What the brackets are, and how often such intervals hold the true number."""
-    if not views[["published_low", "sound_low"]].notna().any(axis=None):
+    if not _has_intervals(views):
         least = f"they need the scores per case of at least {intervals.FEWEST_CASES} test cases on this machine"
         return f"Intervals are undefined: {least}."
     runs = int(views["seeds"].max())
@@ -231,7 +273,8 @@ def _units(views: Views) -> str:
     return "test cases and runs" if views["seeds"].max() > 1 else "test cases"
 
 
-def _tests(spec: TableSpec, views: Views) -> str:
+def about_tests(spec: TableSpec, views: Views) -> str:
+    """Which test gives p and effect."""
     reference = spec.label(spec.reference)
     if spec.reference not in spec.runs:
         return f"No tests: the reference {reference} was not rebuilt."

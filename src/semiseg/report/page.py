@@ -26,17 +26,19 @@ from semiseg.report.charts import (
     draw_validations,
     smoothing_window,
 )
-from semiseg.report.grids import optimism_grid
+from semiseg.report.grids import has_missed, optimism_grid
 from semiseg.report.groups import BEST, WORDS, best_and_tied
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.notes import (
     OPTIMISM,
     about_controls,
     about_few_cases,
+    about_never_found,
     about_optimism,
     about_splits,
     about_training,
     about_views,
+    about_zeros,
     rule_change,
     views_title,
     why_unbuilt,
@@ -71,10 +73,11 @@ def write_page(
         "name": out.stem,
         "origin": origin,
         "making": describe_making(spec, read_json(spec.split)),
-        "leaks": about_splits(spec),
         "about_training": about_training(spec),
+        "about_zeros": about_zeros(spec, views),
+        "has_missed": has_missed(spec, views),
         "about_controls": about_controls(spec, table),
-        "warnings": about_few_cases(views),
+        "warnings": [*about_splits(spec), *about_never_found(spec, views), *about_few_cases(views)],
         "headline": _headline(table, views, {row for row, one in spec.checkpoints.items() if one.rule == "best_test"}),
         "rule_change": rule_change(views),
         "about_views": about_views(spec, views),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from semiseg.base.controls import is_control
@@ -11,6 +12,7 @@ from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
     COUNTS,
     DATA,
+    UNDEFINED,
     competing,
     count,
     heading,
@@ -25,7 +27,7 @@ from semiseg.report.cells import (
     with_unbuilt,
 )
 from semiseg.report.grids import missed_texts
-from semiseg.report.groups import marks
+from semiseg.report.groups import ZERO, marks, zeros
 from semiseg.report.notes import FLAGS, MARKS, SPREADS, about_print, printed_over
 from semiseg.report.views import Views, is_printed, of_column, verdict
 from semiseg.scoring.conventions import CONVENTIONS
@@ -86,8 +88,12 @@ def shade(end: str, share: float | None) -> str:
 
 
 def score_cells(frame: pd.DataFrame, column: str, groups: Sequence[str], signs: Sequence[str]) -> Cells:
-    """Mean, spread, group, background and a sign beside it of each cell of a column."""
-    places = zip(groups, shares(frame, column), signs, strict=True)
+    """Mean, spread, group, background and a sign beside it of each cell of a column.
+
+    A distance that counts missed cases as 0 has no background, and no other one is measured by it.
+    """
+    compared = frame.assign(**{column: frame[column].mask(np.array([sign == ZERO for sign in signs]))})
+    places = zip(groups, shares(compared, column), signs, strict=True)
     return [
         {
             "mean": number(frame[column][row]),
@@ -106,7 +112,9 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
 
     def cells(column: str) -> Cells:
         lines = of_column(views, column)
-        signs = [MARKS[verdict(line)] if name == "sound" else "" for line in lines_of(lines)]
+        flattered = zeros(spec, lines, name)
+        marked = [MARKS[verdict(line)] if name == "sound" else "" for line in lines_of(lines)]
+        signs = [ZERO if number else sign for number, sign in zip(flattered, marked, strict=True)]
         made = score_cells(frame, column, marks(lines, name), signs)
         lost = missed_texts(spec, lines, column)
         return [{**cell, "missed": text.strip()} for cell, text in zip(made, lost, strict=True)]
@@ -116,7 +124,8 @@ def _convention(spec: TableSpec, frame: pd.DataFrame, views: Views) -> dict[str,
     over = SPREADS[frame["spread_over"][0]] if frame.filter(like=" SD").notna().any(axis=None) else ""
     laid_out = _lay_out(spec, frame, title, text, unit, over, lambda _, column: cells(column))
     for row, line in zip(laid_out["rows"], frame.to_dict("records"), strict=True):
-        row["data"], row["counts"] = ([count(line[name]) for name in names] for names in (DATA, COUNTS))
+        row["data"] = [UNDEFINED if row["control"] else count(line[name]) for name in DATA]
+        row["counts"] = [count(line[name]) for name in COUNTS]
     return {**laid_out, "counted": True}
 
 

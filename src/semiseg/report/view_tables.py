@@ -8,7 +8,7 @@ import pandas as pd
 from semiseg.base.controls import is_control
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import interval, lines_of, mean_columns, number, p_text, signed, unit_of
-from semiseg.report.groups import first_text, marks, ranks_text
+from semiseg.report.groups import ZERO, first_text, marks, ranks_text, zeros
 from semiseg.report.notes import MARKS, printed_over
 from semiseg.report.score_tables import difference_limits, shade_difference
 from semiseg.report.views import Views, is_printed, of_column, verdict
@@ -31,6 +31,7 @@ def view_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dict
         both = {name: unit_of(column, unit) for name, unit in units.items()}
         ticks = _ticks(lines) if len(set(both.values())) == 1 else []
         groups = {"printed": [""] * len(lines), **{view: marks(lines, view) for view in CONVENTIONS}}
+        zero = zeros(spec, lines, "published")
         rows = [
             {
                 "method": line.method,
@@ -43,6 +44,7 @@ def view_tables(spec: TableSpec, table: pd.DataFrame, views: Views) -> list[dict
                 "sound_interval": interval(line.sound_low, line.sound_high),
                 "difference": signed(line.difference),
                 "background": shade_difference(line.difference, column, limits),
+                "zero": ZERO if zero[row] else "",
                 "mark": MARKS[verdict(line)],
                 "first": first_text(line, "sound"),
                 "ranks": ranks_text(line, "sound"),

@@ -8,9 +8,11 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
 from semiseg.base.parallel import each
+from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.graph.shown import label
 from semiseg.graph.site import definition_hash
+from semiseg.graph.split_lists import caveats, list_state
 from semiseg.params.reading import read
 from semiseg.report.site.cases import worst_case
 from semiseg.report.site.data import Built, Definition, read_built, with_error
@@ -60,18 +62,23 @@ def _tables(spec: Mapping[str, Any]) -> list[Built | Definition]:
                 f"table {name} in {PARAMS} has changed since the site was planned: call snakemake again,"
                 " without --config and --configfile, which the site does not see"
             )
-        found.append(_table(_definition(plan, name), state))
+        found.append(_table(define(plan, name), state))
     return sorted(found, key=lambda table: not isinstance(table, Built))
 
 
 def _table(definition: Definition, state: Mapping[str, Any]) -> Built | Definition:
     if "error" in state:
         return with_error(definition, state["error"])
-    return read_built(definition, state["record"], state.get("audit")) if "record" in state else definition
+    if "record" not in state:
+        return definition
+    return read_built(definition, state["record"], state.get("audit"), state.get("audited", ""))
 
 
-def _definition(plan: Plan, name: str) -> Definition:
+def define(plan: Plan, name: str) -> Definition:
+    """A table as params.yaml defines it, with what is known of its list of cases."""
     table = plan.table(name)
+    split = plan.split(table.dataset, table.split)
+    cases = list_state(plan.params, get_dataset(table.dataset), split, name)
     return Definition(
         name=name,
         title=table.title,
@@ -81,6 +88,9 @@ def _definition(plan: Plan, name: str) -> Definition:
         published=plan.protocol(table.protocol).scoring,
         printed=table.printed,
         rows={row.method: label(plan.params, row) for row in table.rows},
+        unformed="" if cases.can_be_formed else cases.sentence,
+        instead=cases.instead,
+        caveats=(*table.notes, *caveats(split)),
     )
 
 

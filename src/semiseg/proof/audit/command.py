@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semiseg.graph.graph import Graph
+from semiseg.jobs.environment import now
 from semiseg.paths import VERDICTS
 from semiseg.proof.audit.cache import recall, remember
 from semiseg.proof.audit.chain import Chain, resolved, rows_of
@@ -75,7 +76,7 @@ def audit(graph: Graph, targets: Sequence[Path], options: Options) -> Report:
 
 
 def _remember_rows(chain: Chain, report: Report) -> None:
-    """Save the worst verdict on each row of the audited tables, with the id of the table's record, for the site."""
+    """Save the worst verdict on each row of the audited tables, with the table's record and the day, for the site."""
     tables = dict(recall(VERDICTS))
     for table in report.tables:
         rows: dict[str, Verdict] = {}
@@ -83,7 +84,8 @@ def _remember_rows(chain: Chain, report: Report) -> None:
             rows[cell.row] = max(verdict, rows.get(cell.row, Verdict.PROVEN))
         record = chain.of(table.path).record
         words = {row: str(verdict) for row, verdict in rows.items()}
-        tables[table.path] = {"record": record["id"] if record else None, "rows": words}
+        identity = record["id"] if record else None
+        tables[table.path] = {"record": identity, "rows": words, "day": now().partition("T")[0]}
     if report.tables:
         remember(VERDICTS, tables)
 

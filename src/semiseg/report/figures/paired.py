@@ -1,11 +1,13 @@
 """Two rows case by case: the Dice of each case in both rows, and the differences of every organ."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from semiseg.report.colours import CONTROL_COLOUR, EDGE_COLOUR, PALETTE
 from semiseg.report.figures.saving import FILE_STYLE, add_heading
@@ -21,7 +23,7 @@ def draw_pairs(pairs: Pairs, labels: Sequence[str], heading: str) -> Figure:
     """Left: a line per test case from the first row's Dice to the second's. Right: differences of each organ and case.
 
     labels: names of both rows. A case in which the first row is better is blue and solid, one in which it is worse is
-    orange and dashed. A bar over the dots is their mean.
+    orange and dashed; a legend below says so. A bar over the dots is their mean.
     """
     names = [name for name in pairs.cases.columns if name != MEAN]
     shown = [*(names if len(names) > 1 else []), MEAN]
@@ -31,6 +33,16 @@ def draw_pairs(pairs: Pairs, labels: Sequence[str], heading: str) -> Figure:
         left, right = figure.subplots(1, 2, width_ratios=(PAIR_INCHES, width - PAIR_INCHES))
         _plot_cases(left, pairs, labels)
         _plot_differences(right, pairs, shown)
+        looks: dict[str, tuple[str, Literal["solid", "dashed", "dotted"]]] = {
+            f"{labels[0]} better": (BETTER, "solid"),
+            f"{labels[0]} worse": (WORSE, "dashed"),
+            "equal": (CONTROL_COLOUR, "dotted"),
+        }
+        lines = [
+            Line2D([], [], color=colour, linestyle=dash, marker="o", markersize=3, linewidth=1, label=label)
+            for label, (colour, dash) in looks.items()
+        ]
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(lines))
         add_heading(figure, heading, f"Right: {labels[0]} minus {labels[1]}; a bar is the mean")
     return figure
 

@@ -18,6 +18,7 @@ from semiseg.paths import TABLE, record_path
 from semiseg.report.groups import GROUPS, PLACES
 from semiseg.report.lineage import lineage_of_rows
 from semiseg.report.site.cases import CaseScores, read_case_scores
+from semiseg.scoring.case_table import SUFFIX
 from semiseg.scoring.conventions import CONVENTIONS
 
 TEXTS = (
@@ -39,8 +40,12 @@ WORDS = {  # what a verdict on a row means
 
 @dataclass(frozen=True)
 class Definition:
-    """A table as params.yaml defines it. rows: method -> label. error: why its files cannot be shown, where they are
-    here all the same."""
+    """A table as params.yaml defines it. rows: method -> label.
+
+    unformed: that its list of cases cannot be formed from what the publisher offers, in a sentence, where it cannot.
+    instead: a table with a list that can be. caveats: of the table and of its list. error: why its files cannot be
+    shown, where they are here all the same.
+    """
 
     name: str
     title: str
@@ -50,6 +55,9 @@ class Definition:
     published: str
     printed: tuple[Printed, ...]
     rows: Mapping[str, str]
+    unformed: str = ""
+    instead: str | None = None
+    caveats: tuple[str, ...] = ()
     error: str | None = None
 
     @property
@@ -69,7 +77,8 @@ class Built:
 
     cases: per row and convention the scores of its test cases. verdicts: per row a key of ``WORDS``. changed: the
     table's files that are not those of its record. is_earlier: an earlier version of semiseg built the table, so that
-    its views have no groups, and its intervals are of another kind.
+    its views have no groups, and its intervals are of another kind. audited: the day of the last audit,
+    where one is known.
     """
 
     spec: TableSpec
@@ -81,11 +90,17 @@ class Built:
     verdicts: Mapping[str, str]
     changed: tuple[str, ...] = field(default=())
     is_earlier: bool = False
+    audited: str = ""
 
     @property
     def name(self) -> str:
         """The table's name."""
         return self.spec.table
+
+    def meaning_of(self, verdict: str) -> str:
+        """What a verdict means, with the day of the last audit where it is known."""
+        day = f" (last audit: {self.audited})" if self.audited and verdict != NOT_AUDITED else ""
+        return f"{WORDS[verdict]}{day}"
 
     @cached_property
     def origins(self) -> dict[str, dict[str, Any]]:
@@ -108,22 +123,30 @@ class Built:
 
 
 def table_files(name: str) -> list[str]:
-    """The files of a built table that the site reads and copies."""
+    """The files that every built table has."""
     stem = TABLE.format(table=name).removesuffix(".csv")
     return [f"{stem}{form}" for form in (".csv", ".sound.csv", ".views.csv", ".cost.csv")]
 
 
-def read_built(definition: Definition, record_id: str, audit: str | Mapping[str, str] | None) -> Built | Definition:
+def copied_files(name: str) -> list[str]:
+    """The files of a built table that lie beside its page: ``table_files``, and that of the cases where it is here."""
+    cases = Path(TABLE.format(table=name)).with_suffix(SUFFIX)
+    return [*table_files(name), *([cases.as_posix()] if cases.exists() else [])]
+
+
+def read_built(
+    definition: Definition, record_id: str, audit: str | Mapping[str, str] | None, audited: str = ""
+) -> Built | Definition:
     """A table from its files and their record; its definition with an error where one of them cannot be read.
 
     record_id: the record that the site was planned for. audit: the last audit's verdict on all rows, or row by row;
-    None where none is known. Raises UserError where another record lies there now.
+    None where none is known. audited: the day of that audit. Raises UserError where another record lies there now.
     """
     where = record_path(definition.target)
     try:
         record = read_record(where)
         spec = read_spec(TableSpec, record["params"], where)
-        built = _read(spec, record, audit)
+        built = replace(_read(spec, record, audit), audited=audited)
     except (OSError, ValueError, KeyError) as error:
         return with_error(definition, f"its files cannot be read ({error})")
     except UserError as error:

@@ -26,10 +26,12 @@ DEFINITIONS = {
     "sound": "Mean in mm on the raw image's grid: absent organs are left out, a missed organ counts as 0.",
     "n": "Test cases.",
     "missed": "Pairs of a case and an organ that the case contains and of which nothing was predicted.",
+    "p": "Of the test of the first mean against the reference row, corrected for the number of rows.",
+    "effect": "How far the cases agree that the row is better (1) or worse (−1) than the reference row.",
     "checkpoint": "Which weights were tested: the last, the best on validation cases, or the best on the test list,"
     " which is optimistic.",
-    "apart": "Whether the row's Dice, or the first mean of a table without Dice, can be told from the best one of its"
-    " table: best, no (it is underlined), or"
-    " yes. Paired over cases and corrected for the number of rows; of every table, the list shows the sound rule.",
+    "group": "Where the row's Dice, or the first mean of a table without Dice, stands. best: the best number of the"
+    " table; tied: it cannot be told from the best, and is underlined; apart: another row is better. Paired over cases"
+    " and corrected for the number of rows; of every table, the list shows the sound rule.",
     "proof": ". ".join(f"{word.capitalize()}: {text}" for word, text in WORDS.items()) + ".",
 }

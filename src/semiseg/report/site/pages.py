@@ -10,27 +10,34 @@ from markupsafe import Markup, escape
 
 from semiseg import __version__
 from semiseg.base.controls import is_control
-from semiseg.base.errors import UserError
 from semiseg.base.files import read_json, write_text
 from semiseg.base.texts import counted, listed
-from semiseg.jobs.record import Record, read_record
-from semiseg.params.table_spec import TableSpec, as_whole_json
-from semiseg.paths import record_path
-from semiseg.report.cells import lines_of, main_column, mean_columns, methods_in_order, shown, under
+from semiseg.params.table_spec import TableSpec
+from semiseg.report.cells import main_column, methods_in_order, under
 from semiseg.report.charts import choose_looks, draw_totals, draw_validations
-from semiseg.report.notes import about_few_cases, about_marks, about_print, about_splits, about_training, why_unbuilt
+from semiseg.report.notes import (
+    about_few_cases,
+    about_marks,
+    about_never_found,
+    about_print,
+    about_splits,
+    about_tests,
+    about_training,
+    about_zeros,
+    why_unbuilt,
+)
 from semiseg.report.pictures import organ_colours
 from semiseg.report.site.cases import CaseScores, worst_case
-from semiseg.report.site.data import PROVEN, WORDS, Built, Definition, table_files
+from semiseg.report.site.data import PROVEN, Built, Definition, copied_files
+from semiseg.report.site.data_table import DataTable
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.site.documents import Document
+from semiseg.report.site.making import cost_table, hashes_of, protocol_pairs
 from semiseg.report.site.tables import (
-    Cell,
-    Column,
-    DataTable,
     all_rows,
     all_tables,
     case_table,
+    has_tests,
     row_page,
     score_table,
     summary,
@@ -55,8 +62,8 @@ EARLIER = (
 LABELS = {
     "method": "Method", "table": "Table", "dataset": "Dataset", "family": "Family", "paper": "Paper", "rows": "Rows",
     "case": "Case", "labelled": "Lab.", "unlabelled": "Unlab.", "organ": "An organ's column", "printed": "In print",
-    "published": "Published rule", "sound": "Sound rule", "n": "n", "missed": "Missed", "checkpoint": "Checkpoint",
-    "apart": "Told from the best", "proof": "Proof",
+    "published": "Published rule", "sound": "Sound rule", "n": "n", "p": "p (Holm)", "effect": "Effect",
+    "missed": "Missed", "checkpoint": "Checkpoint", "group": "Group", "proof": "Proof",
 }  # fmt: skip
 
 
@@ -95,9 +102,13 @@ class Pages:
         built = [table for table in tables if isinstance(table, Built)]
         proven = sum(summary(table) == PROVEN for table in built)
         rows = sum(len(table.spec.runs) for table in built)
+        more = [table for table in tables if isinstance(table, Definition)]
+        unformed = sum(bool(table.unformed) for table in more)
         text = (
             f"{counted(len(built), 'table')} with {counted(rows, 'row')} {'is' if len(built) == 1 else 'are'} built,"
-            f" {proven} of them proven by an audit; {counted(len(tables) - len(built), 'more table')} can be built."
+            f" {proven} of them proven by an audit;"
+            f" {counted(len(more), 'more table')} {'is' if len(more) == 1 else 'are'} defined"
+            + (f", {unformed} of them over lists of cases that cannot be formed today." if unformed else ".")
         )
         shown_tables, shown_rows = all_tables(tables), all_rows(built)
         meaning = _meanings([shown_tables, shown_rows])
@@ -116,31 +127,36 @@ class Pages:
             words = rule_text(str(frame["rule"][0]), frame["spread_over"][0])
             scores.append((score_table(built, convention), words))
         split = Path(spec.split)
-        names = [Path(path).name for path in table_files(spec.table)]
-        for path, name in zip(table_files(spec.table), names, strict=True):
+        copied = copied_files(spec.table)
+        names = [Path(path).name for path in copied]
+        for path, name in zip(copied, names, strict=True):
             self.copy(f"tables/{name}", Path(path).read_text(encoding="utf-8"))
         look = choose_looks({method: spec.label(method) for method in methods_in_order(spec) if not is_control(method)})
         histories = {method: runs for method, runs in read_histories(spec).items() if method in look}
         drawn = [draw_totals(histories, look), draw_validations(histories, look)] if histories else []
-        cost = _cost_table(built)
-        marks = [EARLIER] if built.is_earlier else [*about_few_cases(built.views), *about_marks(spec, built.views)]
+        cost = cost_table(built)
+        few = [] if built.is_earlier else about_few_cases(built.views)
+        zero = about_zeros(spec, built.views)
+        tests = [about_tests(spec, built.views)] if has_tests(built) else []
+        marks = [EARLIER] if built.is_earlier else about_marks(spec, built.views)
         self.write(
             table_page(spec.table),
             "table",
             spec=spec,
             record=_record(built),
-            proof=f"{summary(built)}: {WORDS[summary(built)]}",
+            proof=f"{summary(built)}: {built.meaning_of(summary(built)).replace('of the row', 'of its rows')}",
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
-            leaks=about_splits(spec),
-            notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks],
+            warnings=[*about_splits(spec), *about_never_found(spec, built.views), *few],
+            notes=[*about_training(spec), *why_unbuilt(spec), *about_print(spec, built.views), *marks, *tests],
             scores=scores,
+            zeros=zero,
             controls=[CONTROLS] if any(map(is_control, spec.runs)) else [],
             files=names,
             cost=cost,
             curves=[Markup(drawing) for drawing in drawn if drawing],
             look=[style for method, style in look.items() if method in histories],
-            protocol=_protocol(spec),
+            protocol=protocol_pairs(spec),
             parts=[(name, read_json(split)[part]) for part, name in PARTS.items()] if split.exists() else [],
             meaning=_meanings([table for table, _ in scores]),
             file_stem=f"{spec.table}-",
@@ -151,7 +167,7 @@ class Pages:
         spec, told, scores = built.spec, built.origins[method], built.cases[method]
         main = main_column(spec)
         tables = [(case_table(convention, found, main), rule_text(found.rule)) for convention, found in scores.items()]
-        hashes = _hashes(built, method)
+        hashes = hashes_of(built, method)
         origin = [("Numbers", told["numbers"])]
         origin += [(f"Run with seed {run['seed']}", run["files"]) for run in told["runs"]]
         origin += [("Data", told["data"])]
@@ -165,7 +181,7 @@ class Pages:
             method=method,
             label=spec.label(method),
             record=_record(built),
-            proof=f"{built.verdicts[method].capitalize()}: {WORDS[built.verdicts[method]]}",
+            proof=f"{built.verdicts[method].capitalize()}: {built.meaning_of(built.verdicts[method])}",
             notes=[CONTROLS] if is_control(method) else [],
             cases=tables,
             seeds=spec.seeds,
@@ -195,7 +211,10 @@ def _missing(spec: TableSpec, method: str, scores: Mapping[str, CaseScores], vol
     """What a reader does not find on the page of a row, and the command that brings it; empty where all is there."""
     if not scores:
         paths = " ".join(f"{folder}/cases.csv" for folder in spec.runs[method])
-        return f"The scores of single cases were not on the machine where the site was built: `snakemake {paths}`."
+        return (
+            f"The scores of single cases were not on the machine where the site was built: `snakemake {paths}`,"
+            " which needs the data, and trains each run whose weights are not there."
+        )
     if is_control(method):
         return "A control's prediction is known without a picture."
     if unfit := [case for case, one in volumes.items() if method in one.unfit]:
@@ -206,7 +225,8 @@ def _missing(spec: TableSpec, method: str, scores: Mapping[str, CaseScores], vol
     if not any(method in one.predictions for one in volumes.values()):
         return (
             "The scans or this row's predictions were not on the machine where the site was built:"
-            f" `snakemake --force {spec.runs[method][0]}/predictions.json`, then build the site again."
+            f" `snakemake --force {spec.runs[method][0]}/predictions.json`, which needs the data, and trains where the"
+            " weights are not there; then build the site again."
         )
     return ""
 
@@ -219,70 +239,6 @@ def _record(built: Built) -> dict[str, Any]:
     return {"id": identity, "short": identity[:12], "time": time, **commit}
 
 
-def _hashes(built: Built, method: str) -> dict[str, str]:
-    """sha256 of the files behind a row, by path: from the record of its table and from those that are here."""
-    runs = (folder for one in (built.spec.runs[method], built.spec.trainings(method)) for folder in one)
-    behind = [
-        f"{folder}/{name}" for folder in runs for name in ("cases.csv", "predictions.json", "weights.safetensors")
-    ]
-    records = [built.record, *filter(None, map(_record_of, behind))]
-    entries = (entry for record in records for side in ("inputs", "outputs") for entry in record[side])
-    return {entry["path"]: entry["sha256"] for entry in entries}
-
-
-def _record_of(path: str) -> Record | None:
-    """The record beside a file; None where none can be read; an audit reports that."""
-    try:
-        return read_record(record_path(path))
-    except (UserError, OSError):
-        return None
-
-
 def _meanings(tables: Iterable[DataTable]) -> list[tuple[str, str]]:
     used = dict.fromkeys(column.meaning for table in tables for column in table.columns if column.meaning)
     return [(name, LABELS.get(name, name)) for name in used]
-
-
-def _cost_table(built: Built) -> DataTable:
-    columns = (
-        Column("method", "Method"),
-        Column("parameters", "Parameters (million)"),
-        Column("seconds", "Seconds per step"),
-        Column("waiting", "Waiting for data (%)"),
-        Column("memory", "Peak memory (GiB)"),
-        Column("hours", "Hours"),
-        Column("device", "Device", text=True),
-    )
-    lines = [line for line in lines_of(built.cost) if not is_control(line.method)]
-    rows = tuple(
-        (
-            Cell(built.spec.label(line.method)),
-            Cell(shown(line.parameters / 1e6, ".2f")),
-            Cell(shown(line.seconds_per_iteration, ".3f")),
-            Cell(shown(100 * line.waiting_share, ".1f")),
-            Cell(shown(line.peak_memory_gib, ".2f")),
-            Cell(shown(line.hours, ".2f")),
-            Cell(line.device or "–"),
-        )
-        for line in lines
-    )
-    return DataTable("costs", "Cost of training, as measured", columns, rows, ("",) * len(rows))
-
-
-def _protocol(spec: TableSpec) -> list[tuple[str, str]]:
-    """What all rows of a table share, key by key, as params.yaml names it."""
-    parts = {"preparation": spec.preparation, "network": spec.network, "training": spec.training}
-    parts |= {"inference": spec.inference}
-    flat = [pair for name, part in parts.items() for pair in _flat(name, as_whole_json(part))]
-    means = listed(mean_columns(spec))
-    return [("scoring", spec.published), ("means", means), ("seeds", ", ".join(map(str, spec.seeds))), *flat]
-
-
-def _flat(name: str, value: Any) -> list[tuple[str, str]]:
-    """A part of params.yaml as pairs of a key and what stands there. Steps of a preparation are keys of their own."""
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) and "step" in one for one in value):
-        steps = ({key: each for key, each in one.items() if each is not None} for one in value)
-        return [pair for at, one in enumerate(steps, 1) for pair in _flat(f"{name}.{at} {one.pop('step')}", one)]
-    if isinstance(value, Mapping) and value:
-        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
-    return [(name, value_text(value))]

@@ -79,7 +79,7 @@ class Rendered {
   static async on(canvas, volume) {
     if (!globalThis.niivue) await loadScript("../../static/niivue.umd.js");
     const view = new Rendered();
-    view.nv = new niivue.Niivue({ backColor: [0, 0, 0, 1], isColorbar: false, isRadiologicalConvention: true, loadingText: "", crosshairColor: [1, 0.86, 0.48, 0.6], crosshairWidth: 0.25, crosshairWidthUnit: "percent", dragAndDropEnabled: false, logLevel: "silent" });
+    view.nv = new niivue.Niivue({ backColor: [0, 0, 0, 1], isColorbar: false, isRadiologicalConvention: true, isCornerOrientationText: true, loadingText: "", crosshairColor: [1, 0.86, 0.48, 0.6], crosshairWidth: 0.25, crosshairWidthUnit: "percent", dragAndDropEnabled: false, logLevel: "silent" });
     await view.nv.attachToCanvas(canvas, true);
     view.nv.addVolume(await niivue.NVImage.new(nifti(volume, volume.scan), "scan.nii", "gray", 1));
     view.names = [];

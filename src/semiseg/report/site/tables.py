@@ -1,7 +1,6 @@
-"""Tables of the site as columns and cells; their rows are in the pages, so that no script is needed to read them."""
+"""The tables of the site; their rows are in the pages, so that no script is needed to read them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import pandas as pd
@@ -11,6 +10,8 @@ from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.params.checkpoints import own_checkpoint
 from semiseg.params.table_spec import TableSpec
 from semiseg.report.cells import (
+    DATA,
+    UNDEFINED,
     count,
     heading,
     interval,
@@ -18,16 +19,19 @@ from semiseg.report.cells import (
     main_column,
     mean_columns,
     number,
+    p_text,
     printed_columns,
+    signed,
     spread,
     unbuilt,
     under,
     with_unbuilt,
 )
-from semiseg.report.groups import APART, BEST, TIED
 from semiseg.report.groups import WORDS as GROUP_WORDS
+from semiseg.report.groups import ZERO, zeros
 from semiseg.report.site.cases import CaseScores
 from semiseg.report.site.data import WORDS, Built, Definition
+from semiseg.report.site.data_table import GROUP, PROOF, Cell, Column, DataTable
 from semiseg.report.site.definitions import DEFINITIONS
 from semiseg.report.views import of_column
 from semiseg.scoring.conventions import CONVENTIONS
@@ -35,62 +39,6 @@ from semiseg.scoring.conventions import CONVENTIONS
 CHECKPOINTS = {"last": "last", "best_validation": "best on validation", "best_test": "best on the test list"}
 NOT_BUILT = "not built yet"
 DICE = METRICS["dice"]
-TOLD = {BEST: "best", TIED: "no", APART: "yes"}  # told from the best?
-
-
-@dataclass(frozen=True)
-class Column:
-    """key: names it in addresses. meaning: of ``DEFINITIONS``. filtered: a reader chooses among its values.
-
-    text: its cells are words.
-    """
-
-    key: str
-    label: str
-    meaning: str = ""
-    filtered: bool = False
-    text: bool = False
-
-    @property
-    def is_words(self) -> bool:
-        """Whether its cells are words and not numbers."""
-        return self.text or self.filtered
-
-
-@dataclass(frozen=True)
-class Cell:
-    """text; beside: spread or interval; href: where a click leads; more: what a screen reader adds to the link.
-
-    kind: a class of the style: best, or tied with it.
-    """
-
-    text: str
-    beside: str = ""
-    href: str = ""
-    more: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class DataTable:
-    """id: in addresses, and of the file that a reader downloads. kinds: per row a class of the style."""
-
-    id: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    kinds: tuple[str, ...]
-    cases: bool = False
-
-    @property
-    def beside(self) -> int:
-        """Letters of the longest text beside a number, so that the numbers of a column stand below each other."""
-        return max((len(cell.beside.strip()) for row in self.rows for cell in row), default=0)
-
-    @property
-    def classes(self) -> str:
-        """Classes of the style."""
-        return "data cases" if self.cases else "data"
 
 
 def row_page(table: str, method: str) -> str:
@@ -123,20 +71,25 @@ def score_table(built: Built, convention: str) -> DataTable:
     spec, means = built.spec, mean_columns(built.spec)
     frame = with_unbuilt(spec, under(built.table, convention))
     unit, reasons = str(frame["unit"][0]), unbuilt(spec)
-    shown = [*means, *(column for column in printed_columns(spec) if column not in means)]
+    organs = [column for column in printed_columns(spec) if column not in means]
+    tested = convention == "sound" and has_tests(built)
+    verdicts = [*([GROUP] if built.groups else []), PROOF]
     in_print = convention == "published" and [c for c in means if of_column(built.views, c)["printed"].notna().any()]
     columns = [
         Column("method", "Method", "method"),
         Column("lab", "Lab.", "labelled"),
         Column("unlab", "Unlab.", "unlabelled"),
-        *(Column(name, heading(name, unit), name if name in means else "organ") for name in shown),
+        *(Column(name, heading(name, unit), name) for name in means),
+        *verdicts,
+        *(Column(name, heading(name, unit), "organ") for name in organs),
         *(Column(f"printed {name}", f"{name} in print", "printed") for name in in_print or ()),
         Column("n", "n", "n"),
         Column("missed", "Missed", "missed"),
+        *((Column("p", "p (Holm)", "p"), Column("effect", "Effect", "effect")) if tested else ()),
         Column("checkpoint", "Checkpoint", "checkpoint", filtered=True),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if built.groups else []),
-        Column("proof", "Proof", "proof", filtered=True),
     ]
+    lines = of_column(built.views, main_column(spec))
+    tests = {line.method: (p_text(line), signed(line.effect)) for line in lines_of(lines)} if tested else {}
     intervals = {
         (line.method, line.column): interval(getattr(line, f"{convention}_low"), getattr(line, f"{convention}_high"))
         for line in lines_of(built.views)
@@ -146,29 +99,41 @@ def score_table(built: Built, convention: str) -> DataTable:
         + f" ± {line.printed_spread:.2f}" * pd.notna(line.printed_spread)
         for line in lines_of(built.views)
     }
+    zero = {column: zeros(spec, of_column(built.views, column), convention) for column in means}
     rows, kinds = [], []
     for row, method in enumerate(frame["method"]):
         label = str(frame["label"][row])
         cells = [Cell(label, href=f"../{row_page(spec.table, method)}" if method not in reasons else "")]
-        cells += [Cell(count(frame[name][row])) for name in ("labelled", "unlabelled")]
-        for column in shown:
+        cells += [Cell(UNDEFINED if is_control(method) else count(frame[name][row])) for name in DATA]
+        numbers = {}
+        for column in (*means, *organs):
             text, wide = number(frame[column][row]), column in means
             beside = spread(frame, row, column) + (intervals.get((method, column), "") if wide else "")
             link = "" if method in reasons or text == "–" else _cases_link(spec, method, convention, column)
-            group = built.groups.get((convention, method, column), "")
+            sign = ZERO * (wide and zero[column][row] > 0)
+            group = "" if sign else built.groups.get((convention, method, column), "")
             spoken = f", {GROUP_WORDS[group]}" if group in GROUP_WORDS else ""
             more = f"{column} of {label}{spoken}: cases and origin"
-            cells.append(Cell(text, beside, link, more, group if spoken else ""))
+            numbers[column] = Cell(text, sign + beside, link, more, group if spoken else "")
+        cells += [numbers[column] for column in means]
+        if built.groups:
+            cells.append(Cell(built.groups.get((convention, method, main_column(spec)), "–")))
+        cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
+        cells += [numbers[column] for column in organs]
         cells += [Cell(printed.get((method, column), "–")) for column in in_print or ()]
         cells += [Cell(count(frame[name][row])) for name in ("n", "missed")]
+        p, effect = tests.get(method, ("", ""))
+        cells += [Cell("reference" if method == spec.reference else p), Cell(effect)] if tested else []
         cells.append(Cell(checkpoint_of(spec, method)))
-        if built.groups:
-            cells.append(Cell(TOLD.get(built.groups.get((convention, method, main_column(spec)), ""), "–")))
-        cells.append(Cell(NOT_BUILT if method in reasons else built.verdicts[method]))
         rows.append(tuple(cells))
         kinds.append("control" if is_control(method) else "unbuilt" if method in reasons else "")
     title = f"{convention.capitalize()} rule"
     return DataTable(f"{convention}", title, tuple(columns), tuple(rows), tuple(kinds))
+
+
+def has_tests(built: Built) -> bool:
+    """Whether any row of the table was tested against the reference."""
+    return bool(of_column(built.views, main_column(built.spec))["effect"].notna().any())
 
 
 def _cases_link(spec: TableSpec, method: str, convention: str, column: str) -> str:
@@ -197,12 +162,12 @@ def all_tables(tables: Sequence[Built | Definition]) -> DataTable:
     """One line per table of the project, those that are built first."""
     columns = (
         Column("table", "Table", "table"),
+        PROOF,
         Column("title", "Title", text=True),
         Column("dataset", "Dataset", "dataset", filtered=True),
         Column("family", "Family", "family", filtered=True),
         Column("paper", "Paper", "paper", filtered=True),
         Column("rows", "Rows", "rows"),
-        Column("proof", "Proof", "proof", filtered=True),
     )
     rows = [(table_line(table), "" if isinstance(table, Built) else "unbuilt") for table in tables]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
@@ -216,7 +181,7 @@ def table_line(table: Built | Definition) -> tuple[Cell, ...]:
     else:
         spec, rows = table, f"{len(table.rows)}"  # type: ignore[assignment]
         proof = "cannot be read" if table.error else NOT_BUILT
-    texts = (spec.title, spec.dataset, spec.published, spec.paper or "own table", rows, proof)
+    texts = (proof, spec.title, spec.dataset, spec.published, spec.paper or "own table", rows)
     return Cell(table.name, href=table_page(table.name)), *map(Cell, texts)
 
 
@@ -235,6 +200,7 @@ def all_rows(tables: Sequence[Built]) -> DataTable:
     mixed = any(main_column(table.spec) != DICE for table in tables)
     columns = (
         Column("method", "Method", "method"),
+        PROOF,
         Column("table", "Table", "table", filtered=True),
         Column("dataset", "Dataset", "dataset", filtered=True),
         Column("family", "Family", "family", filtered=True),
@@ -245,8 +211,7 @@ def all_rows(tables: Sequence[Built]) -> DataTable:
         Column("printed", "In print" if mixed else f"{DICE} in print", "printed"),
         Column("published", "Published rule" if mixed else f"{DICE}, published rule (%)", "published"),
         Column("sound", "Sound rule" if mixed else f"{DICE}, sound rule (%)", "sound"),
-        *([Column("apart", "Told from the best", "apart", filtered=True)] if ranked else []),
-        Column("proof", "Proof", "proof", filtered=True),
+        *([GROUP] if ranked else []),
     )
     rows = [(cells, kind) for table in tables for cells, kind in _row_lines(table, ranked, mixed)]
     lines, kinds = zip(*rows, strict=True) if rows else ((), ())
@@ -267,18 +232,17 @@ def _row_lines(built: Built, ranked: bool, mixed: bool) -> Iterator[tuple[tuple[
         yield (
             (
                 Cell(spec.label(method), href=page),
+                Cell(built.verdicts[method]),
                 Cell(spec.table, href=table_page(spec.table)),
                 Cell(spec.dataset),
                 Cell(spec.published),
                 Cell(checkpoint_of(spec, method)),
-                Cell(count(int(counts["labelled"][method]))),
-                Cell(count(int(counts["unlabelled"][method]))),
+                *(Cell(UNDEFINED if is_control(method) else count(int(counts[name][method]))) for name in DATA),
                 *([Cell(metric)] if mixed else []),
                 Cell(number(line.printed)),
                 Cell(number(line.published), interval(line.published_low, line.published_high)),
                 Cell(number(line.sound), interval(line.sound_low, line.sound_high)),
-                *([Cell(TOLD.get(built.groups.get(("sound", method, main), ""), "–"))] if ranked else []),
-                Cell(built.verdicts[method]),
+                *([Cell(built.groups.get(("sound", method, main), "–"))] if ranked else []),
             ),
             "control" if is_control(method) else "",
         )
