@@ -178,6 +178,7 @@ def test_a_case_that_arrives_late_is_not_shown_in_place_of_another_one(site, bro
     browser.click("#sound tbody tr:nth-child(1) th button")
     browser.wait("late.length")
     browser.press("Escape")
+    browser.wait("!document.querySelector('dialog').open")
     browser.click("#sound tbody tr:nth-child(2) th button")
     browser.wait(f"document.querySelector('dialog').dataset.shown === {json.dumps(second)}")
     browser.run("late[0]()")
