@@ -14,6 +14,7 @@ from typing import Any
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
+GONE = "Inspected target navigated or closed"  # the page that was asked
 PATIENCE_S = 60  # until a call is given up
 
 
@@ -105,8 +106,16 @@ class Browser:
         return answer["result"].get("value")
 
     def wait(self, script: str) -> None:
-        """Wait until an expression is true."""
-        self.until(lambda: self.run(f"Boolean({script})"), script)
+        """Wait until an expression is true, in this page or in the one that a click leads to."""
+        self.until(lambda: self._holds(script), script)
+
+    def _holds(self, script: str) -> bool:
+        try:
+            return bool(self.run(f"Boolean({script})"))
+        except PageError as error:
+            if GONE in str(error):
+                return False
+            raise
 
     def until(self, question: Callable[[], bool], name: str = "") -> None:
         """Wait until a question is answered with true. PageError names it where that never happens."""
