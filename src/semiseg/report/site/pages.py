@@ -104,11 +104,11 @@ class Pages:
         rows = sum(len(table.spec.runs) for table in built)
         more = [table for table in tables if isinstance(table, Definition)]
         unformed = sum(bool(table.unformed) for table in more)
+        others = f"; {counted(len(more), 'more table')} {'is' if len(more) == 1 else 'are'} defined" if more else ""
+        others += f", {unformed} of them over lists of cases that cannot be formed today" if unformed else ""
         text = (
             f"{counted(len(built), 'table')} with {counted(rows, 'row')} {'is' if len(built) == 1 else 'are'} built,"
-            f" {proven} of them proven by an audit;"
-            f" {counted(len(more), 'more table')} {'is' if len(more) == 1 else 'are'} defined"
-            + (f", {unformed} of them over lists of cases that cannot be formed today." if unformed else ".")
+            f" {proven} of them proven by an audit{others}."
         )
         shown_tables, shown_rows = all_tables(tables), all_rows(built)
         meaning = _meanings([shown_tables, shown_rows])
