@@ -89,6 +89,7 @@ def test_a_target_is_built_without_a_number_of_cores(project):
         adapter.will_run_jobs,
         adapter.locks_its_folder,
         adapter.forced_rules,
+        adapter.only_reports,
         adapter.submits_to_slurm,
         adapter.is_slurm_step,
         adapter.slurm_status_settings,

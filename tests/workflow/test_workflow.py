@@ -224,6 +224,12 @@ def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
     assert sentence in result.stdout + result.stderr
 
 
+def test_a_report_of_snakemake_is_written_without_a_warning(built):
+    result = snakemake(built, "--report", "report.html", "--", TABLE)
+    assert result.returncode == 0 and (built / "report.html").exists(), result.stderr
+    assert "other inner parts" not in result.stderr
+
+
 def test_what_is_made_from_files_that_came_out_as_before_is_not_made_anew(built):
     """Costs hold measured times, so equal ones are those of the same training."""
     costs = {path: path.read_bytes() for path in built.glob("results/runs/**/cost.json")}

@@ -6,6 +6,8 @@ from semiseg.engine.gpu_requests import no_gpu_for
 
 @before_planning("controls request a GPU, and runs_per_gpu is not checked")
 def request_gpus():
+    if adapter.only_reports(workflow):
+        return
     runs = runs_per_gpu(requests.all_requests(workflow))
     for rule, number in runs.items():
         if number > 1 and adapter.is_slurm_step(workflow):

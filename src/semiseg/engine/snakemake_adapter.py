@@ -46,6 +46,12 @@ def will_run_jobs(workflow: Any) -> bool:
 
 
 @undocumented()
+def only_reports(workflow: Any) -> bool:
+    """Whether the call writes a report (``--report``), so that it has no settings for running jobs."""
+    return workflow.execution_settings is None
+
+
+@undocumented()
 def forced_rules(workflow: Any) -> set[str] | None:
     """Rules that the user's call makes anew by ``--forcerun``; None where it forces other jobs than those of rules."""
     settings = workflow.dag_settings
