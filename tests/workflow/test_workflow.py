@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from support import project_folder
+from support import ROOT, project_folder
 from support.project_folder import write_params
 from support.snakemake_project import TABLE, planned, snakemake, tiny_params
 
@@ -222,6 +222,19 @@ def test_a_row_that_the_protocol_cannot_serve_is_left_out_with_a_reason(built):
     assert result.returncode != 0
     sentence = "table tiny has no row that its protocol can serve: guidednet pairs labelled with"
     assert sentence in result.stdout + result.stderr
+
+
+def test_a_list_that_cannot_be_formed_is_named_before_anything_is_downloaded():
+    said = {}
+    for table in ("flare22_10pct", "amos_5pct"):
+        result = snakemake(ROOT, "-n", f"results/{table}.csv")
+        said[table] = result.stdout + result.stderr
+    sentence = (
+        "warning: table flare22_10pct: flare22_guidednet_10p cannot be formed from the official files, which lack"
+    )
+    assert sentence in said["flare22_10pct"]
+    assert "table flare22_10pct_open has a list that can be formed" in said["flare22_10pct"]
+    assert "cannot be formed" not in said["amos_5pct"]
 
 
 def test_a_report_of_snakemake_is_written_without_a_warning(built):

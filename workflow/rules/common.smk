@@ -2,8 +2,12 @@
 # of its code. Parameters stand in the job's command line. Both are `params` of the rule, so that an edit of parameters
 # or code reruns the rules that depend on it and no others.
 import atexit
+import functools
 import gc
 import inspect
+
+from semiseg.dataset import get_dataset
+from semiseg.graph.split_lists import list_state
 
 # Planning creates millions of objects that stay until the end. Python's garbage collector would look through all of them
 # again and again, and once more when the process ends: with its default thresholds, planning takes a quarter more
@@ -94,3 +98,26 @@ def state_of_training(wildcards):
     return state_folder(
         GRAPH.of(f"{RUN}/predictions.json", wildcards).inputs["weights"]
     )
+
+
+@functools.cache
+def warn_of_list(table):
+    """Warn before anything is downloaded. A copy that is here already may hold what the publisher does not offer."""
+    planned, params = GRAPH.plan.table(table), GRAPH.plan.params
+    if Path(RAW.format(dataset=planned.dataset)).exists():
+        return
+    split = params.splits[planned.dataset][planned.split]
+    state = list_state(params, get_dataset(planned.dataset), split, table)
+    if not state.can_be_formed:
+        logger.warning(f"warning: table {table}: {state.sentence}")
+
+
+def with_warning(inputs):
+    """The input function of tables, which also warns of a list of cases that cannot be formed."""
+
+    def answer(wildcards):
+        found = inputs(wildcards)
+        warn_of_list(wildcards.table)
+        return found
+
+    return answer

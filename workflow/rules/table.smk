@@ -31,7 +31,7 @@ table_inputs, table_spec, table_code = job(TABLE)
 rule table:
     """The table as CSV under both conventions, three views, values per case, cost, Markdown, LaTeX and a page to look at."""
     input:
-        unpack(table_inputs),
+        unpack(with_warning(table_inputs)),
     output:
         multiext("results/{table}", *FORMS),
         csv=TABLE,
