@@ -1,11 +1,8 @@
 """What clusters do to jobs, all in one call: each run ends with the weights of an undisturbed one."""
 
-import contextlib
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import pytest
 from support.slurm_controller import Controller, Job, ask
 from support.slurm_projects import (
@@ -17,7 +14,6 @@ from support.slurm_projects import (
     edit_profile,
     local,
     stop_at_work,
-    trainers,
     until,
 )
 
@@ -50,7 +46,7 @@ def project(slurm, tmp_path_factory):
         "gpu": 0,
         "gres": "'gpu:1' if wildcards.protocol == 'preempted' else ''",
         "checkpoint_seconds": "0 if wildcards.protocol == 'preempted' else 120",
-        "runtime": "1 if attempt == 1 and wildcards.protocol == 'late' else 60",
+        "runtime": "10 if attempt == 1 and wildcards.protocol == 'late' else 60",
         "mem_mb": "300 if attempt == 1 and wildcards.protocol == 'hungry' else min(1500 * attempt, 3000)",
     }
     edit_profile(folder, {"train": resources}, retries=1)
@@ -66,10 +62,12 @@ def storm(project, slurm):
     """
     call = Call(project, *(WEIGHTS.format(protocol=name) for name in DISTURBED))
     stop_at_work(project, STALLED, len(STALLED))
-    # The end of the hungry job must not fall where the controller loses it, or SLURM has it at work for ever.
-    until(lambda: "Trying to restart job" in call.said)
+    until(lambda: "Trying to restart job" in call.said)  # the hungry one, with more memory
+    (hungry,) = stop_at_work(project, ("hungry",), 1).values()
     numbers = {name: slurm.number(project, f"_{name}_") for name in STALLED}
-    _lose_controller(slurm, project)
+    _lose_controller(slurm)
+    hungry.resume()
+    ask("scontrol", "update", f"JobId={numbers['late']}", "TimeLimit=1")  # not before: it would end at any moment
     ask("scancel", numbers["cancelled"])
     ask("scontrol", "requeue", numbers["requeued"])
     ask("sbatch", "-Q", "-p", "urgent", "--gpus=4", "-o", "/dev/null", "--wrap", "sleep 1")
@@ -82,27 +80,19 @@ def storm(project, slurm):
     return found
 
 
-def _lose_controller(slurm: Controller, project: Path) -> None:
-    """Kill it while jobs run, but no job starts or ends: what it has not saved yet, as it does every five seconds, is
-    lost with it. A start would be repeated and the node drained ("Duplicate jobid"), an ended job would run for ever,
-    and no user could mend that.
+def _lose_controller(slurm: Controller) -> None:
+    """Kill it while all trainings are stopped, so that no job starts or ends.
+
+    What it has not saved yet, as it does every five seconds, is lost with it. A start would be repeated and the node
+    drained ("Duplicate jobid"), an ended job would run for ever, and no user could mend that.
     """
     slurm.start_jobs(False)
-    resting: list[psutil.Process] = []
-    for _ in range(35):
-        for process in trainers(project):
-            if process.info["status"] != psutil.STATUS_STOPPED:
-                process.suspend()
-                resting.append(process)
-        time.sleep(0.2)
+    time.sleep(8)
     slurm.kill()
     time.sleep(8)
     slurm.restart()
     until(slurm.answers)
     slurm.start_jobs(True)
-    for process in resting:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.resume()
 
 
 @pytest.mark.parametrize("name", DISTURBED)
