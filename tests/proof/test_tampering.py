@@ -65,15 +65,19 @@ def test_a_changed_file_is_found_by_its_name(project: Project, what: str) -> Non
 
 
 def test_a_changed_parameter_is_found_by_its_name(project: Project) -> None:
-    """Every value of the file counts here, since the table depends on all of them."""
+    """Every value of the file counts here, since the table depends on all of them, but for its notes."""
     dice = random.Random("params")
     path = Path("params.yaml")
-    text, meaning = path.read_bytes(), yaml.safe_load(path.read_bytes())
+    content = yaml.safe_load(path.read_bytes())
+    for entry in (*content["tables"].values(), *content["protocols"].values()):
+        entry.pop("notes", None)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    text = path.read_bytes()
     for _ in range(TAMPERINGS):
         while True:
             changed = flipped(dice, text)
             try:
-                if yaml.safe_load(changed) != meaning:
+                if yaml.safe_load(changed) != content:
                     break
             except (yaml.YAMLError, UnicodeDecodeError):
                 break
