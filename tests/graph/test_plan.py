@@ -16,7 +16,6 @@ from support import ROOT, finished_project, params_yaml, project_folder
 from torch.utils.flop_counter import FlopCounterMode
 
 from semiseg.cli.main import main
-from semiseg.dataset import get_dataset
 from semiseg.describe.cost import COUNTED, TableView
 from semiseg.describe.counts import steps_of
 from semiseg.graph.plan import Plan
@@ -211,9 +210,8 @@ def test_a_plan_names_what_a_table_needs_beside_hours(project, capsys):
     text = said(capsys, "brats19_25", "--tflops", "10")
     assert "host memory prepare 4 GB a thread, train 16 GB, predict 16 GB, evaluate 4 GB" in text
     assert float(re.search(r"longest run about ([0-9.]+) hours", text)[1]) > 1
-    params = read(ROOT / "params.yaml")
-    lists = {name: list_state(params, get_dataset(one.dataset), params.splits[one.dataset][one.split], name).sentence
-             for name, one in params.tables.items()}  # fmt: skip
+    plan = Plan(read(ROOT / "params.yaml"))
+    lists = {name: list_state(plan, name).sentence for name in plan.params.tables}
     assert lists["flare22_10pct"].endswith("table flare22_10pct_open has a list that can be formed")
     assert "which lack 2 of its 82 cases" in lists["pancreas_12"] and "pancreas_12_open" in lists["pancreas_12"]
     assert lists["amos_5pct"].endswith("can be formed from the official files: 360 cases, all are open")

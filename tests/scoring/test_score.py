@@ -10,6 +10,7 @@ from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 from semiseg.scoring.cases import COLUMNS, read_cases
 from semiseg.scoring.score import score
+from semiseg.scoring.scoring_rule_texts import MISSED_IS_ZERO
 from semiseg.scoring.scoring_rules import RULES
 
 NAN = float("nan")
@@ -47,6 +48,13 @@ def assert_organs(summary, **expected):
     assert list(summary.organs.index) == list(expected)
     for organ, numbers in expected.items():
         assert summary.organs.loc[organ].tolist() == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_missed_organ_has_distance_0_under_the_rules_that_say_so(name, run):
+    values = RULES[name].values(run[run["grid"] == RULES[name].grid])
+    missed = values[(values["case"] == "b") & (values["organ"] == "Liv")][["asd", "hd95"]]
+    assert (name in MISSED_IS_ZERO) == bool((missed == 0).any(axis=None))
 
 
 def test_the_spread_of_a_bootstrap_is_that_of_100_means_of_drawn_cases_in_their_order():

@@ -6,7 +6,6 @@ import functools
 import gc
 import inspect
 
-from semiseg.dataset import get_dataset
 from semiseg.graph.split_lists import list_state
 
 # Planning creates millions of objects that stay until the end. Python's garbage collector would look through all of them
@@ -103,11 +102,9 @@ def state_of_training(wildcards):
 @functools.cache
 def warn_of_list(table):
     """Warn before anything is downloaded. A copy that is here already may hold what the publisher does not offer."""
-    planned, params = GRAPH.plan.table(table), GRAPH.plan.params
-    if Path(RAW.format(dataset=planned.dataset)).exists():
+    if Path(RAW.format(dataset=GRAPH.plan.table(table).dataset)).exists():
         return
-    split = params.splits[planned.dataset][planned.split]
-    state = list_state(params, get_dataset(planned.dataset), split, table)
+    state = list_state(GRAPH.plan, table)
     if not state.can_be_formed:
         logger.warning(f"warning: table {table}: {state.sentence}")
 

@@ -60,7 +60,10 @@ def columns(heads: Sequence[str], rows: Iterable[Sequence[str]], spare: str = ""
 
 
 class _Columns:
-    """The table that ``columns`` returns, laid out when the width is known."""
+    """The table that ``columns`` returns, laid out when the width is known.
+
+    rich alone breaks words, or cuts columns off where their least widths do not fit.
+    """
 
     def __init__(self, heads: Sequence[str], cells: Sequence[Sequence[str]], spare: str) -> None:
         self._heads, self._cells, self._spare = heads, cells, spare

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from semiseg.cli.parsing import add_verb
+from semiseg.cli.proofs import UNPROVEN
 
 FOUND = 1  # exit status of check-split when it finds something serious
-UNPROVEN = 1  # exit status of show, as that of lineage, when a file of the table is not the recorded one
 
 
 def add(verbs: Any) -> None:

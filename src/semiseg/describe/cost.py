@@ -215,9 +215,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
                 "GPU memory": f"about {most.price.memory / GIB:.1f} GiB for {most.label}, the row that needs most",
                 "host memory": host_memory(),
                 "disk": _disk(view, lines),
-                "list of cases": list_state(
-                    view.plan.params, view.dataset, view.plan.split(view.table.dataset, view.table.split), view.name
-                ).sentence,
+                "list of cases": list_state(view.plan, view.name).sentence,
                 "speed": pace,
             }
         ),

@@ -26,6 +26,7 @@ from semiseg.graph.split_lists import WORDS
 from semiseg.params.preparation import CropLabel
 from semiseg.params.table import Table
 from semiseg.paths import PREPARED, TABLE
+from semiseg.scoring.scoring_rule_texts import MISSED_IS_ZERO
 from semiseg.scoring.scoring_rules import get_rule
 
 WHOLE = 0.99  # of a scan's volume; what is cut off less than 1 % is not worth a number
@@ -101,7 +102,7 @@ class Oddities:
         rule = self.plan.protocol(self._table.protocol).scoring
         distances = [METRICS[metric] for metric in self._table.metrics if METRICS[metric] in LOWER_IS_BETTER]
         if get_rule(rule).unit == "voxel" and distances:
-            empty = ", and an empty prediction counts as distance 0" if rule == "la" else ""
+            empty = ", and an empty prediction counts as distance 0" if rule in MISSED_IS_ZERO else ""
             yield f"Distances ({listed(distances)}) are in voxels, not mm{empty}.{self._in_mm(distances)}"
 
     def _in_mm(self, distances: list[str]) -> str:

@@ -31,8 +31,8 @@ def definition_hash(plan: Plan, name: str) -> str:
     table = plan.table(name)
     files = {block.paper: sha256(sources.PACKAGE / "published" / f"{block.paper}.csv") for block in table.printed}
     split = plan.split(table.dataset, table.split)
-    listed = sources.PACKAGE / "splits" / f"{split.list}.yaml"  # is none for a split that is drawn
-    cases = [as_json(split), sha256(listed) if listed.is_file() else None]
+    drawn = split.list is None
+    cases = [as_json(split), None if drawn else sha256(sources.PACKAGE / "splits" / f"{split.list}.yaml")]
     parts = {"table": as_json(table), "scoring": plan.protocol(table.protocol).scoring, "printed": files}
     return digest({**parts, "split": cases})[:16]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from semiseg.base.texts import some
 from semiseg.data.split_lists import PARTS, read_list
-from semiseg.dataset import Dataset
+from semiseg.dataset import get_dataset
+from semiseg.graph.plan import Plan
 from semiseg.params.config import Params
 from semiseg.params.data import Split
 
@@ -22,8 +23,10 @@ class ListState:
     instead: str | None = None
 
 
-def list_state(params: Params, dataset: Dataset, split: Split, table: str) -> ListState:
-    """Whether the cases of a split are among the files that the publisher offers."""
+def list_state(plan: Plan, table: str) -> ListState:
+    """Whether the cases of a table's split are among the files that the publisher offers."""
+    one = plan.table(table)
+    dataset, split = get_dataset(one.dataset), plan.split(one.dataset, one.split)
     if split.list is None:
         return ListState("drawn from the cases that are there")
     content = read_list(split.list)
@@ -33,7 +36,7 @@ def list_state(params: Params, dataset: Dataset, split: Split, table: str) -> Li
     if not offered:
         return ListState(f"{split.list}; what the publisher offers is not known here")
     if missing:
-        other = _table_with(params, table, content["instead"])
+        other = _table_with(plan.params, table, content["instead"])
         lacking = (
             f"{split.list} cannot be formed from the official files, which lack {len(missing)} of its"
             f" {len(names)} cases ({some(missing, 3)})"

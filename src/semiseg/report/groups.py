@@ -14,10 +14,10 @@ from semiseg.report.cells import UNDEFINED, printed_columns
 from semiseg.scoring.averages import Scores
 from semiseg.scoring.conventions import CONVENTIONS
 from semiseg.scoring.influence import influence
+from semiseg.scoring.scoring_rule_texts import MISSED_IS_ZERO
 from semiseg.scoring.ties import place
 
 BEST, TIED, APART = "best", "tied", "apart"
-EMPTY_IS_ZERO = frozenset({"la"})  # rules that count an empty prediction as distance 0
 ZERO = "†"  # beside a distance that counts missed cases as 0
 PARTS = ("first", "rank_low", "rank_high", "group")
 PLACES = tuple(f"{convention}_{part}" for convention in CONVENTIONS for part in PARTS)  # columns of the views
@@ -53,7 +53,7 @@ def add_places(lines: Lines, spec: TableSpec, scores: Mapping[str, Mapping[str, 
 
 def is_flattering(spec: TableSpec, convention: str, column: str) -> bool:
     """Whether the rule counts a missed organ as distance 0 in this column."""
-    return convention == "published" and spec.published in EMPTY_IS_ZERO and column in LOWER_IS_BETTER
+    return convention == "published" and spec.published in MISSED_IS_ZERO and column in LOWER_IS_BETTER
 
 
 def zeros(spec: TableSpec, lines: pd.DataFrame, convention: str) -> list[int]:

@@ -204,15 +204,15 @@ def about_few_cases(views: Views) -> list[str]:
     n = _fewest_cases(views)
     if not 0 < n < intervals.FEW_CASES:
         return []
-    return [
-        f"Only {counted(n, 'test case')}: a rare failure may be in none of them"
-        + (", so that intervals may be too short" if _has_intervals(views) else "")
-        + (
-            "; an effect of ±1.00 means no more than that all of them moved one way."
-            if views["effect"].notna().any()
-            else "."
-        )
-    ]
+    tested = views["effect"].notna().any()
+    effect = "; an effect of ±1.00 means no more than that all of them moved one way" if tested else ""
+    return [f"{only_cases(n, _has_intervals(views))}{effect}."]
+
+
+def only_cases(n: int, intervals: bool) -> str:
+    """That there are few test cases, without a full stop. intervals: whether there are intervals to doubt."""
+    short = ", so that intervals may be too short" if intervals else ""
+    return f"Only {counted(n, 'test case')}: a rare failure may be in none of them{short}"
 
 
 def about_zeros(spec: TableSpec, views: Views) -> list[str]:

@@ -15,13 +15,13 @@ from rich.text import Text
 from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
+from semiseg.base.terminal import GAP
 from semiseg.report.cells import COUNTS, DATA, heading, number, with_spread
 
 STYLES = {"best": "bold", "tied": "underline"}
 LEGEND = "bold: best; underlined: cannot be told from the best"
 MARKS = {"best": "*", "tied": "+"}  # where the text goes to a file or a pipe, which have no styles
 MARKS_LEGEND = "*: best; +: cannot be told from the best"
-GAP = 2  # blanks between two columns
 WHOLE = {**DATA, **COUNTS}
 
 Cells = Mapping[tuple[int, str], Text]  # row and column
@@ -40,9 +40,11 @@ def show(path: Path, console: Console | None = None) -> None:
     title = f"{name} ({frame['convention'][0]} convention, rule {frame['rule'][0]})"
     views = _read_views(path.with_name(f"{name}.views.csv"))
     groups = _groups(views, str(frame["convention"][0]))
-    marks = {} if console.is_terminal else MARKS
+    marks = {} if console.is_terminal else dict.fromkeys((name for (_, name), group in groups.items() if group), MARKS)
     printed = [*means, *WHOLE, *organs]
-    cells = {(row, name): _cell(frame, row, name, groups, marks) for row in range(len(frame)) for name in printed}
+    cells = {
+        (row, name): _cell(frame, row, name, groups, marks.get(name)) for row in range(len(frame)) for name in printed
+    }
     whole = [*means, *WHOLE]
     together = len(list(_fitting(frame, whole, cells, console.width))) == 1
     blocks = {title: whole} if together else {title: means, "Cases and counts of organs": [*WHOLE]}
@@ -145,11 +147,11 @@ def _label(frame: pd.DataFrame, row: int) -> str:
 
 
 def _cell(
-    frame: pd.DataFrame, row: int, column: str, groups: Mapping[tuple[str, str], str], marks: Mapping[str, str]
+    frame: pd.DataFrame, row: int, column: str, groups: Mapping[tuple[str, str], str], marks: Mapping[str, str] | None
 ) -> Text:
-    """A cell in the style of its group; ``marks`` are put behind it, a blank where it has none."""
+    """A cell in the style of its group. marks: behind a number by its group, else a blank; None in a column without."""
     group = groups.get((frame["method"][row], column), "")
-    mark = marks.get(group, " ") if marks and any(groups.get((other, column)) for other in frame["method"]) else ""
+    mark = "" if marks is None else marks.get(group, " ")
     return Text(_text(frame, row, column) + mark, STYLES.get(group, ""))
 
 

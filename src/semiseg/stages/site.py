@@ -8,7 +8,6 @@ from typing import Any
 from semiseg.base.errors import UserError
 from semiseg.base.files import sha256, write_text
 from semiseg.base.parallel import each
-from semiseg.dataset import get_dataset
 from semiseg.graph.plan import Plan
 from semiseg.graph.shown import label
 from semiseg.graph.site import definition_hash
@@ -77,8 +76,7 @@ def _table(definition: Definition, state: Mapping[str, Any]) -> Built | Definiti
 def define(plan: Plan, name: str) -> Definition:
     """A table as params.yaml defines it, with what is known of its list of cases."""
     table = plan.table(name)
-    split = plan.split(table.dataset, table.split)
-    cases = list_state(plan.params, get_dataset(table.dataset), split, name)
+    cases = list_state(plan, name)
     return Definition(
         name=name,
         title=table.title,
@@ -90,7 +88,7 @@ def define(plan: Plan, name: str) -> Definition:
         rows={row.method: label(plan.params, row) for row in table.rows},
         unformed="" if cases.can_be_formed else cases.sentence,
         instead=cases.instead,
-        caveats=(*table.notes, *caveats(split)),
+        caveats=(*table.notes, *caveats(plan.split(table.dataset, table.split))),
     )
 
 

@@ -51,16 +51,16 @@ class CaseToCheck:
     cache: Path
 
 
-def facts_of(todo: CaseToCheck) -> Facts:
+def facts_of(given: CaseToCheck) -> Facts:
     """Facts of a case, from the cache if they are there. Raises UserError for what preparation refuses."""
-    code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{todo.dataset}")
-    key = digest([todo.hashes[todo.case.image], code])[:32]
-    image = _image(todo, todo.cache / f"{key}.npz")
+    code = code_hash("semiseg.data.splitcheck.facts", f"semiseg.datasets.{given.dataset}")
+    key = digest([given.hashes[given.case.image], code])[:32]
+    image = _image(given, given.cache / f"{key}.npz")
     organs = None
-    if todo.with_label and todo.case.label is not None:
-        both = [todo.hashes[todo.case.image], todo.hashes[todo.case.label], code]
-        organs = _organs(todo, image, todo.cache / f"{digest(both)[:32]}.json")
-    return Facts(todo.case.id, key, image.content, image.darkest, image.signature, organs)
+    if given.with_label and given.case.label is not None:
+        both = [given.hashes[given.case.image], given.hashes[given.case.label], code]
+        organs = _organs(given, image, given.cache / f"{digest(both)[:32]}.json")
+    return Facts(given.case.id, key, image.content, image.darkest, image.signature, organs)
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class _Image:
     affine: Affine
 
 
-def _image(todo: CaseToCheck, file: Path) -> _Image:
+def _image(given: CaseToCheck, file: Path) -> _Image:
     if not file.exists():
-        volume = read_raw_image(get_dataset(todo.dataset), todo.case, todo.raw)
+        volume = read_raw_image(get_dataset(given.dataset), given.case, given.raw)
         small = signature(volume)
         facts = {
             "content": _content(volume),
@@ -92,11 +92,11 @@ def _image(todo: CaseToCheck, file: Path) -> _Image:
         return _Image(str(stored["content"]), float(stored["darkest"]), small, shape, stored["affine"])
 
 
-def _organs(todo: CaseToCheck, image: _Image, file: Path) -> dict[int, int]:
+def _organs(given: CaseToCheck, image: _Image, file: Path) -> dict[int, int]:
     """Voxels per organ of the label map. Raises UserError for a label map on another grid than its image."""
     if not file.exists():
-        dataset = get_dataset(todo.dataset)
-        label = on_grid(todo.case, read_raw_label(dataset, todo.case, todo.raw), image.shape, image.affine)
+        dataset = get_dataset(given.dataset)
+        label = on_grid(given.case, read_raw_label(dataset, given.case, given.raw), image.shape, image.affine)
         counts = voxels_of(label.array, len(dataset.organs) + 1)
         write_json(file, {str(organ): count for organ, count in enumerate(counts) if organ and count})
     return {int(value): count for value, count in read_json(file).items()}

@@ -1,5 +1,6 @@
 """The texts of a comparison, the same on the terminal and on the page."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
@@ -7,6 +8,7 @@ from semiseg.base.texts import counted, listed, some
 from semiseg.proof.compare.builds import Cell
 from semiseg.proof.compare.sides import Side
 from semiseg.report.cells import MINUS, interval, number, probability, signed
+from semiseg.report.notes import only_cases
 from semiseg.scoring.comparison import FEWEST_PAIRS, LEVEL
 from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.intervals import FEW_CASES
@@ -70,8 +72,8 @@ def notes(pairs: Pairs) -> Iterator[str]:
 
 
 def _disagrees(line: Line) -> bool:
-    """Whether one of interval and p tells the two rows apart and the other does not; False where one is undefined."""
-    if line.p != line.p or line.low != line.low:  # NaN differs from itself
+    """Whether the rows differ by one of interval and p and not by the other; False where one of them is undefined."""
+    if math.isnan(line.p) or math.isnan(line.low):
         return False
     return (line.p <= LEVEL) == (line.low <= 0 <= line.high)
 
@@ -80,10 +82,7 @@ def _about_few_cases(cases: int) -> Iterator[str]:
     """A warning where the cases are few, as the page of a table has it; the least p is that of equal signs."""
     if cases < FEW_CASES:
         least = f"; with {cases} cases no p below {probability(2.0 ** (1 - cases))} is possible"
-        yield (
-            f"Only {counted(cases, 'test case')}: a rare failure may be in none of them, so that intervals may be too"
-            f" short{least if cases >= FEWEST_PAIRS else ''}."
-        )
+        yield f"{only_cases(cases, intervals=True)}{least if cases >= FEWEST_PAIRS else ''}."
 
 
 def cases_title(shown: int, cases: int) -> str:

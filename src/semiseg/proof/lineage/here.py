@@ -45,9 +45,9 @@ def doubts(target: Path) -> list[str]:
     They name the outputs of the table's job and the inputs that other jobs made, as ``other_files`` does for a tree,
     or the reason why no record can be used.
     """
-    folder = target.absolute().parent.parent if target.absolute().parent.name == "results" else Path()
-    with contextlib.chdir(folder):
-        link = own_link(target.absolute().relative_to(folder) if folder.is_absolute() else target)
+    whole = target.absolute()
+    with contextlib.chdir(whole.parent.parent):
+        link = own_link(Path(*whole.parts[-2:]))
         if link.record is None:
             return [f"{link.fault}, so nothing tells what it was made from"]
         return list(as_lines(other_files(job_node(link), whole=False), target))

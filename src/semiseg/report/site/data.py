@@ -29,7 +29,7 @@ NOT_AUDITED = "not audited"
 PROVEN = "proven"
 CHANGED = "changed"
 WORDS = {  # what a verdict on a row means
-    PROVEN: "the last `semiseg audit` found every number of the row proven, and the table's files are still the same",
+    PROVEN: "the last `semiseg audit` found every number proven, and the table's files are still the same",
     NOT_AUDITED: "no audit of these files is known on the machine where the site was built: run `semiseg audit`",
     "stale": "made by other code or parameters than those of the project today",
     "unproven": "no record shows how it was made",

@@ -144,7 +144,7 @@ class Pages:
             "table",
             spec=spec,
             record=_record(built),
-            proof=f"{summary(built)}: {built.meaning_of(summary(built)).replace('of the row', 'of its rows')}",
+            proof=f"{summary(built)}: {built.meaning_of(summary(built))}",
             changed=built.changed,
             making=describe_making(spec, read_json(split)) if split.exists() else "",
             warnings=[*about_splits(spec), *about_never_found(spec, built.views), *few],
