@@ -98,8 +98,8 @@ def test_only_an_audit_of_this_record_makes_a_row_proven(project):
     state = finished_project.graph().maker(SITE).spec["tables"]["tiny"]
     assert state["audit"] == "proven" and summary(built(state["audit"])) == "proven"
     build()
-    for name, rows in (("tables/tiny.html", "its rows"), ("rows/tiny/cps.html", "the row")):
-        assert f"found every number of {rows} proven" in page(name)
+    for name in ("tables/tiny.html", "rows/tiny/cps.html"):
+        assert "found every number proven" in page(name)
         assert f"(last audit: {state['audited']})" in page(name) and re.fullmatch(r"\d{4}-\d\d-\d\d", state["audited"])
     verdicts = Path("results/.audit/verdicts.json")
     known = json.loads(verdicts.read_text(encoding="utf-8"))
