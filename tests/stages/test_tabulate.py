@@ -261,6 +261,11 @@ def test_show_names_its_marks_and_has_none_without_groups(project, tmp_path, mon
     assert legend not in shown(tmp_path / "toy.csv", 200), "views of an earlier version have no groups"
 
 
+def test_show_names_no_training_cases_of_a_control(project):
+    line = next(line for line in shown(OUT, 200).splitlines() if "(control)" in line)
+    assert line.split()[-6:-4] == ["–", "–"], line
+
+
 def test_show_says_where_the_other_forms_lie(project):
     assert "page: results/toy.html\nsound convention: results/toy.sound.csv\n" in shown(OUT, 200)
     assert "page: results/toy.html\npublished convention: results/toy.csv\n" in shown(

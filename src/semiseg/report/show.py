@@ -16,7 +16,7 @@ from semiseg.base.controls import is_control
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import LOWER_IS_BETTER, METRICS
 from semiseg.base.terminal import GAP
-from semiseg.report.cells import COUNTS, DATA, heading, number, with_spread
+from semiseg.report.cells import COUNTS, DATA, UNDEFINED, heading, number, with_spread
 
 STYLES = {"best": "bold", "tied": "underline"}
 LEGEND = "bold: best; underlined: cannot be told from the best"
@@ -156,6 +156,8 @@ def _cell(
 
 
 def _text(frame: pd.DataFrame, row: int, column: str) -> str:
+    if column in DATA and is_control(frame["method"][row]):
+        return UNDEFINED
     if column in WHOLE:
         return str(frame[column][row])
     return with_spread(frame, row, column) if column in METRICS.values() else number(frame[column][row])
