@@ -190,6 +190,19 @@ def test_a_case_that_arrives_late_is_not_shown_in_place_of_another_one(site, bro
     assert len(texts(browser, ".views button")) == 4 and texts(browser, "dialog h2")[0].startswith(f"{second},")
 
 
+def test_a_case_is_shown_that_is_asked_for_as_another_one_is_closed(site, browser):
+    browser.open((site / ROW).as_uri())
+    second = texts(browser, cases("sound"))[1]
+    browser.click("#sound tbody tr:nth-child(1) th button")
+    browser.wait("document.querySelector('dialog').dataset.shown")
+    browser.run(
+        "document.querySelector('dialog').close();"
+        "document.querySelector('#sound tbody tr:nth-child(2) th button').click()"
+    )  # in one task, so that the event of closing comes last
+    browser.wait(f"document.querySelector('dialog').dataset.shown === {json.dumps(second)}")
+    assert coloured(drawn(browser, "Truth")) > 100
+
+
 def test_the_keyboard_reaches_and_explains_every_column(site, browser):
     browser.open((site / ROW).as_uri())
     browser.press("Tab")

@@ -161,7 +161,7 @@ const legend = make("ul", { class: "legend" }), about = make("p", { class: "note
 dialog.append(make("header", {}, title, close), stage, views, legend, about);
 document.body.append(dialog);
 close.addEventListener("click", () => dialog.close());
-dialog.addEventListener("close", () => stage.replaceChildren());
+dialog.addEventListener("close", () => { if (!dialog.open) stage.replaceChildren(); }); // the event may come after the next case is asked for
 
 const hasWebGL = () => Boolean(document.createElement("canvas").getContext("webgl2"));
 
