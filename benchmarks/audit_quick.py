@@ -2,8 +2,8 @@
 
 It builds the project in a temporary folder (a quarter of an hour): the files of every job are small and their scores
 are drawn, but rows, tables and lineage records are written by the project's own code. Costs are seconds on the clock.
-In a second project, of one table, volumes have the size of a real label map, so that reading is most of the work; its
-costs are processor seconds, in turns. ``--tiny`` has one table, and small volumes.
+In a second project, of one table, files have the sizes of real label maps and of the weights of a V-Net, so that reading
+is most of the work; its costs are processor seconds, in turns. ``--tiny`` has one table, and small files.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import whole_project
 from measuring import Row, alternate, main
@@ -23,25 +24,34 @@ AUDIT = [sys.executable, "-m", "semiseg", "audit"]
 HASHING = ["find", "data", "results", "-type", "f", "-exec", "sha256sum", "{}", "+"]
 TABLES = 11  # of 48 methods and 3 seeds
 CASES = [f"case{number:02}" for number in range(20)]
-WEIGHTS = 4096  # bytes: what counts here is the number of files
-SMALL, LARGE = 8, 400_000  # bytes of a volume; of the large ones there are 2,900
 REPEATS = 3
+
+
+class Sizes(NamedTuple):
+    """Bytes of the files of a project: of a volume, and of the weights of a run."""
+
+    volume: int
+    weights: int
+
+
+SMALL = Sizes(8, 4096)  # what counts is the number of files
+LARGE = Sizes(400_000, 37_800_000)  # of these there are 2,900 and 126
 
 
 def rows(tiny: bool) -> list[Row]:
     return [*_of_many_files(1 if tiny else TABLES), _of_large_files(SMALL if tiny else LARGE)]
 
 
-def _of_large_files(size: int) -> Row:
-    """A full audit of one table with volumes of this size."""
+def _of_large_files(sizes: Sizes) -> Row:
+    """A full audit of one table with files of these sizes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "large")
-        audit = [*AUDIT, *_built(folder, 1, size)]
+        audit = [*AUDIT, *_built(folder, 1, sizes)]
         ours, theirs = alternate(
             lambda: _seconds(folder, audit), lambda: _seconds(folder, HASHING), repeats=REPEATS, clock=_of_children
         )
     target = "at most 1.3x the floor"
-    return Row("audit of large volumes: s", ours, theirs, "sha256sum of every file", theirs, "sha256sum", target)
+    return Row("audit of large files: s", ours, theirs, "sha256sum of every file", theirs, "sha256sum", target)
 
 
 def _of_children() -> float:
@@ -50,11 +60,11 @@ def _of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _built(folder: Path, tables: int, size: int) -> list[str]:
+def _built(folder: Path, tables: int, sizes: Sizes) -> list[str]:
     """The tables of a new project in this folder, all built."""
     whole_project.copy_project(folder)
     targets = [f"results/{table}.csv" for table in whole_project.write_params(folder, tables)]
-    whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), BUILD, str(size), *targets])
+    whole_project.run(folder, [sys.executable, str(Path(__file__).resolve()), BUILD, *map(str, sizes), *targets])
     time.sleep(3)  # an audit does not remember files of the last two seconds
     return targets
 
@@ -86,11 +96,8 @@ def _seconds(folder: Path, command: list[str]) -> float:
     return time.perf_counter() - begin
 
 
-def build(size: int, targets: list[str]) -> None:
-    """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only.
-
-    size: bytes of a volume.
-    """
+def build(sizes: Sizes, targets: list[str]) -> None:
+    """In a project's folder, under its package: do all jobs behind these tables, the costly ones in name only."""
     from semiseg.graph.graph import Graph
     from semiseg.graph.job import Job
     from semiseg.graph.plan import Plan
@@ -104,13 +111,13 @@ def build(size: int, targets: list[str]) -> None:
         spec, files = json.loads(as_text(job.spec)), [Path(output) for output in job.outputs.values()]
         files[0].parent.mkdir(parents=True, exist_ok=True)
         inputs = [Path(path) for path in job.read]
-        run(Call(job.rule, spec, inputs, files), lambda job=job, spec=spec: _work(job.rule, spec, job, size))
+        run(Call(job.rule, spec, inputs, files), lambda job=job, spec=spec: _work(job.rule, spec, job, sizes))
     runs = sum(job.rule == "train" for job in jobs.values())
     print(f"{len(targets)} tables, {runs} runs, {len(jobs)} jobs with a lineage record each")
 
 
-def _work(rule: str, spec: dict[str, object], job: object, size: int) -> None:
-    """Stand in for a job: its files, as its readers want them. size: bytes of a volume."""
+def _work(rule: str, spec: dict[str, object], job: object, sizes: Sizes) -> None:
+    """Stand in for a job: its files, as its readers want them."""
     from semiseg.base.files import write_json
     from semiseg.stages.row import row
 
@@ -121,19 +128,24 @@ def _work(rule: str, spec: dict[str, object], job: object, size: int) -> None:
         case "download":
             write_json(main, {"dataset": spec["dataset"], "files": {}})
         case "raw":
-            sized = {name: {"sha256": sha, "bytes": size} for name, sha in _drawn(main.parent, "nii.gz", size).items()}
+            sized = {
+                name: {"sha256": sha, "bytes": sizes.volume}
+                for name, sha in _drawn(main.parent, "nii.gz", sizes.volume).items()
+            }
             write_json(main, {"cases": [], "files": sized})
         case "prepare":
-            cases = {name: {"file": name, "sha256": sha} for name, sha in _drawn(main.parent, "h5", size).items()}
+            cases = {
+                name: {"file": name, "sha256": sha} for name, sha in _drawn(main.parent, "h5", sizes.volume).items()
+            }
             write_json(main, {"cases": cases})
         case "split":
             write_json(
                 main, {"labelled": CASES[:4], "unlabelled": CASES[4:12], "val": CASES[12:14], "test": CASES[14:]}
             )
         case "train":
-            main.write_bytes(os.urandom(WEIGHTS))
+            main.write_bytes(os.urandom(sizes.weights))
         case "predict":
-            write_json(main, {"cases": CASES, "files": _drawn(main.parent / "predictions", "nii.gz", size)})
+            write_json(main, {"cases": CASES, "files": _drawn(main.parent / "predictions", "nii.gz", sizes.volume)})
         case "evaluate":
             _scores(spec["dataset"], main)
         case "row":
@@ -191,4 +203,4 @@ def _tables(content: dict[str, object], job: object) -> None:
 
 
 if __name__ == "__main__":
-    build(int(sys.argv[2]), sys.argv[3:]) if BUILD in sys.argv else main(rows)
+    build(Sizes(*map(int, sys.argv[2:4])), sys.argv[4:]) if BUILD in sys.argv else main(rows)

@@ -24,7 +24,7 @@ EDITS = {
     # scoring
     "a scoring rule": ("scoring/scoring_rules.py", r"100\b", "100.5", {"row", "table"}),
     "the text of a scoring rule": ("scoring/scoring_rule_texts.py", "Means over cases", "Mean over cases", {"table"}),
-    "the order of means": ("scoring/score.py", r"std\(ddof=0\)", "std(ddof=1)", {"row"}),
+    "the order of means": ("scoring/score.py", r"distances\*\*2", "distances**3", {"row"}),
     "a distance": ("scoring/measurements.py", r"\b95\b", "96", {"evaluate"}),
     "the name of a metric in print": ("base/metric_names.py", '"95HD"', '"HD95"', {"row", "table", "figure"}),
     "a column of the scores": ("scoring/cases.py", '"label",', '"id",', {"evaluate", "row", "table", "figure"}),

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
-from semiseg.scoring.scoring_rules import Rule, get_rule
+from semiseg.scoring.cases import COUNTS, KEYS, LENGTHS, require_columns
+from semiseg.scoring.scoring_rules import DICE, JACCARD, Columns, Rule, get_rule
 
 Array = NDArray[Any]
 EMPTY_ORGANS = ("absent", "missed", "false_positive")
@@ -35,30 +37,63 @@ class Scores:
         return [*self.organs, *METRICS]
 
 
-def gather(rule: str, runs: Sequence[pd.DataFrame], organs: Sequence[str]) -> Scores:
-    """Score the runs of a row, the given organs alone.
+def gather(rule: str, runs: Sequence[pd.DataFrame], organs: Sequence[str] | None = None) -> Scores:
+    """Score the runs (seeds) of a row.
 
-    runs: score tables of `semiseg.scoring.cases.read_cases`, all of the same cases, as
-        `semiseg.scoring.score.score` has checked.
+    runs: score tables as `semiseg.scoring.cases.read_cases` gives them. organs: those that count, in the order wanted;
+        default: all, in the order of the first table.
+    Raises UserError for an unknown rule, for a table that lacks rows which the rule needs, and for runs of other cases,
+    organs or truth than the first.
     """
     definition = get_rule(rule)
-    tables = [run[(run["grid"] == definition.grid) & run["organ"].isin(organs)] for run in runs]
-    cases = tuple(sorted(set(tables[0]["case"])))
-    places = pd.MultiIndex.from_product([cases, organs])
-    shape = (len(tables), len(cases), len(organs), len(METRICS))
-    values = [
-        definition.values(table).set_index(["case", "organ"])[list(METRICS)].reindex(places).to_numpy(float)
-        for table in tables
+    names = [str(run.attrs.get("file", f"run {number} of {len(runs)}")) for number, run in enumerate(runs, 1)]
+    if not runs:
+        raise UserError(f"rule {rule}: no score tables were given, expected one per run: evaluate the runs first")
+    places = [_places(run, definition.grid, organs, name) for run, name in zip(runs, names, strict=True)]
+    chosen = tuple(dict.fromkeys(organ for _, organ in places[0]) if organs is None else organs)
+    cases = tuple(sorted({case for case, _ in places[0]}))
+    pairs = [(case, organ) for case in cases for organ in chosen]
+    tables = list[Columns]()
+    for run, rows, name in zip(runs, places, names, strict=True):
+        if rows.keys() == places[0].keys():
+            tables.append(_columns(run, [rows[pair] for pair in pairs]))
+        if rows.keys() != places[0].keys() or (tables[-1]["truth_voxels"] != tables[0]["truth_voxels"]).any():
+            raise UserError(
+                f"{name} has other cases, organs or truth than {names[0]}: evaluate all runs of a row on one split"
+            )
+    shape = (len(runs), len(cases), len(chosen))
+    values = np.stack([definition.values(table) for table in tables]).reshape(*shape, len(METRICS))
+    present, predicted = (
+        np.stack([table[name] > 0 for table in tables]).reshape(shape) for name in ("truth_voxels", "predicted_voxels")
+    )
+    counted = (~present[:1], present & ~predicted, ~present & predicted)
+    empty = {name: mask.sum((0, 1)) for name, mask in zip(EMPTY_ORGANS, counted, strict=True)}
+    return Scores(definition, cases, chosen, values, pd.DataFrame(empty, index=list(chosen)))
+
+
+def _places(run: pd.DataFrame, grid: str, organs: Sequence[str] | None, name: str) -> dict[tuple[str, str], int]:
+    """Row of each case and organ of a grid in a score table, checked to hold each organ of each case once."""
+    require_columns(run, name)
+    lines = list(zip(*(run[key].tolist() for key in KEYS), strict=True))
+    if not any(of == grid for _, of, _ in lines):
+        found = ", ".join(sorted({of for _, of, _ in lines})) or "no rows"
+        raise UserError(f"{name} has no rows of the {grid} grid (found: {found}): evaluate the run again")
+    kept = [
+        ((case, organ), row)
+        for row, (case, of, organ) in enumerate(lines)
+        if of == grid and (organs is None or organ in organs)
     ]
-    counted = [_count_empty(table).reindex(list(organs)) for table in tables]
-    empty = sum(counted[1:], counted[0]).assign(absent=counted[0]["absent"])
-    return Scores(definition, cases, tuple(organs), np.stack(values).reshape(shape), empty)
+    places = dict(kept)
+    known = {organ for _, organ in places} | set(organs or ())
+    if not len(kept) == len(places) == len({case for case, _ in places}) * len(known) > 0:
+        raise UserError(f"{name} does not hold each organ of each case exactly once: evaluate the run again")
+    return places
 
 
-def _count_empty(table: pd.DataFrame) -> pd.DataFrame:
-    present, predicted = table["truth_voxels"] > 0, table["predicted_voxels"] > 0
-    pairs = (~present, present & ~predicted, ~present & predicted)
-    return pd.DataFrame(dict(zip(EMPTY_ORGANS, pairs, strict=True))).groupby(table["organ"]).sum()
+def _columns(run: pd.DataFrame, rows: Sequence[int]) -> Columns:
+    """The numbers of a score table in these rows. Lengths that were typed as whole numbers are floats, too."""
+    whole, lengths = run[list(COUNTS)].to_numpy(int)[rows], run[list(LENGTHS)].to_numpy(float)[rows]
+    return dict(zip((*COUNTS, *LENGTHS), (*whole.T, *lengths.T), strict=True))
 
 
 def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
@@ -73,11 +108,10 @@ def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
     per_organ = _divide(*(np.tensordot(cases, part, axes=(1, 1)) for part in (filled, defined.astype(float))))
     means = mean(per_organ, axis=2)
     if scores.rule.jaccard_over == "cases":
-        place = list(METRICS).index("jaccard")
-        per_case = mean(scores.values[..., place], axis=2)  # [run case]
+        per_case = mean(scores.values[..., JACCARD], axis=2)  # [run case]
         known = ~np.isnan(per_case)
-        means[:, :, place] = _divide(cases @ np.where(known, per_case, 0.0).T, cases @ known.T.astype(float))
-    per_run = np.concatenate([per_organ[..., list(METRICS).index("dice")], means], axis=-1)
+        means[:, :, JACCARD] = _divide(cases @ np.where(known, per_case, 0.0).T, cases @ known.T.astype(float))
+    per_run = np.concatenate([per_organ[..., DICE], means], axis=-1)
     weights = runs[:, :, None] * ~np.isnan(per_run)
     return _divide((weights * np.nan_to_num(per_run)).sum(1), weights.sum(1))
 
@@ -87,7 +121,7 @@ def per_case(scores: Scores) -> pd.DataFrame:
 
     Index case, columns as ``columns``; NaN where nothing of the case counts.
     """
-    organs = scores.values[..., list(METRICS).index("dice")]
+    organs = scores.values[..., DICE]
     both = np.concatenate([organs, mean(scores.values, axis=2)], axis=-1)
     return pd.DataFrame(mean(both, axis=0), index=list(scores.cases), columns=scores.columns)
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from semiseg.scoring.averages import mean
+
 RESAMPLES, SEED = 100, 0
 
 
@@ -13,4 +15,4 @@ def resampled(values: NDArray[np.floating], resamples: int = RESAMPLES, seed: in
     the cases of every resample.
     """
     rng = np.random.RandomState(seed)
-    return np.stack([np.nanmean(values[rng.randint(0, len(values), len(values))], 0) for _ in range(resamples)])
+    return np.stack([mean(values[rng.randint(0, len(values), len(values))], 0) for _ in range(resamples)])

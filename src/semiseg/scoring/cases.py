@@ -56,11 +56,12 @@ def read_cases(path: Path) -> pd.DataFrame:
     except ValueError as error:  # pandas' parser errors and wrong types
         raise UserError(f"{path} is not a score table ({error}): delete it and evaluate the run again") from None
     frame.attrs["file"] = str(path)
-    _require_columns(frame, str(path))
+    require_columns(frame, str(path))
     return frame
 
 
-def _require_columns(frame: pd.DataFrame, name: str) -> None:
+def require_columns(frame: pd.DataFrame, name: str) -> None:
+    """Raise UserError where a score table lacks columns. name: of its file or run."""
     missing = [column for column in COLUMNS if column not in frame.columns]
     if missing:
         raise UserError(f"{name} lacks the columns {', '.join(missing)}: delete it and evaluate the run again")

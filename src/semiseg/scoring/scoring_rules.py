@@ -6,16 +6,22 @@ does not count, and defines how they are averaged. Dice and Jaccard are percenta
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
 from semiseg.base.errors import UserError
 from semiseg.base.metric_names import METRICS
 
 Unit = Literal["voxel", "mm"]
 Spread = Literal["cases", "runs", "bootstrap"]
-Values = pd.DataFrame  # case, organ and the four metrics: one row per case and organ, NaN = does not count
+Column = NDArray[Any]  # one number per case and organ
+Columns = Mapping[str, Column]  # columns of a score table by name, without case, grid and organ
+Values = NDArray[np.float64]  # [row metric], the metrics in the order of METRICS; NaN = does not count
+
+DICE, JACCARD, ASD, HD95 = range(len(METRICS))
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -29,61 +35,63 @@ class Rule:
     grid: Literal["prepared", "native"]
     unit: Unit
     spread_over: Spread
-    values: Callable[[pd.DataFrame], Values]
+    values: Callable[[Columns], Values]
     jaccard_over: Literal["organs", "cases"] = "organs"
 
 
-def _values(
-    rows: pd.DataFrame, asd: pd.Series | float, hd95: pd.Series | float, jaccard: pd.Series | float | None = None
-) -> Values:
+@np.errstate(divide="ignore", invalid="ignore")
+def _values(rows: Columns, asd: Column | float, hd95: Column | float) -> Values:
     """The four metrics; Dice and Jaccard of two empty masks are NaN here."""
-    both = rows.truth_voxels + rows.predicted_voxels
-    overlap = rows.overlap_voxels
-    computed = 100 * overlap / (both - overlap)
-    return rows[["case", "organ"]].assign(
-        dice=200 * overlap / both, jaccard=computed if jaccard is None else jaccard, asd=asd, hd95=hd95
-    )
-
-
-def _la(rows: pd.DataFrame) -> Values:
-    """UA-MT and its line: MedPy without spacing, an empty mask counts as four zeros (yulequan/UA-MT: test_util.py)."""
-    values = _values(rows, rows.to_truth_mean_voxel, rows.pooled_p95_voxel)
-    defined = (rows.truth_voxels > 0) & (rows.predicted_voxels > 0)
-    values.loc[~defined, list(METRICS)] = 0.0
+    overlap, both = rows["overlap_voxels"], rows["truth_voxels"] + rows["predicted_voxels"]
+    values = np.empty((len(overlap), len(METRICS)))
+    values[:, DICE] = 200 * overlap / both
+    values[:, JACCARD] = 100 * overlap / (both - overlap)
+    values[:, ASD], values[:, HD95] = asd, hd95
     return values
 
 
-def _guidednet(rows: pd.DataFrame) -> Values:
+def _la(rows: Columns) -> Values:
+    """UA-MT and its line: MedPy without spacing, an empty mask counts as four zeros (yulequan/UA-MT: test_util.py)."""
+    values = _values(rows, rows["to_truth_mean_voxel"], rows["pooled_p95_voxel"])
+    values[(rows["truth_voxels"] == 0) | (rows["predicted_voxels"] == 0)] = 0
+    return values
+
+
+def _guidednet(rows: Columns) -> Values:
     """GuidedNet: Dice over the cases that contain the organ, Jaccard where either mask has it; no distances.
 
     Official code: utils/four_metrics.py, whose factors (14/10, 60/54, ...) turn means over all cases into this.
     """
-    values = _values(rows, float("nan"), float("nan"))
-    values["dice"] = values["dice"].where(rows.truth_voxels > 0)
+    values = _values(rows, NAN, NAN)
+    values[rows["truth_voxels"] == 0, DICE] = NAN
     return values
 
 
-def _dhc(rows: pd.DataFrame) -> Values:
+def _dhc(rows: Columns) -> Values:
     """DHC and SKCDF: 128 voxels for an organ in one mask only, Dice 1 of 100 when in neither; no Jaccard, no HD95.
 
     Official code: xmed-lab/DHC: code/evaluate_Ntimes.py.
     """
-    values = _values(rows, rows.to_truth_mean_voxel, float("nan"), float("nan"))
-    present, predicted = rows.truth_voxels > 0, rows.predicted_voxels > 0
-    values.loc[present ^ predicted, ["dice", "asd"]] = 0.0, 128.0
-    values.loc[~present & ~predicted, ["dice", "asd"]] = 1.0, 0.0
+    values = _values(rows, rows["to_truth_mean_voxel"], NAN)
+    values[:, JACCARD] = NAN
+    present, predicted = rows["truth_voxels"] > 0, rows["predicted_voxels"] > 0
+    for place, single, neither in ((DICE, 0.0, 1.0), (ASD, 128.0, 0.0)):
+        values[present ^ predicted, place] = single
+        values[~present & ~predicted, place] = neither
     return values
 
 
-def _sound(rows: pd.DataFrame) -> Values:
+@np.errstate(divide="ignore", invalid="ignore")
+def _sound(rows: Columns) -> Values:
     """Absent organs are left out; a missed one has Dice 0 and the worst distance; symmetric distances in mm."""
-    surfaces = rows.truth_surface + rows.predicted_surface
-    total = rows.to_truth_mean_mm * rows.predicted_surface + rows.to_prediction_mean_mm * rows.truth_surface
-    values = _values(rows, total / surfaces, rows[["to_truth_p95_mm", "to_prediction_p95_mm"]].max(axis=1))
-    present = rows.truth_voxels > 0
-    missed = present & (rows.predicted_voxels == 0)
-    values.loc[missed, "asd"] = values.loc[missed, "hd95"] = rows.diagonal_mm[missed]
-    values.loc[~present, list(METRICS)] = float("nan")
+    truth, predicted = rows["truth_surface"], rows["predicted_surface"]
+    total = rows["to_truth_mean_mm"] * predicted + rows["to_prediction_mean_mm"] * truth
+    hd95 = np.fmax(rows["to_truth_p95_mm"], rows["to_prediction_p95_mm"])
+    values = _values(rows, total / (truth + predicted), hd95)
+    present = rows["truth_voxels"] > 0
+    missed = present & (rows["predicted_voxels"] == 0)
+    values[missed, ASD] = values[missed, HD95] = rows["diagonal_mm"][missed]
+    values[~present] = NAN
     return values
 
 

@@ -42,7 +42,7 @@ def as_csv(content: Mapping[str, Any], cases: Sequence[Path], split: Path) -> st
 
 
 def _scored(rule: str, spread: Spread | None, runs: list[pd.DataFrame], spec: RowSpec) -> dict[str, Any]:
-    summary = score(rule, runs, spread)
+    summary = score(rule, runs, spread, spec.organs)
     line: dict[str, Any] = {organ: summary.organs.loc[organ, "dice"] for organ in spec.organs}
     for metric in spec.metrics:
         line[METRICS[metric]] = summary.means[metric]
@@ -53,12 +53,10 @@ def _scored(rule: str, spread: Spread | None, runs: list[pd.DataFrame], spec: Ro
 
 
 def _read(path: Path, organs: Sequence[str]) -> pd.DataFrame:
-    """The score table of a run, with the organs of the result table alone and in its order. Means are over these."""
+    """The score table of a run. Raises UserError where it lacks an organ of the result table."""
     frame = read_cases(path)
-    lacking = [organ for organ in organs if organ not in set(frame["organ"])]
-    if lacking:
-        known = ", ".join(frame["organ"].unique()) or "none"
-        raise UserError(f"{path} has no scores for {', '.join(lacking)} (it has: {known}): correct the table's organs")
-    order = {organ: place for place, organ in enumerate(organs)}
-    kept = frame[frame["organ"].isin(organs)]
-    return kept.sort_values("organ", key=lambda column: column.map(order), kind="stable")
+    known = frame["organ"].unique().tolist()
+    if lacking := [organ for organ in organs if organ not in known]:
+        has = ", ".join(known) or "none"
+        raise UserError(f"{path} has no scores for {', '.join(lacking)} (it has: {has}): correct the table's organs")
+    return frame

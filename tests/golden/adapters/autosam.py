@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from adapters.backbones import Inputs, count, shape
 
@@ -12,7 +11,7 @@ from semiseg.methods.autosam import min_max, terms
 from semiseg.methods.parts.autosam_prompt import HarDNetSizes, PromptNetwork
 from semiseg.networks.sam import PUBLISHED, Sam
 from semiseg.scoring.measurements import organ_scores
-from semiseg.scoring.scoring_rules import get_rule
+from semiseg.scoring.scoring_rules import DICE, JACCARD, get_rule
 
 WIDTHS = {"vit_b": 768, "vit_l": 1024, "vit_h": 1280}
 
@@ -26,8 +25,8 @@ def dice_and_iou(i: Inputs, p: Inputs) -> list[float]:
     """Of one image, by the rule of the LA tables, in which they are percentages."""
     found = (min_max(i["logits"])[p["image"]] > p["threshold"]).numpy().astype(np.uint8)
     (organ,) = organ_scores(i["gt"][p["image"]].numpy(), found, [1], np.eye(3))
-    values = get_rule("la").values(pd.DataFrame([{"case": "a", "organ": "b", **organ.columns()}]))
-    return [float(values[name].iloc[0]) / 100 for name in ("dice", "jaccard")]
+    row = {name: np.array([value]) for name, value in organ.columns().items()}
+    return (get_rule("la").values(row)[0, [DICE, JACCARD]] / 100).tolist()
 
 
 def sizes(i: Inputs, p: Inputs) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from semiseg.proof.audit.verdicts import short
 from semiseg.proof.lineage.here import as_lines, other_files
 from semiseg.proof.lineage.tree import Node, TreeBuilder, code_and_parameters, entry_data, job_node
 from semiseg.proof.provenance import Link, recorded_chain
+from semiseg.scoring.averages import gather, per_case
 from semiseg.scoring.cases import read_cases
 from semiseg.scoring.conventions import scoring_rules
 from semiseg.scoring.scoring_rules import get_rule
@@ -142,18 +143,16 @@ def _per_case(link: Link, spec: TableSpec, column: str) -> list[Node]:
     path = Path(link.main)
     if path.exists() and not path.is_file():
         return [Node(f"{path} is {kind_of(path)}")]
+    metric = next((key for key, name in METRICS.items() if name == column), "dice")
+    organs = [column] if column in spec.abbreviations else spec.abbreviations
+    values: dict[str, dict[str, float]] = {}
     try:
-        frame = read_cases(path)
+        run = read_cases(path)
+        for convention, rule in scoring_rules(spec.published).items():
+            for case, value in per_case(gather(rule, [run], organs))[metric].dropna().items():
+                values.setdefault(str(case), {})[convention] = float(value)
     except UserError as error:
         return [Node(str(error))]
-    metric = next((key for key, name in METRICS.items() if name == column), "dice")
-    wanted = frame[frame["organ"].isin([column] if column in spec.abbreviations else spec.abbreviations)]
-    values: dict[str, dict[str, float]] = {}
-    for convention, name in scoring_rules(spec.published).items():
-        rule = get_rule(name)
-        per_case = rule.values(wanted[wanted["grid"] == rule.grid]).groupby("case", sort=False)[metric].mean()
-        for case, value in per_case.dropna().items():
-            values.setdefault(str(case), {})[convention] = float(value)
     return [
         Node(
             f"{case}: {', '.join(f'{value:.2f} {name}' for name, value in both.items())}",
