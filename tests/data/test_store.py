@@ -99,10 +99,10 @@ def test_any_box_is_cut_from_the_padded_volume_in_any_order_of_memory(tmp_path: 
             np.testing.assert_array_equal(out, expected)
 
 
-def disk_bytes() -> int:
-    """Bytes that this process has made the system read from disks."""
+def counted(name: str) -> int:
+    """What the system has counted of this process: read_bytes from disks, or syscr, calls that read."""
     lines = Path("/proc/self/io").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("read_bytes")))
+    return int(next(line.split()[1] for line in lines if line.startswith(name)))
 
 
 def test_a_crop_reads_its_rows_and_nothing_else_from_the_disk(tmp_path: Path) -> None:
@@ -118,11 +118,14 @@ def test_a_crop_reads_its_rows_and_nothing_else_from_the_disk(tmp_path: Path) ->
     def cold(start: tuple[int, int, int], size: tuple[int, int, int]) -> int:
         with path.open("rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        before = disk_bytes()
+        return more(start, size)
+
+    def more(start: tuple[int, int, int], size: tuple[int, int, int]) -> int:
+        before = counted("read_bytes")
         np.testing.assert_array_equal(
             read_image_crop(path, start, size), image[tuple(slice(a, a + b) for a, b in zip(start, size, strict=True))]
         )
-        return disk_bytes() - before
+        return counted("read_bytes") - before
 
     size = (40, 112, 80)
     own = 4 * int(np.prod(size))
@@ -132,6 +135,13 @@ def test_a_crop_reads_its_rows_and_nothing_else_from_the_disk(tmp_path: Path) ->
         assert own < cold(start, size) <= 1.5 * own
     narrow = (40, 60, 44)  # half of the row, less than half of the plane
     assert cold((10, 20, 30), narrow) <= 2 * 1.2 * 4 * np.prod(narrow)
+    missing = 4 * 40 * 30 * 88  # rows of the second crop that the first does not have
+    for first, second in ((10, 40), (40, 10)):
+        assert cold((10, first, 4), (40, 80, 80))
+        assert missing < more((10, second, 4), (40, 80, 80)) <= 1.5 * missing
+    calls = counted("syscr")
+    assert more((10, 10, 4), (40, 110, 80)) == 0
+    assert counted("syscr") - calls < 40, "fewer than a byte per plane is looked for in memory"
 
 
 def test_nothing_of_a_file_stays_open_or_in_memory(tmp_path: Path) -> None:

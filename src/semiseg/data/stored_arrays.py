@@ -2,15 +2,17 @@
 
 The arrays lie plain in the file. Their places are read once per file and process from its HDF5 structure. A crop is
 then copied out of a memory map. It needs its rows from end to end, so it reads its own bytes times the length of a
-stored row over that of its own, and at most half as many again. These bytes are announced to the system, because by
-itself it would read up to nine times the crop from a cold disk (benchmarks/store_crops.py). Then the last byte of each
-part is read, which waits for the disk without holding Python's lock, and gives an error where a memory map would end
-the process by a signal: the file was shortened, or its disk has vanished.
+stored row over that of its own, and at most half as many again. Unless they are in memory already, these bytes are
+announced to the system, because by itself it would read up to nine times the crop from a cold disk
+(benchmarks/store_crops.py). Then the last byte of each part is read, which waits for the disk without holding Python's
+lock, and gives an error where a memory map would end the process by a signal: the file was shortened, or its disk has
+vanished.
 
 Each call opens its file, so no handle is shared by processes.
 """
 
 import functools
+import itertools
 import math
 import mmap
 import os
@@ -30,6 +32,9 @@ KINDS: Mapping[str, np.dtype[Any]] = {"label": np.dtype("u1"), "image": np.dtype
 KNOWN = 4096  # files whose layout a process remembers
 AGAIN = "delete it and run the preparation again"
 SHORTENED = "ends too early, because it was shortened while it was read"
+NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux: read what is in memory, or fail
+APART = 2**17  # bytes between two that are looked for in memory, as many as Linux reads ahead
+_PLACE = [bytearray(1)]  # for bytes that nobody looks at
 
 
 @dataclass(frozen=True)
@@ -83,16 +88,19 @@ class OpenFile:
         if 0 in sides:
             return out
         inside = out[tuple(slice(a - first, b - first) for a, b, first in zip(low, high, start, strict=True))]
-        memory = self._mapped(stored.end, _spans(stored, low, high))
+        memory = self._mapped(stored, low, high)
         array = np.ndarray(stored.shape, stored.kind, memory, stored.first)
         inside[...] = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         return out
 
-    def _mapped(self, end: int, spans: Sequence[tuple[int, int]]) -> mmap.mmap:
-        """The file as memory up to a byte, with the bytes of these spans at hand."""
+    def _mapped(self, stored: StoredArray, low: Sequence[int], high: Sequence[int]) -> mmap.mmap:
+        """The file as memory up to the end of an array, with the rows of a box at hand."""
         try:
-            memory = mmap.mmap(self.handle, end, prot=mmap.PROT_READ)
-            memory.madvise(mmap.MADV_RANDOM)  # nothing beside the spans
+            memory = mmap.mmap(self.handle, stored.end, prot=mmap.PROT_READ)
+            memory.madvise(mmap.MADV_RANDOM)  # nothing beside the box
+            if self._is_cached(_ends(stored, low, high)):
+                return memory
+            spans = _spans(stored, low, high)
             for first, count in spans:
                 memory.madvise(mmap.MADV_WILLNEED, first, count)
             is_whole = all(os.pread(self.handle, 1, first + count - 1) for first, count in spans)  # waits for them
@@ -101,6 +109,16 @@ class OpenFile:
         if not is_whole:
             raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
         return memory
+
+    def _is_cached(self, places: Iterator[int]) -> bool:
+        """Whether the bytes at these places are in memory; False, too, where a system or a file cannot say so."""
+        if NO_WAIT is None:
+            return False
+        try:
+            os.posix_fadvise(self.handle, 0, 0, os.POSIX_FADV_RANDOM)  # a question makes the system read no more
+            return all(os.preadv(self.handle, _PLACE, place, NO_WAIT) for place in places)
+        except OSError:
+            return False
 
     def _array(self, name: str) -> StoredArray:
         if name not in self.arrays:
@@ -119,6 +137,19 @@ class OpenFile:
             if not count:
                 raise UserError(f"{self.path} {SHORTENED}: {AGAIN}")
             memory, first = memory[count:], first + count
+
+
+def _ends(stored: StoredArray, low: Sequence[int], high: Sequence[int]) -> Iterator[int]:
+    """Bytes that are in memory where the rows of a box are: of its planes in turn the last and the first one.
+
+    A crop before this one was a box, too, so planes beside each other have the same rows in memory. Of planes that are
+    smaller than ``APART`` some are left out.
+    """
+    _, rows, columns = stored.shape
+    row = columns * stored.kind.itemsize
+    planes = range(high[0] - 1, low[0] - 1, -max(1, APART // (rows * row)))
+    for plane, is_last in zip(planes, itertools.cycle((True, False))):
+        yield stored.first + (plane * rows + (high[1] if is_last else low[1])) * row - is_last
 
 
 def _spans(stored: StoredArray, low: Sequence[int], high: Sequence[int]) -> list[tuple[int, int]]:
