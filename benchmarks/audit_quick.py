@@ -1,9 +1,9 @@
-"""Audits beside sha256sum over the same files: of the tables of 1,584 runs, and of one table with large volumes.
+"""Audits beside sha256sum over the same files: of the tables of 1,584 runs, and of one table with large files.
 
 It builds the project in a temporary folder (a quarter of an hour): the files of every job are small and their scores
 are drawn, but rows, tables and lineage records are written by the project's own code. Costs are seconds on the clock.
-In a second project, of one table, files have the sizes of real label maps and of the weights of a V-Net, so that reading
-is most of the work; its costs are processor seconds, in turns. ``--tiny`` has one table, and small files.
+In a second project, of one table, files have the sizes of real label maps and of a V-Net's weights, so that reading is
+most of the work; its costs are processor seconds, in turns. ``--tiny`` has one table, and small files.
 """
 
 import json

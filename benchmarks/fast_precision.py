@@ -8,7 +8,6 @@ of two methods is timed on larger crops: processor time of one thread.
 
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from semiseg.learning.batches import KeptOnDevice, Sampler, StoredCase
 from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.order import Order
-from semiseg.learning.precision import Precision
+from semiseg.learning.precision import Precision, has_amx
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.params.config import Inference, Network, Training
 
@@ -122,13 +121,8 @@ def rows(tiny: bool) -> list[Row]:
         return curves + [timed(method, 32, 16, Path(folder)) for method in timed_methods]
 
 
-def has_amx() -> bool:
-    """Whether the processor has AMX. Without it bfloat16 is not reproducible on a CPU (docs/performance.md)."""
-    return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-
-
 if __name__ == "__main__":
-    if has_amx() or "--tiny" in sys.argv:
+    if has_amx():
         main(rows)
     else:
         print_rows([])

@@ -39,7 +39,7 @@ from semiseg.stages.prepare import CaseToPrepare, prepare_one
 SHAPE = (512, 512, 100)
 SPACING = (0.78, 0.78, 5.0)  # mm
 TARGET = (1.22250766, 1.22250766, 2.5)
-ROUNDS = 7
+ROUNDS = 5
 ROOT = Path(__file__).parents[1]
 
 
@@ -151,7 +151,7 @@ def differences(cases: list[RawCase], ours: Path, theirs: Path) -> tuple[float, 
 
 
 def rows(tiny: bool) -> list[Row]:
-    cases, shape, workers, repeats = (1, (40, 40, 12), 1, 1) if tiny else (2, SHAPE, 2, ROUNDS)
+    cases, shape, workers, repeats = (1, (40, 40, 12), 1, 1) if tiny else (4, SHAPE, 2, ROUNDS)
     preparation = read_params(ROOT / "params.yaml").preparations["guidednet_script"]
     with tempfile.TemporaryDirectory() as temporary:
         raw, ours, theirs = (Path(temporary) / name for name in ("raw", "ours", "theirs"))

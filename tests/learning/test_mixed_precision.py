@@ -150,6 +150,7 @@ def test_precision_of_a_protocol(
     monkeypatch: pytest.MonkeyPatch, precision: str, amp: bool, device: str, expected: Precision
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr("semiseg.learning.precision.has_amx", lambda: True)
     assert Precision.of(Training.model_construct(precision=precision, amp=amp), torch.device(device)) == expected
 
 
@@ -160,6 +161,23 @@ def test_a_gpu_without_bfloat16_is_refused_in_one_sentence(monkeypatch: pytest.M
     sentence = "^precision fast computes in bfloat16, which Tesla T4 does not have: set training.precision of the proto"
     with pytest.raises(UserError, match=sentence):
         Precision.of(Training.model_construct(precision="fast", amp=False), torch.device("cuda"))
+
+
+@pytest.mark.parametrize("flags", ["avx2 avx512f avx512_bf16", None])
+def test_a_cpu_without_amx_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, flags: str | None
+) -> None:
+    processor = tmp_path / "cpuinfo"
+    monkeypatch.setattr("semiseg.learning.precision.PROCESSOR", processor)
+    if flags is not None:
+        processor.write_text(f"flags\t\t: fpu {flags} sse\n")
+    sentence = "^precision fast computes in bfloat16, which a processor without AMX computes slowly or not reproducibly"
+    fast = Training.model_construct(precision="fast", amp=False)
+    with pytest.raises(UserError, match=f"{sentence}: set training.precision of the protocol to published, or train"):
+        Precision.of(fast, CPU)
+    processor.write_text("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
+    assert Precision.of(fast, CPU) == FAST
+    assert Precision.of(Training.model_construct(precision="published", amp=True), CPU) == Precision()
 
 
 def test_a_fast_step_computes_in_bfloat16_with_float32_weights_channels_last() -> None:

@@ -36,12 +36,10 @@ def needs_real_data(name: str) -> pytest.MarkDecorator:
 
 
 def amx() -> None:
-    """Skip the test on a processor without AMX.
+    """Skip the test on a processor on which ``precision: fast`` is refused."""
+    from semiseg.learning.precision import has_amx
 
-    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2
-    reads memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
-    """
-    if "amx_bf16" not in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split():
+    if not has_amx():
         skip("AMX", "this processor has no AMX, without which bfloat16 is not reproducible")
 
 

@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+HELD = Path("/proc/self/status")
 
 
 @dataclass
@@ -84,6 +86,15 @@ def peak_bytes(device: "torch.device") -> int:
         import torch
 
         return torch.cuda.max_memory_allocated(device)
+    return largest_resident()
+
+
+def largest_resident() -> int:
+    """Most bytes of main memory that this process has held since its program began."""
+    # Not from getrusage on Linux: that number outlives exec, so a small job of a large Snakemake would have its size.
+    if HELD.exists():
+        lines = HELD.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

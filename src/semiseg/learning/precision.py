@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -9,7 +10,17 @@ from torch import nn
 from semiseg.base.errors import UserError
 from semiseg.params.config import Training
 
+PROCESSOR = Path("/proc/cpuinfo")
 CHANNELS_LAST = torch.channels_last_3d
+
+
+def has_amx() -> bool:
+    """Whether this processor has AMX's instructions for bfloat16.
+
+    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2
+    reads memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
+    """
+    return PROCESSOR.exists() and "amx_bf16" in PROCESSOR.read_text(encoding="ascii", errors="replace").split()
 
 
 @dataclass(frozen=True)
@@ -29,8 +40,8 @@ class Precision:
     def of(cls, training: Training, device: torch.device) -> "Precision":
         """The protocol's precision on a device.
 
-        Raises UserError where ``precision: fast`` meets a GPU without bfloat16 (older than NVIDIA's Ampere). Each CPU
-        has it; only some are faster by it.
+        Raises UserError where ``precision: fast`` meets a GPU without bfloat16 (older than NVIDIA's Ampere), or a CPU
+        without AMX.
         """
         if training.precision == "published":
             return cls(torch.float16, scaled=True) if training.amp and device.type == "cuda" else cls()
@@ -38,6 +49,11 @@ class Precision:
             raise UserError(
                 f"precision fast computes in bfloat16, which {torch.cuda.get_device_name(device)} does not have: set"
                 " training.precision of the protocol to published, or train on a newer GPU"
+            )
+        if device.type == "cpu" and not has_amx():
+            raise UserError(
+                "precision fast computes in bfloat16, which a processor without AMX computes slowly or not reproducibly"
+                ": set training.precision of the protocol to published, or train on a GPU"
             )
         return cls(torch.bfloat16, fast=True)
 

@@ -182,7 +182,8 @@ class Training(Strict):
     precision: Literal["published", "fast"] = Field(
         "published",
         description="published: number formats of the official code (amp). fast: bfloat16, weights channels last and a"
-        " fused optimiser on every device, instead of amp; not as published, and never on a device without bfloat16",
+        " fused optimiser on every device, instead of amp; not as published, and refused on a GPU without bfloat16 and"
+        " on a CPU without AMX",
     )
     keep_optimiser: bool = addition(
         False,
