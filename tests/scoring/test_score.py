@@ -162,6 +162,20 @@ def test_organs_keep_the_order_of_the_table(run):
     assert list(score("la", [run, turned]).organs.index) == ["Liv", "Gal"]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_cases_does_not_change_a_bit(rule):
+    rng = np.random.default_rng(3)
+    cases = [
+        entry(f"{case}", organ, (100, 90, int(rng.integers(90))), rng.random(2), rng.random(2), rng.random(), (7, 9))
+        for case in range(40)
+        for organ in ("Liv", "Gal")
+    ]
+    one, other = (score(rule, [table(*(cases[place] for place in order))], "cases")
+                  for order in (range(80), rng.permutation(80)))  # fmt: skip
+    np.testing.assert_array_equal(list(one.means.values()), list(other.means.values()))
+    np.testing.assert_array_equal(list(one.spreads.values()), list(other.spreads.values()))
+
+
 def test_whole_numbers_take_nan_and_the_given_table_stays_as_it_was():
     given = table(
         entry("a", "Liv", (8, 8, 8), (0, 0), (0, 0), 0, (8, 8)), entry("a", "Gal", (0, 4, 0), (0, 0), (0, 0), 0)

@@ -53,14 +53,13 @@ def gather(rule: str, runs: Sequence[pd.DataFrame], organs: Sequence[str] | None
     chosen = tuple(dict.fromkeys(organ for _, organ in places[0]) if organs is None else organs)
     cases = tuple(sorted({case for case, _ in places[0]}))
     pairs = [(case, organ) for case in cases for organ in chosen]
-    tables = list[Columns]()
-    for run, rows, name in zip(runs, places, names, strict=True):
-        if rows.keys() == places[0].keys():
-            tables.append(_columns(run, [rows[pair] for pair in pairs]))
-        if rows.keys() != places[0].keys() or (tables[-1]["truth_voxels"] != tables[0]["truth_voxels"]).any():
-            raise UserError(
-                f"{name} has other cases, organs or truth than {names[0]}: evaluate all runs of a row on one split"
-            )
+    for rows, name in zip(places, names, strict=True):
+        if rows.keys() != places[0].keys():
+            raise _other(name, names[0])
+    tables = [_columns(run, [rows[pair] for pair in pairs]) for run, rows in zip(runs, places, strict=True)]
+    for table, name in zip(tables, names, strict=True):
+        if not np.array_equal(table["truth_voxels"], tables[0]["truth_voxels"]):
+            raise _other(name, names[0])
     shape = (len(runs), len(cases), len(chosen))
     values = np.stack([definition.values(table) for table in tables]).reshape(*shape, len(METRICS))
     present, predicted = (
@@ -94,6 +93,10 @@ def _columns(run: pd.DataFrame, rows: Sequence[int]) -> Columns:
     """The numbers of a score table in these rows. Lengths that were typed as whole numbers are floats, too."""
     whole, lengths = run[list(COUNTS)].to_numpy(int)[rows], run[list(LENGTHS)].to_numpy(float)[rows]
     return dict(zip((*COUNTS, *LENGTHS), (*whole.T, *lengths.T), strict=True))
+
+
+def _other(name: str, first: str) -> UserError:
+    return UserError(f"{name} has other cases, organs or truth than {first}: evaluate all runs of a row on one split")
 
 
 def estimate(scores: Scores, cases: Array, runs: Array) -> Array:
