@@ -17,8 +17,7 @@ def script(monkeypatch):
         sys.modules.pop(name)
 
 
-def test_a_part_has_rows_of_every_number_format(script, tmp_path, monkeypatch):
-    monkeypatch.setattr("semiseg.learning.precision.has_amx", lambda: True)  # the GPU of the real call needs none
+def test_a_part_has_rows_of_every_number_format(script, tmp_path):
     rows = script.trainings(script.Setting("cpu", True, str(tmp_path)), script.SUBJECTS["UA-MT"], "UA-MT")
     assert [row.what.partition(":")[0] for row in rows[::2]] == [
         *(f"UA-MT, {form}" for form in script.FORMATS),

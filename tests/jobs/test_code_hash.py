@@ -259,7 +259,7 @@ def test_an_import_for_annotations_alone_is_not_followed(hashes, edit):
     before = hashes()
     assert edit("scoring/score.py", r"\A(.*\n)", r"\1\nfrom semiseg.scoring.intervals import LEVEL\n")
     assert hashes()["row"] != before["row"], "an import that nothing uses may be there for what it does"
-    edit("scoring/score.py", "def score\\(rule: str,", "def score(rule: LEVEL,")
+    assert edit("scoring/score.py", "def score\\(\n    rule: str,", "def score(\n    rule: LEVEL,")
     assert hashes() == before
 
 

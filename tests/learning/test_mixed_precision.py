@@ -17,7 +17,7 @@ from semiseg.base.errors import UserError
 from semiseg.learning.batches import Sampler
 from semiseg.learning.build import build_method, choose_runtime
 from semiseg.learning.loop import Trainer, start
-from semiseg.learning.precision import Precision
+from semiseg.learning.precision import Precision, require_bfloat16
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import State
 from semiseg.method import Batch
@@ -146,11 +146,7 @@ CPU, FAST = torch.device("cpu"), Precision(torch.bfloat16, fast=True)
         ("fast", True, "cuda", FAST),
     ],
 )
-def test_precision_of_a_protocol(
-    monkeypatch: pytest.MonkeyPatch, precision: str, amp: bool, device: str, expected: Precision
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    monkeypatch.setattr("semiseg.learning.precision.has_amx", lambda: True)
+def test_precision_of_a_protocol(precision: str, amp: bool, device: str, expected: Precision) -> None:
     assert Precision.of(Training.model_construct(precision=precision, amp=amp), torch.device(device)) == expected
 
 
@@ -160,7 +156,7 @@ def test_a_gpu_without_bfloat16_is_refused_in_one_sentence(monkeypatch: pytest.M
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     sentence = "^precision fast computes in bfloat16, which Tesla T4 does not have: set training.precision of the proto"
     with pytest.raises(UserError, match=sentence):
-        Precision.of(Training.model_construct(precision="fast", amp=False), torch.device("cuda"))
+        require_bfloat16(Training.model_construct(precision="fast"), torch.device("cuda"))
 
 
 @pytest.mark.parametrize("flags", ["avx2 avx512f avx512_bf16", None])
@@ -172,12 +168,12 @@ def test_a_cpu_without_amx_is_refused_in_one_sentence(
     if flags is not None:
         processor.write_text(f"flags\t\t: fpu {flags} sse\n")
     sentence = "^precision fast computes in bfloat16, which a processor without AMX computes slowly or not reproducibly"
-    fast = Training.model_construct(precision="fast", amp=False)
+    fast = Training.model_construct(precision="fast")
     with pytest.raises(UserError, match=f"{sentence}: set training.precision of the protocol to published, or train"):
-        Precision.of(fast, CPU)
+        require_bfloat16(fast, CPU)
+    require_bfloat16(Training.model_construct(precision="published"), CPU)
     processor.write_text("flags\t\t: fpu avx512_bf16 amx_bf16 amx_tile\n")
-    assert Precision.of(fast, CPU) == FAST
-    assert Precision.of(Training.model_construct(precision="published", amp=True), CPU) == Precision()
+    require_bfloat16(fast, CPU)
 
 
 def test_a_fast_step_computes_in_bfloat16_with_float32_weights_channels_last() -> None:

@@ -14,15 +14,6 @@ PROCESSOR = Path("/proc/cpuinfo")
 CHANNELS_LAST = torch.channels_last_3d
 
 
-def has_amx() -> bool:
-    """Whether this processor has AMX's instructions for bfloat16.
-
-    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2
-    reads memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
-    """
-    return PROCESSOR.exists() and "amx_bf16" in PROCESSOR.read_text(encoding="ascii", errors="replace").split()
-
-
 @dataclass(frozen=True)
 class Precision:
     """How the device computes a step.
@@ -38,23 +29,9 @@ class Precision:
 
     @classmethod
     def of(cls, training: Training, device: torch.device) -> "Precision":
-        """The protocol's precision on a device.
-
-        Raises UserError where ``precision: fast`` meets a GPU without bfloat16 (older than NVIDIA's Ampere), or a CPU
-        without AMX.
-        """
+        """The protocol's precision on a device. Whether it can do it: ``require_bfloat16``."""
         if training.precision == "published":
             return cls(torch.float16, scaled=True) if training.amp and device.type == "cuda" else cls()
-        if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            raise UserError(
-                f"precision fast computes in bfloat16, which {torch.cuda.get_device_name(device)} does not have: set"
-                " training.precision of the protocol to published, or train on a newer GPU"
-            )
-        if device.type == "cpu" and not has_amx():
-            raise UserError(
-                "precision fast computes in bfloat16, which a processor without AMX computes slowly or not reproducibly"
-                ": set training.precision of the protocol to published, or train on a GPU"
-            )
         return cls(torch.bfloat16, fast=True)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
@@ -73,3 +50,31 @@ class Precision:
 
 
 FLOAT32 = Precision()
+
+
+def require_bfloat16(training: Training, device: torch.device) -> None:
+    """Raise UserError where ``precision: fast`` meets a device that does not compute well in bfloat16.
+
+    Such are a GPU without it (older than NVIDIA's Ampere) and a CPU without AMX.
+    """
+    if training.precision == "published":
+        return
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise UserError(
+            f"precision fast computes in bfloat16, which {torch.cuda.get_device_name(device)} does not have: set"
+            " training.precision of the protocol to published, or train on a newer GPU"
+        )
+    if device.type == "cpu" and not has_amx():
+        raise UserError(
+            "precision fast computes in bfloat16, which a processor without AMX computes slowly or not reproducibly:"
+            " set training.precision of the protocol to published, or train on a GPU"
+        )
+
+
+def has_amx() -> bool:
+    """Whether this processor has AMX's instructions for bfloat16.
+
+    On one with AVX512-BF16 alone (seen on AMD EPYC) oneDNN's weight gradient of a 3x3x3 convolution on maps of 2x2x2
+    reads memory that nobody wrote (torch 2.13), so that it differs from call to call and may be NaN.
+    """
+    return PROCESSOR.exists() and "amx_bf16" in PROCESSOR.read_text(encoding="ascii", errors="replace").split()

@@ -19,7 +19,7 @@ from semiseg.learning.batches import Drawn, Sampler, Sides
 from semiseg.learning.build import Facts, Runtime, build_method
 from semiseg.learning.loop import Trainer, start
 from semiseg.learning.order import Order
-from semiseg.learning.precision import Precision
+from semiseg.learning.precision import Precision, require_bfloat16
 from semiseg.learning.scans import StoredCase
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.params.config import Inference, Network, Training
@@ -75,6 +75,7 @@ def _step(row: Mapping[str, Any], classes: int, runtime: Runtime) -> Callable[[]
     training, inference = Training.model_validate(spec["training"]), Inference.model_validate(spec["inference"])
     torch.manual_seed(spec["seed"])
     cases = {part: [_case(part, number, training.patch) for number in range(row["cases"][part])] for part in PARTS}
+    require_bfloat16(training, device)
     facts = Facts(
         [[VOXELS] * classes] * len(cases["labelled"]), len(cases["unlabelled"]), training.patch, inference.window
     )

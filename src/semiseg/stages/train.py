@@ -23,7 +23,7 @@ from semiseg.learning.cost import record, shared_gpu
 from semiseg.learning.generators import torch_alone
 from semiseg.learning.loop import Trainer, chosen, start
 from semiseg.learning.order import Order
-from semiseg.learning.precision import Precision
+from semiseg.learning.precision import Precision, require_bfloat16
 from semiseg.learning.scans import limits_of
 from semiseg.learning.schedule import TrainingSchedule
 from semiseg.learning.state import OPTIMISER, STATE, State
@@ -67,12 +67,14 @@ def train(
     or of a file that the user has brought, in which they may have the names of the method's official code.
 
     Raises UserError when the split names a case that was not prepared, or a labelled or validation case without a
-    label, and for initial weights that are missing, damaged or of another network.
+    label, for initial weights that are missing, damaged or of another network, and for a device that does not compute
+    as the protocol wants.
     """
     index, parts = read_json(prepared), read_json(split)
     sweep(state)
     sweep(out.weights.parent)
     training = Training.model_validate(spec["training"])
+    require_bfloat16(training, runtime.device)
     precision = Precision.of(training, runtime.device)
     further = spec.get("checkpoints", ())
     scored = _scored(training, further)
