@@ -6,6 +6,7 @@ table, and ``--tiny`` the table of its smallest form, whose numbers mean nothing
 
 import argparse
 import importlib.util
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -36,12 +37,17 @@ class Row:
 def alternate(
     *calls: Callable[[], object], repeats: int = 7, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Median cost of each call; the calls take turns, so that a busy moment of the machine hits all of them."""
+    """Median cost of each call; the calls take turns, so that a busy moment of the machine hits all of them.
+
+    The order of a turn is drawn, because a call costs more after one that has filled the processor's caches.
+    """
     costs: list[list[float]] = [[] for _ in calls]
+    turn, drawn = list(zip(costs, calls, strict=True)), random.Random(0)
     for call in calls:  # files are in memory and modules are loaded before the clock runs
         call()
     for _ in range(repeats):
-        for kept, call in zip(costs, calls, strict=True):
+        drawn.shuffle(turn)
+        for kept, call in turn:
             begin = clock()
             call()
             kept.append(clock() - begin)

@@ -33,7 +33,7 @@ KNOWN = 4096  # files whose layout a process remembers
 AGAIN = "delete it and run the preparation again"
 SHORTENED = "ends too early, because it was shortened while it was read"
 NO_WAIT: int | None = getattr(os, "RWF_NOWAIT", None)  # Linux: read what is in memory, or fail
-APART = 2**17  # bytes between two that are looked for in memory, as many as Linux reads ahead
+APART = 2**19  # bytes between two that are looked for in memory
 _PLACE = [bytearray(1)]  # for bytes that nobody looks at
 
 
