@@ -13,6 +13,7 @@ from semiseg.base.terminal import Page, columns, facts, heading, items, terminal
 from semiseg.base.texts import counted
 from semiseg.data.split_lists import part_counts
 from semiseg.dataset import Dataset, get_dataset
+from semiseg.describe.missing import missing
 from semiseg.describe.needs import GIB, disk, host_memory
 from semiseg.graph.graph import Graph
 from semiseg.graph.job import Job
@@ -225,6 +226,7 @@ def _page(view: TableView, lines: Sequence[Line], pace: str, runs_per_gpu: int) 
         *items("shown again", _shown_again(view)),
         *items("trained once", describe_shared(view.plan.trainings(view.name))),
         *items("already there", _present(view)),
+        *items("not here, to be brought", list(missing(view.plan, view.name))),
     ]
 
 

@@ -2,7 +2,8 @@
 
 from semiseg.base.terminal import Page, columns, facts, heading, items, title
 from semiseg.base.texts import counted, some
-from semiseg.dataset import Dataset, Part, get_dataset
+from semiseg.dataset import Part, get_dataset
+from semiseg.describe.missing import how_to_get
 from semiseg.describe.preparation import steps
 from semiseg.describe.split import counts_of, origin_of
 from semiseg.params.config import Params
@@ -21,7 +22,7 @@ def page(params: Params, name: str) -> Page:
                 "from": kind.source,
                 "licence": kind.licence,
                 "citation": kind.citation,
-                "to get it": _how(kind),
+                "to get it": how_to_get(kind),
                 "as published": kind.layout,
                 "used by": ", ".join(table for table, one in params.tables.items() if one.dataset == name),
             }
@@ -44,13 +45,6 @@ def _protocols(params: Params, name: str) -> Page:
         blocks += items(head, steps(params.preparations[one.preparation], get_dataset(name).modality), numbered=True)
         blocks.append(facts({"scoring rule": f"{one.scoring}: {rule_text(one.scoring)}"}))
     return blocks
-
-
-def _how(kind: Dataset) -> str:
-    if kind.generate is not None:
-        return "drawn here, by rule"
-    fetched = "" if kind.remote is None else " (open parts are downloaded by the workflow)"
-    return f"{kind.how_to_get}{fetched}"
 
 
 def _part(part: Part) -> str:
