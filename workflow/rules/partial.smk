@@ -2,6 +2,8 @@
 # row that failed. The table's own files are never written then, so that a part is not taken for the whole. The call has
 # failed, and its exit status is not 0.
 
+from semiseg.base.texts import some
+
 
 def write_partial_tables():
     for unbuilt in adapter.unbuilt_tables(workflow):
@@ -10,6 +12,8 @@ def write_partial_tables():
             continue
         for method, reason in failed.items():
             logger.error(f"{table}: no row {method}: {reason}")
+        for error, methods in unbuilt.causes.items():
+            logger.error(f"{table}: {some(methods)}: {error}")
         if not ready:
             logger.error(f"{table}: no row has finished, so there is no table")
             continue
