@@ -8,6 +8,7 @@ from support import ROOT
 from semiseg.cli.main import main
 from semiseg.describe.missing import missing
 from semiseg.graph.plan import Plan
+from semiseg.params.data import DatasetOptions
 from semiseg.params.reading import read
 
 
@@ -26,13 +27,13 @@ def created(path: str) -> None:
 def test_data_and_weights_that_must_be_brought_are_named_until_they_are_here(plan: Plan) -> None:
     scans, *weights = missing(plan, "crln_t8")
     assert scans.startswith("scans of LA: 2018 Left Atrium segmentation challenge: register at https://")
-    assert scans.endswith("; then `semiseg import la FOLDER`")
-    assert sorted(line.partition(":")[0] for line in weights) == ["weights autosam_vit_h", "weights sam_vit_h"]
+    assert scans.endswith("; then call `semiseg import la FOLDER_OR_ARCHIVE`")
+    assert sorted(line.partition(" (")[0] for line in weights) == ["weights autosam_vit_h", "weights sam_vit_h"]
     (sam,) = (line for line in weights if line.startswith("weights sam_vit_h"))
-    assert "sam_vit_h_4b8939.pth; then `semiseg import-weights sam_vit_h FILE`" in sam
+    assert sam.endswith("sam_vit_h_4b8939.pth): `semiseg import-weights sam_vit_h FILE`")
     created("data/raw/la/manifest.json")
     created("data/weights/sam_vit_h.safetensors")
-    assert [line.partition(":")[0] for line in missing(plan, "crln_t8")] == ["weights autosam_vit_h"]
+    assert [line.partition(" (")[0] for line in missing(plan, "crln_t8")] == ["weights autosam_vit_h"]
 
 
 @pytest.mark.parametrize("table", ["demo", "amos_10pct"])  # drawn, and downloaded by the workflow
@@ -45,12 +46,9 @@ def test_data_that_is_open_in_part_is_named(plan: Plan) -> None:
     assert "the 50 labelled scans are open" in scans and "(open parts are downloaded by the workflow)" in scans
 
 
-@pytest.mark.parametrize(
-    "given", [{"source": "copy"}, {"standin": {"shape": [24, 24, 24], "spacing_mm": [1, 1, 1]}}], ids=str
-)
+@pytest.mark.parametrize("given", [{"source": "copy"}, {"standin": {"seed": 1, "cases": ["a"]}}], ids=str)
 def test_data_that_params_yaml_places_is_not_named(plan: Plan, given: dict[str, object]) -> None:
-    options = type(plan.options("la")).model_construct(**{"source": None, "generate": None, "standin": None} | given)
-    plan.params.datasets["la"] = options
+    plan.params.datasets["la"] = DatasetOptions.model_validate(given)
     assert list(missing(plan, "la_8")) == []
 
 
@@ -61,4 +59,6 @@ def test_the_plan_of_a_table_ends_with_them(
     monkeypatch.chdir(tmp_path)
     assert main(["plan", "la_small"]) == 0
     last = " ".join(capsys.readouterr().out.partition("not here, to be brought")[2].split())
-    assert last.startswith("- scans of LA: 2018 Left Atrium") and last.endswith("then `semiseg import la FOLDER`")
+    assert last.startswith("- scans of LA: 2018 Left Atrium") and last.endswith(
+        "then call `semiseg import la FOLDER_OR_ARCHIVE`"
+    )

@@ -114,26 +114,23 @@ def test_a_row_says_whether_its_job_was_started_and_names_no_log_that_is_not_the
     class Job(SimpleNamespace):
         __hash__ = object.__hash__
 
-    logs = [tmp_path / f"{name}.log" for name in ("cps", "cld")]
-    logs[0].write_text("device: CPU\nerror: a try before\nerror: total is nan: lower the rate\nTraceback\n")
-    logs[1].write_text("error: total is nan: lower the rate\n")
-    failed = [job("train", log.stem, str(log)) for log in logs]
-    jobs = [*failed, job("train", "mt"), job("evaluate", "dtc", str(logs[0]))]
+    (tmp_path / "cps.log").touch()
+    jobs = [job("train", "cps", str(tmp_path / "cps.log")), job("train", "mt"), job("evaluate", "dtc")]
     rows = [job("row", each.wildcards.method) for each in jobs]
     table, ready = job("table", ""), job("row", "sup_only")
     needs = {table: [ready, *rows], **{row: [each] for row, each in zip(rows, jobs, strict=True)}, ready: []}
     dag = SimpleNamespace(
         needrun_jobs=lambda: [table, *rows, *jobs], dependencies={**needs, **{each: [] for each in jobs}}
     )
-    scheduler = SimpleNamespace(failed=set(failed), running={jobs[2]})
+    scheduler = SimpleNamespace(failed={jobs[0]}, running={jobs[1]})
     (unbuilt,) = adapter.unbuilt_tables(SimpleNamespace(dag=dag, scheduler=scheduler))
     assert unbuilt.ready == {"sup_only": "results/toy/sup_only.csv"}
     assert unbuilt.failed == {
-        **{log.stem: f"train did not finish, see {log}" for log in logs},
+        "cps": f"train did not finish, see {tmp_path / 'cps.log'}",
         "mt": "train did not finish",
         "dtc": "evaluate was not started",
     }
-    assert unbuilt.causes == {"total is nan: lower the rate": ["cps", "cld"]}
+    assert unbuilt.logs == {"cps": str(tmp_path / "cps.log"), "mt": "none.log"}
 
 
 def test_conda_is_told_from_other_ways_to_deploy():

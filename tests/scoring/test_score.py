@@ -163,15 +163,16 @@ def test_organs_keep_the_order_of_the_table(run):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_the_order_of_cases_does_not_change_a_bit(rule):
-    rng = np.random.default_rng(3)
-    cases = [
+def test_the_order_of_the_lines_does_not_change_a_bit(rule):
+    """Sums are taken over sorted cases and over organs in the order wanted."""
+    rng, organs = np.random.default_rng(3), ["Liv", "Gal", "Sto"]
+    lines = [
         entry(f"{case}", organ, (100, 90, int(rng.integers(90))), rng.random(2), rng.random(2), rng.random(), (7, 9))
         for case in range(40)
-        for organ in ("Liv", "Gal")
+        for organ in organs
     ]
-    one, other = (score(rule, [table(*(cases[place] for place in order))], "cases")
-                  for order in (range(80), rng.permutation(80)))  # fmt: skip
+    one, other = (score(rule, [table(*(lines[place] for place in order))], "cases", organs)
+                  for order in (range(len(lines)), rng.permutation(len(lines))))  # fmt: skip
     np.testing.assert_array_equal(list(one.means.values()), list(other.means.values()))
     np.testing.assert_array_equal(list(one.spreads.values()), list(other.spreads.values()))
 

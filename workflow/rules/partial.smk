@@ -3,6 +3,7 @@
 # failed, and its exit status is not 0.
 
 from semiseg.base.texts import some
+from semiseg.engine.failures import causes
 
 
 def write_partial_tables():
@@ -12,7 +13,7 @@ def write_partial_tables():
             continue
         for method, reason in failed.items():
             logger.error(f"{table}: no row {method}: {reason}")
-        for error, methods in unbuilt.causes.items():
+        for error, methods in causes(unbuilt.logs).items():
             logger.error(f"{table}: {some(methods)}: {error}")
         if not ready:
             logger.error(f"{table}: no row has finished, so there is no table")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 10.0
 MB = 1_000_000
 IN_THE_LOG = {"in_the_log": True}  # ``extra`` of a record that a job with a log file does not print
+ERROR = "error: "  # how the line begins that says why a job failed
 WHERE = "Where the error below arose:"  # the line above the traceback of an error that has a sentence
 
 package_logger = logging.getLogger("semiseg")

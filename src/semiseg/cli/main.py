@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import IN_THE_LOG, WHERE, set_up_logging
+from semiseg.base.progress import ERROR, IN_THE_LOG, WHERE, set_up_logging
 from semiseg.base.surroundings import complete
 from semiseg.cli import plug_in_faults, proofs, questions, rules, sharing
 from semiseg.jobs.checkout import check_checkout
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int | None = options.run(options)
         sys.stdout.flush()
     except UserError as error:
-        logger.error(f"error: {error}")
+        logger.error(f"{ERROR}{error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         logger.error("interrupted: the next call continues where this one stopped")
@@ -54,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_READ
     except Exception as error:
         if isinstance(error, PermissionError) and error.filename is not None:
-            logger.error(f"error: {_closed(error)}")
+            logger.error(f"{ERROR}{_closed(error)}")
             return BAD_INPUT
         if (fault := plug_in_faults.sentence(error)) is not None:
             whole = "".join(traceback.format_exception(error)).rstrip()
             logger.error(f"{WHERE}\n{whole}", extra=IN_THE_LOG)
-            logger.error(f"error: {fault}")
+            logger.error(f"{ERROR}{fault}")
         else:
-            logger.exception(f"error: {type(error).__name__} was not expected, this is where it arose")
+            logger.exception(f"{ERROR}{type(error).__name__} was not expected, this is where it arose")
         return CRASHED
     return status or 0
 

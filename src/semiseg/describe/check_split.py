@@ -22,6 +22,7 @@ from semiseg.data.splitcheck.leaks import Finding
 from semiseg.data.splitcheck.pairs import Pair, close_pairs
 from semiseg.data.splitcheck.similarity import SAME
 from semiseg.dataset import get_dataset, manifest_cases
+from semiseg.describe.missing import how_to_bring
 from semiseg.graph.plan import Plan
 from semiseg.graph.specs import Specs
 from semiseg.paths import RAW, SPLIT
@@ -41,10 +42,8 @@ def check_split(plan: Plan, dataset: str, name: str, workers: int = 2, console: 
     if not file.exists():
         plan.split(dataset, name)  # a mistyped name is told before data is missed
     if not manifest.exists():
-        then = (
-            f"`snakemake {manifest}`" if kind.import_from is None else f"`semiseg import {dataset} FOLDER_OR_ARCHIVE`"
-        )
-        raise UserError(f"{manifest} is missing: {kind.how_to_get}; then call {then}")
+        drawn = f"{kind.how_to_get}; then call `snakemake {manifest}`"
+        raise UserError(f"{manifest} is missing: {drawn if kind.import_from is None else how_to_bring(kind)}")
     parts = _parts(read_json(file) if file.exists() else resolved(Specs(plan).split(dataset, name), manifest), file)
     cache = file.parent / ".signatures"
     facts = each(facts_of, _cases_to_check(dataset, parts, manifest, cache), workers, f"look at {dataset}")

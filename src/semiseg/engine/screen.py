@@ -17,7 +17,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from semiseg.base.errors import UserError
-from semiseg.base.progress import WHERE
+from semiseg.base.progress import ERROR, WHERE
 from semiseg.graph.targets import check_target
 
 COMMAND_CHARACTERS = 120  # of a failed job's command, which holds all its parameters; the log file has the whole
@@ -34,7 +34,7 @@ CHATTER = (  # messages that have no event of their own and are not about the jo
     "Elapsed time",
 )
 NO_RULE = re.compile(r"No rule to produce (\S+) \(if you use input functions [^)]*\)\.")  # Snakemake's sentence
-TRACEBACK = re.compile(rf"^{WHERE}\n(?:.*\n)*?(?=error: )", re.M)  # in a job's log; the sentence below it is shown
+TRACEBACK = re.compile(rf"^{WHERE}\n(?:.*\n)*?(?={ERROR})", re.M)  # in a job's log; the sentence below it is shown
 HIDDEN = (LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED)
 YELLOW, RED, PLAIN = "\033[33m", "\033[31m", "\033[0m"
 

@@ -7,14 +7,13 @@ in Snakemake's manual. Written for Snakemake 9.27.
 
 import contextlib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semiseg.base.files import stamp
 
-ERROR = "error: "  # how a line of a job's log begins that says why the job failed
 FORMAT = 6  # of Snakemake's metadata, as `FinishedJob` fills it in
 
 
@@ -155,14 +154,14 @@ def keep_outputs() -> None:
 class UnbuiltTable:
     """A table that a call did not build.
 
-    ready: path of each finished row by method. failed: reason by method. causes: methods by the error in the log of the
-    job that failed.
+    ready: path of each finished row by method. failed: reason by method. logs: path by method of the log of the job
+    that was begun and did not finish.
     """
 
     table: str
     ready: Mapping[str, str]
     failed: Mapping[str, str]
-    causes: Mapping[str, Sequence[str]]
+    logs: Mapping[str, str]
 
 
 @undocumented()
@@ -178,11 +177,8 @@ def _unbuilt_table(dag: Any, table: Any, unfinished: set[Any], started: set[Any]
     ready = {row.wildcards.method: str(row.output[0]) for row in rows if row not in unfinished}
     culprits = {row.wildcards.method: _first_unfinished(dag, row, unfinished) for row in rows if row in unfinished}
     failed = {method: _why_unfinished(job, started) for method, job in culprits.items()}
-    causes: dict[str, list[str]] = {}
-    for method, job in culprits.items():
-        for error in _errors(job) if job in started else ():
-            causes.setdefault(error, []).append(method)
-    return UnbuiltTable(table.wildcards.table, ready, failed, causes)
+    logs = {method: str(job.log[0]) for method, job in culprits.items() if job in started}
+    return UnbuiltTable(table.wildcards.table, ready, failed, logs)
 
 
 def _why_unfinished(job: Any, started: set[Any]) -> str:
@@ -191,13 +187,6 @@ def _why_unfinished(job: Any, started: set[Any]) -> str:
         return f"{job.rule.name} was not started"
     log = str(job.log[0])
     return f"{job.rule.name} did not finish" + (f", see {log}" if Path(log).exists() else "")
-
-
-def _errors(job: Any) -> list[str]:
-    """The last error in the log of a job, if there is one."""
-    log = Path(str(job.log[0]))
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    return [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)][-1:]
 
 
 def _first_unfinished(dag: Any, job: Any, unfinished: set[Any]) -> Any:

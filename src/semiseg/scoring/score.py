@@ -1,6 +1,5 @@
 """From measurements (``cases.csv``) to the numbers of a table's row, by a named rule of ``scoring_rules.py``."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from semiseg.base.metric_names import METRICS
-from semiseg.scoring.averages import Array, Scores, gather
+from semiseg.scoring.averages import Array, Scores, gather, mean
 from semiseg.scoring.bootstrap import resampled
 from semiseg.scoring.scoring_rules import JACCARD, Spread, Unit
 
@@ -50,23 +49,23 @@ def score(
     """
     scores = gather(rule, runs, organs)
     over = spread or scores.rule.spread_over
-    per_organ = _mean(scores.values, axis=1)  # [run organ metric]
-    means = _mean(per_organ, axis=1)  # [run metric]
-    per_case = _mean(scores.values, axis=2)  # [run case metric]
+    per_organ = mean(scores.values, axis=1)  # [run organ metric]
+    means = mean(per_organ, axis=1)  # [run metric]
+    per_case = mean(scores.values, axis=2)  # [run case metric]
     if scores.rule.jaccard_over == "cases":
-        means[:, JACCARD] = _mean(per_case[..., JACCARD], axis=1)
+        means[:, JACCARD] = mean(per_case[..., JACCARD], axis=1)
     if over == "runs":
-        spreads = _deviation(means, axis=0) if len(runs) > 1 else means[0] * float("nan")
+        spreads = _deviation(means, axis=0) if len(runs) > 1 else np.full_like(means[0], np.nan)
     elif over == "cases":
-        spreads = _mean(_deviation(per_case, axis=1), axis=0)
+        spreads = mean(_deviation(per_case, axis=1), axis=0)
     else:
         order = _order(scores, runs[0])
-        spreads = _mean(np.stack([_deviation(resampled(run[order]), axis=0) for run in per_case]), axis=0)
+        spreads = mean(np.stack([_deviation(resampled(run[order]), axis=0) for run in per_case]), axis=0)
     empty = scores.empty.sum()
     return Summary(
         rule=rule,
-        organs=pd.DataFrame(_mean(per_organ, axis=0), index=list(scores.organs), columns=list(METRICS)),
-        means=_by_name(_mean(means, axis=0)),
+        organs=pd.DataFrame(mean(per_organ, axis=0), index=list(scores.organs), columns=list(METRICS)),
+        means=_by_name(mean(means, axis=0)),
         spreads=_by_name(spreads),
         spread_over=over,
         cases=len(scores.cases),
@@ -77,22 +76,10 @@ def score(
     )
 
 
-def _mean(values: Array, axis: int) -> Array:
-    """Mean along an axis, NaN left out; NaN where all are.
-
-    A sum is rounded once, so that a printed number depends neither on the order of cases nor on how a processor adds.
-    """
-    last = np.moveaxis(values, axis, -1)
-    lines = last.reshape(-1, last.shape[-1]).tolist()
-    defined = [[value for value in line if not math.isnan(value)] for line in lines]
-    means = [math.fsum(line) / len(line) if line else math.nan for line in defined]
-    return np.array(means).reshape(last.shape[:-1])
-
-
 def _deviation(values: Array, axis: int) -> Array:
     """Population standard deviation along an axis, NaN left out; NaN where all are."""
-    distances = values - np.expand_dims(_mean(values, axis), axis)
-    return np.sqrt(_mean(distances**2, axis))
+    distances = values - np.expand_dims(mean(values, axis), axis)
+    return np.sqrt(mean(distances**2, axis))
 
 
 def _order(scores: Scores, run: pd.DataFrame) -> list[int]:

@@ -21,7 +21,6 @@ Columns = Mapping[str, Column]  # columns of a score table by name, without case
 Values = NDArray[np.float64]  # [row metric], the metrics in the order of METRICS; NaN = does not count
 
 DICE, JACCARD, ASD, HD95 = range(len(METRICS))
-NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def _guidednet(rows: Columns) -> Values:
 
     Official code: utils/four_metrics.py, whose factors (14/10, 60/54, ...) turn means over all cases into this.
     """
-    values = _values(rows, NAN, NAN)
-    values[rows["truth_voxels"] == 0, DICE] = NAN
+    values = _values(rows, np.nan, np.nan)
+    values[rows["truth_voxels"] == 0, DICE] = np.nan
     return values
 
 
@@ -72,8 +71,8 @@ def _dhc(rows: Columns) -> Values:
 
     Official code: xmed-lab/DHC: code/evaluate_Ntimes.py.
     """
-    values = _values(rows, rows["to_truth_mean_voxel"], NAN)
-    values[:, JACCARD] = NAN
+    values = _values(rows, rows["to_truth_mean_voxel"], np.nan)
+    values[:, JACCARD] = np.nan
     present, predicted = rows["truth_voxels"] > 0, rows["predicted_voxels"] > 0
     for place, single, neither in ((DICE, 0.0, 1.0), (ASD, 128.0, 0.0)):
         values[present ^ predicted, place] = single
@@ -91,7 +90,7 @@ def _sound(rows: Columns) -> Values:
     present = rows["truth_voxels"] > 0
     missed = present & (rows["predicted_voxels"] == 0)
     values[missed, ASD] = values[missed, HD95] = rows["diagonal_mm"][missed]
-    values[~present] = NAN
+    values[~present] = np.nan
     return values
 
 

@@ -73,9 +73,9 @@ def _step(row: Mapping[str, Any], classes: int, runtime: Runtime) -> Callable[[]
     """A function that does one step of a row's training and returns its seconds."""
     spec, device = row["train"], runtime.device
     training, inference = Training.model_validate(spec["training"]), Inference.model_validate(spec["inference"])
+    require_bfloat16(training, device)
     torch.manual_seed(spec["seed"])
     cases = {part: [_case(part, number, training.patch) for number in range(row["cases"][part])] for part in PARTS}
-    require_bfloat16(training, device)
     facts = Facts(
         [[VOXELS] * classes] * len(cases["labelled"]), len(cases["unlabelled"]), training.patch, inference.window
     )
